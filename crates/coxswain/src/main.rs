@@ -1,0 +1,2 @@
+//! The coxswain crate.
+fn main() {}
