@@ -2,6 +2,7 @@
 
 pub mod json;
 pub mod protobuf;
+mod tree;
 pub mod yaml;
 
 /// The path of a field that occurred more than once, for example `spec.replicas`.

@@ -3,8 +3,10 @@
 //! Validation, patches, server-side apply, protobuf and OpenAPI all work from it.
 
 mod facts;
+mod layout;
 mod model;
 mod registry;
 
+pub(crate) use layout::{Layout, Slot};
 pub use model::{Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, Ref, Shape, Type};
 pub use registry::Registry;

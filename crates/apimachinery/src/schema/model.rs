@@ -1,5 +1,6 @@
 //! The model: a type has fields, a field has a shape.
 
+use super::layout::Layout;
 use serde_json::Value;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -40,9 +41,16 @@ pub struct Type {
     pub open: bool,
     /// Owned and merged as a whole by server-side apply.
     pub atomic: bool,
+    /// Worked out when first needed.
+    pub(super) layout: OnceLock<Layout>,
 }
 
 impl Type {
+    /// The fields as protobuf orders them.
+    pub(crate) fn layout(&self) -> &Layout {
+        self.layout.get_or_init(|| Layout::of(&self.fields))
+    }
+
     /// The field of that JSON name.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&Field> {
