@@ -1,9 +1,11 @@
-//! `cargo xtask schema [--check]`: writes the facts about Kubernetes' API types.
+//! `cargo xtask schema [--check]`: writes the facts about Kubernetes' API types, or checks that
+//! they are fresh and transcode upstream's sample objects exactly.
 //!
 //! The source is the Go declarations themselves, fetched with `go mod download`: they alone say
 //! which fields are pointers, and with that what an absent field means.
 
 mod go;
+mod golden;
 mod types;
 mod write;
 
@@ -98,6 +100,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if check {
         let committed = std::fs::read_to_string(&path).context(FACTS)?;
         ensure!(committed == text, "{FACTS} is stale; run `cargo xtask schema`");
+        let objects = golden::verify(&download("k8s.io/api")?.join("testdata/HEAD"))?;
+        println!("facts are fresh; {objects} objects transcode as upstream's");
     } else {
         std::fs::write(&path, text).context(FACTS)?;
     }

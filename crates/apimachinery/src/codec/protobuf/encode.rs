@@ -59,6 +59,8 @@ fn encode(shape: &Shape, number: u32, value: &Value, out: &mut Writer) {
                 out.integer(2, if matches!(shape, Shape::Time) { 0 } else { fraction });
             }
         }),
+        // In a list or map, the zero time.
+        (Shape::Time | Shape::MicroTime, Value::Null) => out.message(number, |_| {}),
         (Shape::Duration, Value::String(s)) => out.message(number, |out| {
             if let Some(nanos) = time::parse_duration(s) {
                 out.integer(1, nanos);
