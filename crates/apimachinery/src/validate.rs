@@ -173,7 +173,8 @@ fn object(
 
 /// Whether Go would leave the field out of JSON.
 fn is_noise(field: &Field, value: &Value) -> bool {
-    if !field.omit_empty {
+    // An empty list of managers is a wish to forget them all.
+    if !field.omit_empty || field.name == "managedFields" {
         return false;
     }
     match value {
