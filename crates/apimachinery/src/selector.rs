@@ -2,6 +2,11 @@
 
 mod fields;
 mod labels;
+mod lexer;
+mod parse;
 
 pub use fields::{FieldSelector, FieldTerm};
 pub use labels::{LabelSelector, Operator, Requirement};
+
+#[cfg(test)]
+mod tests;
