@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 pub(crate) use collection::{Collection, Snapshot};
 pub(crate) use entry::{Entry, REVISION_KEY};
-pub(crate) use log::{Change, ChangeKind, Cursor, Expired};
+pub(crate) use log::{Change, ChangeKind, Cursor, Expired, json_frame};
 
 use crate::registry::Selectable;
 

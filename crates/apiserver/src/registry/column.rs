@@ -72,6 +72,16 @@ impl Column {
         self
     }
 
+    /// A metav1.LabelSelector as text, empty when it selects nothing.
+    pub(crate) fn selector_text(value: Option<&Value>) -> String {
+        some_text(selector(value))
+    }
+
+    /// A label map as text, empty when there is none.
+    pub(crate) fn label_text(value: Option<&Value>) -> String {
+        some_text(label_map(value))
+    }
+
     /// The cell of `object`.
     pub(crate) fn value(&self, object: &Value) -> Value {
         match self.cell {
@@ -90,6 +100,10 @@ impl Column {
             },
         }
     }
+}
+
+fn some_text(cell: Value) -> String {
+    cell.as_str().filter(|t| *t != "<none>").unwrap_or_default().to_owned()
 }
 
 /// The name column.

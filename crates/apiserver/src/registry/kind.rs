@@ -258,6 +258,14 @@ impl Kind {
         self.conversion.map_or(self.group, |c| c.group)
     }
 
+    /// The name under which the stored kind selects by the same field.
+    pub(crate) fn stored_field(&self, name: &str) -> Option<&'static str> {
+        let own = self.selectable.iter().find(|s| s.name == name)?;
+        let conversion = self.conversion?;
+        let stored = super::find(conversion.group, conversion.version, self.resource)?;
+        stored.selectable.iter().find(|s| s.path == own.path).map(|s| s.name)
+    }
+
     /// Verbs in discovery, in upstream's order.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
         match self.access {

@@ -25,9 +25,9 @@ mod scheduling;
 mod storage;
 mod strategy;
 
-pub(crate) use column::{Column, human_duration};
+pub(crate) use column::Column;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
-pub(crate) use strategy::{Context, Strategy};
+pub(crate) use strategy::Context;
 
 /// One served group version.
 pub(crate) struct Group {
@@ -71,6 +71,11 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
 pub(crate) fn find(group: &str, version: &str, resource: &str) -> Option<&'static Kind> {
     let group = GROUPS.iter().find(|g| g.name == group)?;
     group.kinds.iter().find(|k| k.version == version && k.resource == resource)
+}
+
+/// A group by name.
+pub(crate) fn find_group(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().find(|g| g.name == name)
 }
 
 /// The row of a kind.

@@ -23,13 +23,11 @@ fn check_selector(errors: &mut ErrorList, object: &Object) {
         ));
         return;
     }
-    match LabelSelector::from_object(selector) {
-        Err(why) => errors.0.push(FieldError::invalid(&path, selector.clone(), why.to_string())),
+    match LabelSelector::from_value(selector) {
+        Err(why) => errors.0.push(FieldError::invalid(&path, selector.clone(), why.message)),
         Ok(parsed) => {
             let labels = object.get_path(&["spec", "template", "metadata", "labels"]);
-            let pairs = labels.and_then(Value::as_object).into_iter().flatten();
-            let pairs: Vec<_> = pairs.map(|(k, v)| (k.as_str(), v.as_str().unwrap_or_default())).collect();
-            if !parsed.matches(pairs.iter().copied()) {
+            if !parsed.matches(|key| labels?.get(key)?.as_str()) {
                 let at = Path::new("spec").child("template").child("metadata").child("labels");
                 errors.0.push(FieldError::invalid(
                     &at,

@@ -3,8 +3,9 @@
 mod defaults;
 mod print;
 mod qos;
+mod validate;
 
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, Path};
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use crate::registry::kind::Selectable;
 use crate::registry::strategy::{Context, Strategy};
 
 pub(crate) use defaults::{default_spec, default_template};
+pub(crate) use validate::validate_template;
 
 pub(super) const SELECTABLE: &[Selectable] = &[
     Selectable::new("spec.nodeName", &["spec", "nodeName"]),
@@ -59,6 +61,12 @@ impl Strategy for Pod {
         let qos = qos::class(object);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
         ErrorList::new()
+    }
+
+    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+        let mut errors = ErrorList::new();
+        validate::validate_spec(&mut errors, &object["spec"], &Path::new("spec"));
+        errors
     }
 
     fn grace_period(&self, object: &Object, asked: Option<i64>) -> Option<i64> {

@@ -9,7 +9,7 @@ const COMPUTE: &[&str] = &["cpu", "memory"];
 /// A positive amount at `container.resources.<list>.<name>`.
 fn amount(container: &Value, list: &str, name: &str) -> Option<Quantity> {
     let text = container.str_at(&["resources", list, name]);
-    let quantity: Quantity = text.parse().ok()?;
+    let quantity = Quantity::parse(text).ok()?;
     (quantity > Quantity::default()).then_some(quantity)
 }
 
