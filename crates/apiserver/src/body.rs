@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 
 use apimachinery::Status;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
-use hyper::body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Body as _, Frame};
 
 /// Anything that can go wrong with a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -31,12 +31,22 @@ pub(crate) fn stream(
 }
 
 /// Reads a request body to its end.
-pub(crate) async fn read(body: Body) -> Result<Bytes, Status> {
-    match Limited::new(body, MAX_BODY).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(e) if e.is::<LengthLimitError>() => {
-            Err(Status::request_entity_too_large(format!("limit is {MAX_BODY}")))
-        }
-        Err(e) => Err(Status::bad_request(format!("reading the request body: {e}"))),
+pub(crate) async fn read(mut body: Body) -> Result<Bytes, Status> {
+    let too_large =
+        || Status::request_entity_too_large(format!("limit is {MAX_BODY}"));
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
     }
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame =
+            frame.map_err(|e| Status::bad_request(format!("reading the request body: {e}")))?;
+        if let Ok(data) = frame.into_data() {
+            if all.len() + data.len() > MAX_BODY {
+                return Err(too_large());
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(all.freeze())
 }

@@ -113,7 +113,7 @@ async fn ensure(
         match outcome {
             Ok(()) => return Ok(()),
             Err(Failure::Refused(status)) => return Err(status),
-            Err(Failure::Conflict(_)) => {}
+            Err(Failure::Conflict) => {}
         }
     }
 }

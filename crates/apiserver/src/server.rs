@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use apimachinery::Status;
+use futures::future::BoxFuture;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT, WARNING};
 use http::{HeaderMap, Request, Response};
 use ipnet::Ipv4Net;
@@ -30,8 +31,6 @@ pub struct Config {
     pub service_range: Ipv4Net,
     /// Signs and verifies service account tokens.
     pub signer: Arc<pki::Signer>,
-    /// The cluster's certificate authority, PEM; published to pods.
-    pub ca: String,
     /// How this server authenticates to kubelets.
     pub kubelet_tls: Arc<rustls::ClientConfig>,
     /// Where clients reach this server: the endpoint of the `kubernetes` service.
@@ -54,7 +53,6 @@ pub(crate) struct Settings {
     pub(crate) addresses: Addresses,
     pub(crate) node_ports: NodePorts,
     pub(crate) signer: Arc<pki::Signer>,
-    pub(crate) ca: String,
     pub(crate) kubelet_tls: Arc<rustls::ClientConfig>,
     pub(crate) advertise: SocketAddr,
     pub(crate) service_range: Ipv4Net,
@@ -85,7 +83,6 @@ impl ApiServer {
             addresses: Addresses::new(config.service_range),
             node_ports: NodePorts::new(),
             signer: config.signer,
-            ca: config.ca,
             kubelet_tls: config.kubelet_tls,
             advertise: config.advertise,
             service_range: config.service_range,
@@ -106,8 +103,13 @@ impl ApiServer {
 
     /// Answers one request. `user` is set for callers inside this process; others are
     /// authenticated by the credentials in the request and its connection.
-    pub async fn handle(&self, request: Request<Body>, user: Option<User>) -> Response<Body> {
-        self.0.handle(request, user).await
+    pub fn handle(
+        &self,
+        request: Request<Body>,
+        user: Option<User>,
+    ) -> BoxFuture<'static, Response<Body>> {
+        let server = self.0.clone();
+        Box::pin(async move { server.handle(request, user).await })
     }
 }
 

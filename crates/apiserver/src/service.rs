@@ -91,7 +91,7 @@ impl ApiServer {
         let service = service_fn(move |request: Request<Incoming>| {
             let (server, peer) = (server.clone(), peer.clone());
             async move {
-                let mut request = request.map(|b| b.map_err(Into::into).boxed_unsync());
+                let mut request = request.map(|b| b.map_err(boxed).boxed_unsync());
                 request.extensions_mut().insert(peer);
                 Ok::<_, Infallible>(server.handle(request, None).await)
             }
@@ -146,6 +146,10 @@ where
             Ok(server.handle(request, Some(user)).await)
         })
     }
+}
+
+fn boxed(e: hyper::Error) -> BoxError {
+    Box::new(e)
 }
 
 /// Smaller answers are not worth compressing (upstream: 128 KiB).

@@ -4,11 +4,8 @@ use apimachinery::Object;
 use apimachinery::field::ErrorList;
 use serde_json::Value;
 
-use crate::cache::Cache;
-
 /// What a strategy may look at besides the object.
 pub(crate) struct Context<'a> {
-    pub(crate) cache: &'a Cache,
     pub(crate) settings: &'a crate::Settings,
 }
 

@@ -12,7 +12,7 @@ use crate::server::Server;
 /// Why a commit did not happen.
 pub(crate) enum Failure {
     /// Somebody else was faster: read again.
-    Conflict(Option<Revision>),
+    Conflict,
     Refused(Status),
 }
 
@@ -100,7 +100,7 @@ impl Server {
                 if let Some(at) = at {
                     self.cache.wait_for(at).await;
                 }
-                Err(Failure::Conflict(at))
+                Err(Failure::Conflict)
             }
             Err(CommitError::Full(why)) => Err(Failure::Refused(Status::generic(
                 507,

@@ -235,13 +235,13 @@ async fn forward(
     let upgrade = request.headers().get(UPGRADE).cloned();
     let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
-    let unreachable = |e: BoxError| {
+    let unreachable = |e: &dyn std::error::Error| {
         Status::service_unavailable(format!("error trying to reach {}:{}: {e}", target.host, target.port))
     };
-    let stream = dial(call, &target).await.map_err(|e| unreachable(e.into()))?;
+    let stream = dial(call, &target).await.map_err(|e| unreachable(&e))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|e| unreachable(e.into()))?;
+        .map_err(|e| unreachable(&e))?;
     // The connection serves this one exchange and ends with it.
     tokio::spawn(connection.with_upgrades());
 
@@ -262,7 +262,7 @@ async fn forward(
         }
     }
     let outgoing = outgoing.body(body).map_err(Status::internal)?;
-    let mut answer = sender.send_request(outgoing).await.map_err(|e| unreachable(e.into()))?;
+    let mut answer = sender.send_request(outgoing).await.map_err(|e| unreachable(&e))?;
 
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let node_side = hyper::upgrade::on(&mut answer);
@@ -282,7 +282,11 @@ async fn forward(
     for name in HOP_BY_HOP {
         parts.headers.remove(*name);
     }
-    Ok(Response::from_parts(parts, body.map_err(Into::into).boxed_unsync()))
+    Ok(Response::from_parts(parts, body.map_err(boxed).boxed_unsync()))
+}
+
+fn boxed(e: hyper::Error) -> BoxError {
+    Box::new(e)
 }
 
 /// Credentials are for this server, not for what stands behind it.

@@ -81,8 +81,8 @@ pub(super) async fn create_object(
                 tries += 1;
                 match failure {
                     Failure::Refused(status) => return Err(status),
-                    Failure::Conflict(_) if generated && tries < NAME_TRIES => {}
-                    Failure::Conflict(_) if generated => {
+                    Failure::Conflict if generated && tries < NAME_TRIES => {}
+                    Failure::Conflict if generated => {
                         return Err(Status::generate_name_conflict(
                             kind.group,
                             kind.resource,
@@ -90,7 +90,7 @@ pub(super) async fn create_object(
                             1,
                         ));
                     }
-                    Failure::Conflict(_) => {
+                    Failure::Conflict => {
                         return Err(Status::already_exists(kind.group, kind.resource, attempt.name()));
                     }
                 }
@@ -119,7 +119,7 @@ async fn finish(
         .map_err(Failure::Refused)?;
     if dry_run {
         return match call.server.entry(kind, object.namespace(), object.name()) {
-            Some(_) => Err(Failure::Conflict(None)),
+            Some(_) => Err(Failure::Conflict),
             None => Ok(()),
         };
     }

@@ -206,7 +206,7 @@ async fn delete_one(
             Ok(outcome) => return Ok(outcome),
             Err(Failure::Refused(status)) => return Err(status),
             // The preconditions are checked again against what is there now.
-            Err(Failure::Conflict(_)) => {}
+            Err(Failure::Conflict) => {}
         }
     }
 }

@@ -90,7 +90,7 @@ async fn take_disruption(call: &Call<'_>, pod: &Object) -> Result<(), Status> {
         match call.server.commit(kind, &mut budget, Expect::At(revision)).await {
             Ok(()) => return Ok(()),
             Err(Failure::Refused(status)) => return Err(status),
-            Err(Failure::Conflict(_)) => {}
+            Err(Failure::Conflict) => {}
         }
     }
 }

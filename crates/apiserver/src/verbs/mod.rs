@@ -49,7 +49,7 @@ pub(crate) struct Call<'a> {
 
 impl Call<'_> {
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { cache: &self.server.cache, settings: &self.server.settings }
+        Context { settings: &self.server.settings }
     }
 
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {

@@ -83,10 +83,10 @@ pub(super) async fn change(
         match attempt(call, &entry, &old, &mut object, ownership, &manager, dry_run).await {
             Ok(()) => return Ok(object),
             Err(Failure::Refused(status)) => return Err(status),
-            Err(Failure::Conflict(_)) if !insists.is_empty() && insists != "0" => {
+            Err(Failure::Conflict) if !insists.is_empty() && insists != "0" => {
                 return Err(stale(call));
             }
-            Err(Failure::Conflict(_)) => {}
+            Err(Failure::Conflict) => {}
         }
     }
     Err(stale(call))
