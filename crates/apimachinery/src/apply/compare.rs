@@ -46,7 +46,7 @@ fn walk(
     found: &mut Comparison,
 ) {
     // A null or absent side takes the structure of the other.
-    let model = new.filter(|v| !v.is_null()).or(old);
+    let model = new.filter(|v| !v.is_null()).or(old).or(new);
     let Some(model) = model else { return };
     let parts = view(shape, model);
     if matches!(parts, View::Leaf) || (is_bare(old) && is_bare(new)) {

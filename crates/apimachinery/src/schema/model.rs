@@ -79,9 +79,10 @@ pub struct Field {
     pub shape: Shape,
     /// OpenAPI requires it.
     pub required: bool,
-    /// Go holds a pointer, so zero and absent are different things.
+    /// Go holds a pointer, so zero and absent are different things. Custom kinds, which Go holds
+    /// as maps, set this and `omit_empty`.
     pub pointer: bool,
-    /// Go omits it from JSON when it is zero.
+    /// Go omits it from JSON when it is zero (or nil, for pointers).
     pub omit_empty: bool,
     /// Value when absent, as OpenAPI declares it. Applying it is the API server's business.
     pub default: Option<Value>,
