@@ -254,8 +254,12 @@ impl Relay {
                     (stdin != 0, stdout != 0, stderr != 0);
                 client.send(FrameKind::Done, b"");
             }
-            (FrameKind::Stdin, bytes) if self.input.is_some() => self.pending_input.extend(bytes),
-            (FrameKind::StdinEnd, _) => self.close_input |= self.stdin_once && !self.terminal,
+            (FrameKind::Stdin, bytes) if client.stdin && self.input.is_some() => {
+                self.pending_input.extend(bytes)
+            }
+            (FrameKind::StdinEnd, _) if client.stdin => {
+                self.close_input |= self.stdin_once && !self.terminal;
+            }
             (FrameKind::Resize, &[w1, w2, h1, h2]) => {
                 if let Some(master) = self.input.as_ref().filter(|_| self.terminal) {
                     let (width, height) =
