@@ -8,6 +8,7 @@ pub mod embedded;
 mod error;
 mod image;
 mod shim;
+pub mod simulated;
 mod spec;
 
 pub use api::*;

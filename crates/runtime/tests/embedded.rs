@@ -310,7 +310,7 @@ async fn mounts(node: &Node) -> Outcome {
         .await?;
     node.exited(&id).await?;
     let log = node.output(&id).await?;
-    assert!(log.starts_with("from the nodefrom the node"), "{log}");
+    assert!(log.contains("from the nodefrom the node1\n"), "{log}");
     assert!(log.contains("Read-only file system"), "{log}");
     assert!(log.contains("nameserver 192.0.2.53"), "{log}");
     assert_eq!(std::fs::read_to_string(host.join("written"))?, "w\n");
