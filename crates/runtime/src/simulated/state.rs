@@ -93,7 +93,9 @@ impl State {
     pub(super) fn stop_sandbox(&mut self, id: &str) {
         if let Some(sandbox) = self.sandboxes.get_mut(id) {
             sandbox.state = SandboxState::NotReady;
-            sandbox.ips.iter().for_each(|address| drop(self.taken.remove(address)));
+            for address in &sandbox.ips {
+                self.taken.remove(address);
+            }
         }
     }
 
