@@ -3,7 +3,13 @@
 #![allow(unsafe_code)]
 
 mod api;
+mod cgroup;
 mod error;
+mod image;
+mod shim;
+mod spec;
 
 pub use api::*;
-pub use error::{Error, Result};
+pub use error::{Error, PullError, Result};
+pub use image::{ImageFile, ImageSpec, RegistryConfig, build_image_tar};
+pub use shim::maybe_run_shim;
