@@ -34,7 +34,12 @@ impl Backoff {
     }
 
     /// What remains at `now` of the wait that began at `event`; `None` once it is over.
-    pub(crate) fn remaining(&self, key: &str, event: Timestamp, now: Timestamp) -> Option<Duration> {
+    pub(crate) fn remaining(
+        &self,
+        key: &str,
+        event: Timestamp,
+        now: Timestamp,
+    ) -> Option<Duration> {
         let wait = self.wait(key, event)?;
         wait.checked_sub(since(event, now)).filter(|left| !left.is_zero())
     }

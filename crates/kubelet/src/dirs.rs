@@ -37,7 +37,13 @@ impl Dirs {
     }
 
     /// Bind mounts of single paths within volumes.
-    pub(crate) fn subpath(&self, uid: &str, volume: &str, container: &str, index: usize) -> PathBuf {
+    pub(crate) fn subpath(
+        &self,
+        uid: &str,
+        volume: &str,
+        container: &str,
+        index: usize,
+    ) -> PathBuf {
         self.pod(uid).join("volume-subpaths").join(volume).join(container).join(index.to_string())
     }
 

@@ -47,7 +47,7 @@ impl Images {
         secrets: &[Arc<Secret>],
     ) -> Result<Image, Failure> {
         let named = container.image.as_deref().unwrap_or_default();
-        let event = |kind, reason, message: &str| {
+        let event = |kind, reason: &str, message: &str| {
             self.recorder.event_about(about.clone(), kind, reason, message);
         };
         let warn = |reason: &str, message: &str| event(EventType::Warning, reason, message);

@@ -48,9 +48,7 @@ async fn report(context: &Context) {
         let fresh = status::current(context, known.as_deref()).await;
         let due = match &written {
             None => true,
-            Some((old, at)) => {
-                at.elapsed() >= REPORT || status::differs(old, &fresh)
-            }
+            Some((old, at)) => at.elapsed() >= REPORT || status::differs(old, &fresh),
         };
         if !due {
             continue;

@@ -212,10 +212,8 @@ fn plan_apps(
             Some(status) if is_running(status) => {
                 left = true;
                 if changed(member, status) {
-                    let message = format!(
-                        "Container {} definition changed, will be restarted",
-                        name(member)
-                    );
+                    let message =
+                        format!("Container {} definition changed, will be restarted", name(member));
                     plan.kill.push(kill(status, message, None));
                 } else {
                     plan.kill.extend(unhealthy(member, status, health(&status.id)));

@@ -3,8 +3,8 @@
 pub(crate) mod dial;
 mod grpc;
 pub(crate) mod http;
-pub(crate) mod run;
 pub(crate) mod results;
+pub(crate) mod run;
 mod state;
 mod tcp;
 
@@ -102,7 +102,8 @@ impl Prober {
         let began = status.started_at.unwrap_or(status.created_at);
         for (question, probe) in probes {
             let Some(probe) = probe.clone() else { continue };
-            let task = ask(context.clone(), self.results.clone(), target.clone(), question, probe, began);
+            let task =
+                ask(context.clone(), self.results.clone(), target.clone(), question, probe, began);
             let cancel = if question == Question::Readiness { &all } else { &disturbing };
             let cancel = cancel.clone();
             tokio::spawn(async move { cancel.run_until_cancelled(task).await });
@@ -155,7 +156,10 @@ async fn ask(
     };
     let age = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
     let first = Instant::now() + seconds(probe.initial_delay_seconds, 0).saturating_sub(age);
-    let mut ticks = tokio::time::interval_at(first, seconds(probe.period_seconds, 10).max(Duration::from_secs(1)));
+    let mut ticks = tokio::time::interval_at(
+        first,
+        seconds(probe.period_seconds, 10).max(Duration::from_secs(1)),
+    );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut state = State::new(&probe);
     loop {

@@ -22,8 +22,8 @@ fn scaled(text: &str, scale: i128) -> i64 {
         return i64::MAX;
     };
     let denominator = down * 10i128.pow(fraction.len().min(18) as u32);
-    let rounded = numerator.div_euclid(denominator)
-        + i128::from(numerator.rem_euclid(denominator) != 0);
+    let rounded =
+        numerator.div_euclid(denominator) + i128::from(numerator.rem_euclid(denominator) != 0);
     i64::try_from(rounded).unwrap_or(i64::MAX)
 }
 

@@ -48,10 +48,8 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     let writers = CancellationToken::new();
     let stop_pods = config.stop_pods_on_exit;
     let dirs = Dirs::new(&config.data_dir);
-    let directory = |source| Error::Directory {
-        path: config.data_dir.display().to_string(),
-        source,
-    };
+    let directory =
+        |source| Error::Directory { path: config.data_dir.display().to_string(), source };
     std::fs::create_dir_all(dirs.pods()).map_err(directory)?;
     let context = Arc::new(build(config, dirs, &writers));
     volumes::set_up(&context).map_err(|source| Error::Directory {

@@ -2,11 +2,17 @@
 
 pub(crate) mod logs;
 
-use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
 use crate::config::ServerConfig;
 use crate::context::Context;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Server;
-pub(crate) async fn bind(_c: Arc<Context>, _s: &ServerConfig) -> std::io::Result<Server> { Ok(Server) }
-impl Server { pub(crate) async fn run(self, c: CancellationToken) { c.cancelled().await } }
+pub(crate) async fn bind(_c: Arc<Context>, _s: &ServerConfig) -> std::io::Result<Server> {
+    Ok(Server)
+}
+impl Server {
+    pub(crate) async fn run(self, c: CancellationToken) {
+        c.cancelled().await
+    }
+}

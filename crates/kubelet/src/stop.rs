@@ -50,7 +50,8 @@ pub(crate) async fn container(
     let event = |kind, reason: &str, text: &str| {
         context.recorder.event_about(about.clone(), kind, reason, text);
     };
-    let text = if message.is_empty() { format!("Stopping container {name}") } else { message.into() };
+    let text =
+        if message.is_empty() { format!("Stopping container {name}") } else { message.into() };
     event(EventType::Normal, "Killing", &text);
     let began = Instant::now();
     let hook = member.and_then(|member| member.container.lifecycle.as_ref()?.pre_stop.as_ref());

@@ -64,11 +64,9 @@ pub(crate) async fn prepare(
         .collect();
     let mut mounted = Mounted::default();
     for volume in spec(pod).volumes.iter().flatten().filter(|volume| used.contains(&volume.name)) {
-        let one = prepare_one(context, pod, volume, facts, &mut mounted.refresh_at)
-            .await
-            .map_err(|error| {
-                format!("MountVolume.SetUp failed for volume {:?} : {error}", volume.name)
-            })?;
+        let one = prepare_one(context, pod, volume, facts, &mut mounted.refresh_at).await.map_err(
+            |error| format!("MountVolume.SetUp failed for volume {:?} : {error}", volume.name),
+        )?;
         mounted.volumes.insert(volume.name.clone(), one);
     }
     Ok(mounted)

@@ -292,11 +292,9 @@ impl Worker {
         self.kill(pod, view, &plan);
         plan.start.retain(|name| self.may_start(pod, view, name));
         if plan.create_sandbox.is_some() || !plan.start.is_empty() {
-            if let Some(at) = self.notes.lock().setup_retry_at
-                && at > Instant::now()
-            {
-                self.wake_by(at);
-                return;
+            let retry_at = self.notes.lock().setup_retry_at;
+            if let Some(at) = retry_at.filter(|at| *at > Instant::now()) {
+                return self.wake_by(at);
             }
             let (context, notes) = (self.context.clone(), self.notes.clone());
             let (pod, view) = (pod.clone(), view.clone());
@@ -326,7 +324,8 @@ impl Worker {
                 None => stop::default_grace(pod),
             };
             let (context, pod, status) = (self.context.clone(), pod.clone(), status.clone());
-            let (kick, message, name) = (self.kick.clone(), kill.message.clone(), kill.name.clone());
+            let (kick, message, name) =
+                (self.kick.clone(), kill.message.clone(), kill.name.clone());
             let task = tokio::spawn(async move {
                 let member = member(&pod, &name);
                 stop::container(&context, &pod, member.as_ref(), &status, grace, &message).await;
@@ -397,8 +396,7 @@ impl Worker {
     /// Stops what runs, within the grace period that the API gives, which may become shorter.
     fn terminate(&mut self, desired: &Desired, view: &PodView) {
         let pod = &desired.pod;
-        let sandbox_up =
-            view.sandboxes.iter().any(|s| s.state == runtime::SandboxState::Ready);
+        let sandbox_up = view.sandboxes.iter().any(|s| s.state == runtime::SandboxState::Ready);
         if view.running().next().is_none() && !sandbox_up {
             self.step.take_if(|task| task.is_finished());
             if self.step.is_none() {

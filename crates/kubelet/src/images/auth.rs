@@ -96,9 +96,7 @@ fn covers(path: &str, image: &str) -> bool {
 /// The image's name with its registry.
 fn normalised(reference: &str) -> String {
     match reference.split_once('/') {
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => {
-            reference.to_owned()
-        }
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => reference.to_owned(),
         Some(_) => format!("docker.io/{reference}"),
         None => format!("docker.io/library/{reference}"),
     }

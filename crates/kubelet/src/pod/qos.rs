@@ -132,8 +132,10 @@ mod tests {
     use serde_json::json;
 
     fn pod(containers: serde_json::Value) -> Pod {
-        serde_json::from_value(json!({"metadata": {"uid": "u"}, "spec": {"containers": containers}}))
-            .unwrap()
+        serde_json::from_value(
+            json!({"metadata": {"uid": "u"}, "spec": {"containers": containers}}),
+        )
+        .unwrap()
     }
 
     #[test]

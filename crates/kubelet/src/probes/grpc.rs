@@ -19,9 +19,7 @@ pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duratio
     let address = join(host, port);
     let within = format!("{}s", timeout.as_secs());
     match tokio::time::timeout(timeout, check(host, port, service)).await {
-        Err(_) => Outcome::Failure(format!(
-            "timeout: health rpc did not complete within {within}"
-        )),
+        Err(_) => Outcome::Failure(format!("timeout: health rpc did not complete within {within}")),
         Ok(Err(Failed::Connect(error))) => Outcome::Failure(format!(
             "failed to connect service {address:?} within {within}: {error}"
         )),
@@ -53,33 +51,33 @@ async fn check(host: &str, port: u16, service: &str) -> Result<u64, Failed> {
     let call = |error: &dyn std::fmt::Display| Failed::Call(format!("health rpc failed: {error}"));
     // It ends by itself once nobody waits for an answer.
     tokio::spawn(connection);
-        let uri = format!("http://{}/grpc.health.v1.Health/Check", join(host, port));
-        let request = Request::post(uri)
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .header("user-agent", "kube-probe/1.35")
-            .body(Full::new(frame(&request(service))))
-            .map_err(|error| call(&error))?;
-        let response = sender.send_request(request).await.map_err(|error| call(&error))?;
-        let headers = response.headers().clone();
-        let body = Limited::new(response.into_body(), MAX_ANSWER)
-            .collect()
-            .await
-            .map_err(|error| call(&error))?;
-        let trailers = body.trailers().cloned().unwrap_or_default();
-        let field = |name: &str| {
-            let value = trailers.get(name).or_else(|| headers.get(name));
-            value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-        };
-        match field("grpc-status").as_str() {
-            "0" | "" => Ok(status(&body.to_bytes())),
-            UNIMPLEMENTED => Err(Failed::Call(
-                "this server does not implement the grpc health protocol (grpc.health.v1.Health)"
-                    .to_owned(),
-            )),
-            NOT_FOUND => Err(call(&"service unknown")),
-            code => Err(call(&format!("code {code}: {}", field("grpc-message")))),
-        }
+    let uri = format!("http://{}/grpc.health.v1.Health/Check", join(host, port));
+    let request = Request::post(uri)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("user-agent", "kube-probe/1.35")
+        .body(Full::new(frame(&request(service))))
+        .map_err(|error| call(&error))?;
+    let response = sender.send_request(request).await.map_err(|error| call(&error))?;
+    let headers = response.headers().clone();
+    let body = Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|error| call(&error))?;
+    let trailers = body.trailers().cloned().unwrap_or_default();
+    let field = |name: &str| {
+        let value = trailers.get(name).or_else(|| headers.get(name));
+        value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    match field("grpc-status").as_str() {
+        "0" | "" => Ok(status(&body.to_bytes())),
+        UNIMPLEMENTED => Err(Failed::Call(
+            "this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+                .to_owned(),
+        )),
+        NOT_FOUND => Err(call(&"service unknown")),
+        code => Err(call(&format!("code {code}: {}", field("grpc-message")))),
+    }
 }
 
 /// `HealthCheckRequest { service = 1 }`.

@@ -32,10 +32,9 @@ pub(super) async fn probe(
         )),
         Ok(Err(error)) => Outcome::Failure(format!("Get \"{url}\": {error}")),
         Ok(Ok((status, _))) if (200..400).contains(&status.as_u16()) => Outcome::Success,
-        Ok(Ok((status, _))) => Outcome::Failure(format!(
-            "HTTP probe failed with statuscode: {}",
-            status.as_u16()
-        )),
+        Ok(Ok((status, _))) => {
+            Outcome::Failure(format!("HTTP probe failed with statuscode: {}", status.as_u16()))
+        }
     }
 }
 

@@ -83,8 +83,7 @@ impl Results {
 
     /// Returns once the startup probe has succeeded.
     pub(super) async fn wait_started(&self, id: &str) {
-        let mut started =
-            self.entries.lock().entry(id.to_owned()).or_default().started.subscribe();
+        let mut started = self.entries.lock().entry(id.to_owned()).or_default().started.subscribe();
         if started.wait_for(|started| *started).await.is_err() {
             // Forgotten: the container is gone, and with it this probe.
             std::future::pending::<()>().await;

@@ -54,11 +54,8 @@ mod tests {
 
     #[test]
     fn thresholds() {
-        let probe = Probe {
-            success_threshold: Some(2),
-            failure_threshold: Some(3),
-            ..Probe::default()
-        };
+        let probe =
+            Probe { success_threshold: Some(2), failure_threshold: Some(3), ..Probe::default() };
         let table = [
             ("+", "."),
             ("++", ".S"),

@@ -32,9 +32,8 @@ pub(crate) async fn config(
     let links = spec(pod).enable_service_links != Some(false);
     let services = service_env::variables(&context.services.store().list(), namespace(pod), links);
     let envs = env::resolve(pod, container, services, &context.objects, &facts).await?;
-    let lookup = |name: &str| {
-        envs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    };
+    let lookup =
+        |name: &str| envs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let words = |list: &Option<Vec<String>>| -> Vec<String> {
         list.iter().flatten().map(|word| expand(word, lookup)).collect()
     };
@@ -91,7 +90,10 @@ fn mounts<'a>(
     let mut out = Vec::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
         let volume = volumes.get(&mount.name).ok_or_else(|| {
-            format!("cannot find volume {:?} to mount into container {:?}", mount.name, container.name)
+            format!(
+                "cannot find volume {:?} to mount into container {:?}",
+                mount.name, container.name
+            )
         })?;
         let inner = match (mount.sub_path.as_deref(), mount.sub_path_expr.as_deref()) {
             (_, Some(expression)) if !expression.is_empty() => expand(expression, lookup),
@@ -99,16 +101,19 @@ fn mounts<'a>(
             _ => String::new(),
         };
         if inner.contains("$(") && mount.sub_path_expr.is_some() {
-            return Err(format!("failed to expand subPath {inner:?}: missing environment variable"));
+            return Err(format!(
+                "failed to expand subPath {inner:?}: missing environment variable"
+            ));
         }
         let host_path = if inner.is_empty() {
             volume.path.clone()
         } else {
-            let place =
-                context.dirs.subpath(uid(pod), &mount.name, &container.name, index);
+            let place = context.dirs.subpath(uid(pod), &mount.name, &container.name, index);
             subpath::bind(&volume.path, Path::new(&inner), &place).map_err(|error| {
-                format!("failed to prepare subPath for volumeMount {:?} of container {:?}: {error}",
-                    mount.name, container.name)
+                format!(
+                    "failed to prepare subPath for volumeMount {:?} of container {:?}: {error}",
+                    mount.name, container.name
+                )
             })?
         };
         out.push(Mount {
@@ -124,8 +129,8 @@ fn mounts<'a>(
     }
     let taken = |out: &[Mount], path: &str| out.iter().any(|m| m.container_path == Path::new(path));
     if !taken(&out, "/etc/hosts") {
-        let node = host_network(pod)
-            .then(|| std::fs::read_to_string("/etc/hosts").unwrap_or_default());
+        let node =
+            host_network(pod).then(|| std::fs::read_to_string("/etc/hosts").unwrap_or_default());
         let domain = &context.config.cluster_domain;
         let text = hosts::file(pod, &facts.pod_ips, domain, node.as_deref());
         let path = context.dirs.hosts(uid(pod));

@@ -16,7 +16,9 @@ pub(crate) fn config(pod: &Pod, cluster: &[IpAddr], domain: &str, node: &str) ->
     let policy = spec.dns_policy.as_deref().unwrap_or("ClusterFirst");
     let mut config = match policy {
         "None" => DnsConfig::default(),
-        "ClusterFirstWithHostNet" if !cluster.is_empty() => cluster_first(pod, cluster, domain, node),
+        "ClusterFirstWithHostNet" if !cluster.is_empty() => {
+            cluster_first(pod, cluster, domain, node)
+        }
         "ClusterFirst" if !cluster.is_empty() && !host_network(pod) => {
             cluster_first(pod, cluster, domain, node)
         }
@@ -64,8 +66,7 @@ fn parse(text: &str) -> DnsConfig {
         match words.next() {
             Some("nameserver") => config.servers.extend(words.next().map(str::to_owned)),
             Some("search") => {
-                config.searches =
-                    words.map(|word| word.trim_end_matches('.').to_owned()).collect();
+                config.searches = words.map(|word| word.trim_end_matches('.').to_owned()).collect();
                 config.searches.retain(|word| !word.is_empty());
             }
             Some("options") => config.options = words.map(str::to_owned).collect(),

@@ -83,14 +83,21 @@ pub(crate) fn resource(
         "limits" => qos::limit(resources, resource)
             .or_else(|| facts.allocatable.get(resource).copied())
             .unwrap_or(0),
-        "requests" => resources
-            .and_then(|resources| resources.requests.as_ref()?.get(resource))
-            .map_or(0, |quantity| if resource == "cpu" { milli(quantity) } else { value(quantity) }),
+        "requests" => {
+            resources.and_then(|resources| resources.requests.as_ref()?.get(resource)).map_or(
+                0,
+                |quantity| if resource == "cpu" { milli(quantity) } else { value(quantity) },
+            )
+        }
         _ => return Err(unsupported()),
     };
     let divisor = match &selector.divisor {
         Some(divisor) if milli(divisor) > 0 => {
-            if resource == "cpu" { milli(divisor) } else { value(divisor) }
+            if resource == "cpu" {
+                milli(divisor)
+            } else {
+                value(divisor)
+            }
         }
         _ if resource == "cpu" => 1000,
         _ => 1,

@@ -236,10 +236,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_missing_is_named() {
         let table = [
-            (
-                json!({"envFrom": [{"secretRef": {"name": "none"}}]}),
-                "secret \"none\" not found",
-            ),
+            (json!({"envFrom": [{"secretRef": {"name": "none"}}]}), "secret \"none\" not found"),
             (
                 json!({"env": [{"name": "A", "valueFrom":
                     {"configMapKeyRef": {"name": "map", "key": "z"}}}]}),

@@ -134,13 +134,11 @@ fn verify_non_root(
 ) -> Result<(), String> {
     let place = format!("(pod: {:?}, container: {})", crate::pod::full_name(pod), container.name);
     match (run_as_user, image_uid) {
-        (Some(0), _) => Err(format!(
-            "container's runAsUser breaks non-root policy {place}"
-        )),
+        (Some(0), _) => Err(format!("container's runAsUser breaks non-root policy {place}")),
         (Some(_), _) => Ok(()),
-        (None, Some(0)) => Err(format!(
-            "container has runAsNonRoot and image will run as root {place}"
-        )),
+        (None, Some(0)) => {
+            Err(format!("container has runAsNonRoot and image will run as root {place}"))
+        }
         (None, None) => Err(format!(
             "container has runAsNonRoot and image has non-numeric user ({image_user}), cannot \
              verify user is non-root {place}"

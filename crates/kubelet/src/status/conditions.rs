@@ -135,12 +135,7 @@ fn ready(pod: &Pod, containers: &Value, known: &[PodCondition]) -> Value {
     }
 }
 
-fn initialised(
-    pod: &Pod,
-    inputs: &Inputs<'_>,
-    statuses: &[ContainerStatus],
-    phase: &str,
-) -> Value {
+fn initialised(pod: &Pod, inputs: &Inputs<'_>, statuses: &[ContainerStatus], phase: &str) -> Value {
     if phase == "Succeeded" {
         return Value { status: TRUE, reason: Some("PodCompleted"), message: None };
     }
@@ -152,11 +147,8 @@ fn initialised(
         match statuses.iter().find(|status| status.name == container.name) {
             None => unknown.push(container.name.as_str()),
             Some(status) => {
-                let done = if is_sidecar(container) {
-                    status.started == Some(true)
-                } else {
-                    status.ready
-                };
+                let done =
+                    if is_sidecar(container) { status.started == Some(true) } else { status.ready };
                 if !done {
                     incomplete.push(container.name.as_str());
                 }

@@ -48,8 +48,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>, initialised: bool) -
             }
         }
         _ if runs => {
-            state.running =
-                Some(ContainerStateRunning { started_at: latest.started_at.map(time) });
+            state.running = Some(ContainerStateRunning { started_at: latest.started_at.map(time) });
         }
         _ if exited => state.terminated = Some(terminated(latest, inputs)),
         _ => {
@@ -99,8 +98,11 @@ fn absent(
 ) -> ContainerStatus {
     let container = &member.container;
     let known = known_status(pod);
-    let lists =
-        [&known.init_container_statuses, &known.container_statuses, &known.ephemeral_container_statuses];
+    let lists = [
+        &known.init_container_statuses,
+        &known.container_statuses,
+        &known.ephemeral_container_statuses,
+    ];
     let old = lists
         .into_iter()
         .flat_map(|list| list.iter().flatten())
@@ -204,9 +206,8 @@ fn volume_mounts(member: &Member<'_>) -> Option<Vec<VolumeMountStatus>> {
         name: mount.name.clone(),
         mount_path: mount.mount_path.clone(),
         read_only: mount.read_only.filter(|read_only| *read_only),
-        recursive_read_only: (mount.read_only == Some(true)).then(|| {
-            mount.recursive_read_only.clone().unwrap_or_else(|| "Disabled".to_owned())
-        }),
+        recursive_read_only: (mount.read_only == Some(true))
+            .then(|| mount.recursive_read_only.clone().unwrap_or_else(|| "Disabled".to_owned())),
         ..VolumeMountStatus::default()
     };
     Some(mounts.iter().map(status).collect())

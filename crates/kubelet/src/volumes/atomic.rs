@@ -104,9 +104,9 @@ fn holds(dir: &Path, content: &Content) -> bool {
     }
     let wanted: BTreeSet<PathBuf> = content.keys().map(PathBuf::from).collect();
     present == wanted
-        && content.iter().all(|(path, file)| {
-            fs::read(dir.join(path)).is_ok_and(|bytes| bytes == file.content)
-        })
+        && content
+            .iter()
+            .all(|(path, file)| fs::read(dir.join(path)).is_ok_and(|bytes| bytes == file.content))
 }
 
 fn files_below(root: &Path, at: &Path, out: &mut BTreeSet<PathBuf>) -> io::Result<()> {
@@ -124,8 +124,7 @@ fn files_below(root: &Path, at: &Path, out: &mut BTreeSet<PathBuf>) -> io::Resul
 
 /// Makes the links users see, one per first path element, and removes those of old content.
 fn link_tops(target: &Path, content: &Content) -> io::Result<()> {
-    let tops: BTreeSet<&str> =
-        content.keys().filter_map(|path| path.split('/').next()).collect();
+    let tops: BTreeSet<&str> = content.keys().filter_map(|path| path.split('/').next()).collect();
     for top in &tops {
         let link = target.join(top);
         if fs::symlink_metadata(&link).is_err() {

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn items_rename_and_missing_keys_are_named() {
-        let data = || Some([("a".to_owned(), b"1".to_vec()), ("b".to_owned(), b"2".to_vec())].into());
+        let data =
+            || Some([("a".to_owned(), b"1".to_vec()), ("b".to_owned(), b"2".to_vec())].into());
         let items: Vec<KeyToPath> =
             serde_json::from_value(json!([{"key": "a", "path": "x/y", "mode": 0o400}])).unwrap();
         let mut out = Content::new();
@@ -203,10 +204,7 @@ mod tests {
             (json!({"containers": [c(None)]}), (0o644, None)),
             (json!({"containers": [c(Some(7)), c(Some(7))]}), (0o600, Some(7))),
             (json!({"containers": [c(Some(7)), c(Some(8))]}), (0o644, None)),
-            (
-                json!({"securityContext": {"fsGroup": 9}, "containers": [c(Some(7))]}),
-                (0o600, None),
-            ),
+            (json!({"securityContext": {"fsGroup": 9}, "containers": [c(Some(7))]}), (0o600, None)),
         ];
         for (spec, wanted) in table {
             assert_eq!(token_access(&pod(spec), 0o644), wanted);

@@ -12,9 +12,10 @@ pub(super) fn check(source: &HostPathVolumeSource) -> Result<(), String> {
     let kind = source.type_.as_deref().unwrap_or_default();
     let make = |result: std::io::Result<()>| result.map_err(|error| error.to_string());
     match kind {
-        "DirectoryOrCreate" if !path.exists() => make(fs::create_dir_all(path).and_then(|()| {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-        }))?,
+        "DirectoryOrCreate" if !path.exists() => make(
+            fs::create_dir_all(path)
+                .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755))),
+        )?,
         "FileOrCreate" if !path.exists() => make(
             fs::write(path, b"")
                 .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644))),

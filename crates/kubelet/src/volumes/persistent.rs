@@ -25,10 +25,8 @@ pub(super) async fn locate(
     let (true, Some(name)) = (bound, name) else {
         return Err(format!("PVC {}/{} is not bound", namespace(pod), source.claim_name));
     };
-    let volume = Api::<PersistentVolume>::all(client)
-        .get(name)
-        .await
-        .map_err(|error| error.to_string())?;
+    let volume =
+        Api::<PersistentVolume>::all(client).get(name).await.map_err(|error| error.to_string())?;
     let spec = volume.spec.unwrap_or_default();
     let readonly = source.read_only == Some(true);
     if let Some(path) = &spec.host_path {

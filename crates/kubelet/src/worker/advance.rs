@@ -84,10 +84,9 @@ async fn set_up(
     let mounted = volumes::prepare(context, pod, &facts);
     let mounted = mounted.await.map_err(|message| ("FailedMount", message))?;
     if let Some(attempt) = plan.create_sandbox {
-        let failed =
-            |error: &dyn std::fmt::Display| {
-                ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"))
-            };
+        let failed = |error: &dyn std::fmt::Display| {
+            ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"))
+        };
         std::fs::create_dir_all(context.dirs.pod_logs(pod)).map_err(|error| failed(&error))?;
         let config = sandbox::config(context, pod, attempt);
         context.runtime.run_pod_sandbox(config).await.map_err(|error| failed(&error))?;
