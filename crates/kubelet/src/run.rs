@@ -125,7 +125,10 @@ async fn stop_everything(context: &Arc<Context>) {
         }
         Err(error) => tracing::warn!(%error, "sandboxes not stopped"),
     }
-    if let Err(error) = volumes::unmount_all(context) {
+    if let Err(error) = volumes::unmount(context.dirs.root()) {
         tracing::warn!(%error, "volumes not unmounted");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,14 @@
-//! Small builders for tests.
+//! Small builders for tests, and a simulated API server and runtime.
 
-use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::jiff::Timestamp;
-use runtime::{
+pub(crate) mod api;
+pub(crate) mod runtime;
+
+use ::runtime::{
     ContainerMetadata, ContainerState, ContainerStatus, NamespaceOptions, SandboxMetadata,
     SandboxState, SandboxStatus,
 };
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::spec::labels;
@@ -15,7 +18,7 @@ pub(crate) fn pod(mut spec: Value) -> Pod {
     for list in ["initContainers", "containers", "ephemeralContainers"] {
         for container in spec[list].as_array_mut().into_iter().flatten() {
             if container["image"].is_null() {
-                container["image"] = "image".into();
+                container["image"] = "image:1".into();
             }
         }
     }
@@ -61,7 +64,7 @@ pub(crate) fn container(text: &str, attempt: u32) -> ContainerStatus {
     let exit_code: i32 = code.parse().expect("an exit code");
     let spec = k8s_openapi::api::core::v1::Container {
         name: name.to_owned(),
-        image: Some("image".to_owned()),
+        image: Some("image:1".to_owned()),
         ..Default::default()
     };
     let exited = state == ContainerState::Exited;

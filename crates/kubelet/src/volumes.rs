@@ -11,7 +11,7 @@ mod tmpfs;
 pub(crate) mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use k8s_openapi::jiff::Timestamp;
@@ -160,15 +160,15 @@ pub(crate) fn tear_down(context: &Context, uid: &str) -> std::io::Result<()> {
     remove_all(&pod)
 }
 
-/// Unmounts everything below the kubelet's directory.
+/// Unmounts everything at and below a directory.
 ///
 /// # Errors
 /// Something is still in use.
-pub(crate) fn unmount_all(context: &Context) -> std::io::Result<()> {
-    tmpfs::unmount_below(context.dirs.root())
+pub(crate) fn unmount(directory: &Path) -> std::io::Result<()> {
+    tmpfs::unmount_below(directory)
 }
 
-fn remove_all(path: &std::path::Path) -> std::io::Result<()> {
+fn remove_all(path: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
