@@ -42,8 +42,9 @@ impl Addresses {
 
     /// Takes the address the client asks for.
     pub(crate) fn reserve(&self, ip: &str) -> Result<(), String> {
-        let ip: Ipv4Addr =
-            ip.parse().map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
+        let ip: Ipv4Addr = ip
+            .parse()
+            .map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
         if !self.range.contains(&ip) || ip == self.range.network() || ip == self.range.broadcast() {
             return Err(format!(
                 "failed to allocate IP {ip}: the provided IP is not in the valid range. The range \

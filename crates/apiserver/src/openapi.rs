@@ -12,7 +12,8 @@ pub(crate) struct Documents {}
 
 impl Documents {
     pub(crate) fn v2(&self, _accept: &str, _headers: &HeaderMap) -> Result<Response<Body>, Status> {
-        Err(Status::not_found("", "", "").with_message("the server could not find the requested resource"))
+        Err(Status::not_found("", "", "")
+            .with_message("the server could not find the requested resource"))
     }
 
     pub(crate) fn v3(
@@ -22,6 +23,7 @@ impl Documents {
         _accept: &str,
         _headers: &HeaderMap,
     ) -> Result<Response<Body>, Status> {
-        Err(Status::not_found("", "", "").with_message("the server could not find the requested resource"))
+        Err(Status::not_found("", "", "")
+            .with_message("the server could not find the requested resource"))
     }
 }

@@ -162,7 +162,10 @@ fn aggregate(objects: &mut [Value]) {
             .filter(|o| o["metadata"]["labels"][&key] == "true")
             .flat_map(|o| o["rules"].as_array().cloned().unwrap_or_default())
             .collect();
-        for role in objects.iter_mut().filter(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == target) {
+        for role in objects
+            .iter_mut()
+            .filter(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == target)
+        {
             role["rules"] = Value::Array(rules.clone());
         }
     }
