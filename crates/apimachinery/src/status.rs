@@ -288,7 +288,14 @@ impl Status {
             .retry_after(secs)
     }
 
-    /// True for any of the given reasons.
+    /// The same with another message.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    /// Whether the reason is this one.
     #[must_use]
     pub fn is(&self, reason: &str) -> bool {
         self.reason == reason

@@ -1,1 +1,17 @@
-//! The runtime crate.
+//! Pods as processes: sandboxes, containers and images behind the [`Runtime`] trait, in the
+//! vocabulary of the Container Runtime Interface (CRI).
+#![allow(unsafe_code)]
+
+mod api;
+mod cgroup;
+pub mod embedded;
+mod error;
+mod image;
+mod shim;
+pub mod simulated;
+mod spec;
+
+pub use api::*;
+pub use error::{Error, PullError, Result};
+pub use image::{ImageFile, ImageSpec, RegistryConfig, build_image_tar};
+pub use shim::maybe_run_shim;

@@ -1,0 +1,194 @@
+//! The loop that fills a store: list, then watch from there, for ever.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{TryStreamExt, pin_mut};
+use kube::Api;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use rand::Rng;
+use tokio::time::Instant;
+
+use super::{Kind, Selection, Shared};
+use crate::key::ObjectKey;
+
+/// Objects per page of the first list.
+const PAGE: u32 = 500;
+/// How long one watch request lasts before it is renewed, in seconds.
+const WATCH_SECONDS: u32 = 290;
+/// Beyond this the server should have ended the watch itself: the connection is dead.
+const WATCH_DEADLINE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
+const BACKOFF_FIRST: Duration = Duration::from_millis(200);
+const BACKOFF_LAST: Duration = Duration::from_secs(30);
+
+/// Why a watch is over.
+enum Ended {
+    /// The server closed it in good order, or it brought something before it broke.
+    Resume,
+    /// It broke before it brought anything.
+    Failed(kube::Error),
+    /// The version we know is too old.
+    Expired,
+}
+
+pub(super) struct Reflector<K> {
+    api: Api<K>,
+    list: ListParams,
+    watch: WatchParams,
+    shared: Arc<Shared<K>>,
+    /// The version up to which the store is current.
+    version: Option<String>,
+}
+
+impl<K: Kind> Reflector<K> {
+    pub(super) fn new(api: Api<K>, selection: &Selection, shared: Arc<Shared<K>>) -> Self {
+        let list = ListParams {
+            field_selector: selection.fields.clone(),
+            label_selector: selection.labels.clone(),
+            limit: Some(PAGE),
+            ..ListParams::default()
+        };
+        let watch = WatchParams {
+            field_selector: selection.fields.clone(),
+            label_selector: selection.labels.clone(),
+            timeout: Some(WATCH_SECONDS),
+            bookmarks: true,
+            ..WatchParams::default()
+        };
+        Self { api, list, watch, shared, version: None }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        loop {
+            let Some(version) = self.version.clone() else {
+                match self.relist().await {
+                    Ok(version) => {
+                        self.version = Some(version);
+                        self.shared.synced.send_replace(true);
+                        backoff.reset();
+                    }
+                    Err(error) => {
+                        tracing::debug!(url = self.api.resource_url(), %error, "list failed");
+                        backoff.wait().await;
+                    }
+                }
+                continue;
+            };
+            match self.watch(&version).await {
+                Ended::Resume => backoff.reset(),
+                Ended::Expired => {
+                    self.version = None;
+                    backoff.wait().await;
+                }
+                Ended::Failed(error) => {
+                    tracing::debug!(url = self.api.resource_url(), %error, "watch failed");
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    /// Brings the store to the state of a list, object by object, and returns its version.
+    async fn relist(&self) -> Result<String, kube::Error> {
+        let mut params = self.list.clone();
+        let mut seen = HashSet::new();
+        loop {
+            let page = self.api.list(&params).await?;
+            for mut object in page.items {
+                seen.insert(ObjectKey::of(&object));
+                slim(&mut object);
+                self.shared.upsert(object);
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => {
+                    for key in self.shared.store.keys() {
+                        if !seen.contains(&key) {
+                            self.shared.remove(&key, None);
+                        }
+                    }
+                    return Ok(page.metadata.resource_version.unwrap_or_default());
+                }
+            }
+        }
+    }
+
+    async fn watch(&mut self, version: &str) -> Ended {
+        let deadline = Instant::now() + WATCH_DEADLINE;
+        let events = match self.api.watch(&self.watch, version).await {
+            Ok(events) => events,
+            Err(error) => return ended(error),
+        };
+        pin_mut!(events);
+        let mut progress = false;
+        loop {
+            let event = match tokio::time::timeout_at(deadline, events.try_next()).await {
+                Err(_) | Ok(Ok(None)) => return Ended::Resume,
+                Ok(Ok(Some(event))) => event,
+                Ok(Err(error)) => {
+                    return match ended(error) {
+                        Ended::Failed(_) if progress => Ended::Resume,
+                        other => other,
+                    };
+                }
+            };
+            progress = true;
+            match event {
+                WatchEvent::Added(mut object) | WatchEvent::Modified(mut object) => {
+                    self.advance(object.meta().resource_version.clone());
+                    slim(&mut object);
+                    self.shared.upsert(object);
+                }
+                WatchEvent::Deleted(mut object) => {
+                    self.advance(object.meta().resource_version.clone());
+                    slim(&mut object);
+                    self.shared.remove(&ObjectKey::of(&object), Some(object));
+                }
+                WatchEvent::Bookmark(mark) => self.advance(Some(mark.metadata.resource_version)),
+                WatchEvent::Error(status) => return ended(kube::Error::Api(status)),
+            }
+        }
+    }
+
+    fn advance(&mut self, version: Option<String>) {
+        if version.is_some() {
+            self.version = version;
+        }
+    }
+}
+
+/// Drops what no component reads and every object carries.
+fn slim<K: Kind>(object: &mut K) {
+    object.meta_mut().managed_fields = None;
+}
+
+fn ended(error: kube::Error) -> Ended {
+    match &error {
+        kube::Error::Api(status) if status.code == 410 || status.reason == "Expired" => {
+            Ended::Expired
+        }
+        _ => Ended::Failed(error),
+    }
+}
+
+/// Waits between failed attempts: doubling, with a random part so that many clients of a
+/// restarted server do not return at the same instant.
+#[derive(Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    async fn wait(&mut self) {
+        let full = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_LAST);
+        self.failures += 1;
+        let part = rand::rng().random_range(0.5..1.0);
+        tokio::time::sleep(full.mul_f64(part)).await;
+    }
+}

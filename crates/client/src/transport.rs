@@ -1,0 +1,125 @@
+//! The two ways to an API server: inside this process, and over HTTPS.
+
+use std::path::Path;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Body as HttpBody;
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use tower::{BoxError, Service};
+
+/// Why a client could not be built from a kubeconfig.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file is missing, malformed or names what does not exist.
+    #[error("kubeconfig {path}: {source}")]
+    Kubeconfig {
+        /// The file that was read.
+        path: String,
+        /// What is wrong with it.
+        source: Box<kube::config::KubeconfigError>,
+    },
+    /// Certificates or keys in it are not usable.
+    #[error("client from kubeconfig {path}: {source}")]
+    Client {
+        /// The file that was read.
+        path: String,
+        /// What is wrong with it.
+        source: Box<kube::Error>,
+    },
+}
+
+/// A client whose requests go straight to `service`, an API server in this process: no socket, no
+/// TLS. `identity` (the API server's own type for an authenticated user) is put into the
+/// extensions of every request, where nothing from a network can put it.
+///
+/// Must be called within a tokio runtime.
+pub fn in_process<S, I, B>(service: S, identity: I) -> kube::Client
+where
+    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    I: Clone + Send + Sync + 'static,
+{
+    kube::Client::new(Identified { service, identity }, "default")
+}
+
+/// A client from a kubeconfig file, with its client certificate or token.
+///
+/// # Errors
+/// The file or the credentials in it are unusable; the server is not contacted.
+pub async fn https(kubeconfig: &Path) -> Result<kube::Client, Error> {
+    // Another crate may have installed a provider already; either one serves.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let path = kubeconfig.display().to_string();
+    let config = async {
+        let file = Kubeconfig::read_from(kubeconfig)?;
+        kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await
+    }
+    .await
+    .map_err(|source| Error::Kubeconfig { path: path.clone(), source: Box::new(source) })?;
+    kube::Client::try_from(config)
+        .map_err(|source| Error::Client { path, source: Box::new(source) })
+}
+
+/// Adds the caller's identity to each request.
+#[derive(Clone)]
+struct Identified<S, I> {
+    service: S,
+    identity: I,
+}
+
+impl<S, I> Service<Request<Body>> for Identified<S, I>
+where
+    S: Service<Request<Body>>,
+    I: Clone + Send + Sync + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        request.extensions_mut().insert(self.identity.clone());
+        self.service.call(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use std::convert::Infallible;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct User(&'static str);
+
+    #[tokio::test]
+    async fn every_request_carries_the_identity() {
+        let service = tower::service_fn(|request: Request<Body>| async move {
+            assert_eq!(request.extensions().get::<User>(), Some(&User("system:kube-scheduler")));
+            assert_eq!(request.uri().path(), "/api/v1/namespaces/ns/configmaps/c");
+            let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}"#;
+            Ok::<_, Infallible>(Response::new(Body::from(body.as_bytes().to_vec())))
+        });
+        let client = in_process(service, User("system:kube-scheduler"));
+        let map: ConfigMap = kube::Api::namespaced(client, "ns").get("c").await.unwrap();
+        assert_eq!(map.metadata.name.as_deref(), Some("c"));
+    }
+
+    #[tokio::test]
+    async fn a_bad_kubeconfig_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("admin.conf");
+        std::fs::write(&path, "apiVersion: v1\nkind: Config\ncurrent-context: nowhere\n").unwrap();
+        let error = https(&path).await.err().expect("no such context").to_string();
+        assert!(error.contains("admin.conf"), "{error}");
+    }
+}

@@ -1,0 +1,3 @@
+//! Container logs.
+
+pub(crate) mod line;

@@ -1,0 +1,73 @@
+//! Resource usage.
+
+use jiff::Timestamp;
+
+use super::{ContainerMetadata, SandboxMetadata};
+
+/// CPU and memory at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Usage {
+    /// When it was read.
+    pub timestamp: Timestamp,
+    /// CPU time since start, in nanoseconds.
+    pub cpu_usage_nanos: u64,
+    /// Memory that cannot be reclaimed at once, in bytes: usage less inactive file pages.
+    pub memory_working_set: u64,
+    /// Memory charged, in bytes.
+    pub memory_usage: u64,
+    /// Anonymous memory, in bytes.
+    pub memory_rss: u64,
+    /// Minor and major page faults since start.
+    pub page_faults: u64,
+    /// Major page faults since start.
+    pub major_page_faults: u64,
+    /// The memory limit in bytes; `None` where unlimited.
+    pub memory_limit: Option<u64>,
+    /// Tasks.
+    pub pids: u64,
+}
+
+/// Usage of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerStats {
+    /// Its id.
+    pub id: String,
+    /// Who it is.
+    pub metadata: ContainerMetadata,
+    /// CPU and memory.
+    pub usage: Usage,
+    /// Bytes in its writable layer.
+    pub writable_layer_bytes: u64,
+    /// Inodes in its writable layer.
+    pub writable_layer_inodes: u64,
+}
+
+/// Usage of one sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxStats {
+    /// Its id.
+    pub id: String,
+    /// Who it is.
+    pub metadata: SandboxMetadata,
+    /// CPU and memory of the whole pod.
+    pub usage: Usage,
+    /// Traffic of the pod's interface; `None` in the node's network.
+    pub network: Option<NetworkUsage>,
+    /// Its running containers.
+    pub containers: Vec<ContainerStats>,
+}
+
+/// Traffic of an interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkUsage {
+    /// Interface name.
+    pub interface: String,
+    /// Bytes received.
+    pub rx_bytes: u64,
+    /// Receive errors.
+    pub rx_errors: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// Send errors.
+    pub tx_errors: u64,
+}

@@ -1,0 +1,216 @@
+//! The container's root: overlay, standard mounts, pivot, masks.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use super::mounts::{
+    self, Kind, NODEV, NOEXEC, NOSUID, READONLY, Root, STRICTATIME, clone_tree, new_filesystem,
+    set_attributes,
+};
+use super::{devices, sys};
+use crate::api::{Mount, Propagation};
+use crate::spec::Spec;
+
+/// More lower directories than this do not fit mount(2)'s page of options.
+const MOUNT_LAYER_LIMIT: usize = 40;
+
+/// Builds the root file system in this process's new mount namespace and moves into it.
+pub(super) fn enter(spec: &Spec) -> io::Result<()> {
+    let rootfs = spec.data_dir.join(&spec.container_dir).join("rootfs");
+    isolate(spec, &rootfs)?;
+    sys::context("mount root file system", mount_overlay(spec))?;
+    let root = Root::open(&rootfs)?;
+    standard_mounts(spec, &root)?;
+    let mut sorted: Vec<_> = spec.mounts.iter().collect();
+    sorted.sort_by_key(|mount| mount.container_path.components().count());
+    for mount in sorted {
+        let what =
+            format!("mount {} at {}", mount.host_path.display(), mount.container_path.display());
+        sys::context(what, bind(mount, &root))?;
+    }
+    sys::context("create devices", devices::create(spec, &root))?;
+    pivot(&root)?;
+    drop(root);
+    for path in &spec.readonly_paths {
+        sys::context(format_args!("make {} read-only", path.display()), make_readonly(path))?;
+    }
+    for path in &spec.masked_paths {
+        sys::context(format_args!("mask {}", path.display()), mask(path))?;
+    }
+    if spec.readonly_rootfs {
+        let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC;
+        let root = nix::fcntl::open("/", flags, nix::sys::stat::Mode::empty())?;
+        set_attributes(root.as_fd(), READONLY, 0, false)?;
+    }
+    Ok(())
+}
+
+/// Keeps this namespace's mounts from reaching the node, except by bidirectional mounts.
+fn isolate(spec: &Spec, rootfs: &Path) -> io::Result<()> {
+    let shared = spec.mounts.iter().any(|mount| mount.propagation == Propagation::Bidirectional);
+    if !shared {
+        propagation(Path::new("/"), MsFlags::MS_SLAVE | MsFlags::MS_REC)?;
+    }
+    propagation(&mount_point_of(rootfs)?, MsFlags::MS_PRIVATE)
+}
+
+fn propagation(path: &Path, flags: MsFlags) -> io::Result<()> {
+    Ok(mount(None::<&str>, path, None::<&str>, flags, None::<&str>)?)
+}
+
+fn mount_point_of(path: &Path) -> io::Result<PathBuf> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let real = path.canonicalize()?;
+    Ok(table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|field| PathBuf::from(unescape(field)))
+        .filter(|point| real.starts_with(point))
+        .max_by_key(|point| point.components().count())
+        .unwrap_or_else(|| PathBuf::from("/")))
+}
+
+/// mountinfo writes blanks and backslashes as three octal digits.
+fn unescape(field: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(field.to_owned(), |text, (code, char)| text.replace(code, char))
+}
+
+fn mount_overlay(spec: &Spec) -> io::Result<()> {
+    // Relative paths keep the options short and free of the data directory's own characters.
+    std::env::set_current_dir(&spec.data_dir)?;
+    let dir = spec.container_dir.display().to_string();
+    let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
+    let lower: Vec<_> = spec.layers.iter().map(|layer| layer.display().to_string()).collect();
+    let target = spec.container_dir.join("rootfs");
+    if lower.len() <= MOUNT_LAYER_LIMIT {
+        let options = format!("lowerdir={},upperdir={upper},workdir={work}", lower.join(":"));
+        let flags = MsFlags::empty();
+        return Ok(mount(Some("overlay"), &target, Some("overlay"), flags, Some(&*options))?);
+    }
+    let mut options: Vec<_> = lower.iter().map(|layer| ("lowerdir+", layer.as_str())).collect();
+    options.extend([("upperdir", upper.as_str()), ("workdir", work.as_str())]);
+    let overlay = new_filesystem("overlay", &options, 0)?;
+    Root::open(&spec.data_dir)?.mount(&overlay, &target, Kind::Directory)
+}
+
+fn standard_mounts(spec: &Spec, root: &Root) -> io::Result<()> {
+    let privileged = spec.process.privileged;
+    let strict = NOSUID | NOEXEC | NODEV;
+    let sys_attributes = if privileged { strict } else { strict | READONLY };
+    let replaced = |path: &str| spec.mounts.iter().any(|m| m.container_path == Path::new(path));
+    let new = |kind: &str, path: &str, options: &[(&str, &str)], attributes: u64| {
+        if replaced(path) {
+            return Ok(());
+        }
+        let filesystem = new_filesystem(kind, options, attributes);
+        let filesystem = sys::context(format_args!("mount {kind} at {path}"), filesystem)?;
+        root.mount(&filesystem, Path::new(path), Kind::Directory)
+    };
+    new("proc", "/proc", &[], strict)?;
+    new("tmpfs", "/dev", &[("mode", "755"), ("size", "65536k")], NOSUID | STRICTATIME)?;
+    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    new("devpts", "/dev/pts", &pts, NOSUID | NOEXEC)?;
+    new("mqueue", "/dev/mqueue", &[], strict)?;
+    new("sysfs", "/sys", &[], sys_attributes)?;
+    if !replaced("/dev/shm") {
+        let shm = clone_tree(&spec.shm, false)?;
+        set_attributes(shm.as_fd(), strict, MsFlags::MS_PRIVATE.bits(), false)?;
+        root.mount(&shm, Path::new("/dev/shm"), Kind::Directory)?;
+    }
+    if !replaced("/sys/fs/cgroup") {
+        sys::context("mount cgroup", mount_cgroups(spec, root, sys_attributes))?;
+    }
+    Ok(())
+}
+
+/// Shows the container its own cgroup: a cgroup2 file system seen from the cgroup namespace, or
+/// with v1 a directory per controller.
+fn mount_cgroups(spec: &Spec, root: &Root, attributes: u64) -> io::Result<()> {
+    let base = Path::new("/sys/fs/cgroup");
+    let [first, ..] = &*spec.cgroups else { return Ok(()) };
+    if first.join("cgroup.controllers").exists() {
+        let filesystem = new_filesystem("cgroup2", &[], attributes)?;
+        return root.mount(&filesystem, base, Kind::Directory);
+    }
+    let directory = new_filesystem("tmpfs", &[("mode", "755")], NOSUID | NOEXEC | NODEV)?;
+    root.mount(&directory, base, Kind::Directory)?;
+    for cgroup in &spec.cgroups {
+        let Some(name) = cgroup.strip_prefix(base).ok().and_then(|path| path.components().next())
+        else {
+            continue;
+        };
+        let tree = clone_tree(cgroup, false)?;
+        set_attributes(tree.as_fd(), attributes, MsFlags::MS_PRIVATE.bits(), false)?;
+        root.mount(&tree, &base.join(name), Kind::Directory)?;
+    }
+    Ok(())
+}
+
+fn bind(mount: &Mount, root: &Root) -> io::Result<()> {
+    let kind = match mounts::kind_of(&mount.host_path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(&mount.host_path)?;
+            Kind::Directory
+        }
+        result => result?,
+    };
+    let tree = clone_tree(&mount.host_path, true)?;
+    let flags = match mount.propagation {
+        Propagation::Private => MsFlags::MS_PRIVATE,
+        Propagation::HostToContainer => MsFlags::MS_SLAVE,
+        Propagation::Bidirectional => MsFlags::MS_SHARED,
+    };
+    set_attributes(tree.as_fd(), 0, flags.bits(), true)?;
+    if mount.readonly {
+        set_attributes(tree.as_fd(), READONLY, 0, mount.recursive_readonly)?;
+    }
+    root.mount(&tree, &mount.container_path, kind)
+}
+
+fn pivot(root: &Root) -> io::Result<()> {
+    let old = std::fs::File::open("/")?;
+    nix::unistd::fchdir(root.as_fd())?;
+    sys::context("pivot_root", nix::unistd::pivot_root(".", ".").map_err(Into::into))?;
+    nix::unistd::fchdir(&old)?;
+    // The old root's unmounting must not travel to the node.
+    propagation(Path::new("."), MsFlags::MS_SLAVE | MsFlags::MS_REC)?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    Ok(std::env::set_current_dir("/")?)
+}
+
+fn make_readonly(path: &Path) -> io::Result<()> {
+    let tree = match clone_tree(path, true) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        result => result?,
+    };
+    set_attributes(tree.as_fd(), READONLY, 0, true)?;
+    cover(path, &tree)
+}
+
+fn mask(path: &Path) -> io::Result<()> {
+    let metadata = match std::fs::metadata(path) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        result => result?,
+    };
+    let tree = if metadata.is_dir() {
+        new_filesystem("tmpfs", &[("size", "0k")], READONLY | NOSUID | NODEV | NOEXEC)?
+    } else {
+        clone_tree(Path::new("/dev/null"), false)?
+    };
+    cover(path, &tree)
+}
+
+fn cover(path: &Path, tree: &std::os::fd::OwnedFd) -> io::Result<()> {
+    let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC;
+    let target = nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?;
+    mounts::attach(tree.as_fd(), target.as_fd())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
