@@ -159,6 +159,18 @@ pub enum Alternative {
     Strings,
 }
 
+impl Alternative {
+    /// The Go type's name.
+    #[must_use]
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Array => "JSONSchemaPropsOrArray",
+            Self::Bool => "JSONSchemaPropsOrBool",
+            Self::Strings => "JSONSchemaPropsOrStringArray",
+        }
+    }
+}
+
 /// An array's type.
 #[derive(Debug)]
 pub struct ListShape {
@@ -198,19 +210,19 @@ pub struct MapShape {
 #[derive(Clone, Default)]
 pub struct Ref {
     target: Arc<OnceLock<Arc<Type>>>,
-    /// Owned and merged as a whole where it is referred to.
-    pub atomic: bool,
+    /// Whether server-side apply treats the value as a whole here, if that is not as the type says.
+    pub atomic_here: Option<bool>,
 }
 
 impl Ref {
     /// A reference to a type at hand.
     #[must_use]
     pub fn to(target: Arc<Type>) -> Self {
-        Self { target: Arc::new(OnceLock::from(target)), atomic: false }
+        Self { target: Arc::new(OnceLock::from(target)), atomic_here: None }
     }
 
-    pub(crate) fn unresolved(atomic: bool) -> Self {
-        Self { target: Arc::default(), atomic }
+    pub(crate) fn unresolved(atomic_here: Option<bool>) -> Self {
+        Self { target: Arc::default(), atomic_here }
     }
 
     /// Resolves the reference; the first resolution stands.
@@ -230,7 +242,7 @@ impl Ref {
     /// Whether server-side apply treats the value as a whole.
     #[must_use]
     pub fn is_atomic(&self) -> bool {
-        self.atomic || self.get().atomic
+        self.atomic_here.unwrap_or(self.get().atomic)
     }
 }
 

@@ -162,9 +162,14 @@ fn field_facts(
             write!(line, ":{}", keys.join(","))?;
         }
     }
-    let whole = |key| marker(&field.markers, key) == Some("atomic");
-    if whole("mapType") || whole("structType") {
-        line.push_str(" atomic");
+    let merges = |kind| {
+        marker(&field.markers, "mapType") == Some(kind)
+            || marker(&field.markers, "structType") == Some(kind)
+    };
+    for kind in ["atomic", "granular"] {
+        if merges(kind) {
+            write!(line, " {kind}")?;
+        }
     }
     if let Some(strategy) = field.tags.get("patchStrategy") {
         let key = field.tags.get("patchMergeKey").map_or("", String::as_str);
