@@ -35,6 +35,8 @@ const HEAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
 type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 type Answer = Response<Body>;
+/// An answer in place of what was asked for.
+type Refusal = Box<Answer>;
 
 /// A server that listens and does not serve yet.
 pub(crate) struct Server {

@@ -44,7 +44,7 @@ pub(super) async fn serve(
         let supported = [TUNNEL, CHANNELS[0], CHANNELS[1]];
         let (answer, protocol, upgrade) = match websocket::handshake(&mut request, &supported) {
             Ok(accepted) => accepted,
-            Err(answer) => return answer,
+            Err(refusal) => return *refusal,
         };
         let ports = ports(query);
         tokio::spawn(async move {
@@ -62,7 +62,7 @@ pub(super) async fn serve(
     }
     let answer = match spdy_answer(request.headers(), &SPDY) {
         Ok((answer, _)) => answer,
-        Err(answer) => return answer,
+        Err(refusal) => return *refusal,
     };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

@@ -12,7 +12,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::{Answer, full, text};
+use super::{Answer, Refusal, full, text};
 
 const PROTOCOL: &str = "sec-websocket-protocol";
 const KEY: &str = "sec-websocket-key";
@@ -39,8 +39,8 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 pub(super) fn handshake(
     request: &mut Request<Incoming>,
     supported: &[&'static str],
-) -> Result<(Answer, &'static str, OnUpgrade), Answer> {
-    let bad = |message: &str| text(StatusCode::BAD_REQUEST, message);
+) -> Result<(Answer, &'static str, OnUpgrade), Refusal> {
+    let bad = |message: &str| Box::new(text(StatusCode::BAD_REQUEST, message));
     let headers = request.headers();
     let key = headers.get(KEY).ok_or_else(|| bad("missing Sec-WebSocket-Key"))?;
     let accept = derive_accept_key(key.as_bytes());

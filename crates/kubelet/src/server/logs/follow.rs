@@ -93,7 +93,7 @@ fn watch(path: &Path) -> io::Result<AsyncFd<Watch>> {
         path.parent().unwrap_or(path),
         AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO,
     )?;
-    AsyncFd::new(Watch(inotify))
+    AsyncFd::register(Watch(inotify)).map_err(Into::into)
 }
 
 struct Watch(Inotify);

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::spdy::session::Session;
 use crate::server::websocket::channels::{Channels, Codec};
-use crate::server::{Answer, full, text, websocket};
+use crate::server::{Answer, Refusal, full, text, websocket};
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -96,7 +96,7 @@ where
     if websocket::is_wanted(request.headers()) {
         let (answer, protocol, upgrade) = match websocket::handshake(&mut request, &WEBSOCKET) {
             Ok(accepted) => accepted,
-            Err(answer) => return answer,
+            Err(refusal) => return *refusal,
         };
         tokio::spawn(async move {
             match websocket::upgraded(upgrade).await {
@@ -108,7 +108,7 @@ where
     }
     let (answer, protocol) = match spdy_answer(request.headers(), &SPDY) {
         Ok(accepted) => accepted,
-        Err(answer) => return answer,
+        Err(refusal) => return *refusal,
     };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -131,13 +131,11 @@ where
 pub(in crate::server) fn spdy_answer(
     headers: &HeaderMap,
     supported: &[&'static str],
-) -> Result<(Answer, &'static str), Answer> {
+) -> Result<(Answer, &'static str), Refusal> {
     let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !upgrade.eq_ignore_ascii_case("SPDY/3.1") {
-        return Err(text(
-            StatusCode::BAD_REQUEST,
-            format!("unable to upgrade: missing upgrade headers in request: {upgrade:?}"),
-        ));
+        let message = format!("unable to upgrade: missing upgrade headers in request: {upgrade:?}");
+        return Err(Box::new(text(StatusCode::BAD_REQUEST, message)));
     }
     let offered: Vec<&str> = headers
         .get_all(VERSIONS)
@@ -156,7 +154,7 @@ pub(in crate::server) fn spdy_answer(
                 "unable to upgrade: unable to negotiate protocol: client supports {offered:?}, \
                  server accepts {supported:?}"
             );
-            return Err(text(StatusCode::FORBIDDEN, message));
+            return Err(Box::new(text(StatusCode::FORBIDDEN, message)));
         }
     };
     let mut response = Response::new(full(""));
