@@ -1,1 +1,21 @@
-//! The apimachinery crate.
+//! What a Kubernetes object is: its schema, encodings, selectors, patches, ownership and errors.
+//!
+//! Nothing here does I/O or knows of a cluster; every other crate of the project builds on it.
+
+pub mod apply;
+pub mod codec;
+pub mod field;
+pub mod names;
+pub mod object;
+pub mod openapi;
+pub mod patch;
+pub mod quantity;
+pub mod schema;
+pub mod selector;
+pub mod status;
+pub mod text;
+pub mod time;
+pub mod validate;
+
+pub use object::{Object, ObjectExt};
+pub use status::Status;

@@ -1,1 +1,33 @@
-//! The apiserver crate.
+//! The API server: how objects are reached.
+//!
+//! `server` holds the pipeline of a request, `verbs` one handler per verb, `registry` one row per
+//! kind, `cache` everything that is read.
+
+mod admission;
+mod allocator;
+mod authn;
+mod authz;
+mod body;
+mod bootstrap;
+mod cache;
+mod decode;
+mod discovery;
+mod encode;
+mod event_ttl;
+mod health;
+mod metrics;
+mod negotiate;
+mod openapi;
+mod registry;
+mod request;
+mod server;
+mod service;
+mod user;
+mod verbs;
+
+pub use body::{Body, BoxError};
+pub use server::{ApiServer, Config, StartError};
+pub use service::InProcess;
+pub use user::User;
+
+pub(crate) use server::Settings;

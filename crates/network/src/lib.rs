@@ -5,6 +5,7 @@
 pub mod link;
 pub mod netlink;
 pub mod netns;
+pub mod nft;
 pub mod pod;
 
 mod error;

@@ -52,10 +52,6 @@ impl Hierarchies {
         Self { roots, unified: false }
     }
 
-    pub(crate) fn is_unified(&self) -> bool {
-        self.unified
-    }
-
     /// The directories of a cgroup, the one that has `memory` first.
     pub(crate) fn directories(&self, path: &str) -> Vec<PathBuf> {
         let relative = path.trim_start_matches('/');
@@ -210,7 +206,7 @@ mod tests {
         std::os::unix::fs::symlink("cpu,cpuacct", dir.path().join("cpu")).unwrap();
         std::os::unix::fs::symlink("cpu,cpuacct", dir.path().join("cpuacct")).unwrap();
         let found = Hierarchies::detect_at(dir.path());
-        assert!(!found.is_unified());
+        assert!(!found.unified);
         let base = dir.path().canonicalize().unwrap();
         assert_eq!(
             found.directories("/a/b"),

@@ -4,9 +4,11 @@
 
 mod api;
 mod cgroup;
+pub mod embedded;
 mod error;
 mod image;
 mod shim;
+pub mod simulated;
 mod spec;
 
 pub use api::*;

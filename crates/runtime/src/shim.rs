@@ -22,11 +22,18 @@ mod user;
 pub(crate) use attach::{Frame, FrameKind};
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, parse as parse_capability};
 pub(crate) use control::{receive as receive_with_fds, send as send_with_fds};
+pub(crate) use mounts::read_only_copy;
+pub(crate) use pty::resize as resize_terminal;
 pub(crate) use seccomp::{localhost as localhost_seccomp, runtime_default as default_seccomp};
-pub(crate) use sys::{identify, is_alive, open_pidfd};
+pub(crate) use sys::{is_alive, open_pidfd};
 
 /// First argument by which the binary knows that it is to be one of these.
 pub(crate) const ARGUMENT: &str = "container-shim";
+
+/// Makes reads and writes of a descriptor return at once.
+pub(crate) fn set_nonblocking(fd: &std::os::fd::OwnedFd) -> std::io::Result<()> {
+    sys::set_nonblocking(std::os::fd::AsFd::as_fd(fd))
+}
 
 /// Turns this process into a shim where its arguments say so, and returns otherwise.
 ///

@@ -21,6 +21,22 @@ impl Message {
         Self { bytes }
     }
 
+    /// Attributes without a header, to be appended to a message.
+    pub(crate) fn fragment() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
+    /// Appends the attributes of a fragment.
+    pub(crate) fn append(mut self, fragment: &Self) -> Self {
+        self.bytes.extend_from_slice(&fragment.bytes);
+        self
+    }
+
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Appends bytes of the fixed header that follows `nlmsghdr`, padded to four.
     #[must_use]
     pub fn raw(mut self, bytes: &[u8]) -> Self {

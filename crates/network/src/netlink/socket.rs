@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use nix::sys::socket::{NetlinkAddr, bind, getsockname};
+
 use super::Message;
 use crate::{Error, Result};
 
@@ -21,6 +23,8 @@ pub struct Socket {
 pub(crate) struct Reply {
     pub(crate) kind: u16,
     pub(crate) sequence: u32,
+    /// Port of the socket that asked for it.
+    pub(crate) port: u32,
     pub(crate) payload: Vec<u8>,
 }
 
@@ -41,10 +45,23 @@ impl Socket {
         let socket = Self { fd, sequence: 0, buffer: vec![0; 1 << 16] };
         // A large transaction is one datagram; its acknowledgements must fit as well.
         for option in [libc::SO_SNDBUFFORCE, libc::SO_RCVBUFFORCE] {
-            socket.set(libc::SOL_SOCKET, option, 8 << 20).ok();
+            socket.set(libc::SOL_SOCKET, option, 64 << 20).ok();
         }
         socket.set(libc::SOL_NETLINK, libc::NETLINK_CAP_ACK, 1).ok();
+        // Without a port of its own it would get no multicast: port 0 is the kernel's.
+        bind(socket.fd.as_raw_fd(), &NetlinkAddr::new(0, 0))
+            .map_err(|error| Error::io("bind netlink socket")(error.into()))?;
         Ok(socket)
+    }
+
+    /// The number by which the kernel knows this socket.
+    ///
+    /// # Errors
+    /// What getsockname(2) says.
+    pub(crate) fn port(&self) -> Result<u32> {
+        getsockname(self.fd.as_raw_fd())
+            .map(|address: NetlinkAddr| address.pid())
+            .map_err(|error| Error::io("netlink port")(error.into()))
     }
 
     fn set(&self, level: i32, option: i32, value: i32) -> io::Result<()> {
@@ -128,13 +145,17 @@ impl Socket {
         Ok(first)
     }
 
-    /// The number of the last message sent.
-    pub(crate) fn last_sequence(&self) -> u32 {
-        self.sequence
+    /// What has arrived by now, without waiting.
+    pub(crate) fn receive_ready(&mut self) -> Result<Vec<Reply>> {
+        self.read(libc::MSG_DONTWAIT)
     }
 
     /// Waits for one datagram and splits it into messages.
     pub(crate) fn receive(&mut self) -> Result<Vec<Reply>> {
+        self.read(0)
+    }
+
+    fn read(&mut self, flags: i32) -> Result<Vec<Reply>> {
         let length = loop {
             // SAFETY: the buffer is valid for its length.
             let length = unsafe {
@@ -142,13 +163,16 @@ impl Socket {
                     self.fd.as_raw_fd(),
                     self.buffer.as_mut_ptr().cast(),
                     self.buffer.len(),
-                    0,
+                    flags,
                 )
             };
             if length >= 0 {
                 break length as usize;
             }
             let error = io::Error::last_os_error();
+            if flags & libc::MSG_DONTWAIT != 0 && error.kind() == io::ErrorKind::WouldBlock {
+                return Ok(Vec::new());
+            }
             if error.kind() != io::ErrorKind::Interrupted {
                 return Err(Error::io("receive netlink reply")(error));
             }
@@ -166,6 +190,7 @@ impl Socket {
             replies.push(Reply {
                 kind: u16::from_ne_bytes([rest[4], rest[5]]),
                 sequence: word(8),
+                port: word(12),
                 payload: rest[HEADER..size].to_vec(),
             });
             rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();

@@ -4,18 +4,137 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::HostPort;
+use super::{HostPort, Transport};
 use crate::Result;
+use crate::nft::{
+    AddressType, Batch, CT_STATUS_DNAT, ChainType, Data, Direction, Element, Family, FieldType,
+    Hook, MetaKey, NatTarget, NftSocket, PRIORITY_DSTNAT, PRIORITY_SRCNAT, Register, Rule, SetKind,
+    SetSpec, Verdict,
+};
 
-pub(super) fn install(_table: &str, _pods: IpNet, _cluster: IpNet) -> Result<()> {
-    Ok(())
+/// On packets to a host port whose answer would not come back through this node.
+const HAIRPIN_MARK: u32 = 0x2000;
+
+/// Host ports on every address: protocol . port → address . port.
+const PORTS: &str = "host-ports";
+/// Host ports on one address: address . protocol . port → address . port.
+const ADDRESS_PORTS: &str = "host-address-ports";
+
+/// Makes the table anew except for the host ports it holds.
+pub(super) fn install(table: &str, pods: IpNet, cluster: IpNet) -> Result<()> {
+    if pods.network().is_ipv6() {
+        return Ok(());
+    }
+    let mut batch = Batch::new(Family::Ip, table);
+    batch.add_table();
+    let target = [FieldType::Ipv4, FieldType::Port];
+    for (name, key) in [
+        (PORTS, &[FieldType::Protocol, FieldType::Port][..]),
+        (ADDRESS_PORTS, &[FieldType::Ipv4, FieldType::Protocol, FieldType::Port]),
+    ] {
+        let kind = SetKind::Map(&target);
+        batch.add_set(&SetSpec { name, key, kind, timeout: None, dynamic: false });
+    }
+    batch.add_chain("host-ports");
+    batch.add_base_chain("prerouting", ChainType::Nat, Hook::Prerouting, PRIORITY_DSTNAT);
+    batch.add_base_chain("output", ChainType::Nat, Hook::Output, PRIORITY_DSTNAT);
+    batch.add_base_chain("postrouting", ChainType::Nat, Hook::Postrouting, PRIORITY_SRCNAT);
+    for chain in ["host-ports", "prerouting", "output", "postrouting"] {
+        batch.flush_chain(chain);
+    }
+    for chain in ["prerouting", "output"] {
+        let rule = Rule::new()
+            .address_type(Direction::Destination, AddressType::Local, true)
+            .verdict(&Verdict::Jump("host-ports".to_owned()));
+        batch.add_rule(chain, &rule);
+    }
+    let loopback = IpNet::from(ipnet::Ipv4Net::new_assert([127, 0, 0, 0].into(), 8));
+    for source in [pods, loopback] {
+        let rule = Rule::new().in_range(Direction::Source, source, true).add_mark(HAIRPIN_MARK);
+        batch.add_rule("host-ports", &rule);
+    }
+    let target = NatTarget { ipv6: false, address: Register(0), port: Some(Register(1)) };
+    let by_address = Rule::new()
+        .address(Direction::Destination, false, Register(4))
+        .meta(MetaKey::L4Proto, Register(5))
+        .port(Direction::Destination, Register(6))
+        .map(ADDRESS_PORTS, Register(4), Register(0))
+        .dnat(target);
+    let by_port = Rule::new()
+        .meta(MetaKey::L4Proto, Register(4))
+        .port(Direction::Destination, Register(5))
+        .map(PORTS, Register(4), Register(0))
+        .dnat(target);
+    batch.add_rule("host-ports", &by_address);
+    batch.add_rule("host-ports", &by_port);
+    let hairpin = Rule::new().has_mark(HAIRPIN_MARK).ct_status(CT_STATUS_DNAT).masquerade();
+    batch.add_rule("postrouting", &hairpin);
+    let outward = Rule::new()
+        .in_range(Direction::Source, pods, true)
+        .in_range(Direction::Destination, cluster, false)
+        .interface(MetaKey::OifName, table, false)
+        .masquerade();
+    batch.add_rule("postrouting", &outward);
+    NftSocket::open()?.commit(batch)
 }
-pub(super) fn remove(_table: &str) -> Result<()> {
-    Ok(())
+
+/// Removes the table.
+pub(super) fn remove(table: &str) -> Result<()> {
+    let mut batch = Batch::new(Family::Ip, table);
+    batch.delete_table();
+    NftSocket::open()?.commit(batch)
 }
-pub(super) fn add_host_ports(_table: &str, _pod: IpAddr, _ports: &[HostPort]) -> Result<()> {
-    Ok(())
+
+/// Leads host ports to a pod.
+pub(super) fn add_host_ports(table: &str, pod: IpAddr, ports: &[HostPort]) -> Result<()> {
+    let IpAddr::V4(pod) = pod else { return Ok(()) };
+    let mut batch = Batch::new(Family::Ip, table);
+    for port in ports {
+        let mut key = match port.host_ip {
+            Some(IpAddr::V4(address)) => address.octets().to_vec(),
+            Some(IpAddr::V6(_)) => continue,
+            None => Vec::new(),
+        };
+        let map = if key.is_empty() { PORTS } else { ADDRESS_PORTS };
+        key.extend([protocol(port.transport), 0, 0, 0]);
+        key.extend(padded(port.host_port));
+        let data = Data::Value([&pod.octets()[..], &padded(port.pod_port)].concat());
+        batch.add_elements(map, &[Element { key, data }]);
+    }
+    NftSocket::open()?.commit(batch)
 }
-pub(super) fn remove_host_ports(_table: &str, _pod: IpAddr) -> Result<()> {
-    Ok(())
+
+/// Removes every host port that leads to a pod.
+pub(super) fn remove_host_ports(table: &str, pod: IpAddr) -> Result<()> {
+    let IpAddr::V4(pod) = pod else { return Ok(()) };
+    let mut socket = NftSocket::open()?;
+    let mut batch = Batch::new(Family::Ip, table);
+    for map in [PORTS, ADDRESS_PORTS] {
+        let found = match socket.elements(Family::Ip, table, map) {
+            // Somebody took the table away, and the ports with it.
+            Err(error) if error.is_not_found() => continue,
+            result => result?,
+        };
+        let ours: Vec<_> = found
+            .into_iter()
+            .filter(|(_, value)| value.starts_with(&pod.octets()))
+            .map(|(key, _)| Element { key, data: Data::None })
+            .collect();
+        batch.delete_elements(map, &ours);
+    }
+    socket.commit(batch)
+}
+
+fn protocol(transport: Transport) -> u8 {
+    (match transport {
+        Transport::Tcp => libc::IPPROTO_TCP,
+        Transport::Udp => libc::IPPROTO_UDP,
+        Transport::Sctp => libc::IPPROTO_SCTP,
+    }) as u8
+}
+
+/// A port in a register: network order, padded.
+fn padded(port: u16) -> [u8; 4] {
+    let [high, low] = port.to_be_bytes();
+    [high, low, 0, 0]
 }

@@ -1,13 +1,13 @@
 //! Mounting by descriptor (the API of Linux 5.12): a mount gets all its attributes before anybody
 //! sees it, and its target cannot be swapped for a symbolic link meanwhile.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Component, Path, PathBuf};
 
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 
 use super::sys::{c_string, check, context};
 
@@ -24,6 +24,8 @@ const MOVE_MOUNT_T_EMPTY_PATH: u32 = 0x40;
 const FSCONFIG_SET_FLAG: u32 = 0;
 const FSCONFIG_SET_STRING: u32 = 1;
 const FSCONFIG_CMD_CREATE: u32 = 6;
+/// Symbolic links followed in one path before it counts as a loop.
+const MAX_LINKS: u32 = 40;
 const EMPTY: &CStr = c"";
 
 fn owned(raw: libc::c_long) -> OwnedFd {
@@ -134,45 +136,40 @@ impl Root {
         self.0.as_fd()
     }
 
-    fn lookup(&self, path: &Path) -> nix::Result<OwnedFd> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        openat2(&self.0, path, how)
-    }
-
     /// Opens a path, making it and its parents where absent.
+    ///
+    /// Goes one name at a time and follows symbolic links itself, dangling ones too, so that
+    /// nothing can lead outside the tree.
     pub(super) fn ensure(&self, path: &Path, kind: Kind) -> io::Result<OwnedFd> {
-        let mut done = PathBuf::new();
-        let parts: Vec<_> =
-            path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
-        if path.components().any(|part| part == Component::ParentDir) {
-            return Err(io::Error::other(format!("{}: must not contain ..", path.display())));
-        }
-        match self.lookup(&parts.iter().collect::<PathBuf>()) {
-            Ok(fd) => return Ok(fd),
-            Err(nix::Error::ENOENT) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut current = self.lookup(&done)?;
-        for (position, part) in parts.iter().enumerate() {
-            done.push(part);
-            current = match self.lookup(&done) {
-                Err(nix::Error::ENOENT) => {
-                    let name = Path::new(part);
-                    if position + 1 == parts.len() && kind == Kind::File {
-                        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-                        openat(&current, name, flags, Mode::from_bits_truncate(0o644))?;
-                    } else {
-                        mkdirat(&current, name, Mode::from_bits_truncate(0o755))?;
-                    }
-                    self.lookup(&done)?
+        let mut todo = names(path);
+        let mut stack = vec![self.0.try_clone()?];
+        let mut links = 0;
+        while let Some(name) = todo.pop() {
+            if name == ".." {
+                // The parent of the root is the root.
+                if stack.len() > 1 {
+                    stack.pop();
                 }
-                result => result?,
-            };
+                continue;
+            }
+            let parent = &stack[stack.len() - 1];
+            let wanted = if todo.is_empty() { kind } else { Kind::Directory };
+            let found = open_or_make(parent, &name, wanted)?;
+            if SFlag::from_bits_truncate(fstat(&found)?.st_mode & libc::S_IFMT) == SFlag::S_IFLNK {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(io::Error::from_raw_os_error(libc::ELOOP));
+                }
+                let link = PathBuf::from(readlinkat(parent, &*name)?);
+                if link.is_absolute() {
+                    stack.truncate(1);
+                }
+                todo.extend(names(&link));
+            } else {
+                stack.push(found);
+            }
         }
-        Ok(current)
+        stack.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Mounts a detached mount at a path of this tree.
@@ -181,7 +178,41 @@ impl Root {
     }
 }
 
+/// The names of a path, the last one first.
+fn names(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn open_or_make(parent: &OwnedFd, name: &OsStr, kind: Kind) -> io::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    match openat(parent, name, flags, Mode::empty()) {
+        Err(nix::Error::ENOENT) => {}
+        result => return Ok(result?),
+    }
+    if kind == Kind::File {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        openat(parent, name, flags, Mode::from_bits_truncate(0o644))?;
+    } else {
+        mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
+    }
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
 /// What kind of target a bind mount of this path needs.
 pub(super) fn kind_of(path: &Path) -> io::Result<Kind> {
     Ok(if std::fs::metadata(path)?.is_dir() { Kind::Directory } else { Kind::File })
+}
+
+/// A descriptor of a file through which nobody can open it for writing.
+pub(crate) fn read_only_copy(path: &Path) -> io::Result<OwnedFd> {
+    let tree = clone_tree(path, false)?;
+    set_attributes(tree.as_fd(), READONLY, 0, false)?;
+    Ok(tree)
 }

@@ -162,9 +162,12 @@ impl Relay {
         let (clients, rest) = rest.split_at(self.clients.len());
         let (outputs, _) = rest.split_at(self.outputs.len());
         let (clients, outputs) = (clients.to_vec(), outputs.to_vec());
-        for (index, _) in outputs.iter().enumerate().rev().filter(|(_, flags)| !flags.is_empty()) {
-            self.read_output(index);
-        }
+        let mut flags = outputs.iter();
+        let mut sources = std::mem::take(&mut self.outputs);
+        sources.retain_mut(|(stream, file)| {
+            flags.next().is_none_or(|flags| flags.is_empty()) || self.read_output(*stream, file)
+        });
+        self.outputs = sources;
         for (index, flags) in clients.into_iter().enumerate() {
             if flags.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR) {
                 self.read_client(index);
@@ -196,12 +199,11 @@ impl Relay {
         }
     }
 
-    fn read_output(&mut self, index: usize) {
+    /// Takes what is there; `false` once the stream has ended.
+    fn read_output(&mut self, stream: Stream, file: &mut std::fs::File) -> bool {
         let mut buffer = [0; 32 << 10];
-        let (stream, file) = &mut self.outputs[index];
-        let stream = *stream;
         match file.read(&mut buffer) {
-            Ok(0) => drop(self.outputs.remove(index)),
+            Ok(0) => false,
             Ok(length) => {
                 self.log.write(stream, &buffer[..length]);
                 let kind = match stream {
@@ -213,10 +215,10 @@ impl Relay {
                         client.send(kind, &buffer[..length]);
                     }
                 }
+                true
             }
-            Err(error) if is_transient(&error) => {}
             // A terminal whose last user closed it answers EIO.
-            Err(_) => drop(self.outputs.remove(index)),
+            Err(error) => is_transient(&error),
         }
     }
 
@@ -254,8 +256,12 @@ impl Relay {
                     (stdin != 0, stdout != 0, stderr != 0);
                 client.send(FrameKind::Done, b"");
             }
-            (FrameKind::Stdin, bytes) if self.input.is_some() => self.pending_input.extend(bytes),
-            (FrameKind::StdinEnd, _) => self.close_input |= self.stdin_once && !self.terminal,
+            (FrameKind::Stdin, bytes) if client.stdin && self.input.is_some() => {
+                self.pending_input.extend(bytes)
+            }
+            (FrameKind::StdinEnd, _) if client.stdin => {
+                self.close_input |= self.stdin_once && !self.terminal;
+            }
             (FrameKind::Resize, &[w1, w2, h1, h2]) => {
                 if let Some(master) = self.input.as_ref().filter(|_| self.terminal) {
                     let (width, height) =

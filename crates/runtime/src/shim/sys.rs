@@ -91,7 +91,7 @@ pub(crate) fn is_alive(id: &ProcessId) -> bool {
 }
 
 /// Reads the identity of a process.
-pub(crate) fn identify(pid: i32) -> io::Result<ProcessId> {
+pub(super) fn identify(pid: i32) -> io::Result<ProcessId> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The command may hold blanks and parentheses; fields count from after the last one.
     let start = stat

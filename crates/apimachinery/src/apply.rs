@@ -1,0 +1,232 @@
+//! Server-side apply (KEP-555): who owns which field, and what an applied configuration changes.
+
+mod check;
+mod compare;
+mod conflict;
+mod element;
+mod extract;
+mod managers;
+mod merge;
+mod set;
+mod updater;
+mod view;
+
+pub use set::FieldSet;
+
+use crate::object::ObjectExt;
+use crate::schema::{Ref, Shape, Type};
+use crate::status::Status;
+use managers::{Id, Managers, Operation};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use updater::Outcome;
+
+/// Manager of all that was there before the first apply.
+const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Nobody owns these.
+const UNOWNED: &[&str] = &[
+    "apiVersion",
+    "kind",
+    "metadata",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.creationTimestamp",
+    "metadata.selfLink",
+    "metadata.uid",
+    "metadata.clusterName",
+    "metadata.generation",
+    "metadata.managedFields",
+    "metadata.resourceVersion",
+];
+
+/// Who writes, and as what.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Writer<'a> {
+    /// Field manager, for example `kubectl`; empty for `unknown`.
+    pub manager: &'a str,
+    /// `apiVersion` the object is written in.
+    pub api_version: &'a str,
+    /// Subresource written through; empty for the object itself.
+    pub subresource: &'a str,
+    /// Time of the write as `metav1.Time`.
+    pub now: &'a str,
+    /// Dotted paths that this endpoint resets and nobody comes to own through it, for example
+    /// `status` when the object itself is written.
+    pub reset_fields: &'a [&'a str],
+}
+
+impl Writer<'_> {
+    fn id(&self, operation: Operation) -> Id {
+        let manager = if self.manager.is_empty() { "unknown" } else { self.manager };
+        Id {
+            manager: manager.to_owned(),
+            operation,
+            api_version: match operation {
+                Operation::Apply => String::new(),
+                Operation::Update => self.api_version.to_owned(),
+            },
+            subresource: self.subresource.to_owned(),
+        }
+    }
+}
+
+/// The fields of an object.
+#[must_use]
+pub fn extract_set(ty: &Arc<Type>, object: &Value) -> FieldSet {
+    extract::extract(&shape(ty), object)
+}
+
+fn shape(ty: &Arc<Type>) -> Shape {
+    Shape::Object(Ref::to(ty.clone()))
+}
+
+fn without_managers(object: &Value) -> Value {
+    let mut object = object.clone();
+    object.remove_path(&["metadata", "managedFields"]);
+    object
+}
+
+fn managed_fields(object: &Value) -> Option<&Value> {
+    object.get_path(&["metadata", "managedFields"])
+}
+
+/// Merges an applied configuration into the live object and records ownership.
+///
+/// The result still has to be defaulted, checked and validated like any other write.
+///
+/// # Errors
+/// 409 when other managers own fields that the configuration changes and `force` is off; 400 for
+/// another version or `managedFields` in the configuration; 500 as upstream when the
+/// configuration does not fit the schema.
+pub fn apply(
+    ty: &Arc<Type>,
+    live: Option<&Value>,
+    applied: &Value,
+    writer: &Writer<'_>,
+    force: bool,
+) -> Result<Value, Status> {
+    let shape = shape(ty);
+    refuse_misfits(&shape, applied, writer)?;
+    let mut managers = Managers::decode(live.and_then(managed_fields))
+        .map_err(|e| Status::generic(500, "", format!("failed to decode managed fields: {e}")))?;
+    let live = match live {
+        Some(live) => without_managers(live),
+        None => json!({"apiVersion": writer.api_version, "kind": applied.kind()}),
+    };
+    if managers.is_empty() && !live.uid().is_empty() {
+        let before = Writer { manager: BEFORE_FIRST_APPLY, ..*writer };
+        updater::update(&shape, &json!({}), &live, &mut managers, &before);
+    }
+    let attempt = |force| updater::apply(&shape, &live, applied, managers.clone(), writer, force);
+    let outcome = attempt(force).or_else(|mut conflicts| {
+        // kubectl may take over what it applied from the client side until now.
+        if writer.manager == "kubectl"
+            && let Some(allowed) = last_applied_fields(&shape, &live, writer)
+        {
+            conflicts.retain(|c| !c.field.difference(&allowed).is_empty());
+            if conflicts.is_empty() {
+                return attempt(true);
+            }
+        }
+        Err(conflicts)
+    });
+    let Outcome { object, mut managers } = outcome.map_err(|c| conflict::status(&c))?;
+    let mut object = match object {
+        Some(object) => {
+            if let Some(owned) = managers.0.get_mut(&writer.id(Operation::Apply)) {
+                owned.time = writer.now.to_owned();
+            }
+            object
+        }
+        None => live,
+    };
+    if writer.manager == "kubectl" && object.annotation(LAST_APPLIED).is_some_and(|a| !a.is_empty())
+    {
+        let mut config = applied.clone();
+        config.remove_path(&["metadata", "annotations", LAST_APPLIED]);
+        let path = ["metadata", "annotations", LAST_APPLIED];
+        object.set_path(&path, config.to_string().into());
+    }
+    store(&mut object, &managers);
+    Ok(object)
+}
+
+fn store(object: &mut Value, managers: &Managers) {
+    let list = if managers.is_empty() { Value::Null } else { managers.encode() };
+    object.set_meta("managedFields", list);
+}
+
+fn refuse_misfits(shape: &Shape, applied: &Value, writer: &Writer<'_>) -> Result<(), Status> {
+    if applied.api_version() != writer.api_version {
+        return Err(Status::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {}, expected: {}",
+            applied.api_version(),
+            writer.api_version
+        )));
+    }
+    if managed_fields(applied).is_some_and(|m| !m.is_null()) {
+        return Err(Status::bad_request("metadata.managedFields must be nil"));
+    }
+    let complaints = match check::check(shape, applied) {
+        complaints if complaints.is_empty() => return Ok(()),
+        complaints if complaints.len() == 1 => complaints[0].clone(),
+        complaints => format!("errors:\n  {}", complaints.join("\n  ")),
+    };
+    let what = format!(
+        "{}/{}; {}, Kind={}",
+        applied.namespace(),
+        applied.name(),
+        applied.api_version(),
+        applied.kind()
+    );
+    let message = format!("failed to create typed patch object ({what}): {complaints}");
+    Err(Status::generic(500, "", message))
+}
+
+/// The fields of kubectl's annotation that still have the value it applied.
+fn last_applied_fields(shape: &Shape, live: &Value, writer: &Writer<'_>) -> Option<FieldSet> {
+    let last: Value = serde_json::from_str(live.annotation(LAST_APPLIED)?).ok()?;
+    if last.api_version() != writer.api_version {
+        return None;
+    }
+    let changes = compare::compare(shape, &last, live);
+    let fields = extract::extract(shape, &last);
+    Some(fields.difference(&changes.changed()).difference(&changes.removed))
+}
+
+/// Records ownership of what a write other than apply changed: compares `new` with `live` (`None`
+/// on create) and sets `metadata.managedFields` of `new`.
+///
+/// `managedFields` that the client sent are honoured as upstream honours them: an empty list
+/// resets, others replace what was recorded; broken ones are ignored.
+pub fn update_managers(ty: &Arc<Type>, live: Option<&Value>, new: &mut Value, writer: &Writer<'_>) {
+    let shape = shape(ty);
+    let recorded = || Managers::decode(live.and_then(managed_fields)).unwrap_or_default();
+    let mut managers = match managed_fields(new) {
+        _ if !writer.subresource.is_empty() => recorded(),
+        Some(Value::Array(entries)) if is_reset(entries) => Managers::default(),
+        sent => Managers::decode(sent).ok().filter(|m| !m.is_empty()).unwrap_or_else(recorded),
+    };
+    new.remove_path(&["metadata", "managedFields"]);
+    // Whoever made the object without tracking, or reset it, does not want tracking.
+    if managers.is_empty() && live.is_some_and(|l| !l.uid().is_empty()) {
+        return;
+    }
+    let old = live.map_or_else(|| json!({}), without_managers);
+    updater::update(&shape, &old, new, &mut managers, writer);
+    managers.cap();
+    store(new, &managers);
+}
+
+fn is_reset(entries: &[Value]) -> bool {
+    match entries {
+        [] => true,
+        [only] => only.as_object().is_some_and(|o| o.is_empty()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

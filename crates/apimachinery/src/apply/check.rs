@@ -1,0 +1,99 @@
+//! Whether an applied configuration fits the schema.
+
+use super::element;
+use crate::schema::{ListKind, ListShape, Shape, Type};
+use serde_json::{Map, Value};
+
+/// All complaints, as upstream words them.
+pub(super) fn check(shape: &Shape, value: &Value) -> Vec<String> {
+    let mut checker = Checker::default();
+    checker.value(shape, value);
+    checker.complaints
+}
+
+#[derive(Default)]
+struct Checker {
+    path: Vec<String>,
+    complaints: Vec<String>,
+}
+
+impl Checker {
+    fn complain(&mut self, what: &str) {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        self.complaints.push(format!("{}: {what}", element::display(&path)));
+    }
+
+    fn below(&mut self, element: String, shape: &Shape, value: &Value) {
+        self.path.push(element);
+        self.value(shape, value);
+        self.path.pop();
+    }
+
+    fn value(&mut self, shape: &Shape, value: &Value) {
+        match (shape, value) {
+            (_, Value::Null)
+            | (Shape::Any | Shape::RawExtension | Shape::FieldsV1 | Shape::SchemaOr(..), _)
+            | (Shape::Quantity | Shape::IntOrString, Value::String(_) | Value::Number(_)) => {}
+            (Shape::Object(ty), Value::Object(map)) => self.fields(ty, map),
+            (Shape::Map(shape), Value::Object(map)) => {
+                for (name, value) in map {
+                    self.below(element::field(name), &shape.value, value);
+                }
+            }
+            (Shape::List(list), Value::Array(items)) => self.items(list, items),
+            (Shape::Object(_) | Shape::Map(_), other) => {
+                self.complain(&format!("expected map, got {}", shown(other)));
+            }
+            (Shape::List(_), other) => {
+                self.complain(&format!("expected list, got {}", shown(other)));
+            }
+            (Shape::Bool, Value::Bool(_))
+            | (Shape::Int32 | Shape::Int64 | Shape::Double, Value::Number(_)) => {}
+            (Shape::Bool, other) => {
+                self.complain(&format!("expected boolean, got {}", shown(other)));
+            }
+            (Shape::Int32 | Shape::Int64 | Shape::Double, other) => {
+                self.complain(&format!("expected numeric (int or float), got {}", shown(other)));
+            }
+            (_, Value::String(_)) => {}
+            (_, other) => self.complain(&format!("expected string, got {}", shown(other))),
+        }
+    }
+
+    fn fields(&mut self, ty: &Type, map: &Map<String, Value>) {
+        for (name, value) in map {
+            match ty.field(name) {
+                Some(field) => self.below(element::field(name), &field.shape, value),
+                None if ty.open => {}
+                None => {
+                    self.path.push(element::field(name));
+                    self.complain("field not declared in schema");
+                    self.path.pop();
+                }
+            }
+        }
+    }
+
+    fn items(&mut self, list: &ListShape, items: &[Value]) {
+        let mut seen = Vec::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            let element = match list.kind {
+                ListKind::Atomic => format!("i:{i}"),
+                _ => match element::item(list, item) {
+                    Ok(element) => element,
+                    Err(why) => return self.complain(&format!("element {i}: {why}")),
+                },
+            };
+            if seen.contains(&element) {
+                let shown = element::display(&[&element]);
+                self.complain(&format!("duplicate entries for key {shown}"));
+            }
+            seen.push(element.clone());
+            self.below(element, &list.item, item);
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    format!("&value.valueUnstructured{{Value:{value}}}")
+}

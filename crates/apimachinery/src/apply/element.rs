@@ -1,0 +1,115 @@
+//! One step of a field path, kept in the text form `FieldsV1` has: `f:name`, `k:{...}` or `v:...`.
+
+use crate::schema::{ListKind, ListShape, Shape};
+use serde_json::{Map, Value};
+
+/// A step into a struct or map.
+pub(super) fn field(name: &str) -> String {
+    format!("f:{name}")
+}
+
+/// The field's name, if the step is one.
+pub(super) fn field_name(element: &str) -> Option<&str> {
+    element.strip_prefix("f:")
+}
+
+/// The step that identifies an item of a list, or why it has none.
+pub(super) fn item(list: &ListShape, item: &Value) -> Result<String, String> {
+    match list.kind {
+        ListKind::Map => keyed(list, item),
+        _ => match item {
+            Value::Object(_) => {
+                Err("associative list without keys has an element that's a map type".to_owned())
+            }
+            Value::Array(_) => {
+                Err("not supported: associative list with lists as elements".to_owned())
+            }
+            Value::Null => {
+                Err("associative list without keys has an element that's an explicit null"
+                    .to_owned())
+            }
+            scalar => Ok(format!("v:{scalar}")),
+        },
+    }
+}
+
+/// Keys that are absent take their default, or are left out when they have none.
+fn keyed(list: &ListShape, item: &Value) -> Result<String, String> {
+    let map = match item {
+        Value::Object(map) => map,
+        Value::Null => {
+            return Err("associative list with keys may not have a null element".to_owned());
+        }
+        _ => return Err("associative list with keys may not have non-map elements".to_owned()),
+    };
+    let default = |key: &str| match &list.item {
+        Shape::Object(ty) => ty.field(key)?.default.as_ref(),
+        _ => None,
+    };
+    let mut keys: Vec<(&str, &Value)> = list
+        .keys
+        .iter()
+        .filter_map(|key| Some((key.as_str(), map.get(key).or_else(|| default(key))?)))
+        .collect();
+    if keys.is_empty() {
+        let names: Vec<String> = list.keys.iter().map(|k| crate::text::quote(k)).collect();
+        return Err(format!(
+            "associative list with keys has an element that omits all key fields [{}] (and \
+             doesn't have default values for any key fields)",
+            names.join(" ")
+        ));
+    }
+    keys.sort_unstable_by_key(|(k, _)| *k);
+    Ok(key_element(keys.into_iter()))
+}
+
+fn key_element<'a>(keys: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
+    let pairs: Vec<String> = keys.map(|(k, v)| format!("{}:{v}", Value::from(k))).collect();
+    format!("k:{{{}}}", pairs.join(","))
+}
+
+/// Brings a step that came from outside into the one form that compares equal.
+pub(super) fn parse(text: &str) -> Result<String, String> {
+    let bad = |e: serde_json::Error| format!("bad path element {text:?}: {e}");
+    match text.split_once(':') {
+        Some(("f", _)) => Ok(text.to_owned()),
+        Some(("k", json)) => {
+            let keys: Map<String, Value> = serde_json::from_str(json).map_err(bad)?;
+            let mut keys: Vec<_> = keys.iter().map(|(k, v)| (k.as_str(), v)).collect();
+            keys.sort_unstable_by_key(|(k, _)| *k);
+            Ok(key_element(keys.into_iter()))
+        }
+        Some(("v", json)) => {
+            let value: Value = serde_json::from_str(json).map_err(bad)?;
+            Ok(format!("v:{value}"))
+        }
+        Some(("i", index)) => {
+            index.parse::<i64>().map_err(|e| format!("bad path element {text:?}: {e}"))?;
+            Ok(text.to_owned())
+        }
+        _ => Err(format!("missing colon: {text:?}")),
+    }
+}
+
+/// The form people read, for example `.spec.ports[port=80,protocol="TCP"]`.
+pub(super) fn display(path: &[&str]) -> String {
+    let mut out = String::new();
+    for element in path {
+        match element.split_once(':') {
+            Some(("f", name)) => {
+                out.push('.');
+                out.push_str(name);
+            }
+            Some(("k", json)) => {
+                let keys: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
+                let mut pairs: Vec<String> = keys.iter().map(|(k, v)| format!("{k}={v}")).collect();
+                pairs.sort();
+                out.push_str(&format!("[{}]", pairs.join(",")));
+            }
+            Some(("v", json)) => out.push_str(&format!("[={json}]")),
+            Some((_, index)) => out.push_str(&format!("[{index}]")),
+            None => {}
+        }
+    }
+    out
+}

@@ -1,0 +1,227 @@
+//! Builds a [`Value`] from any self-describing format, noticing duplicate fields and bounding
+//! depth and size.
+
+use super::Duplicate;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use std::cell::{Cell, RefCell};
+use std::fmt;
+
+/// Deeper documents are refused. Far above any real object, far below what exhausts a stack.
+const MAX_DEPTH: usize = 500;
+
+/// What one document's decoding shares.
+pub(super) struct Context {
+    duplicates: RefCell<Vec<Duplicate>>,
+    budget: Cell<usize>,
+    merge_keys: bool,
+}
+
+impl Context {
+    /// `budget` bounds the number of values plus the bytes of all strings; `merge_keys` turns on
+    /// YAML's `<<`.
+    pub(super) fn new(budget: usize, merge_keys: bool) -> Self {
+        Self { duplicates: RefCell::default(), budget: Cell::new(budget), merge_keys }
+    }
+
+    pub(super) fn seed(&self) -> Seed<'_> {
+        Seed { context: self, place: None, depth: 0 }
+    }
+
+    pub(super) fn into_duplicates(self) -> Vec<Duplicate> {
+        self.duplicates.into_inner()
+    }
+
+    fn spend<E: Error>(&self, amount: usize) -> Result<(), E> {
+        let left = self.budget.get().checked_sub(amount);
+        self.budget.set(left.ok_or_else(|| E::custom("document expands to excessive size"))?);
+        Ok(())
+    }
+}
+
+/// The way from the root, kept on the stack and printed only when there is something to report.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        match self.step {
+            Step::Key(key) if self.parent.is_some() => write!(f, ".{key}"),
+            Step::Key(key) => f.write_str(key),
+            Step::Index(i) => write!(f, "[{i}]"),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Seed<'a> {
+    context: &'a Context,
+    place: Option<&'a Place<'a>>,
+    depth: usize,
+}
+
+impl<'a> Seed<'a> {
+    fn below(self, place: &'a Place<'a>) -> Self {
+        Self { place: Some(place), depth: self.depth + 1, ..self }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.depth > MAX_DEPTH {
+            return Err(D::Error::custom("exceeded max depth"));
+        }
+        self.context.spend(1)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
+        Ok(Value::Bool(v))
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
+        Ok(v.into())
+    }
+
+    fn visit_f64<E: Error>(self, v: f64) -> Result<Value, E> {
+        let number = Number::from_f64(v).ok_or_else(|| E::custom("number is not finite"))?;
+        Ok(Value::Number(number))
+    }
+
+    fn visit_str<E: Error>(self, v: &str) -> Result<Value, E> {
+        self.visit_string(v.to_owned())
+    }
+
+    fn visit_string<E: Error>(self, v: String) -> Result<Value, E> {
+        self.context.spend(v.len())?;
+        Ok(Value::String(v))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: serde::Deserializer<'de>>(self, d: D) -> Result<Value, D::Error> {
+        d.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        loop {
+            let place = Place { parent: self.place, step: Step::Index(items.len()) };
+            match seq.next_element_seed(self.below(&place))? {
+                Some(item) => items.push(item),
+                None => return Ok(Value::Array(items)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = access.next_key_seed(Key)? {
+            self.context.spend(key.len())?;
+            let place = Place { parent: self.place, step: Step::Key(&key) };
+            let value = access.next_value_seed(self.below(&place))?;
+            if map.contains_key(&key) {
+                let path = place.to_string();
+                let mut duplicates = self.context.duplicates.borrow_mut();
+                if !duplicates.contains(&path) {
+                    duplicates.push(path);
+                }
+            }
+            map.insert(key, value);
+        }
+        if self.context.merge_keys
+            && let Some(base) = map.remove("<<")
+        {
+            merge_below(&mut map, base);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// YAML's merge key: entries of `base` that the map does not have itself.
+fn merge_below(map: &mut Map<String, Value>, base: Value) {
+    match base {
+        Value::Object(base) => {
+            for (key, value) in base {
+                map.entry(key).or_insert(value);
+            }
+        }
+        Value::Array(bases) => bases.into_iter().for_each(|base| merge_below(map, base)),
+        _ => {}
+    }
+}
+
+/// A map key; YAML's scalar keys become text.
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = String;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, d: D) -> Result<String, D::Error> {
+        d.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a scalar key")
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<String, E> {
+        Ok(v.to_owned())
+    }
+
+    fn visit_string<E>(self, v: String) -> Result<String, E> {
+        Ok(v)
+    }
+
+    fn visit_bool<E>(self, v: bool) -> Result<String, E> {
+        Ok(v.to_string())
+    }
+
+    fn visit_i64<E>(self, v: i64) -> Result<String, E> {
+        Ok(v.to_string())
+    }
+
+    fn visit_u64<E>(self, v: u64) -> Result<String, E> {
+        Ok(v.to_string())
+    }
+
+    fn visit_f64<E>(self, v: f64) -> Result<String, E> {
+        Ok(v.to_string())
+    }
+}

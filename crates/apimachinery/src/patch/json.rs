@@ -1,0 +1,193 @@
+//! RFC 6902.
+
+use crate::status::Status;
+use serde::Deserialize;
+use serde_json::Value;
+
+const MAX_OPERATIONS: usize = 10_000;
+
+#[derive(Deserialize)]
+struct Operation {
+    op: String,
+    path: String,
+    #[serde(default)]
+    from: Option<String>,
+    /// Absent and null are different things here.
+    #[serde(default, deserialize_with = "present")]
+    value: Option<Value>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(d).map(Some)
+}
+
+/// Applies a JSON patch (an array of operations). When it fails, `target` is left half patched.
+///
+/// # Errors
+/// 413 beyond 10 000 operations, 400 for a malformed patch, 422 when an operation fails.
+pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
+    let count = patch.as_array().map_or(0, Vec::len);
+    if count > MAX_OPERATIONS {
+        return Err(Status::request_entity_too_large(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
+        )));
+    }
+    let operations = Vec::<Operation>::deserialize(patch)
+        .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    for operation in operations {
+        // Upstream keeps what went wrong to itself.
+        apply(target, operation).ok_or_else(|| {
+            let message = "the server rejected our request due to an error in our request";
+            Status { details: Some(Box::default()), ..Status::unprocessable(message) }
+        })?;
+    }
+    Ok(())
+}
+
+fn apply(target: &mut Value, operation: Operation) -> Option<()> {
+    let path = parse(&operation.path)?;
+    match operation.op.as_str() {
+        "add" => add(target, &path, operation.value?),
+        "remove" => remove(target, &path).map(drop),
+        "replace" => {
+            *lookup(target, &path)? = operation.value?;
+            Some(())
+        }
+        "move" => {
+            let from = parse(operation.from.as_deref()?)?;
+            // Nothing can be moved into itself.
+            if path.len() > from.len() && path.starts_with(&from) {
+                return None;
+            }
+            let value = remove(target, &from)?;
+            add(target, &path, value)
+        }
+        "copy" => {
+            let from = parse(operation.from.as_deref()?)?;
+            let value = lookup(target, &from)?.clone();
+            add(target, &path, value)
+        }
+        "test" => {
+            let expected = operation.value.unwrap_or_default();
+            match lookup(target, &path) {
+                Some(value) => (*value == expected).then_some(()),
+                None => expected.is_null().then_some(()),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Splits a JSON pointer.
+fn parse(pointer: &str) -> Option<Vec<String>> {
+    if pointer.is_empty() {
+        return Some(Vec::new());
+    }
+    let segments = pointer.strip_prefix('/')?.split('/');
+    Some(segments.map(|s| s.replace("~1", "/").replace("~0", "~")).collect())
+}
+
+/// The position `segment` names in a list of `len` items; negative ones count from the end.
+fn index(segment: &str, len: usize) -> Option<usize> {
+    let n: i64 = segment.parse().ok()?;
+    let n = if n < 0 { n.checked_add(i64::try_from(len).ok()?)? } else { n };
+    usize::try_from(n).ok()
+}
+
+fn lookup<'a>(target: &'a mut Value, path: &[String]) -> Option<&'a mut Value> {
+    path.iter().try_fold(target, |value, segment| match value {
+        Value::Object(map) => map.get_mut(segment),
+        Value::Array(items) => {
+            let at = index(segment, items.len())?;
+            items.get_mut(at)
+        }
+        _ => None,
+    })
+}
+
+fn add(target: &mut Value, path: &[String], new: Value) -> Option<()> {
+    let Some((last, parent)) = path.split_last() else {
+        *target = new;
+        return Some(());
+    };
+    match lookup(target, parent)? {
+        Value::Object(map) => {
+            map.insert(last.clone(), new);
+        }
+        Value::Array(items) => {
+            let at = if last == "-" { items.len() } else { index(last, items.len() + 1)? };
+            if at > items.len() {
+                return None;
+            }
+            items.insert(at, new);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn remove(target: &mut Value, path: &[String]) -> Option<Value> {
+    let (last, parent) = path.split_last()?;
+    match lookup(target, parent)? {
+        Value::Object(map) => map.remove(last),
+        Value::Array(items) => {
+            let at = index(last, items.len())?;
+            (at < items.len()).then(|| items.remove(at))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn patched(target: Value, patch: Value) -> Result<Value, u16> {
+        let mut target = target;
+        json_patch(&mut target, &patch).map_err(|s| s.code)?;
+        Ok(target)
+    }
+
+    #[test]
+    fn operations_follow_the_rfc() {
+        let op =
+            |op: &str, path: &str, value: Value| json!([{"op": op, "path": path, "value": value}]);
+        let table = [
+            (json!({"a": [1, 2]}), op("add", "/a/1", json!(9)), Ok(json!({"a": [1, 9, 2]}))),
+            (json!({"a": [1]}), op("add", "/a/-", json!(null)), Ok(json!({"a": [1, null]}))),
+            (json!({"a": [1]}), op("add", "/a/2", json!(1)), Err(422)),
+            (json!({}), op("add", "/a/b", json!(1)), Err(422)),
+            (json!({"a/b~c": 1}), op("replace", "/a~1b~0c", json!(2)), Ok(json!({"a/b~c": 2}))),
+            (json!({}), op("replace", "/a", json!(2)), Err(422)),
+            (
+                json!({"a": [1, 2]}),
+                json!([{"op": "remove", "path": "/a/-1"}]),
+                Ok(json!({"a": [1]})),
+            ),
+            (json!({}), json!([{"op": "remove", "path": "/a"}]), Err(422)),
+            (
+                json!({"a": {"b": 1}}),
+                json!([{"op": "move", "from": "/a/b", "path": "/c"}]),
+                Ok(json!({"a": {}, "c": 1})),
+            ),
+            (json!({"a": {}}), json!([{"op": "move", "from": "/a", "path": "/a/b"}]), Err(422)),
+            (
+                json!({"a": 1}),
+                json!([{"op": "copy", "from": "/a", "path": "/b"}]),
+                Ok(json!({"a": 1, "b": 1})),
+            ),
+            (json!({"a": 1}), op("test", "/a", json!(1)), Ok(json!({"a": 1}))),
+            (json!({"a": 1}), op("test", "/a", json!("1")), Err(422)),
+            (json!({}), op("test", "/a", json!(null)), Ok(json!({}))),
+            (json!({}), op("frob", "/a", json!(null)), Err(422)),
+            (json!({}), json!({"op": "add"}), Err(400)),
+            (json!({}), json!([{"op": "add"}]), Err(400)),
+            (json!({}), json!(vec![json!({"op": "test", "path": "/a"}); 10_001]), Err(413)),
+        ];
+        for (target, patch, expected) in table {
+            let shown = format!("{target} {patch:.80}");
+            assert_eq!(patched(target, patch), expected, "{shown}");
+        }
+    }
+}

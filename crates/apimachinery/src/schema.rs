@@ -1,0 +1,13 @@
+//! The types of the API: one model for built-in kinds and custom ones.
+//!
+//! Validation, patches, server-side apply, protobuf and OpenAPI all work from it.
+
+mod custom;
+mod facts;
+mod layout;
+mod model;
+mod registry;
+
+pub(crate) use layout::{Layout, Slot};
+pub use model::{Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, Ref, Shape, Type};
+pub use registry::Registry;

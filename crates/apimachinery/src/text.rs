@@ -1,0 +1,59 @@
+//! Text as Go prints it, because upstream's messages are part of the API.
+
+/// Quotes `s` as Go's `%q` does.
+#[must_use]
+pub fn quote(s: &str) -> String {
+    let mut out = String::with_capacity(s.len() + 2);
+    out.push('"');
+    for c in s.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            c if (c as u32) < 0x20 || c == '\u{7f}' => {
+                out.push_str(&format!("\\x{:02x}", c as u32));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// Joins messages as upstream's error aggregate does: one stands alone, several are listed in
+/// brackets, repetitions are dropped.
+#[must_use]
+pub fn aggregate<S: AsRef<str>>(messages: &[S]) -> String {
+    let mut unique: Vec<&str> = Vec::with_capacity(messages.len());
+    for message in messages {
+        if !unique.contains(&message.as_ref()) {
+            unique.push(message.as_ref());
+        }
+    }
+    match unique.as_slice() {
+        [one] => (*one).to_owned(),
+        many => format!("[{}]", many.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_like_go() {
+        assert_eq!(quote("a\"b\\c\n\u{1}é"), "\"a\\\"b\\\\c\\n\\x01é\"");
+    }
+
+    #[test]
+    fn aggregates_without_repetition() {
+        assert_eq!(aggregate(&["a"]), "a");
+        assert_eq!(aggregate(&["a", "b", "a"]), "[a, b]");
+    }
+}

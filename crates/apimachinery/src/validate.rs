@@ -1,0 +1,302 @@
+//! Checks an object against its schema: unknown, duplicate and mistyped fields.
+//!
+//! What passes is also brought into the form in which upstream keeps it: nulls are dropped, so
+//! are zeros that Go would not show, and quantities, times and bytes get their canonical text.
+
+mod scalar;
+
+use crate::codec::Duplicate;
+use crate::schema::{Alternative, Field, Shape, Type};
+use crate::status::Status;
+use crate::text::quote;
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// What to do about unknown and duplicate fields (`?fieldValidation=`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Refuse the object.
+    Strict,
+    /// Accept it and warn; what the server does by default.
+    #[default]
+    Warn,
+    /// Accept it silently.
+    Ignore,
+}
+
+impl FieldValidation {
+    /// Reads the query parameter; the empty one means `Warn`.
+    ///
+    /// # Errors
+    /// 400 for any other word.
+    pub fn parse(text: &str) -> Result<Self, Status> {
+        match text {
+            "" | "Warn" => Ok(Self::Warn),
+            "Strict" => Ok(Self::Strict),
+            "Ignore" => Ok(Self::Ignore),
+            other => Err(Status::bad_request(format!(
+                "fieldValidation: Unsupported value: {}: supported values: \"Ignore\", \
+                 \"Strict\", \"Warn\"",
+                quote(other)
+            ))),
+        }
+    }
+}
+
+/// More findings than this are not collected.
+const MAX_FINDINGS: usize = 100;
+
+/// Checks `value`, removes fields the schema does not know, and returns warnings.
+///
+/// # Errors
+/// 400 for a value of the wrong type, and in `Strict` mode for unknown or duplicate fields.
+pub fn check(
+    ty: &Type,
+    value: &mut Value,
+    mode: FieldValidation,
+    duplicates: &[Duplicate],
+) -> Result<Vec<String>, Status> {
+    let mut findings: Vec<String> =
+        duplicates.iter().map(|path| format!("duplicate field {}", quote(path))).collect();
+    let mut unknown = |place: &Place<'_>, name: &str| {
+        let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) };
+        findings.push(format!("unknown field {}", quote(&path.to_string())));
+    };
+    let root = Place::default();
+    object(ty, value, &root, &mut unknown).map_err(|e| refuse(ty, &e))?;
+    findings.truncate(MAX_FINDINGS);
+    match mode {
+        FieldValidation::Ignore => Ok(Vec::new()),
+        FieldValidation::Strict if !findings.is_empty() => {
+            Err(refuse(ty, &format!("strict decoding error: {}", findings.join(", "))))
+        }
+        _ => Ok(findings),
+    }
+}
+
+fn refuse(ty: &Type, error: &str) -> Status {
+    Status::bad_request(match &ty.gvk {
+        Some(gvk) => format!(
+            "{kind} in version {version} cannot be handled as a {kind}: {error}",
+            kind = gvk.kind,
+            version = quote(&gvk.version)
+        ),
+        None => error.to_owned(),
+    })
+}
+
+/// The way from the root, kept on the stack and printed only when there is something to report.
+#[derive(Clone, Copy, Default)]
+struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    step: Option<Step<'a>>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Field(&'a str),
+    Index(usize),
+}
+
+impl<'a> Place<'a> {
+    fn step(step: Step<'a>) -> Self {
+        Self { parent: None, step: Some(step) }
+    }
+
+    fn below(&'a self, step: Step<'a>) -> Self {
+        Self { parent: Some(self), step: Some(step) }
+    }
+
+    /// Go's decoder names fields only.
+    fn fields(&self) -> String {
+        let above = self.parent.map(Self::fields).unwrap_or_default();
+        match self.step {
+            Some(Step::Field(name)) if above.is_empty() => name.to_owned(),
+            Some(Step::Field(name)) => format!("{above}.{name}"),
+            _ => above,
+        }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            parent.fmt(f)?;
+        }
+        let first = self.parent.is_none_or(|p| p.step.is_none());
+        match self.step {
+            Some(Step::Field(name)) if first => f.write_str(name),
+            Some(Step::Field(name)) => write!(f, ".{name}"),
+            Some(Step::Index(i)) => write!(f, "[{i}]"),
+            None => Ok(()),
+        }
+    }
+}
+
+type Unknown<'a> = dyn FnMut(&Place<'_>, &str) + 'a;
+
+fn object(
+    ty: &Type,
+    value: &mut Value,
+    place: &Place<'_>,
+    unknown: &mut Unknown<'_>,
+) -> Result<(), String> {
+    let Value::Object(map) = value else {
+        return Err(format!(
+            "json: cannot unmarshal {} into Go value of type {}",
+            scalar::describe(value),
+            scalar::go_name(ty)
+        ));
+    };
+    let mut drop = Vec::new();
+    for (name, value) in map.iter_mut() {
+        let Some(field) = ty.field(name) else {
+            if !ty.open {
+                unknown(place, name);
+                drop.push(name.clone());
+            }
+            continue;
+        };
+        if !value.is_null() {
+            let place = place.below(Step::Field(name));
+            check_value(&field.shape, value, &Owner { ty, place: &place }, unknown)?;
+        }
+        if value.is_null() || is_noise(field, value) {
+            drop.push(name.clone());
+        }
+    }
+    for name in drop {
+        map.remove(&name);
+    }
+    Ok(())
+}
+
+/// Whether Go would leave the field out of JSON.
+fn is_noise(field: &Field, value: &Value) -> bool {
+    // An empty list of managers is a wish to forget them all.
+    if !field.omit_empty || field.name == "managedFields" {
+        return false;
+    }
+    match value {
+        Value::Array(items) => items.is_empty(),
+        _ if field.pointer => false,
+        Value::Object(map) => map.is_empty(),
+        Value::String(s) => s.is_empty(),
+        Value::Bool(b) => !b,
+        Value::Number(n) => n.as_f64() == Some(0.0),
+        Value::Null => true,
+    }
+}
+
+/// The struct and field a value belongs to, for messages.
+struct Owner<'a> {
+    ty: &'a Type,
+    place: &'a Place<'a>,
+}
+
+impl Owner<'_> {
+    fn mismatch(&self, value: &Value, go_type: &str) -> String {
+        let found = match value {
+            // Go shows the number only where a number was wanted.
+            Value::Number(_) if !go_type.starts_with("int") => "number".to_owned(),
+            value => scalar::describe(value),
+        };
+        format!(
+            "json: cannot unmarshal {found} into Go struct field {}.{} of type {go_type}",
+            self.ty.short_name(),
+            self.place.fields()
+        )
+    }
+
+    fn inside<'b>(&'b self, place: &'b Place<'b>) -> Owner<'b> {
+        Owner { ty: self.ty, place }
+    }
+}
+
+fn check_value(
+    shape: &Shape,
+    value: &mut Value,
+    owner: &Owner<'_>,
+    unknown: &mut Unknown<'_>,
+) -> Result<(), String> {
+    let mismatch = |value: &Value| Err(owner.mismatch(value, &scalar::go_type(shape)));
+    match shape {
+        Shape::Object(ty) => match value {
+            Value::Object(_) => object(ty, value, owner.place, unknown),
+            other => mismatch(other),
+        },
+        Shape::List(list) => match value {
+            Value::Array(items) => {
+                for (i, item) in items.iter_mut().enumerate() {
+                    let place = owner.place.below(Step::Index(i));
+                    element(&list.item, item, &owner.inside(&place), unknown)?;
+                }
+                Ok(())
+            }
+            other => mismatch(other),
+        },
+        Shape::Map(map) => match value {
+            Value::Object(entries) => {
+                for (key, entry) in entries {
+                    // Keys stand in paths of unknown fields; Go's own messages leave them out.
+                    let place = owner.place.below(Step::Field(key));
+                    element(&map.value, entry, &owner.inside(&place), unknown)
+                        .map_err(|e| e.replace(&place.fields(), &owner.place.fields()))?;
+                }
+                Ok(())
+            }
+            other => mismatch(other),
+        },
+        Shape::RawExtension => match value {
+            Value::Object(_) => Ok(()),
+            other => mismatch(other),
+        },
+        Shape::SchemaOr(alternative, schema) => match (alternative, value) {
+            (_, value @ Value::Object(_)) => object(schema, value, owner.place, unknown),
+            (Alternative::Bool, Value::Bool(_)) => Ok(()),
+            (Alternative::Array, Value::Array(schemas)) => {
+                for (i, item) in schemas.iter_mut().enumerate() {
+                    let place = owner.place.below(Step::Index(i));
+                    object(schema, item, &place, unknown)?;
+                }
+                Ok(())
+            }
+            (Alternative::Strings, Value::Array(names)) => {
+                match names.iter().find(|n| !n.is_string()) {
+                    None => Ok(()),
+                    Some(other) => Err(owner.mismatch(other, "string")),
+                }
+            }
+            (Alternative::Bool, _) => Err("boolean or JSON schema expected".to_owned()),
+            (_, other) => mismatch(other),
+        },
+        Shape::Any | Shape::FieldsV1 => Ok(()),
+        scalar => scalar::check(scalar, value).map_err(|e| match e {
+            scalar::Bad::Type => owner.mismatch(value, &scalar::go_type(shape)),
+            scalar::Bad::Text(text) => text,
+        }),
+    }
+}
+
+/// An item of a list or map: null there is the zero value.
+fn element(
+    shape: &Shape,
+    value: &mut Value,
+    owner: &Owner<'_>,
+    unknown: &mut Unknown<'_>,
+) -> Result<(), String> {
+    if value.is_null() {
+        match shape {
+            Shape::String | Shape::Bytes => *value = "".into(),
+            Shape::Bool => *value = false.into(),
+            Shape::Int32 | Shape::Int64 | Shape::IntOrString => *value = 0.into(),
+            Shape::Quantity => *value = "0".into(),
+            Shape::Object(_) => *value = Value::Object(Map::new()),
+            _ => return Ok(()),
+        }
+    }
+    check_value(shape, value, owner, unknown)
+}
+
+#[cfg(test)]
+mod tests;

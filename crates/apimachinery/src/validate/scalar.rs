@@ -1,0 +1,139 @@
+//! Scalars: their types, their canonical text, and what Go calls them.
+
+use crate::quantity::Quantity;
+use crate::schema::{Shape, Type};
+use crate::text::quote;
+use crate::time;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// What is wrong with a scalar.
+pub(super) enum Bad {
+    /// Its JSON type.
+    Type,
+    /// Its content.
+    Text(String),
+}
+
+/// Checks a scalar and brings it into its canonical form.
+pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
+    let ok = match (shape, &*value) {
+        (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) => true,
+        (Shape::Int32, Value::Number(n)) => n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()),
+        (Shape::Int64, Value::Number(n)) => n.as_i64().is_some(),
+        (Shape::Double, Value::Number(_)) => true,
+        (Shape::IntOrString, Value::String(_)) => true,
+        (Shape::IntOrString, Value::Number(n)) => {
+            n.as_i64().is_some_and(|n| i32::try_from(n).is_ok())
+        }
+        (Shape::Quantity, Value::String(text)) => {
+            let normal = Quantity::normalize(text.trim()).map_err(|e| Bad::Text(e.to_string()))?;
+            replace(value, normal);
+            true
+        }
+        (Shape::Quantity, Value::Number(n)) => {
+            let normal =
+                Quantity::normalize(&n.to_string()).map_err(|e| Bad::Text(e.to_string()))?;
+            replace(value, normal);
+            true
+        }
+        (Shape::Bytes, Value::String(text)) => {
+            let normal = base64(text)?;
+            replace(value, normal);
+            true
+        }
+        (Shape::Time | Shape::MicroTime, Value::String(text)) => {
+            let t = time::parse(text).ok_or_else(|| bad_time(shape, text))?;
+            let normal = match shape {
+                Shape::Time => time::rfc3339(t),
+                _ => time::micro(t),
+            };
+            replace(value, normal);
+            true
+        }
+        (Shape::Duration, Value::String(text)) => {
+            let nanos = time::parse_duration(text)
+                .ok_or_else(|| Bad::Text(format!("time: invalid duration {}", quote(text))))?;
+            replace(value, time::format_duration(nanos));
+            true
+        }
+        _ => false,
+    };
+    if ok { Ok(()) } else { Err(Bad::Type) }
+}
+
+/// Most values are canonical already; then nothing is written.
+fn replace(value: &mut Value, normal: String) {
+    if value.as_str() != Some(normal.as_str()) {
+        *value = normal.into();
+    }
+}
+
+fn base64(text: &str) -> Result<String, Bad> {
+    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    match STANDARD.decode(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let at = match error {
+                base64::DecodeError::InvalidByte(at, _)
+                | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+                _ => text.len(),
+            };
+            Err(Bad::Text(format!("illegal base64 data at input byte {at}")))
+        }
+    }
+}
+
+fn bad_time(shape: &Shape, text: &str) -> Bad {
+    let layout = match shape {
+        Shape::Time => "2006-01-02T15:04:05Z07:00",
+        _ => "2006-01-02T15:04:05.000000Z07:00",
+    };
+    let (text, layout) = (quote(text), quote(layout));
+    Bad::Text(format!("parsing time {text} as {layout}: cannot parse {text} as \"2006\""))
+}
+
+/// What Go's decoder calls a JSON value; for numbers that do not fit it shows the number.
+pub(super) fn describe(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "bool".to_owned(),
+        Value::Number(n) => format!("number {n}"),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(_) => "array".to_owned(),
+        Value::Object(_) => "object".to_owned(),
+    }
+}
+
+/// `v1.PodSpec`.
+pub(super) fn go_name(ty: &Type) -> String {
+    let mut segments = ty.name.rsplit('.');
+    match (segments.next(), segments.next()) {
+        (Some(name), Some(package)) => format!("{package}.{name}"),
+        _ => ty.name.clone(),
+    }
+}
+
+/// What Go calls a shape.
+pub(super) fn go_type(shape: &Shape) -> String {
+    match shape {
+        Shape::String => "string".to_owned(),
+        Shape::Bool => "bool".to_owned(),
+        Shape::Int32 => "int32".to_owned(),
+        Shape::Int64 => "int64".to_owned(),
+        Shape::Double => "float64".to_owned(),
+        Shape::Bytes => "[]uint8".to_owned(),
+        Shape::Time => "string".to_owned(),
+        Shape::MicroTime => "string".to_owned(),
+        Shape::Duration => "string".to_owned(),
+        Shape::Quantity => "resource.Quantity".to_owned(),
+        Shape::IntOrString => "intstr.IntOrString".to_owned(),
+        Shape::Any => "interface {}".to_owned(),
+        Shape::RawExtension => "runtime.RawExtension".to_owned(),
+        Shape::FieldsV1 => "v1.FieldsV1".to_owned(),
+        Shape::SchemaOr(_, ty) | Shape::Object(ty) => go_name(ty),
+        Shape::List(list) => format!("[]{}", go_type(&list.item)),
+        Shape::Map(map) => format!("map[string]{}", go_type(&map.value)),
+    }
+}

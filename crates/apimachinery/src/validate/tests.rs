@@ -1,0 +1,148 @@
+use super::*;
+use crate::schema::Registry;
+use serde_json::json;
+
+fn deployment() -> &'static Type {
+    Registry::builtin().lookup("apps", "v1", "Deployment").unwrap()
+}
+
+fn secret() -> &'static Type {
+    Registry::builtin().lookup("", "v1", "Secret").unwrap()
+}
+
+#[test]
+fn unknown_and_duplicate_fields_are_found_and_removed() {
+    let object = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "bad": 1,
+        "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "immage": "x"}]}}},
+    });
+    let duplicates = ["spec.replicas".to_owned()];
+    let mut value = object.clone();
+    let warnings = check(deployment(), &mut value, FieldValidation::Warn, &duplicates).unwrap();
+    let mut sorted = warnings.clone();
+    sorted.sort();
+    assert_eq!(
+        sorted,
+        [
+            "duplicate field \"spec.replicas\"",
+            "unknown field \"bad\"",
+            "unknown field \"spec.template.spec.containers[0].immage\"",
+        ]
+    );
+    assert!(value.get("bad").is_none());
+    assert_eq!(value["spec"]["template"]["spec"]["containers"][0], json!({"name": "c"}));
+
+    let mut value = object.clone();
+    let error = check(deployment(), &mut value, FieldValidation::Strict, &[]).unwrap_err();
+    assert_eq!(error.code, 400);
+    assert!(
+        error.message.starts_with(
+            "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding \
+             error: unknown field "
+        ),
+        "{}",
+        error.message
+    );
+    let mut value = object;
+    assert!(check(deployment(), &mut value, FieldValidation::Ignore, &[]).unwrap().is_empty());
+}
+
+#[test]
+fn wrong_types_read_like_go() {
+    let table = [
+        (
+            json!({"spec": {"replicas": "3"}}),
+            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of \
+             type int32",
+        ),
+        (
+            json!({"spec": {"replicas": 1.5}}),
+            "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas \
+             of type int32",
+        ),
+        (
+            json!({"spec": {"template": {"spec": {"containers": [{"env": [{"value": true}]}]}}}}),
+            "json: cannot unmarshal bool into Go struct field \
+             EnvVar.spec.template.spec.containers.env.value of type string",
+        ),
+        (
+            json!({"spec": {"template": {"spec": {"containers": {}}}}}),
+            "json: cannot unmarshal object into Go struct field \
+             PodSpec.spec.template.spec.containers of type []v1.Container",
+        ),
+        (
+            json!({"metadata": {"labels": {"a": ["b"]}}}),
+            "json: cannot unmarshal array into Go struct field ObjectMeta.metadata.labels of type \
+             string",
+        ),
+        (
+            json!({"metadata": []}),
+            "json: cannot unmarshal array into Go struct field Deployment.metadata of type \
+             v1.ObjectMeta",
+        ),
+    ];
+    for (mut object, message) in table {
+        let error = check(deployment(), &mut object, FieldValidation::Ignore, &[]).unwrap_err();
+        let full =
+            format!("Deployment in version \"v1\" cannot be handled as a Deployment: {message}");
+        assert_eq!(error.message, full);
+    }
+    for (mut object, part) in [
+        (json!({"data": {"a": "%"}}), "illegal base64 data at input byte 0"),
+        (json!({"metadata": {"creationTimestamp": "x"}}), "parsing time \"x\""),
+    ] {
+        let error = check(secret(), &mut object, FieldValidation::Ignore, &[]).unwrap_err();
+        assert!(error.message.contains(part), "{}", error.message);
+    }
+}
+
+#[test]
+fn values_get_the_form_upstream_keeps() {
+    let mut object = json!({
+        "metadata": {"creationTimestamp": "2024-01-01T02:00:00+02:00", "labels": {"a": null}},
+        "spec": {
+            "replicas": 0, "paused": false, "minReadySeconds": 0, "strategy": {},
+            "revisionHistoryLimit": null,
+            "template": {"spec": {
+                "nodeName": "", "automountServiceAccountToken": false, "hostNetwork": false,
+                "volumes": [{"name": "v", "emptyDir": {}}], "tolerations": [], "nodeSelector": {},
+                "containers": [{"name": "", "resources": {"limits": {"cpu": 1, "memory": "1024Ki"}}}],
+            }},
+        },
+        "status": null,
+    });
+    check(deployment(), &mut object, FieldValidation::Strict, &[]).unwrap();
+    assert_eq!(
+        object,
+        json!({
+            "metadata": {"creationTimestamp": "2024-01-01T00:00:00Z", "labels": {"a": ""}},
+            "spec": {
+                "replicas": 0, "strategy": {},
+                "template": {"spec": {
+                    "automountServiceAccountToken": false,
+                    "volumes": [{"name": "v", "emptyDir": {}}],
+                    "containers": [{
+                        "name": "", "resources": {"limits": {"cpu": "1", "memory": "1Mi"}},
+                    }],
+                }},
+            },
+        })
+    );
+}
+
+#[test]
+fn schemas_accept_their_alternatives() {
+    let crd = Registry::builtin()
+        .lookup("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
+        .unwrap();
+    let schema = json!({
+        "type": "object", "additionalProperties": false,
+        "properties": {"a": {"items": {"type": "string"}, "enum": [1, null, "x"]}},
+        "default": {"anything": [null]},
+    });
+    let mut object = json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
+    let before = object.clone();
+    let warnings = check(crd, &mut object, FieldValidation::Strict, &[]).unwrap();
+    assert!(warnings.is_empty());
+    assert_eq!(object, before);
+}

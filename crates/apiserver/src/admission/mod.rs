@@ -1,0 +1,131 @@
+//! Admission: plugins that complete or refuse a write, in upstream's order.
+
+mod default_toleration_seconds;
+mod namespace_lifecycle;
+mod node_restriction;
+mod priority;
+mod rbac_escalation;
+mod service_account;
+mod taint_nodes;
+
+use apimachinery::{Object, ObjectExt, Status};
+use async_trait::async_trait;
+
+use crate::registry::{Kind, Sub};
+use crate::server::Server;
+use crate::user::User;
+use crate::verbs::Call;
+
+/// What is being done to the object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Update,
+    Delete,
+}
+
+/// The write a plugin looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) user: &'a User,
+    pub(crate) kind: &'static Kind,
+    pub(crate) sub: Option<Sub>,
+    pub(crate) operation: Operation,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) old: Option<&'a Object>,
+}
+
+impl Request<'_> {
+    /// Whether this creates a pod itself (and not a subresource of one).
+    fn creates_pod(&self) -> bool {
+        self.operation == Operation::Create && self.is("", "pods") && self.sub.is_none()
+    }
+
+    fn is(&self, group: &str, resource: &str) -> bool {
+        self.kind.group == group && self.kind.resource == resource
+    }
+
+    fn forbidden(&self, why: impl std::fmt::Display) -> Status {
+        Status::forbidden(self.kind.group, self.kind.resource, self.name, why)
+    }
+}
+
+/// An admission plugin.
+///
+/// `admit` may change the object and must give the same result when run again; `validate` sees
+/// the final object and changes nothing. For a deletion there is no object.
+#[async_trait]
+pub(crate) trait Plugin: Sync {
+    async fn admit(&self, _request: &Request<'_>, _object: &mut Object) -> Result<(), Status> {
+        Ok(())
+    }
+
+    async fn validate(
+        &self,
+        _request: &Request<'_>,
+        _object: Option<&Object>,
+    ) -> Result<(), Status> {
+        Ok(())
+    }
+}
+
+/// The chain.
+static PLUGINS: &[&dyn Plugin] = &[
+    &namespace_lifecycle::NamespaceLifecycle,
+    &service_account::ServiceAccount,
+    &node_restriction::NodeRestriction,
+    &taint_nodes::TaintNodesByCondition,
+    &priority::Priority,
+    &default_toleration_seconds::DefaultTolerationSeconds,
+    &rbac_escalation::RbacEscalation,
+];
+
+fn request<'a>(
+    call: &'a Call<'_>,
+    operation: Operation,
+    object: Option<&'a Object>,
+    old: Option<&'a Object>,
+) -> Request<'a> {
+    let subject = object.or(old);
+    Request {
+        server: call.server,
+        user: &call.user,
+        kind: call.kind,
+        sub: call.sub,
+        operation,
+        namespace: &call.info.namespace,
+        name: subject.map_or("", ObjectExt::name),
+        old,
+    }
+}
+
+/// Runs the plugins that may change the object.
+pub(crate) async fn admit(
+    call: &Call<'_>,
+    operation: Operation,
+    object: &mut Object,
+    old: Option<&Object>,
+) -> Result<(), Status> {
+    let name = object.name().to_owned();
+    let request = Request { name: &name, ..request(call, operation, None, old) };
+    for plugin in PLUGINS {
+        plugin.admit(&request, object).await?;
+    }
+    Ok(())
+}
+
+/// Runs the plugins that have the last word.
+pub(crate) async fn validate(
+    call: &Call<'_>,
+    operation: Operation,
+    object: Option<&Object>,
+    old: Option<&Object>,
+) -> Result<(), Status> {
+    let request = request(call, operation, object, old);
+    for plugin in PLUGINS {
+        plugin.validate(&request, object).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! Priority: a pod's priority is its class's.
+
+use apimachinery::{Object, ObjectExt, Status};
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{Plugin, Request};
+use crate::registry;
+
+pub(super) struct Priority;
+
+#[async_trait]
+impl Plugin for Priority {
+    async fn admit(&self, request: &Request<'_>, pod: &mut Object) -> Result<(), Status> {
+        if !request.creates_pod() || !pod["spec"].is_object() {
+            return Ok(());
+        }
+        let kind = registry::find("scheduling.k8s.io", "v1", "priorityclasses")
+            .ok_or_else(|| Status::internal("no priority classes"))?;
+        let name = pod.str_at(&["spec", "priorityClassName"]).to_owned();
+        let class = if name.is_empty() {
+            default_class(request, kind)?
+        } else {
+            let entry = request.server.entry(kind, "", &name).ok_or_else(|| {
+                request.forbidden(format!("no PriorityClass with name {name} was found"))
+            })?;
+            Some(entry.object())
+        };
+        let (value, policy) = match &class {
+            Some(class) => {
+                pod.set_path(&["spec", "priorityClassName"], class.name().into());
+                let policy = class.str_at(&["preemptionPolicy"]);
+                (
+                    class["value"].as_i64().unwrap_or(0),
+                    if policy.is_empty() { "PreemptLowerPriority" } else { policy },
+                )
+            }
+            None => (0, "PreemptLowerPriority"),
+        };
+        if let Some(given) = pod["spec"]["priority"].as_i64()
+            && given != value
+        {
+            return Err(request.forbidden(format!(
+                "the integer value of priority ({given}) must not be provided in pod spec; priority admission controller computed {value} from the given PriorityClass name"
+            )));
+        }
+        pod.set_path(&["spec", "priority"], value.into());
+        if pod["spec"]["preemptionPolicy"].is_null() {
+            pod.set_path(&["spec", "preemptionPolicy"], policy.into());
+        }
+        Ok(())
+    }
+}
+
+/// The lowest of the classes that call themselves the default.
+fn default_class(
+    request: &Request<'_>,
+    kind: &'static crate::registry::Kind,
+) -> Result<Option<Value>, Status> {
+    let (snapshot, _) = request.server.present(kind)?;
+    let classes = snapshot.range("", "").map(|e| e.object()).filter(|c| c["globalDefault"] == true);
+    Ok(classes.min_by_key(|c| c["value"].as_i64().unwrap_or(0)))
+}

@@ -1,0 +1,126 @@
+//! Which service addresses and node ports are taken.
+//!
+//! Filled from the stored services at start; a reservation precedes the commit, so two concurrent
+//! creations never share an address. A reservation whose commit fails is given back by the caller.
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use parking_lot::Mutex;
+use rand::Rng;
+
+/// Addresses of the service range.
+pub(crate) struct Addresses {
+    range: Ipv4Net,
+    taken: Mutex<HashSet<Ipv4Addr>>,
+}
+
+impl Addresses {
+    pub(crate) fn new(range: Ipv4Net) -> Self {
+        Self { range, taken: Mutex::new(HashSet::new()) }
+    }
+
+    /// Takes a free address outside the lower band, which is left to those who ask by number
+    /// (KEP-3070: min(max(16, size/16), 256) addresses).
+    pub(crate) fn allocate(&self) -> Result<Ipv4Addr, String> {
+        let size = 1u32 << (32 - self.range.prefix_len());
+        let band = (size / 16).clamp(16, 256).min(size.saturating_sub(2));
+        let base = u32::from(self.range.network());
+        let mut taken = self.taken.lock();
+        let upper = band + 1..size - 1;
+        let start = rand::rng().random_range(upper.clone());
+        let order = (start..upper.end).chain(upper.start..start).chain(1..=band);
+        for offset in order {
+            let ip = Ipv4Addr::from(base + offset);
+            if taken.insert(ip) {
+                return Ok(ip);
+            }
+        }
+        Err("failed to allocate IP: range is full".into())
+    }
+
+    /// Takes the address the client asks for.
+    pub(crate) fn reserve(&self, ip: &str) -> Result<(), String> {
+        let ip: Ipv4Addr = ip
+            .parse()
+            .map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
+        if !self.range.contains(&ip) || ip == self.range.network() || ip == self.range.broadcast() {
+            return Err(format!(
+                "failed to allocate IP {ip}: the provided IP is not in the valid range. The range \
+                 of valid IPs is {}",
+                self.range
+            ));
+        }
+        if self.taken.lock().insert(ip) {
+            Ok(())
+        } else {
+            Err(format!("failed to allocate IP {ip}: provided IP is already allocated"))
+        }
+    }
+
+    pub(crate) fn release(&self, ip: &str) {
+        if let Ok(ip) = ip.parse() {
+            self.taken.lock().remove(&ip);
+        }
+    }
+}
+
+/// Ports of the node port range, per protocol.
+pub(crate) struct NodePorts {
+    taken: Mutex<HashSet<(String, u16)>>,
+}
+
+const FIRST: u16 = 30_000;
+const LAST: u16 = 32_767;
+
+impl NodePorts {
+    pub(crate) fn new() -> Self {
+        Self { taken: Mutex::new(HashSet::new()) }
+    }
+
+    pub(crate) fn allocate(&self, protocol: &str) -> Result<u16, String> {
+        let mut taken = self.taken.lock();
+        let start = rand::rng().random_range(FIRST..=LAST);
+        (start..=LAST)
+            .chain(FIRST..start)
+            .find(|port| taken.insert((protocol.to_owned(), *port)))
+            .ok_or_else(|| "failed to allocate a nodePort: range is full".into())
+    }
+
+    pub(crate) fn reserve(&self, protocol: &str, port: i64) -> Result<(), String> {
+        let port = u16::try_from(port)
+            .ok()
+            .filter(|p| (FIRST..=LAST).contains(p))
+            .ok_or_else(|| format!("provided port is not in the valid range. The range of valid ports is {FIRST}-{LAST}"))?;
+        if self.taken.lock().insert((protocol.to_owned(), port)) {
+            Ok(())
+        } else {
+            Err("provided port is already allocated".into())
+        }
+    }
+
+    pub(crate) fn release(&self, protocol: &str, port: u16) {
+        self.taken.lock().remove(&(protocol.to_owned(), port));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_given_once() {
+        let addresses = Addresses::new("10.96.0.0/28".parse().unwrap());
+        addresses.reserve("10.96.0.10").unwrap();
+        assert!(addresses.reserve("10.96.0.10").unwrap_err().contains("already allocated"));
+        assert!(addresses.reserve("10.97.0.10").unwrap_err().contains("not in the valid range"));
+        let mut seen = HashSet::new();
+        while let Ok(ip) = addresses.allocate() {
+            assert!(seen.insert(ip));
+        }
+        assert_eq!(seen.len(), 13, "14 usable addresses less one reserved");
+        addresses.release("10.96.0.10");
+        assert_eq!(addresses.allocate().unwrap().to_string(), "10.96.0.10");
+    }
+}

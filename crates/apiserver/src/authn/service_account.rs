@@ -1,0 +1,74 @@
+//! Service account tokens: valid as long as what they are bound to exists.
+
+use apimachinery::ObjectExt;
+use pki::{BoundObject, Claims, TokenError};
+
+use super::TokenOutcome;
+use crate::registry;
+use crate::server::Server;
+use crate::user::User;
+
+pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -> TokenOutcome {
+    let signer = &server.settings.signer;
+    let claims = match signer.verify(token) {
+        Ok(claims) => claims,
+        Err(TokenError::Foreign) => return TokenOutcome::Unknown,
+        Err(TokenError::Invalid(why)) => return TokenOutcome::Invalid(why),
+    };
+    let own = [signer.issuer().to_owned()];
+    let wanted = if audiences.is_empty() { &own } else { audiences };
+    let good: Vec<String> = claims.aud.iter().filter(|a| wanted.contains(a)).cloned().collect();
+    if good.is_empty() {
+        return TokenOutcome::Invalid(format!(
+            "token audiences {:?} is invalid for the target audiences {wanted:?}",
+            claims.aud
+        ));
+    }
+    match bound_objects_exist(server, &claims) {
+        Err(why) => TokenOutcome::Invalid(why),
+        Ok(()) => TokenOutcome::Valid(user(&claims), good),
+    }
+}
+
+fn bound_objects_exist(server: &Server, claims: &Claims) -> Result<(), String> {
+    let bound = &claims.kubernetes;
+    let namespace = bound.namespace.as_str();
+    let check = |resource: &str, namespace: &str, wanted: &BoundObject| {
+        let kind = registry::find("", "v1", resource);
+        let entry = kind.and_then(|k| server.entry(k, namespace, &wanted.name));
+        match entry.map(|e| e.object()) {
+            Some(object) if object.uid() == wanted.uid => Ok(()),
+            _ => Err(format!("{resource} {}/{} has been deleted", namespace, wanted.name)),
+        }
+    };
+    check("serviceaccounts", namespace, &bound.serviceaccount)?;
+    if let Some(pod) = &bound.pod {
+        check("pods", namespace, pod)?;
+    }
+    if let Some(secret) = &bound.secret {
+        check("secrets", namespace, secret)?;
+    }
+    if let (Some(node), None) = (&bound.node, &bound.pod) {
+        check("nodes", "", node)?;
+    }
+    Ok(())
+}
+
+fn user(claims: &Claims) -> User {
+    let bound = &claims.kubernetes;
+    let mut user = User::service_account(&bound.namespace, &bound.serviceaccount.name);
+    user.uid = bound.serviceaccount.uid.clone();
+    let mut add = |key: &str, value: &str| {
+        user.extra.insert(format!("authentication.kubernetes.io/{key}"), vec![value.to_owned()]);
+    };
+    add("credential-id", &format!("JTI={}", claims.jti));
+    if let Some(pod) = &bound.pod {
+        add("pod-name", &pod.name);
+        add("pod-uid", &pod.uid);
+    }
+    if let Some(node) = &bound.node {
+        add("node-name", &node.name);
+        add("node-uid", &node.uid);
+    }
+    user
+}

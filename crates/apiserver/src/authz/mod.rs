@@ -1,0 +1,101 @@
+//! Authorization: the node authorizer, then RBAC.
+
+pub(crate) mod escalation;
+mod node;
+pub(crate) mod policy;
+mod rbac;
+
+use apimachinery::Status;
+use serde_json::Value;
+
+use crate::server::Server;
+use crate::user::{MASTERS, User};
+
+pub(crate) use rbac::{Rbac, Rule};
+
+/// What somebody wants to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Attributes<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) verb: &'a str,
+    pub(crate) group: &'a str,
+    pub(crate) resource: &'a str,
+    pub(crate) subresource: &'a str,
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    /// For what is not a resource.
+    pub(crate) path: &'a str,
+    pub(crate) is_resource: bool,
+}
+
+/// An authorizer's answer and its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Allow(String),
+    Deny(String),
+}
+
+/// Asks the authorizers in turn; the first that allows decides.
+pub(crate) fn decide(server: &Server, attributes: &Attributes<'_>) -> Decision {
+    if attributes.user.in_group(MASTERS) {
+        return Decision::Allow(String::new());
+    }
+    let mut reason = String::new();
+    if attributes.user.node().is_some() {
+        match node::decide(server, attributes) {
+            Decision::Deny(why) => reason = why,
+            allow => return allow,
+        }
+    }
+    match server.rbac.allows(server, attributes) {
+        Some(why) => Decision::Allow(why),
+        None => Decision::Deny(reason),
+    }
+}
+
+/// What a user may do in a namespace, as SelfSubjectRulesReview shows it.
+pub(crate) fn rules_for(server: &Server, user: &User, namespace: &str) -> (Vec<Value>, Vec<Value>) {
+    let mut rules = server.rbac.rules(server, user, namespace);
+    if user.in_group(MASTERS) {
+        rules.push(Rule::everything());
+        rules.push(Rule::every_path());
+    }
+    let (resource, other): (Vec<&Rule>, Vec<&Rule>) =
+        rules.iter().partition(|r| r.paths.is_empty());
+    (
+        resource.into_iter().map(Rule::to_resource_rule).collect(),
+        other.into_iter().map(Rule::to_path_rule).collect(),
+    )
+}
+
+/// The 403 of upstream, which says who may not do what.
+pub(crate) fn forbidden(attributes: &Attributes<'_>, reason: &str) -> Status {
+    let user = apimachinery::text::quote(&attributes.user.name);
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    let verb = attributes.verb;
+    if !attributes.is_resource {
+        let path = apimachinery::text::quote(attributes.path);
+        return Status::forbidden("", "", "", "")
+            .with_message(format!("forbidden: User {user} cannot {verb} path {path}{because}"));
+    }
+    let mut resource = attributes.resource.to_owned();
+    if !attributes.subresource.is_empty() {
+        resource = format!("{resource}/{}", attributes.subresource);
+    }
+    let scope = if attributes.namespace.is_empty() || attributes.resource == "namespaces" {
+        "at the cluster scope".to_owned()
+    } else {
+        format!("in the namespace {}", apimachinery::text::quote(attributes.namespace))
+    };
+    let scope = if attributes.resource == "namespaces" && !attributes.namespace.is_empty() {
+        format!("in the namespace {}", apimachinery::text::quote(attributes.namespace))
+    } else {
+        scope
+    };
+    let why = format!(
+        "User {user} cannot {verb} resource {} in API group {} {scope}{because}",
+        apimachinery::text::quote(&resource),
+        apimachinery::text::quote(attributes.group)
+    );
+    Status::forbidden(attributes.group, attributes.resource, attributes.name, why)
+}

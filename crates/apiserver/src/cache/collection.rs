@@ -1,0 +1,207 @@
+//! All objects of one resource: an ordered persistent map with O(1) snapshots, and its log.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use imbl::OrdMap;
+use store::{Event, Record, Revision};
+
+use super::log::Log;
+use super::{Change, ChangeKind, Cursor, Entry, Expired};
+use crate::registry::Selectable;
+
+/// The objects of a resource at one revision, keyed by `namespace/name`.
+#[derive(Clone)]
+pub(crate) struct Snapshot {
+    /// Revision of the last change in this resource.
+    pub(crate) revision: Revision,
+    pub(crate) entries: OrdMap<Arc<str>, Arc<Entry>>,
+}
+
+impl Snapshot {
+    /// The entries whose path starts with `namespace/`, or all, from `start` on.
+    pub(crate) fn range<'a>(
+        &'a self,
+        namespace: &str,
+        start: &str,
+    ) -> impl Iterator<Item = &'a Arc<Entry>> + use<'a> {
+        let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let from: Arc<str> = if start > prefix.as_str() { start } else { &prefix }.into();
+        self.entries
+            .range(from..)
+            .map(|(_, entry)| entry)
+            .take_while(move |entry| entry.path().starts_with(&prefix))
+    }
+}
+
+/// The live state of a resource.
+pub(crate) struct Collection {
+    selectable: &'static [Selectable],
+    snapshot: ArcSwap<Snapshot>,
+    log: Log,
+}
+
+impl Collection {
+    pub(crate) fn new(selectable: &'static [Selectable], revision: Revision) -> Self {
+        let snapshot = Snapshot { revision: 0, entries: OrdMap::new() };
+        Self { selectable, snapshot: ArcSwap::from_pointee(snapshot), log: Log::new(revision) }
+    }
+
+    fn entry(&self, path: &str, record: &Record) -> Arc<Entry> {
+        Arc::new(Entry::new(
+            path,
+            record.bytes.clone(),
+            record.revision_at,
+            record.modified,
+            self.selectable,
+        ))
+    }
+
+    /// Sets the initial contents.
+    pub(crate) fn fill(&self, records: &[(&str, &Record)]) {
+        let entries: OrdMap<_, _> = records
+            .iter()
+            .map(|(path, record)| self.entry(path, record))
+            .map(|entry| (entry.path().clone(), entry))
+            .collect();
+        let revision = records.iter().map(|(_, r)| r.modified).max().unwrap_or(0);
+        self.snapshot.store(Arc::new(Snapshot { revision, entries }));
+    }
+
+    /// Applies one committed change. Only the dispatcher calls this.
+    pub(crate) fn apply(&self, path: &str, event: &Event) {
+        let mut next = Snapshot::clone(&self.snapshot.load());
+        next.revision = event.revision;
+        let change = match &event.record {
+            Some(record) => {
+                let entry = self.entry(path, record);
+                let previous = next.entries.insert(entry.path().clone(), entry.clone());
+                let kind =
+                    if previous.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
+                Change::new(kind, entry, previous)
+            }
+            None => match next.entries.remove(path) {
+                Some(previous) => Change::new(
+                    ChangeKind::Deleted,
+                    Arc::new(previous.at(event.revision)),
+                    Some(previous),
+                ),
+                None => return,
+            },
+        };
+        self.log.push(change);
+        self.snapshot.store(Arc::new(next));
+        self.log.ring();
+    }
+
+    /// The present state.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The state at an earlier `revision`: the present one with the changes since undone.
+    pub(crate) fn snapshot_at(&self, revision: Revision) -> Result<Arc<Snapshot>, Expired> {
+        let now = self.snapshot();
+        if now.revision <= revision {
+            return Ok(now);
+        }
+        let mut then = Snapshot::clone(&now);
+        for change in self.log.back_to(revision)? {
+            // The log may already hold changes that `now` does not.
+            if change.revision > now.revision {
+                continue;
+            }
+            match &change.previous {
+                Some(previous) => then.entries.insert(previous.path().clone(), previous.clone()),
+                None => then.entries.remove(change.entry.path()),
+            };
+        }
+        then.revision = revision;
+        Ok(Arc::new(then))
+    }
+
+    /// The entry at `namespace/name`.
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+        let snapshot = self.snapshot.load();
+        match namespace {
+            "" => snapshot.entries.get(name).cloned(),
+            _ => snapshot.entries.get(format!("{namespace}/{name}").as_str()).cloned(),
+        }
+    }
+
+    /// A cursor behind every change up to `revision`.
+    pub(crate) fn watch_after(&self, revision: Revision) -> Result<Cursor, Expired> {
+        self.log.after(revision)
+    }
+
+    /// The changes at `cursor`, at most `max`.
+    pub(crate) fn read(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+    ) -> Result<Vec<Arc<Change>>, Expired> {
+        self.log.read(cursor, max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::REVISION_KEY;
+    use super::*;
+
+    fn record(revision: Revision) -> Record {
+        let text = format!(r#"{{{REVISION_KEY}{revision}"}}}}"#);
+        let revision_at = REVISION_KEY.len() + 1;
+        Record { bytes: Bytes::from(text), revision_at, created: revision, modified: revision }
+    }
+
+    fn event(revision: Revision, alive: bool) -> Event {
+        Event { revision, key: "".into(), record: alive.then(|| record(revision)) }
+    }
+
+    #[test]
+    fn an_earlier_state_is_the_present_one_undone() {
+        let collection = Collection::new(&[], 0);
+        for (revision, path, alive) in [
+            (1, "a/x", true),
+            (2, "a/y", true),
+            (3, "a/x", true),
+            (4, "a/y", false),
+            (5, "b/z", true),
+        ] {
+            collection.apply(path, &event(revision, alive));
+        }
+        let at = |revision| {
+            let snapshot = collection.snapshot_at(revision).unwrap();
+            snapshot
+                .range("", "")
+                .map(|e| format!("{}@{}", e.path(), e.revision))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(at(0), [""; 0]);
+        assert_eq!(at(2), ["a/x@1", "a/y@2"]);
+        assert_eq!(at(3), ["a/x@3", "a/y@2"]);
+        assert_eq!(at(4), ["a/x@3"]);
+        assert_eq!(at(9), ["a/x@3", "b/z@5"]);
+        assert_eq!(collection.snapshot().range("b", "").count(), 1);
+        assert_eq!(collection.snapshot().range("a", "a/y").count(), 0);
+    }
+
+    #[test]
+    fn history_is_bounded_and_its_loss_is_told() {
+        let collection = Collection::new(&[], 0);
+        let mut slow = collection.watch_after(0).unwrap();
+        for revision in 1..=20_000 {
+            collection.apply("a/x", &event(revision, true));
+        }
+        assert_eq!(collection.read(&mut slow, 1).err(), Some(Expired));
+        assert!(collection.watch_after(1).is_err());
+        assert!(collection.snapshot_at(1).is_err());
+        let mut quick = collection.watch_after(19_998).unwrap();
+        let read: Vec<_> =
+            collection.read(&mut quick, 10).unwrap().iter().map(|c| c.revision).collect();
+        assert_eq!(read, [19_999, 20_000]);
+    }
+}

@@ -1,0 +1,134 @@
+//! One committed state of an object, shared by every reader.
+
+use std::sync::{Arc, OnceLock};
+
+use apimachinery::{Object, ObjectExt};
+use bytes::{BufMut, Bytes, BytesMut};
+use serde_json::Value;
+use store::Revision;
+
+use crate::registry::Selectable;
+
+/// The JSON that precedes the revision in every stored object.
+pub(crate) const REVISION_KEY: &str = r#""metadata":{"resourceVersion":""#;
+
+/// An immutable committed object: its bytes, and what selectors look at.
+pub(crate) struct Entry {
+    /// JSON with the resourceVersion inside.
+    pub(crate) bytes: Bytes,
+    pub(crate) revision: Revision,
+    revision_at: u32,
+    /// Length of the namespace within `path`; zero when cluster-scoped.
+    namespace_len: u32,
+    /// `namespace/name`, or `name`.
+    path: Arc<str>,
+    labels: Box<[(Box<str>, Box<str>)]>,
+    fields: Box<[Box<str>]>,
+    selectable: &'static [Selectable],
+    protobuf: OnceLock<Bytes>,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        path: &str,
+        bytes: Bytes,
+        revision_at: usize,
+        revision: Revision,
+        selectable: &'static [Selectable],
+    ) -> Self {
+        let object: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let labels = object.labels().map(|(k, v)| (k.into(), v.into())).collect();
+        let fields = selectable.iter().map(|s| s.read(&object).into()).collect();
+        Self {
+            bytes,
+            revision,
+            revision_at: revision_at as u32,
+            namespace_len: path.find('/').unwrap_or(0) as u32,
+            path: path.into(),
+            labels,
+            fields,
+            selectable,
+            protobuf: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Arc<str> {
+        &self.path
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        &self.path[..self.namespace_len as usize]
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        match self.namespace_len as usize {
+            0 => &self.path,
+            n => &self.path[n + 1..],
+        }
+    }
+
+    /// The labels, in key order.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.labels.iter().map(|(k, v)| (&**k, &**v))
+    }
+
+    /// The value of a selectable field; `None` when the kind does not select by it.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            "metadata.name" => Some(self.name()),
+            "metadata.namespace" => Some(self.namespace()),
+            _ => self.selectable.iter().position(|s| s.name == name).map(|i| &*self.fields[i]),
+        }
+    }
+
+    /// The object, decoded anew.
+    pub(crate) fn object(&self) -> Object {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// The same state as of a later revision, as a deletion announces it.
+    pub(crate) fn at(&self, revision: Revision) -> Self {
+        let at = self.revision_at as usize;
+        let digits = self.bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
+        let mut bytes = BytesMut::with_capacity(self.bytes.len() + 4);
+        bytes.put_slice(&self.bytes[..at]);
+        bytes.put_slice(revision.to_string().as_bytes());
+        bytes.put_slice(&self.bytes[at + digits..]);
+        Self {
+            bytes: bytes.freeze(),
+            revision,
+            revision_at: self.revision_at,
+            namespace_len: self.namespace_len,
+            path: self.path.clone(),
+            labels: self.labels.clone(),
+            fields: self.fields.clone(),
+            selectable: self.selectable,
+            protobuf: OnceLock::new(),
+        }
+    }
+
+    /// The enveloped protobuf form, encoded on first use and remembered.
+    pub(crate) fn protobuf(&self) -> Result<Bytes, apimachinery::Status> {
+        if let Some(bytes) = self.protobuf.get() {
+            return Ok(bytes.clone());
+        }
+        let bytes = Bytes::from(apimachinery::codec::protobuf::encode(&self.object())?);
+        Ok(self.protobuf.get_or_init(|| bytes).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deletion_carries_its_own_revision() {
+        let text = format!(r#"{{"kind":"X",{REVISION_KEY}7","labels":{{"a":"b"}}}}}}"#);
+        let at = text.find(REVISION_KEY).unwrap() + REVISION_KEY.len();
+        let entry = Entry::new("ns/x", Bytes::from(text), at, 7, &[]);
+        assert_eq!((entry.namespace(), entry.name()), ("ns", "x"));
+        let gone = entry.at(1234);
+        assert_eq!(gone.object().resource_version(), "1234");
+        assert_eq!(gone.labels().collect::<Vec<_>>(), [("a", "b")]);
+    }
+}

@@ -1,0 +1,173 @@
+//! The bounded event log of one resource, which watchers read by cursor.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use parking_lot::RwLock;
+use store::Revision;
+use tokio::sync::watch;
+
+use super::Entry;
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    Added,
+    Modified,
+    Deleted,
+}
+
+impl ChangeKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+        }
+    }
+}
+
+/// One change, shared by all its watchers.
+pub(crate) struct Change {
+    pub(crate) kind: ChangeKind,
+    pub(crate) revision: Revision,
+    /// The new state; for a deletion the last state at the revision of the deletion.
+    pub(crate) entry: Arc<Entry>,
+    /// The state before.
+    pub(crate) previous: Option<Arc<Entry>>,
+    at: Instant,
+    frame: OnceLock<Bytes>,
+}
+
+impl Change {
+    pub(crate) fn new(
+        kind: ChangeKind,
+        entry: Arc<Entry>,
+        previous: Option<Arc<Entry>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            revision: entry.revision,
+            entry,
+            previous,
+            at: Instant::now(),
+            frame: OnceLock::new(),
+        })
+    }
+
+    /// The JSON watch frame, encoded on first use and shared.
+    pub(crate) fn json_frame(&self) -> Bytes {
+        self.frame.get_or_init(|| json_frame(self.kind.as_str(), &self.entry.bytes)).clone()
+    }
+}
+
+/// `{"type":…,"object":…}` and a line feed.
+pub(crate) fn json_frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(object.len() + 32);
+    frame.put_slice(br#"{"type":""#);
+    frame.put_slice(kind.as_bytes());
+    frame.put_slice(br#"","object":"#);
+    frame.put_slice(object);
+    frame.put_slice(b"}\n");
+    frame.freeze()
+}
+
+/// Changes below this number are always kept.
+const KEEP: usize = 1024;
+/// Changes above this number are never kept.
+const KEEP_AT_MOST: usize = 16_384;
+/// Between the two, changes younger than this are kept (as upstream's watch cache).
+const KEEP_FOR: Duration = Duration::from_secs(75);
+
+struct Changes {
+    kept: VecDeque<Arc<Change>>,
+    /// Sequence number of the first kept change.
+    first: u64,
+    /// Every change after this revision is kept.
+    complete_after: Revision,
+}
+
+/// The log and the bell that wakes its readers.
+pub(crate) struct Log {
+    changes: RwLock<Changes>,
+    bell: watch::Sender<()>,
+}
+
+/// A watcher's place in the log.
+pub(crate) struct Cursor {
+    next: u64,
+    bell: watch::Receiver<()>,
+}
+
+/// The wanted history is no longer kept: 410.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Expired;
+
+impl Log {
+    pub(crate) fn new(revision: Revision) -> Self {
+        let changes = Changes { kept: VecDeque::new(), first: 0, complete_after: revision };
+        Self { changes: RwLock::new(changes), bell: watch::channel(()).0 }
+    }
+
+    pub(crate) fn push(&self, change: Arc<Change>) {
+        let mut changes = self.changes.write();
+        while changes.kept.len() >= KEEP
+            && (changes.kept.len() >= KEEP_AT_MOST || changes.kept[0].at.elapsed() > KEEP_FOR)
+        {
+            if let Some(gone) = changes.kept.pop_front() {
+                changes.complete_after = gone.revision;
+                changes.first += 1;
+            }
+        }
+        changes.kept.push_back(change);
+    }
+
+    /// Wakes the readers.
+    pub(crate) fn ring(&self) {
+        self.bell.send_replace(());
+    }
+
+    /// A cursor that reads every change after `revision`.
+    pub(crate) fn after(&self, revision: Revision) -> Result<Cursor, Expired> {
+        let bell = self.bell.subscribe();
+        let changes = self.changes.read();
+        if revision < changes.complete_after {
+            return Err(Expired);
+        }
+        let skip = changes.kept.partition_point(|c| c.revision <= revision) as u64;
+        Ok(Cursor { next: changes.first + skip, bell })
+    }
+
+    /// Takes the changes at the cursor, at most `max`.
+    pub(crate) fn read(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+    ) -> Result<Vec<Arc<Change>>, Expired> {
+        let changes = self.changes.read();
+        let Some(skip) = cursor.next.checked_sub(changes.first) else { return Err(Expired) };
+        let read: Vec<_> = changes.kept.iter().skip(skip as usize).take(max).cloned().collect();
+        cursor.next += read.len() as u64;
+        Ok(read)
+    }
+
+    /// The changes after `revision`, newest first.
+    pub(crate) fn back_to(&self, revision: Revision) -> Result<Vec<Arc<Change>>, Expired> {
+        let changes = self.changes.read();
+        if revision < changes.complete_after {
+            return Err(Expired);
+        }
+        Ok(changes.kept.iter().rev().take_while(|c| c.revision > revision).cloned().collect())
+    }
+}
+
+impl Cursor {
+    /// Resolves when there may be something to read.
+    pub(crate) async fn wait(&mut self) {
+        if self.bell.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

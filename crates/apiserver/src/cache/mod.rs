@@ -1,0 +1,124 @@
+//! Every read comes from here: entries, one collection per resource, one event log each.
+//!
+//! The dispatcher is the only writer. It applies the store's feed in order, then publishes the
+//! applied revision; a handler that committed waits for that before it answers.
+
+mod collection;
+mod entry;
+mod log;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use store::{Event, Feed, Key, Record, Revision};
+use tokio::sync::watch;
+
+pub(crate) use collection::{Collection, Snapshot};
+pub(crate) use entry::{Entry, REVISION_KEY};
+pub(crate) use log::{Change, ChangeKind, Cursor, Expired, json_frame};
+
+use crate::registry::Selectable;
+
+/// The caches of every resource, fed by the store.
+pub(crate) struct Cache {
+    collections: HashMap<String, Arc<Collection>>,
+    applied: watch::Receiver<Revision>,
+}
+
+/// `/registry/<group or core>/<resource>`: where a resource's keys live.
+pub(crate) fn prefix(group: &str, resource: &str) -> String {
+    let group = if group.is_empty() { "core" } else { group };
+    format!("{group}/{resource}")
+}
+
+/// Splits `/registry/<prefix>/<rest>`.
+fn split(key: &str) -> Option<(&str, &str)> {
+    let path = key.strip_prefix("/registry/")?;
+    let second = path.find('/')? + 1;
+    let end = second + path[second..].find('/')?;
+    Some((&path[..end], &path[end + 1..]))
+}
+
+impl Cache {
+    /// Fills the caches from `feed` and keeps them up to date until the store closes.
+    pub(crate) fn start(
+        feed: Feed,
+        resources: impl Iterator<Item = (String, &'static [Selectable])>,
+    ) -> Self {
+        let collections: HashMap<_, _> = resources
+            .map(|(prefix, fields)| (prefix, Arc::new(Collection::new(fields, feed.revision))))
+            .collect();
+        let mut filling: HashMap<&str, Vec<(&str, &Record)>> = HashMap::new();
+        for (key, record) in &feed.records {
+            match split(key) {
+                Some((prefix, rest)) => filling.entry(prefix).or_default().push((rest, record)),
+                None => tracing::warn!(%key, "a key outside the registry is ignored"),
+            }
+        }
+        for (prefix, records) in filling {
+            match collections.get(prefix) {
+                Some(collection) => collection.fill(&records),
+                None => tracing::warn!(prefix, "stored objects of an unknown resource are kept"),
+            }
+        }
+        let (publish, applied) = watch::channel(feed.revision);
+        let dispatch = collections.clone();
+        let mut events = feed.events;
+        tokio::spawn(async move {
+            while let Some(batch) = events.recv().await {
+                for event in batch.iter() {
+                    apply(&dispatch, event);
+                }
+                if let Some(last) = batch.last() {
+                    publish.send_replace(last.revision);
+                }
+            }
+        });
+        Self { collections, applied }
+    }
+
+    /// The collection of a resource.
+    pub(crate) fn collection(&self, group: &str, resource: &str) -> Option<&Arc<Collection>> {
+        self.collections.get(&prefix(group, resource))
+    }
+
+    /// The revision up to which every collection is current.
+    pub(crate) fn revision(&self) -> Revision {
+        *self.applied.borrow()
+    }
+
+    /// Waits until reads see everything up to `revision`.
+    pub(crate) async fn wait_for(&self, revision: Revision) {
+        let mut applied = self.applied.clone();
+        // An error means that the store closed: nothing newer will come.
+        let _ = applied.wait_for(|at| *at >= revision).await;
+    }
+}
+
+fn apply(collections: &HashMap<String, Arc<Collection>>, event: &Event) {
+    if let Some((prefix, rest)) = split(&event.key)
+        && let Some(collection) = collections.get(prefix)
+    {
+        collection.apply(rest, event);
+    }
+}
+
+/// The store key of an object.
+pub(crate) fn key(prefix: &str, namespace: &str, name: &str) -> Key {
+    match namespace {
+        "" => format!("/registry/{prefix}/{name}").into(),
+        _ => format!("/registry/{prefix}/{namespace}/{name}").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_split_where_they_were_joined() {
+        assert_eq!(split(&key("core/pods", "ns", "a")), Some(("core/pods", "ns/a")));
+        assert_eq!(split(&key("core/nodes", "", "a")), Some(("core/nodes", "a")));
+        assert_eq!(split("/registry/core"), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! Discovery: what is served, in the legacy and the aggregated form; version and issuer documents.
+
+use apimachinery::Status;
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue, VARY};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::body::{Body, full};
+use crate::encode::{self, respond};
+use crate::negotiate::Accepted;
+use crate::registry::{GROUPS, Group, Kind, Sub, api_version, find_group};
+use crate::server::Server;
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// Answers a path that is not a resource.
+pub(crate) fn answer(
+    server: &Server,
+    path: &str,
+    accept: &str,
+    accepted: Result<Accepted, Status>,
+) -> Result<Response<Body>, Status> {
+    let aggregated = wants_aggregated(accept);
+    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let document = match parts.as_slice() {
+        ["api"] if aggregated => return aggregated_list(&GROUPS[..1]),
+        ["apis"] if aggregated => return aggregated_list(&GROUPS[1..]),
+        [""] => json!({"paths": paths()}),
+        ["api"] => json!({
+            "kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"],
+            "serverAddressByClientCIDRs": [
+                {"clientCIDR": "0.0.0.0/0", "serverAddress": server.settings.advertise.to_string()},
+            ],
+        }),
+        ["apis"] => json!({
+            "kind": "APIGroupList", "apiVersion": "v1",
+            "groups": GROUPS[1..].iter().map(api_group).collect::<Vec<_>>(),
+        }),
+        ["api", version] => resource_list("", version)?,
+        ["apis", group] => {
+            let group =
+                find_group(group).filter(|g| !g.name.is_empty()).ok_or_else(no_such_path)?;
+            let mut document = api_group(group);
+            document["kind"] = "APIGroup".into();
+            document["apiVersion"] = "v1".into();
+            document
+        }
+        ["apis", group, version] => resource_list(group, version)?,
+        ["version"] => version(),
+        [".well-known", "openid-configuration"] => {
+            let issuer = server.settings.signer.issuer();
+            json!({
+                "issuer": issuer,
+                "jwks_uri": format!("https://{}/openid/v1/jwks", server.settings.advertise),
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["ES256"],
+            })
+        }
+        ["openid", "v1", "jwks"] => server.settings.signer.jwks(),
+        _ => return Err(no_such_path()),
+    };
+    encode::value(StatusCode::OK, &document, accepted?.encoding)
+}
+
+fn no_such_path() -> Status {
+    Status::not_found("", "", "").with_message("the server could not find the requested resource")
+}
+
+/// Whether a clause asks for the aggregated form before any plain one.
+fn wants_aggregated(accept: &str) -> bool {
+    let clause = accept.split(',').find(|c| {
+        let c = c.trim();
+        let v2 = c.split(';').any(|p| p.trim() == "v=v2");
+        !c.contains("as=") || (c.contains("as=APIGroupDiscoveryList") && v2)
+    });
+    clause.is_some_and(|c| c.contains("as=APIGroupDiscoveryList"))
+}
+
+/// What `GET /version` says.
+pub(crate) fn version() -> Value {
+    json!({
+        "major": "1", "minor": "35",
+        "emulationMajor": "1", "emulationMinor": "35",
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": "34",
+        "gitVersion": VERSION,
+        "gitCommit": "", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z",
+        "goVersion": "none", "compiler": "rustc",
+        "platform": format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }),
+    })
+}
+
+/// The version of the API this server speaks.
+pub(crate) const VERSION: &str = "v1.35.0+coxswain.1";
+
+fn paths() -> Vec<String> {
+    let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis"]
+        .iter()
+        .map(|p| (*p).to_owned())
+        .collect();
+    for group in &GROUPS[1..] {
+        paths.push(format!("/apis/{}", group.name));
+        paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{v}", group.name)));
+    }
+    let rest = [
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/version",
+    ];
+    paths.extend(rest.iter().map(|p| (*p).to_owned()));
+    paths.sort();
+    paths
+}
+
+fn api_group(group: &Group) -> Value {
+    let versions: Vec<Value> = group
+        .versions
+        .iter()
+        .map(|v| json!({"groupVersion": api_version(group.name, v), "version": v}))
+        .collect();
+    json!({"name": group.name, "preferredVersion": versions[0], "versions": versions})
+}
+
+fn kinds_of<'a>(group: &'a Group, version: &'a str) -> impl Iterator<Item = &'a Kind> {
+    group.kinds.iter().filter(move |k| k.version == version)
+}
+
+/// Group, version and kind of a subresource's objects.
+fn sub_kind(kind: &Kind, sub: Sub) -> (&'static str, &'static str, &'static str) {
+    let proxied = match kind.kind {
+        "Node" => "NodeProxyOptions",
+        "Service" => "ServiceProxyOptions",
+        _ => "PodProxyOptions",
+    };
+    match sub {
+        Sub::Proxy => ("", "v1", proxied),
+        _ => sub.own_kind().unwrap_or((kind.group, kind.version, kind.kind)),
+    }
+}
+
+fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
+    let found =
+        find_group(group).filter(|g| g.versions.contains(&version)).ok_or_else(no_such_path)?;
+    let mut resources = Vec::new();
+    for kind in kinds_of(found, version) {
+        let mut resource = json!({
+            "name": kind.resource, "singularName": kind.singular, "namespaced": kind.namespaced,
+            "kind": kind.kind, "verbs": kind.verbs(),
+        });
+        if !kind.short.is_empty() {
+            resource["shortNames"] = json!(kind.short);
+        }
+        if !kind.categories.is_empty() {
+            resource["categories"] = json!(kind.categories);
+        }
+        if let Some(hash) = storage_hash(kind) {
+            resource["storageVersionHash"] = hash.into();
+        }
+        resources.push(resource);
+        for sub in kind.subs {
+            let (group, version, name) = sub_kind(kind, *sub);
+            let mut resource = json!({
+                "name": format!("{}/{}", kind.resource, sub.name()), "singularName": "",
+                "namespaced": kind.namespaced, "kind": name, "verbs": sub.verbs(),
+            });
+            if (group, version) != (kind.group, kind.version) {
+                resource["group"] = group.into();
+                resource["version"] = version.into();
+            }
+            resources.push(resource);
+        }
+    }
+    Ok(json!({
+        "kind": "APIResourceList", "apiVersion": "v1",
+        "groupVersion": api_version(group, version), "resources": resources,
+    }))
+}
+
+/// A short hash that changes with the version objects are stored in.
+fn storage_hash(kind: &Kind) -> Option<String> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    if kind.access == crate::registry::Access::Virtual {
+        return None;
+    }
+    let stored = kind.conversion.map_or(kind.version, |c| c.version);
+    let digest = Sha256::digest(format!("{}/{stored}/{}", kind.stored_group(), kind.kind));
+    Some(STANDARD.encode(&digest[..8]))
+}
+
+fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
+    let items: Vec<Value> = groups
+        .iter()
+        .map(|group| {
+            let versions: Vec<Value> = group.versions.iter().map(|v| aggregated_version(group, v)).collect();
+            json!({"metadata": {"name": group.name, "creationTimestamp": null}, "versions": versions})
+        })
+        .collect();
+    let document = json!({
+        "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
+        "metadata": {}, "items": items,
+    });
+    let text = document.to_string();
+    let etag = format!("\"{:X}\"", Sha256::digest(&text));
+    let mut response = respond(StatusCode::OK, "application/json", full(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    if let Ok(etag) = HeaderValue::from_str(&etag) {
+        headers.insert(ETAG, etag);
+    }
+    Ok(response)
+}
+
+fn aggregated_version(group: &Group, version: &str) -> Value {
+    let resources: Vec<Value> = kinds_of(group, version)
+        .map(|kind| {
+            let response =
+                |(g, v, k): (&str, &str, &str)| json!({"group": g, "version": v, "kind": k});
+            let mut resource = json!({
+                "resource": kind.resource,
+                "responseKind": response((kind.group, kind.version, kind.kind)),
+                "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
+                "singularResource": kind.singular,
+                "verbs": kind.verbs(),
+            });
+            if !kind.short.is_empty() {
+                resource["shortNames"] = json!(kind.short);
+            }
+            if !kind.categories.is_empty() {
+                resource["categories"] = json!(kind.categories);
+            }
+            let subs: Vec<Value> = kind
+                .subs
+                .iter()
+                .map(|sub| {
+                    json!({
+                        "subresource": sub.name(),
+                        "responseKind": response(sub_kind(kind, *sub)),
+                        "verbs": sub.verbs(),
+                    })
+                })
+                .collect();
+            if !subs.is_empty() {
+                resource["subresources"] = subs.into();
+            }
+            resource
+        })
+        .collect();
+    json!({"version": version, "freshness": "Current", "resources": resources})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_aggregated_form_goes_to_those_who_ask_for_it_first() {
+        let kubectl = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+        assert!(wants_aggregated(kubectl));
+        assert!(!wants_aggregated("application/json"));
+        let old = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json";
+        assert!(!wants_aggregated(old));
+    }
+}

@@ -1,0 +1,158 @@
+//! From objects to answers: entries share their bytes; Table and partial forms are made on demand.
+
+use apimachinery::codec::protobuf;
+use apimachinery::{Object, ObjectExt, Status};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::body::{self, Body};
+use crate::cache::Entry;
+use crate::negotiate::{Accepted, Encoding, Form};
+use crate::registry::{Column, Kind};
+
+/// What of each object a table carries along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    None,
+    Metadata,
+    Object,
+}
+
+impl Include {
+    /// `?includeObject=`.
+    pub(crate) fn parse(parameter: Option<&str>) -> Result<Self, Status> {
+        match parameter {
+            None | Some("" | "Metadata") => Ok(Self::Metadata),
+            Some("None") => Ok(Self::None),
+            Some("Object") => Ok(Self::Object),
+            Some(other) => Err(Status::bad_request(format!(
+                "unrecognized includeObject value: {}",
+                apimachinery::text::quote(other)
+            ))),
+        }
+    }
+}
+
+/// The object of an entry as this kind's version shows it.
+pub(crate) fn view(kind: &Kind, entry: &Entry) -> Object {
+    let mut object = entry.object();
+    if let Some(conversion) = kind.conversion {
+        (conversion.from_stored)(&mut object);
+    }
+    object
+}
+
+/// An entry's bytes in an encoding.
+pub(crate) fn entry_bytes(kind: &Kind, entry: &Entry, encoding: Encoding) -> Result<Bytes, Status> {
+    match (encoding, kind.conversion) {
+        (Encoding::Json, None) => Ok(entry.bytes.clone()),
+        (Encoding::Protobuf, None) => entry.protobuf(),
+        _ => value_bytes(&view(kind, entry), encoding),
+    }
+}
+
+/// A value's bytes in an encoding.
+pub(crate) fn value_bytes(value: &Value, encoding: Encoding) -> Result<Bytes, Status> {
+    Ok(match encoding {
+        Encoding::Json => Bytes::from(value.to_string()),
+        Encoding::Yaml => Bytes::from(serde_yaml_ng::to_string(value).map_err(Status::internal)?),
+        Encoding::Protobuf => Bytes::from(protobuf::encode(value)?),
+    })
+}
+
+/// An answer with a body.
+pub(crate) fn respond(code: StatusCode, media_type: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response
+}
+
+/// A value as an answer.
+pub(crate) fn value(
+    code: StatusCode,
+    value: &Value,
+    encoding: Encoding,
+) -> Result<Response<Body>, Status> {
+    let bytes = value_bytes(value, encoding)?;
+    Ok(respond(code, encoding.media_type(), body::full(bytes)))
+}
+
+/// An error as an answer, in the best encoding the client takes.
+pub(crate) fn error(status: &Status, encoding: Encoding) -> Response<Body> {
+    let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let object = status.to_value();
+    let mut response = match value_bytes(&object, encoding) {
+        Ok(bytes) => respond(code, encoding.media_type(), body::full(bytes)),
+        Err(_) => respond(code, crate::negotiate::JSON, body::full(object.to_string())),
+    };
+    let retry = status.details.as_ref().map(|d| d.retry_after_seconds);
+    if let Some(seconds) = retry.filter(|s| *s > 0) {
+        response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// One object in the wanted form.
+pub(crate) fn object(
+    code: StatusCode,
+    kind: &Kind,
+    object: &Object,
+    accepted: Accepted,
+    include: Include,
+) -> Result<Response<Body>, Status> {
+    match accepted.form {
+        Form::Object => value(code, object, accepted.encoding),
+        Form::Partial => value(code, &partial(object), accepted.encoding),
+        Form::Table => {
+            let rows = vec![row(kind, object, include)];
+            let metadata = json!({"resourceVersion": object.resource_version()});
+            value(code, &table(kind, rows, metadata, true), accepted.encoding)
+        }
+    }
+}
+
+/// Only type and metadata.
+pub(crate) fn partial(object: &Object) -> Value {
+    json!({
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": object.get("metadata").cloned().unwrap_or_else(|| json!({})),
+    })
+}
+
+/// A table of rows.
+pub(crate) fn table(kind: &Kind, rows: Vec<Value>, metadata: Value, headers: bool) -> Value {
+    let columns = if headers { kind.columns.iter().map(definition).collect() } else { Vec::new() };
+    json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": Value::Array(columns),
+        "rows": rows,
+    })
+}
+
+fn definition(column: &Column) -> Value {
+    json!({
+        "name": column.name,
+        "type": column.of,
+        "format": column.format,
+        "description": "",
+        "priority": column.priority,
+    })
+}
+
+/// One object's row.
+pub(crate) fn row(kind: &Kind, object: &Object, include: Include) -> Value {
+    let cells: Vec<Value> = kind.columns.iter().map(|column| column.value(object)).collect();
+    let mut row = json!({"cells": cells});
+    match include {
+        Include::None => {}
+        Include::Metadata => row["object"] = partial(object),
+        Include::Object => row["object"] = object.clone(),
+    }
+    row
+}

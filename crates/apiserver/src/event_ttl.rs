@@ -1,0 +1,75 @@
+//! Events live for an hour: each is removed at its own deadline.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::cache::Entry;
+use crate::registry::{self, Kind};
+use crate::server::Server;
+
+/// Upstream's `--event-ttl`.
+const TTL: Duration = Duration::from_secs(3600);
+/// Changes taken from the log at once.
+const BATCH: usize = 256;
+
+/// Starts the expiry of events.
+pub(crate) fn spawn(server: &Arc<Server>) {
+    let server = Arc::downgrade(server);
+    tokio::spawn(async move {
+        let Some(kind) = registry::find("", "v1", "events") else { return };
+        let mut due: BTreeMap<(Instant, u64), Arc<Entry>> = BTreeMap::new();
+        let Some(strong) = server.upgrade() else { return };
+        let Ok(collection) = strong.collection(kind).cloned() else { return };
+        let mut after = 0;
+        'resume: loop {
+            let Ok((snapshot, revision)) = strong_present(&server, kind) else { return };
+            if after == 0 {
+                for entry in snapshot.range("", "") {
+                    due.insert((Instant::now() + TTL, entry.revision), entry.clone());
+                }
+            }
+            after = revision;
+            let Ok(mut cursor) = collection.watch_after(after) else { continue };
+            loop {
+                let Ok(changes) = collection.read(&mut cursor, BATCH) else { continue 'resume };
+                for change in &changes {
+                    due.insert((Instant::now() + TTL, change.revision), change.entry.clone());
+                }
+                if changes.len() == BATCH {
+                    continue;
+                }
+                let next = due.keys().next().map(|(at, _)| *at);
+                tokio::select! {
+                    () = cursor.wait() => {}
+                    () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                        let Some(server) = server.upgrade() else { return };
+                        expire(&server, kind, &mut due).await;
+                    }
+                }
+            }
+        }
+    });
+}
+
+fn strong_present(
+    server: &std::sync::Weak<Server>,
+    kind: &'static Kind,
+) -> Result<(Arc<crate::cache::Snapshot>, u64), ()> {
+    server.upgrade().ok_or(())?.present(kind).map_err(|_| ())
+}
+
+async fn expire(
+    server: &Server,
+    kind: &'static Kind,
+    due: &mut BTreeMap<(Instant, u64), Arc<Entry>>,
+) {
+    let now = Instant::now();
+    while let Some(first) = due.first_entry().filter(|e| e.key().0 <= now) {
+        let entry = first.remove();
+        // An event that was updated since has a later deadline of its own.
+        let _ = server.remove(kind, entry.namespace(), entry.name(), entry.revision).await;
+    }
+}

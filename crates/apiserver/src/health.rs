@@ -1,0 +1,62 @@
+//! `/livez`, `/readyz`, `/healthz` and their single checks.
+
+use apimachinery::Status;
+use http::{Response, StatusCode};
+
+use crate::body::{Body, full};
+use crate::encode::respond;
+use crate::request::Query;
+use crate::server::Server;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// The named checks and whether each passes.
+fn checks(server: &Server) -> [(&'static str, bool); 4] {
+    let caches = server.cache.revision() > 0;
+    [
+        ("ping", true),
+        ("etcd", !server.store_failed()),
+        ("informer-sync", caches),
+        ("poststarthook/rbac/bootstrap-roles", caches),
+    ]
+}
+
+/// All checks of `path`; `?verbose` lists them, `?exclude=` leaves some out.
+pub(crate) fn check(server: &Server, path: &str, query: &Query) -> Response<Body> {
+    let excluded: Vec<&str> = query.all("exclude").collect();
+    let mut report = String::new();
+    let mut healthy = true;
+    for (name, passes) in checks(server) {
+        if excluded.contains(&name) {
+            report.push_str(&format!("[+]{name} excluded: ok\n"));
+        } else if passes {
+            report.push_str(&format!("[+]{name} ok\n"));
+        } else {
+            healthy = false;
+            report.push_str(&format!("[-]{name} failed: reason withheld\n"));
+        }
+    }
+    let word = path.trim_start_matches('/');
+    if !healthy {
+        report.push_str(&format!("{word} check failed\n"));
+        return respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, full(report));
+    }
+    if query.get("verbose").is_some() {
+        report.push_str(&format!("{word} check passed\n"));
+        return respond(StatusCode::OK, TEXT, full(report));
+    }
+    respond(StatusCode::OK, TEXT, full("ok"))
+}
+
+/// One named check.
+pub(crate) fn single(server: &Server, name: &str) -> Result<Response<Body>, Status> {
+    match checks(server).into_iter().find(|(n, _)| *n == name) {
+        Some((_, true)) => Ok(respond(StatusCode::OK, TEXT, full("ok"))),
+        Some((_, false)) => Ok(respond(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            TEXT,
+            full("internal server error: reason withheld\n"),
+        )),
+        None => Err(Status::not_found("", "", "").with_message("404 page not found")),
+    }
+}

@@ -1,0 +1,77 @@
+//! Event, as the core group shows it; `events.k8s.io` shows the same objects.
+
+use apimachinery::ObjectExt;
+use serde_json::Value;
+
+use crate::registry::column::{Column, NAME, since};
+use crate::registry::kind::{Kind, Selectable};
+
+/// Where both groups' events are stored.
+pub(crate) const STORED: (&str, &str) = ("", "v1");
+
+pub(crate) const COLUMNS: &[Column] = &[
+    Column::make("Last Seen", last_seen),
+    Column::text_or("Type", &["type"], ""),
+    Column::text_or("Reason", &["reason"], ""),
+    Column::make("Object", |o| {
+        let involved = &o["involvedObject"];
+        let kind = involved["kind"].as_str().unwrap_or_default().to_lowercase();
+        format!("{kind}/{}", involved["name"].as_str().unwrap_or_default()).into()
+    }),
+    Column::text_or("Subobject", &["involvedObject", "fieldPath"], "").wide(),
+    Column::make("Source", source).wide(),
+    Column::make("Message", |o| o.str_at(&["message"]).trim().into()),
+    Column::make("First Seen", first_seen).wide(),
+    Column { of: "integer", ..Column::make("Count", count) }.wide(),
+    Column { priority: 1, ..NAME },
+];
+
+fn moment(object: &Value, field: &str) -> String {
+    let when = if object[field].is_string() { &object[field] } else { &object["eventTime"] };
+    since(Some(when))
+}
+
+fn last_seen(object: &Value) -> Value {
+    let series = object.get_path(&["series", "lastObservedTime"]);
+    series.map_or_else(|| moment(object, "lastTimestamp"), |t| since(Some(t))).into()
+}
+
+fn first_seen(object: &Value) -> Value {
+    moment(object, "firstTimestamp").into()
+}
+
+fn count(object: &Value) -> Value {
+    let series = object.get_path(&["series", "count"]).and_then(Value::as_i64);
+    series.or(object["count"].as_i64()).filter(|n| *n > 0).unwrap_or(1).into()
+}
+
+fn source(object: &Value) -> Value {
+    let (component, host) =
+        (object.str_at(&["source", "component"]), object.str_at(&["source", "host"]));
+    match (component, host) {
+        ("", _) => object.str_at(&["reportingComponent"]).into(),
+        (component, "") => component.into(),
+        (component, host) => format!("{component}, {host}").into(),
+    }
+}
+
+/// Field selectors of core events.
+const SELECTABLE: &[Selectable] = &[
+    Selectable::new("involvedObject.kind", &["involvedObject", "kind"]),
+    Selectable::new("involvedObject.namespace", &["involvedObject", "namespace"]),
+    Selectable::new("involvedObject.name", &["involvedObject", "name"]),
+    Selectable::new("involvedObject.uid", &["involvedObject", "uid"]),
+    Selectable::new("involvedObject.apiVersion", &["involvedObject", "apiVersion"]),
+    Selectable::new("involvedObject.resourceVersion", &["involvedObject", "resourceVersion"]),
+    Selectable::new("involvedObject.fieldPath", &["involvedObject", "fieldPath"]),
+    Selectable::new("reason", &["reason"]),
+    Selectable::new("reportingComponent", &["reportingComponent"]),
+    Selectable::new("source", &["source", "component"]),
+    Selectable::new("type", &["type"]),
+];
+
+pub(super) const EVENT: Kind = Kind::new("", "v1", "Event", "events", "event")
+    .namespaced()
+    .short(&["ev"])
+    .selectable(SELECTABLE)
+    .columns(COLUMNS);

@@ -1,0 +1,124 @@
+//! The core group.
+
+mod config;
+mod event;
+mod namespace;
+mod node;
+mod pod;
+mod replicationcontroller;
+mod service;
+mod volume;
+
+use super::Sub;
+use super::column::{AGE, CREATED_AT, Column, NAME};
+use super::kind::{Kind, Selectable};
+
+const STATUS: &[Sub] = &[Sub::Status];
+
+const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
+    Kind::new("", "v1", kind, resource, singular)
+}
+
+pub(crate) use event::{COLUMNS as EVENT_COLUMNS, STORED as STORED_EVENT};
+pub(crate) use pod::{default_spec, default_template, validate_template};
+
+pub(super) static KINDS: &[Kind] = &[
+    row("Binding", "bindings", "binding").namespaced().computed(),
+    row("ComponentStatus", "componentstatuses", "componentstatus").short(&["cs"]).columns(&[
+        NAME,
+        Column::make("Status", config::component_health),
+        Column::make("Message", config::component_message),
+        Column::make("Error", config::component_error),
+    ]),
+    row("ConfigMap", "configmaps", "configmap")
+        .namespaced()
+        .short(&["cm"])
+        .strategy(&config::ConfigMap)
+        .columns(&[NAME, config::CONFIG_MAP_DATA, AGE]),
+    row("Endpoints", "endpoints", "endpoints").namespaced().short(&["ep"]).columns(&[
+        NAME,
+        Column::make("Endpoints", service::endpoints),
+        AGE,
+    ]),
+    event::EVENT,
+    row("LimitRange", "limitranges", "limitrange")
+        .namespaced()
+        .short(&["limits"])
+        .columns(&[NAME, CREATED_AT]),
+    row("Namespace", "namespaces", "namespace")
+        .short(&["ns"])
+        .subs(&[Sub::Finalize, Sub::Status])
+        .selectable(&[Selectable::new("status.phase", &["status", "phase"])])
+        .strategy(&namespace::Namespace)
+        .columns(&[NAME, Column::text_or("Status", &["status", "phase"], ""), AGE]),
+    row("Node", "nodes", "node")
+        .short(&["no"])
+        .subs(&[Sub::Proxy, Sub::Status])
+        .selectable(
+            &[Selectable::new("spec.unschedulable", &["spec", "unschedulable"]).or("false")],
+        )
+        .strategy(&node::Node)
+        .columns(node::COLUMNS),
+    row("PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim")
+        .namespaced()
+        .short(&["pvc"])
+        .subs(STATUS)
+        .strategy(&volume::Claim)
+        .columns(volume::CLAIM_COLUMNS),
+    row("PersistentVolume", "persistentvolumes", "persistentvolume")
+        .short(&["pv"])
+        .subs(STATUS)
+        .strategy(&volume::Volume)
+        .columns(volume::VOLUME_COLUMNS),
+    row("Pod", "pods", "pod")
+        .namespaced()
+        .short(&["po"])
+        .in_all()
+        .subs(&[
+            Sub::Attach,
+            Sub::Binding,
+            Sub::EphemeralContainers,
+            Sub::Eviction,
+            Sub::Exec,
+            Sub::Log,
+            Sub::PortForward,
+            Sub::Proxy,
+            Sub::Resize,
+            Sub::Status,
+        ])
+        .selectable(pod::SELECTABLE)
+        .strategy(&pod::Pod)
+        .generation()
+        .columns(pod::COLUMNS),
+    row("PodTemplate", "podtemplates", "podtemplate")
+        .namespaced()
+        .strategy(&pod::PodTemplate)
+        .columns(pod::TEMPLATE_COLUMNS),
+    replicationcontroller::ROW,
+    row("ResourceQuota", "resourcequotas", "resourcequota")
+        .namespaced()
+        .short(&["quota"])
+        .subs(STATUS)
+        .columns(config::QUOTA_COLUMNS),
+    row("Secret", "secrets", "secret")
+        .namespaced()
+        .selectable(&[Selectable::new("type", &["type"])])
+        .strategy(&config::Secret)
+        .columns(config::SECRET_COLUMNS),
+    row("ServiceAccount", "serviceaccounts", "serviceaccount")
+        .namespaced()
+        .short(&["sa"])
+        .subs(&[Sub::Token])
+        .columns(config::SERVICE_ACCOUNT_COLUMNS),
+    row("Service", "services", "service")
+        .namespaced()
+        .short(&["svc"])
+        .in_all()
+        .subs(&[Sub::Proxy, Sub::Status])
+        .selectable(&[
+            Selectable::new("spec.clusterIP", &["spec", "clusterIP"]),
+            Selectable::new("spec.type", &["spec", "type"]),
+        ])
+        .strategy(&service::Service)
+        .columns(service::COLUMNS),
+];

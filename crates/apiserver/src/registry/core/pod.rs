@@ -1,0 +1,96 @@
+//! Pod and PodTemplate: columns, selectable fields and strategy.
+
+mod defaults;
+mod print;
+mod qos;
+mod validate;
+
+use apimachinery::field::{ErrorList, Path};
+use apimachinery::{Object, ObjectExt};
+use serde_json::{Value, json};
+
+use crate::registry::column::{AGE, Column, NAME, containers, images, label_map};
+use crate::registry::kind::Selectable;
+use crate::registry::strategy::{Context, Strategy};
+
+pub(crate) use defaults::{default_spec, default_template};
+pub(crate) use validate::validate_template;
+
+pub(super) const SELECTABLE: &[Selectable] = &[
+    Selectable::new("spec.nodeName", &["spec", "nodeName"]),
+    Selectable::new("spec.restartPolicy", &["spec", "restartPolicy"]),
+    Selectable::new("spec.schedulerName", &["spec", "schedulerName"]),
+    Selectable::new("spec.serviceAccountName", &["spec", "serviceAccountName"]),
+    Selectable::new("spec.hostNetwork", &["spec", "hostNetwork"]).or("false"),
+    Selectable::new("status.phase", &["status", "phase"]),
+    Selectable::new("status.podIP", &["status", "podIP"]),
+    Selectable::new("status.nominatedNodeName", &["status", "nominatedNodeName"]),
+];
+
+pub(super) const COLUMNS: &[Column] = &[
+    NAME,
+    Column::make("Ready", print::ready),
+    Column::make("Status", print::status),
+    Column::make("Restarts", print::restarts),
+    AGE,
+    Column::text("IP", &["status", "podIP"]).wide(),
+    Column::text("Node", &["spec", "nodeName"]).wide(),
+    Column::text("Nominated Node", &["status", "nominatedNodeName"]).wide(),
+    Column::make("Readiness Gates", print::gates).wide(),
+];
+
+pub(super) const TEMPLATE_COLUMNS: &[Column] = &[
+    NAME,
+    Column::make("Containers", |o| containers(o, &["template", "spec", "containers"])),
+    Column::make("Images", |o| images(o, &["template", "spec", "containers"])),
+    Column::make("Pod Labels", |o| label_map(o.get_path(&["template", "metadata", "labels"]))),
+];
+
+pub(super) struct Pod;
+
+impl Strategy for Pod {
+    fn default(&self, object: &mut Object) {
+        if let Some(spec) = object.get_mut("spec") {
+            default_spec(spec);
+            defaults::default_requests(spec);
+            defaults::default_service_links(spec);
+        }
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        let qos = qos::class(object);
+        object["status"] = json!({"phase": "Pending", "qosClass": qos});
+        ErrorList::new()
+    }
+
+    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+        let mut errors = ErrorList::new();
+        validate::validate_spec(&mut errors, &object["spec"], &Path::new("spec"));
+        errors
+    }
+
+    fn grace_period(&self, object: &Object, asked: Option<i64>) -> Option<i64> {
+        // A pod that no kubelet has, or that is over, needs no time to stop.
+        let phase = object.str_at(&["status", "phase"]);
+        if object.str_at(&["spec", "nodeName"]).is_empty()
+            || matches!(phase, "Succeeded" | "Failed")
+        {
+            return None;
+        }
+        let own = object.get_path(&["spec", "terminationGracePeriodSeconds"]);
+        let seconds = asked.unwrap_or_else(|| own.and_then(Value::as_i64).unwrap_or(30));
+        // Negative values mean one second (upstream's pod strategy).
+        let seconds = if seconds < 0 { 1 } else { seconds };
+        (seconds > 0).then_some(seconds)
+    }
+}
+
+pub(super) struct PodTemplate;
+
+impl Strategy for PodTemplate {
+    fn default(&self, object: &mut Object) {
+        if let Some(spec) = object.get_mut("template").and_then(|t| t.get_mut("spec")) {
+            default_spec(spec);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Defaults of a PodSpec (upstream's `pkg/apis/core/v1/defaults.go`).
+
+use apimachinery::{Object, ObjectExt};
+use serde_json::{Map, Value, json};
+
+use crate::registry::strategy::set_default;
+
+/// Defaults of `spec.template.spec`.
+pub(crate) fn default_template(object: &mut Object) {
+    let template = object.get_mut("spec").and_then(|s| s.get_mut("template"));
+    if let Some(spec) = template.and_then(|t| t.get_mut("spec")) {
+        default_spec(spec);
+    }
+}
+
+/// Defaults of a pod spec wherever it stands.
+pub(crate) fn default_spec(spec: &mut Value) {
+    if !spec.is_object() {
+        return;
+    }
+    set_default(spec, "dnsPolicy", "ClusterFirst");
+    set_default(spec, "restartPolicy", "Always");
+    set_default(spec, "terminationGracePeriodSeconds", 30);
+    set_default(spec, "schedulerName", "default-scheduler");
+    set_default(spec, "securityContext", json!({}));
+    // The two names of the service account are one field.
+    if let Some(name) = spec.get("serviceAccountName").cloned() {
+        set_default(spec, "serviceAccount", name);
+    } else if let Some(name) = spec.get("serviceAccount").cloned() {
+        set_default(spec, "serviceAccountName", name);
+    }
+    let host_network = spec["hostNetwork"] == true;
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for container in items(spec, list) {
+            default_container(container, host_network);
+        }
+    }
+    for volume in items(spec, "volumes") {
+        default_volume(volume);
+    }
+    for spread in items(spec, "topologySpreadConstraints") {
+        set_default(spread, "whenUnsatisfiable", "DoNotSchedule");
+    }
+}
+
+/// A running pod's environment names its neighbours unless told otherwise.
+pub(super) fn default_service_links(spec: &mut Value) {
+    set_default(spec, "enableServiceLinks", true);
+}
+
+/// Requests default to limits.
+pub(super) fn default_requests(spec: &mut Value) {
+    for list in ["containers", "initContainers"] {
+        for container in items(spec, list) {
+            let Some(limits) = container.get_path(&["resources", "limits"]).cloned() else {
+                continue;
+            };
+            for (name, limit) in limits.as_object().into_iter().flatten() {
+                if container.get_path(&["resources", "requests", name]).is_none() {
+                    container.set_path(&["resources", "requests", name], limit.clone());
+                }
+            }
+        }
+    }
+}
+
+fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut Value> + use<'a> {
+    object
+        .get_mut(field)
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter(|item| item.is_object())
+}
+
+fn default_container(container: &mut Value, host_network: bool) {
+    set_default(container, "terminationMessagePath", "/dev/termination-log");
+    set_default(container, "terminationMessagePolicy", "File");
+    set_default(container, "resources", json!({}));
+    let image = container.str_at(&["image"]);
+    if !image.is_empty() {
+        let policy = pull_policy(image);
+        set_default(container, "imagePullPolicy", policy);
+    }
+    for port in items(container, "ports") {
+        set_default(port, "protocol", "TCP");
+        if host_network {
+            let number = port["containerPort"].clone();
+            set_default(port, "hostPort", number);
+        }
+    }
+    for variable in items(container, "env") {
+        if let Some(field) = variable.get_mut("valueFrom").and_then(|v| v.get_mut("fieldRef")) {
+            set_default(field, "apiVersion", "v1");
+        }
+    }
+    for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if let Some(probe) = container.get_mut(probe).filter(|p| p.is_object()) {
+            default_probe(probe);
+        }
+    }
+    for hook in ["postStart", "preStop"] {
+        if let Some(get) = container
+            .get_mut("lifecycle")
+            .and_then(|l| l.get_mut(hook))
+            .and_then(|h| h.get_mut("httpGet"))
+        {
+            default_http_get(get);
+        }
+    }
+}
+
+/// `Always` for the tag latest, `IfNotPresent` for any other.
+fn pull_policy(image: &str) -> &'static str {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    let tagged_latest = match last.split_once(':') {
+        Some((_, tag)) => tag == "latest",
+        None => true,
+    };
+    if tagged_latest && !image.contains('@') { "Always" } else { "IfNotPresent" }
+}
+
+fn default_probe(probe: &mut Value) {
+    for (field, seconds) in [
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ] {
+        // Zero means unset in the API types.
+        if probe[field] == 0 {
+            probe[field] = Value::Null;
+        }
+        set_default(probe, field, seconds);
+    }
+    if let Some(get) = probe.get_mut("httpGet").filter(|g| g.is_object()) {
+        default_http_get(get);
+    }
+    if let Some(grpc) = probe.get_mut("grpc").filter(|g| g.is_object()) {
+        set_default(grpc, "service", "");
+    }
+}
+
+fn default_http_get(get: &mut Value) {
+    set_default(get, "path", "/");
+    set_default(get, "scheme", "HTTP");
+}
+
+fn default_volume(volume: &mut Value) {
+    let has_source = volume.as_object().is_some_and(|v| v.keys().any(|k| k != "name"));
+    if !has_source {
+        volume["emptyDir"] = Value::Object(Map::new());
+    }
+    for source in ["secret", "configMap", "downwardAPI", "projected"] {
+        if let Some(source) = volume.get_mut(source).filter(|s| s.is_object()) {
+            set_default(source, "defaultMode", 0o644);
+        }
+    }
+    if let Some(path) = volume.get_mut("hostPath").filter(|s| s.is_object()) {
+        set_default(path, "type", "");
+    }
+    if let Some(iscsi) = volume.get_mut("iscsi").filter(|s| s.is_object()) {
+        set_default(iscsi, "iscsiInterface", "default");
+    }
+    if let Some(projected) = volume.get_mut("projected") {
+        for source in items(projected, "sources") {
+            if let Some(token) = source.get_mut("serviceAccountToken").filter(|t| t.is_object()) {
+                set_default(token, "expirationSeconds", 3600);
+            }
+            if let Some(down) = source.get_mut("downwardAPI") {
+                default_field_refs(down);
+            }
+        }
+    }
+    if let Some(down) = volume.get_mut("downwardAPI") {
+        default_field_refs(down);
+    }
+    if let Some(ephemeral) = volume
+        .get_mut("ephemeral")
+        .and_then(|e| e.get_mut("volumeClaimTemplate"))
+        .and_then(|t| t.get_mut("spec"))
+    {
+        set_default(ephemeral, "volumeMode", "Filesystem");
+    }
+}
+
+fn default_field_refs(source: &mut Value) {
+    for item in items(source, "items") {
+        if let Some(field) = item.get_mut("fieldRef").filter(|f| f.is_object()) {
+            set_default(field, "apiVersion", "v1");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pull_policies_follow_the_tag() {
+        for (image, want) in [
+            ("nginx", "Always"),
+            ("nginx:latest", "Always"),
+            ("nginx:1.2", "IfNotPresent"),
+            ("host:5000/nginx", "Always"),
+            ("host:5000/nginx:v1", "IfNotPresent"),
+            ("nginx@sha256:abc", "IfNotPresent"),
+        ] {
+            assert_eq!(pull_policy(image), want, "{image}");
+        }
+    }
+
+    #[test]
+    fn defaults_are_idempotent() {
+        let mut spec = json!({
+            "hostNetwork": true,
+            "containers": [{"name": "a", "image": "i", "ports": [{"containerPort": 80}],
+                "livenessProbe": {"httpGet": {"port": 80}, "timeoutSeconds": 0}}],
+            "volumes": [{"name": "v"}, {"name": "s", "secret": {"secretName": "x"}}],
+        });
+        default_spec(&mut spec);
+        let once = spec.clone();
+        default_spec(&mut spec);
+        assert_eq!(spec, once);
+        assert_eq!(spec["containers"][0]["ports"][0]["hostPort"], 80);
+        assert_eq!(spec["containers"][0]["livenessProbe"]["timeoutSeconds"], 1);
+        assert_eq!(spec["volumes"][0]["emptyDir"], json!({}));
+        assert_eq!(spec["volumes"][1]["secret"]["defaultMode"], 420);
+    }
+}

@@ -1,0 +1,50 @@
+//! The flowcontrol.apiserver.k8s.io group.
+
+use apimachinery::ObjectExt;
+
+use super::Sub;
+use super::column::{AGE, Column, NAME};
+use super::kind::Kind;
+
+const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
+    Kind::new("flowcontrol.apiserver.k8s.io", "v1", kind, resource, singular)
+        .subs(&[Sub::Status])
+        .generation()
+}
+
+const LIMITED: &[&str] = &["spec", "limited"];
+
+pub(super) static KINDS: &[Kind] = &[
+    row("FlowSchema", "flowschemas", "flowschema").columns(&[
+        NAME,
+        Column::text_or("PriorityLevel", &["spec", "priorityLevelConfiguration", "name"], ""),
+        Column::number("MatchingPrecedence", &["spec", "matchingPrecedence"]),
+        Column::text("DistinguisherMethod", &["spec", "distinguisherMethod", "type"]),
+        AGE,
+        Column::make("MissingPL", |o| {
+            let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
+            let dangling =
+                conditions.filter(|c| c["type"] == "Dangling").map(|c| c["status"].clone());
+            dangling.last().unwrap_or_else(|| "?".into())
+        }),
+    ]),
+    row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration")
+        .columns(&[
+            NAME,
+            Column::text_or("Type", &["spec", "type"], ""),
+            Column::make("NominalConcurrencyShares", |o| limited(o, &["nominalConcurrencyShares"])),
+            Column::make("Queues", |o| limited(o, &["limitResponse", "queuing", "queues"])),
+            Column::make("HandSize", |o| limited(o, &["limitResponse", "queuing", "handSize"])),
+            Column::make("QueueLengthLimit", |o| {
+                limited(o, &["limitResponse", "queuing", "queueLengthLimit"])
+            }),
+            AGE,
+        ]),
+];
+
+fn limited(object: &serde_json::Value, path: &[&str]) -> serde_json::Value {
+    match object.get_path(LIMITED).and_then(|l| l.get_path(path)) {
+        Some(value) => value.to_string().into(),
+        None => "<none>".into(),
+    }
+}

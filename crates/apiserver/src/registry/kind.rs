@@ -1,0 +1,285 @@
+//! A kind: one row that says all the generic machinery needs to know.
+
+use serde_json::Value;
+
+use super::column::{AGE, Column, NAME};
+use super::strategy::{Plain, Strategy};
+use apimachinery::ObjectExt;
+
+/// A field that field selectors may name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Selectable {
+    pub(crate) name: &'static str,
+    path: &'static [&'static str],
+    /// What an absent value reads as.
+    default: &'static str,
+}
+
+impl Selectable {
+    pub(crate) const fn new(name: &'static str, path: &'static [&'static str]) -> Self {
+        Self { name, path, default: "" }
+    }
+
+    pub(crate) const fn or(mut self, default: &'static str) -> Self {
+        self.default = default;
+        self
+    }
+
+    pub(crate) fn read(&self, object: &Value) -> String {
+        match object.get_path(self.path) {
+            Some(Value::String(s)) => s.clone(),
+            Some(Value::Null) | None => self.default.to_owned(),
+            Some(other) => other.to_string(),
+        }
+    }
+}
+
+/// What a subresource does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sub {
+    /// Reads and writes the status alone.
+    Status,
+    /// `autoscaling/v1` Scale over the kind's replica fields.
+    Scale,
+    /// Binds a pod to a node.
+    Binding,
+    /// Deletes a pod if its disruption budgets allow it.
+    Eviction,
+    /// Adds ephemeral containers.
+    EphemeralContainers,
+    /// Changes a running pod's resources.
+    Resize,
+    /// Issues a token (TokenRequest).
+    Token,
+    /// Completes the deletion of a namespace.
+    Finalize,
+    /// Approves or denies a signing request.
+    Approval,
+    /// Streams to or from the node of a pod.
+    Log,
+    /// Runs a command in a container.
+    Exec,
+    /// Attaches to a container.
+    Attach,
+    /// Forwards ports into a pod.
+    PortForward,
+    /// Proxies HTTP to a pod, service or node.
+    Proxy,
+}
+
+impl Sub {
+    /// The path segment.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Scale => "scale",
+            Self::Binding => "binding",
+            Self::Eviction => "eviction",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
+            Self::Token => "token",
+            Self::Finalize => "finalize",
+            Self::Approval => "approval",
+            Self::Log => "log",
+            Self::Exec => "exec",
+            Self::Attach => "attach",
+            Self::PortForward => "portforward",
+            Self::Proxy => "proxy",
+        }
+    }
+
+    /// Group, version and kind in discovery when they are not the parent's.
+    pub(crate) const fn own_kind(self) -> Option<(&'static str, &'static str, &'static str)> {
+        match self {
+            Self::Scale => Some(("autoscaling", "v1", "Scale")),
+            Self::Binding => Some(("", "v1", "Binding")),
+            Self::Eviction => Some(("policy", "v1", "Eviction")),
+            Self::Token => Some(("authentication.k8s.io", "v1", "TokenRequest")),
+            Self::Exec => Some(("", "v1", "PodExecOptions")),
+            Self::Attach => Some(("", "v1", "PodAttachOptions")),
+            Self::PortForward => Some(("", "v1", "PodPortForwardOptions")),
+            _ => None,
+        }
+    }
+
+    /// Verbs in discovery.
+    pub(crate) const fn verbs(self) -> &'static [&'static str] {
+        match self {
+            Self::Status
+            | Self::Scale
+            | Self::EphemeralContainers
+            | Self::Resize
+            | Self::Approval => &["get", "patch", "update"],
+            Self::Binding | Self::Eviction | Self::Token => &["create"],
+            Self::Finalize => &["update"],
+            Self::Log => &["get"],
+            Self::Exec | Self::Attach | Self::PortForward => &["create", "get"],
+            Self::Proxy => &["create", "delete", "get", "patch", "update"],
+        }
+    }
+}
+
+/// Translates between a served version and the one that is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Conversion {
+    /// The row whose collection holds the objects.
+    pub(crate) group: &'static str,
+    /// Its version.
+    pub(crate) version: &'static str,
+    /// Rewrites an object of this row's version as the stored one.
+    pub(crate) to_stored: fn(&mut Value),
+    /// The way back.
+    pub(crate) from_stored: fn(&mut Value),
+}
+
+/// How a kind may be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Every verb.
+    Stored,
+    /// Create only: the answer is computed (reviews, bindings).
+    Virtual,
+}
+
+/// One row of the registry.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) group: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) kind: &'static str,
+    pub(crate) resource: &'static str,
+    pub(crate) singular: &'static str,
+    pub(crate) namespaced: bool,
+    pub(crate) short: &'static [&'static str],
+    pub(crate) categories: &'static [&'static str],
+    pub(crate) subs: &'static [Sub],
+    pub(crate) columns: &'static [Column],
+    pub(crate) selectable: &'static [Selectable],
+    pub(crate) strategy: &'static dyn Strategy,
+    pub(crate) conversion: Option<Conversion>,
+    pub(crate) access: Access,
+    /// Whether `metadata.generation` counts changes of anything but metadata and status.
+    pub(crate) generation: bool,
+}
+
+impl Kind {
+    pub(crate) const fn new(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        resource: &'static str,
+        singular: &'static str,
+    ) -> Self {
+        Self {
+            group,
+            version,
+            kind,
+            resource,
+            singular,
+            namespaced: false,
+            short: &[],
+            categories: &[],
+            subs: &[],
+            columns: &[NAME, AGE],
+            selectable: &[],
+            strategy: &Plain,
+            conversion: None,
+            access: Access::Stored,
+            generation: false,
+        }
+    }
+
+    pub(crate) const fn namespaced(mut self) -> Self {
+        self.namespaced = true;
+        self
+    }
+
+    pub(crate) const fn short(mut self, names: &'static [&'static str]) -> Self {
+        self.short = names;
+        self
+    }
+
+    /// In the category `all`.
+    pub(crate) const fn in_all(mut self) -> Self {
+        self.categories = &["all"];
+        self
+    }
+
+    pub(crate) const fn categories(mut self, names: &'static [&'static str]) -> Self {
+        self.categories = names;
+        self
+    }
+
+    pub(crate) const fn subs(mut self, subs: &'static [Sub]) -> Self {
+        self.subs = subs;
+        self
+    }
+
+    pub(crate) const fn columns(mut self, columns: &'static [Column]) -> Self {
+        self.columns = columns;
+        self
+    }
+
+    pub(crate) const fn selectable(mut self, fields: &'static [Selectable]) -> Self {
+        self.selectable = fields;
+        self
+    }
+
+    pub(crate) const fn strategy(mut self, strategy: &'static dyn Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    pub(crate) const fn converted(mut self, conversion: Conversion) -> Self {
+        self.conversion = Some(conversion);
+        self
+    }
+
+    pub(crate) const fn computed(mut self) -> Self {
+        self.access = Access::Virtual;
+        self
+    }
+
+    pub(crate) const fn generation(mut self) -> Self {
+        self.generation = true;
+        self
+    }
+
+    /// `apps/v1`, or `v1`.
+    pub(crate) fn api_version(&self) -> String {
+        api_version(self.group, self.version)
+    }
+
+    /// Whether the row has the subresource.
+    pub(crate) fn has(&self, sub: Sub) -> bool {
+        self.subs.contains(&sub)
+    }
+
+    /// Group of the collection that holds the objects.
+    pub(crate) fn stored_group(&self) -> &'static str {
+        self.conversion.map_or(self.group, |c| c.group)
+    }
+
+    /// The name under which the stored kind selects by the same field.
+    pub(crate) fn stored_field(&self, name: &str) -> Option<&'static str> {
+        let own = self.selectable.iter().find(|s| s.name == name)?;
+        let conversion = self.conversion?;
+        let stored = super::find(conversion.group, conversion.version, self.resource)?;
+        stored.selectable.iter().find(|s| s.path == own.path).map(|s| s.name)
+    }
+
+    /// Verbs in discovery, in upstream's order.
+    pub(crate) fn verbs(&self) -> &'static [&'static str] {
+        match self.access {
+            Access::Stored => {
+                &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+            }
+            Access::Virtual => &["create"],
+        }
+    }
+}
+
+/// `apps/v1`, or `v1` for the core group.
+pub(crate) fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}

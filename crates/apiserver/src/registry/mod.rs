@@ -1,0 +1,112 @@
+//! Every kind the server knows: one folder or file per group, one row per kind.
+
+mod admissionregistration;
+mod apiextensions;
+mod apiregistration;
+mod apps;
+mod authentication;
+mod authorization;
+mod autoscaling;
+mod batch;
+mod certificates;
+mod column;
+mod coordination;
+mod core;
+mod discovery;
+mod events;
+mod flowcontrol;
+mod kind;
+mod networking;
+mod node;
+mod policy;
+mod rbac;
+mod resource;
+mod scheduling;
+mod storage;
+mod strategy;
+
+pub(crate) use column::Column;
+pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
+pub(crate) use strategy::Context;
+
+/// One served group version.
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    /// Its versions, preferred first.
+    pub(crate) versions: &'static [&'static str],
+    pub(crate) kinds: &'static [Kind],
+}
+
+/// All groups, in the order discovery lists them.
+pub(crate) static GROUPS: &[Group] = &[
+    Group { name: "", versions: &["v1"], kinds: core::KINDS },
+    Group { name: "apiregistration.k8s.io", versions: &["v1"], kinds: apiregistration::KINDS },
+    Group { name: "apps", versions: &["v1"], kinds: apps::KINDS },
+    Group { name: "events.k8s.io", versions: &["v1"], kinds: events::KINDS },
+    Group { name: "authentication.k8s.io", versions: &["v1"], kinds: authentication::KINDS },
+    Group { name: "authorization.k8s.io", versions: &["v1"], kinds: authorization::KINDS },
+    Group { name: "autoscaling", versions: &["v2", "v1"], kinds: autoscaling::KINDS },
+    Group { name: "batch", versions: &["v1"], kinds: batch::KINDS },
+    Group { name: "certificates.k8s.io", versions: &["v1"], kinds: certificates::KINDS },
+    Group { name: "networking.k8s.io", versions: &["v1"], kinds: networking::KINDS },
+    Group { name: "policy", versions: &["v1"], kinds: policy::KINDS },
+    Group { name: "rbac.authorization.k8s.io", versions: &["v1"], kinds: rbac::KINDS },
+    Group { name: "storage.k8s.io", versions: &["v1"], kinds: storage::KINDS },
+    Group {
+        name: "admissionregistration.k8s.io",
+        versions: &["v1"],
+        kinds: admissionregistration::KINDS,
+    },
+    Group { name: "apiextensions.k8s.io", versions: &["v1"], kinds: apiextensions::KINDS },
+    Group { name: "scheduling.k8s.io", versions: &["v1"], kinds: scheduling::KINDS },
+    Group { name: "coordination.k8s.io", versions: &["v1"], kinds: coordination::KINDS },
+    Group { name: "node.k8s.io", versions: &["v1"], kinds: node::KINDS },
+    Group { name: "discovery.k8s.io", versions: &["v1"], kinds: discovery::KINDS },
+    Group { name: "flowcontrol.apiserver.k8s.io", versions: &["v1"], kinds: flowcontrol::KINDS },
+    Group { name: "resource.k8s.io", versions: &["v1"], kinds: resource::KINDS },
+];
+
+/// Every row.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
+    GROUPS.iter().flat_map(|group| group.kinds)
+}
+
+/// The row serving a resource.
+pub(crate) fn find(group: &str, version: &str, resource: &str) -> Option<&'static Kind> {
+    let group = GROUPS.iter().find(|g| g.name == group)?;
+    group.kinds.iter().find(|k| k.version == version && k.resource == resource)
+}
+
+/// A group by name.
+pub(crate) fn find_group(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().find(|g| g.name == name)
+}
+
+/// The row of a kind.
+pub(crate) fn find_kind(group: &str, version: &str, kind: &str) -> Option<&'static Kind> {
+    let group = GROUPS.iter().find(|g| g.name == group)?;
+    group.kinds.iter().find(|k| k.version == version && k.kind == kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_has_a_schema_and_is_served_once() {
+        let mut seen = std::collections::HashSet::new();
+        for kind in kinds() {
+            assert!(
+                seen.insert((kind.group, kind.version, kind.resource)),
+                "{} twice",
+                kind.resource
+            );
+            let schema = apimachinery::schema::Registry::builtin();
+            assert!(
+                schema.lookup(kind.group, kind.version, kind.kind).is_some(),
+                "no schema for {}",
+                kind.kind
+            );
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The networking.k8s.io group.
+
+mod ingress;
+
+use apimachinery::ObjectExt;
+
+use super::Sub;
+use super::column::{AGE, Column, NAME, join, selector};
+use super::kind::{Kind, Selectable};
+
+const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
+    Kind::new("networking.k8s.io", "v1", kind, resource, singular)
+}
+
+pub(super) static KINDS: &[Kind] = &[
+    row("IngressClass", "ingressclasses", "ingressclass").generation().columns(&[
+        NAME,
+        Column::text_or("Controller", &["spec", "controller"], ""),
+        Column::make("Parameters", |o| match o.get_path(&["spec", "parameters"]) {
+            Some(p) => {
+                let group = p.str_at(&["apiGroup"]);
+                let dot = if group.is_empty() { "" } else { "." };
+                format!("{}{dot}{group}/{}", p.str_at(&["kind"]), p.str_at(&["name"])).into()
+            }
+            None => "<none>".into(),
+        }),
+        AGE,
+    ]),
+    row("Ingress", "ingresses", "ingress")
+        .namespaced()
+        .short(&["ing"])
+        .subs(&[Sub::Status])
+        .strategy(&ingress::Ingress)
+        .generation()
+        .columns(ingress::COLUMNS),
+    row("IPAddress", "ipaddresses", "ipaddress")
+        .short(&["ip"])
+        .selectable(&[Selectable::new("spec.parentRef.name", &["spec", "parentRef", "name"])])
+        .generation()
+        .columns(&[
+            NAME,
+            Column::make("ParentRef", |o| {
+                let parent = &o["spec"]["parentRef"];
+                let parts = ["group", "resource", "namespace", "name"];
+                let parts = parts.iter().map(|p| parent.str_at(&[p]).to_owned());
+                parts.filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/").into()
+            }),
+            AGE,
+        ]),
+    row("NetworkPolicy", "networkpolicies", "networkpolicy")
+        .namespaced()
+        .short(&["netpol"])
+        .strategy(&ingress::NetworkPolicy)
+        .generation()
+        .columns(&[
+            NAME,
+            Column::make("Pod-Selector", |o| selector(o.get_path(&["spec", "podSelector"]))),
+            AGE,
+        ]),
+    row("ServiceCIDR", "servicecidrs", "servicecidr").subs(&[Sub::Status]).generation().columns(&[
+        NAME,
+        Column::make("CIDRs", |o| {
+            let cidrs = o["spec"]["cidrs"].as_array().into_iter().flatten();
+            join(cidrs.filter_map(|c| c.as_str().map(str::to_owned)))
+        }),
+        AGE,
+    ]),
+];

@@ -1,0 +1,95 @@
+//! What a kind does differently: the shared flow is in `verbs`, the policy is here.
+
+use apimachinery::Object;
+use apimachinery::field::ErrorList;
+use serde_json::Value;
+
+/// What a strategy may look at besides the object.
+pub(crate) struct Context<'a> {
+    pub(crate) settings: &'a crate::Settings,
+}
+
+/// Policy of one kind. Called in the order of the methods.
+///
+/// `default` must be idempotent and look at nothing but the object. The `prepare` methods may
+/// overwrite what a client must not set. The `validate` methods change nothing.
+pub(crate) trait Strategy: Sync {
+    /// Fills in what the client left out.
+    fn default(&self, _object: &mut Object) {}
+
+    /// Readies a new object: clears what clients may not set, allocates what the server gives.
+    fn prepare_for_create(&self, _ctx: &Context<'_>, _object: &mut Object) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Checks a new object.
+    fn validate(&self, _ctx: &Context<'_>, _object: &Object) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Readies a change: keeps what the server owns.
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        _object: &mut Object,
+        _old: &Object,
+    ) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Checks a change; `validate` has run on the new object.
+    fn validate_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Warnings for the client, shown by kubectl.
+    fn warnings(&self, _object: &Object) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Messages for an invalid name.
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        apimachinery::names::dns1123_subdomain(name)
+    }
+
+    /// Whether PUT may create.
+    fn create_on_update(&self) -> bool {
+        false
+    }
+
+    /// Seconds of graceful deletion to begin with: `None` deletes at once. `asked` is the
+    /// client's gracePeriodSeconds.
+    fn grace_period(&self, _object: &Object, _asked: Option<i64>) -> Option<i64> {
+        None
+    }
+
+    /// Gives back what `prepare_for_create` took, once the object is gone.
+    fn after_delete(&self, _ctx: &Context<'_>, _object: &Object) {}
+
+    /// Further system-owned fields that an ordinary update must keep, besides `status`.
+    fn kept_on_update(&self) -> &'static [&'static [&'static str]] {
+        &[]
+    }
+}
+
+/// No behaviour of its own.
+pub(crate) struct Plain;
+impl Strategy for Plain {}
+
+/// Names are path segments (RBAC objects may contain colons).
+pub(crate) struct PathName;
+impl Strategy for PathName {
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        apimachinery::names::path_segment_name(name)
+    }
+}
+
+/// Sets `object[path] = value` when nothing stands there.
+pub(crate) fn set_default(object: &mut Value, field: &str, value: impl Into<Value>) {
+    if let Some(map) = object.as_object_mut() {
+        let slot = map.entry(field).or_insert(Value::Null);
+        if slot.is_null() {
+            *slot = value.into();
+        }
+    }
+}

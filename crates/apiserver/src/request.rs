@@ -1,0 +1,235 @@
+//! What a request asks for: upstream's RequestInfo.
+
+use http::Method;
+
+/// The parts of an API request that authorization and routing look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RequestInfo {
+    /// Whether the path names a resource rather than, say, `/version`.
+    pub(crate) is_resource: bool,
+    /// `get`, `list`, `watch`, `create`, …; for other paths the lower-case method.
+    pub(crate) verb: &'static str,
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) resource: String,
+    pub(crate) subresource: String,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    /// What follows `/proxy/`.
+    pub(crate) rest: String,
+    pub(crate) path: String,
+}
+
+/// A path that cannot be meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BadPath;
+
+/// Subresources of a namespace; any other third segment is a resource in it.
+const OF_NAMESPACE: &[&str] = &["status", "finalize"];
+
+impl RequestInfo {
+    /// Reads method, path and query (for `watch` and a field selector by name).
+    pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Self, BadPath> {
+        let mut info = Self { path: path.to_owned(), ..Self::default() };
+        let method_verb = match *method {
+            Method::GET => "get",
+            Method::HEAD => "head",
+            Method::POST => "post",
+            Method::PUT => "put",
+            Method::PATCH => "patch",
+            Method::DELETE => "delete",
+            Method::OPTIONS => "options",
+            _ => "",
+        };
+        info.verb = method_verb;
+        let raw: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let parts: &[&str] = match raw.as_slice() {
+            ["api", version, rest @ ..] if !rest.is_empty() => {
+                info.version = (*version).to_owned();
+                rest
+            }
+            ["apis", group, version, rest @ ..] if !rest.is_empty() => {
+                info.group = (*group).to_owned();
+                info.version = (*version).to_owned();
+                rest
+            }
+            _ => return Ok(info),
+        };
+        let mut decoded = Vec::with_capacity(parts.len());
+        for part in parts {
+            decoded.push(decode_segment(part)?);
+        }
+        let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
+        info.is_resource = true;
+        let parts = match parts.as_slice() {
+            ["namespaces", namespace, rest @ ..]
+                if !rest.is_empty() && !OF_NAMESPACE.contains(&rest[0]) =>
+            {
+                info.namespace = (*namespace).to_owned();
+                rest
+            }
+            ["namespaces", namespace, ..] => {
+                info.namespace = (*namespace).to_owned();
+                &parts[..]
+            }
+            all => all,
+        };
+        info.resource = parts.first().copied().unwrap_or_default().to_owned();
+        info.name = parts.get(1).copied().unwrap_or_default().to_owned();
+        info.subresource = parts.get(2).copied().unwrap_or_default().to_owned();
+        if let Some(rest) = parts.get(3..) {
+            if info.subresource != "proxy" && !rest.is_empty() {
+                return Err(BadPath);
+            }
+            info.rest = rest.join("/");
+        }
+        info.verb = match method_verb {
+            "post" => "create",
+            "put" => "update",
+            "get" | "head" if info.name.is_empty() => {
+                if query.flag("watch") {
+                    "watch"
+                } else {
+                    "list"
+                }
+            }
+            "get" | "head" if info.subresource.is_empty() && query.flag("watch") => "watch",
+            "head" => "get",
+            "delete" if info.name.is_empty() => "deletecollection",
+            other => other,
+        };
+        if info.name.is_empty() && matches!(info.verb, "list" | "watch" | "deletecollection") {
+            // A selection by name is authorized like the object it selects.
+            if let Some(name) = query
+                .get("fieldSelector")
+                .and_then(|s| apimachinery::selector::FieldSelector::parse(s).ok())
+                .and_then(|s| s.requires_exact("metadata.name").map(str::to_owned))
+            {
+                info.name = name;
+            }
+        }
+        Ok(info)
+    }
+
+    /// The name in the path, as opposed to one selected by field.
+    pub(crate) fn path_has_name(&self) -> bool {
+        !self.name.is_empty() && !matches!(self.verb, "list" | "watch" | "deletecollection")
+    }
+}
+
+/// Percent-decodes one segment; what hides a separator or climbs is refused.
+fn decode_segment(segment: &str) -> Result<String, BadPath> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        if *first == b'%' {
+            let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok()).ok_or(BadPath)?;
+            bytes.push(u8::from_str_radix(hex, 16).map_err(|_| BadPath)?);
+            rest = &tail[2..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    let text = String::from_utf8(bytes).map_err(|_| BadPath)?;
+    if text == "." || text == ".." || text.contains('/') { Err(BadPath) } else { Ok(text) }
+}
+
+/// The query parameters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(crate) fn parse(query: Option<&str>) -> Self {
+        let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+        Self(pairs.into_owned().collect())
+    }
+
+    /// The first value of a parameter.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The first non-empty value of a parameter.
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|v| !v.is_empty())
+    }
+
+    /// All values of a parameter.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
+    }
+
+    /// The parameters as a query string again.
+    pub(crate) fn encode(&self) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
+    }
+
+    /// Upstream's boolean conversion: present and neither `0` nor `false`.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|v| v != "0" && !v.eq_ignore_ascii_case("false"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: Method, path: &str, query: &str) -> Result<RequestInfo, BadPath> {
+        RequestInfo::parse(&method, path, &Query::parse(Some(query)))
+    }
+
+    #[test]
+    fn paths_and_methods_become_verbs_on_resources() {
+        for (method, path, query, want) in [
+            (Method::GET, "/api/v1/pods", "", "list pods//"),
+            (Method::GET, "/api/v1/pods", "watch=1", "watch pods//"),
+            (Method::GET, "/api/v1/pods", "watch=false", "list pods//"),
+            (Method::GET, "/api/v1/namespaces/a/pods/b", "", "get pods/a/b"),
+            (Method::GET, "/api/v1/namespaces/a/pods/b/log", "", "get pods/a/b/log"),
+            (Method::GET, "/api/v1/namespaces/a", "", "get namespaces/a/a"),
+            (Method::PUT, "/api/v1/namespaces/a/finalize", "", "update namespaces/a/a/finalize"),
+            (Method::POST, "/api/v1/namespaces/a/pods", "", "create pods/a/"),
+            (
+                Method::DELETE,
+                "/apis/apps/v1/namespaces/a/deployments",
+                "",
+                "deletecollection deployments/a/",
+            ),
+            (
+                Method::DELETE,
+                "/apis/apps/v1/namespaces/a/deployments/x",
+                "",
+                "delete deployments/a/x",
+            ),
+            (Method::GET, "/api/v1/nodes", "fieldSelector=metadata.name%3Dn", "list nodes//n"),
+            (Method::GET, "/api/v1/nodes/n/proxy/a/b", "", "get nodes//n/proxy a/b"),
+        ] {
+            let info = parse(method, path, query).unwrap();
+            let mut got =
+                format!("{} {}/{}/{}", info.verb, info.resource, info.namespace, info.name);
+            if !info.subresource.is_empty() {
+                got = format!("{got}/{}", info.subresource);
+            }
+            if !info.rest.is_empty() {
+                got = format!("{got} {}", info.rest);
+            }
+            assert_eq!(got, want, "{path}");
+        }
+        assert!(!parse(Method::GET, "/version", "").unwrap().is_resource);
+        assert!(!parse(Method::GET, "/apis/apps/v1", "").unwrap().is_resource);
+    }
+
+    #[test]
+    fn hidden_separators_and_climbing_are_refused() {
+        for path in [
+            "/api/v1/namespaces/a/pods/..",
+            "/api/v1/namespaces/a/pods/b%2fc",
+            "/api/v1/namespaces/a/pods/%2e%2e",
+            "/api/v1/namespaces/a/pods/%zz",
+            "/api/v1/namespaces/a/pods/b/log/more",
+        ] {
+            assert_eq!(parse(Method::GET, path, ""), Err(BadPath), "{path}");
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The path of a request, readable top to bottom.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use apimachinery::Status;
+use futures::future::BoxFuture;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT, WARNING,
+};
+use http::{HeaderMap, Request, Response};
+use ipnet::Ipv4Net;
+use store::{CommitError, Store};
+
+use crate::allocator::{Addresses, NodePorts};
+use crate::authz::{Attributes, Decision};
+use crate::body::Body;
+use crate::cache::{Cache, Collection, Entry, Snapshot, prefix};
+use crate::metrics::Metrics;
+use crate::negotiate::Accepted;
+use crate::registry::{self, Kind, Sub};
+use crate::request::{Query, RequestInfo};
+use crate::user::User;
+use crate::verbs::{self, Call};
+use crate::{authn, authz, discovery, encode, health, openapi};
+
+/// What an API server is made with.
+pub struct Config {
+    /// Where objects live.
+    pub store: Arc<dyn Store>,
+    /// Range of cluster addresses of services.
+    pub service_range: Ipv4Net,
+    /// Signs and verifies service account tokens.
+    pub signer: Arc<pki::Signer>,
+    /// How this server authenticates to kubelets.
+    pub kubelet_tls: Arc<rustls::ClientConfig>,
+    /// Where clients reach this server: the endpoint of the `kubernetes` service.
+    pub advertise: SocketAddr,
+}
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] CommitError),
+    /// The cluster's own objects could not be made.
+    #[error("bootstrapping the cluster: {0}")]
+    Bootstrap(#[from] Status),
+}
+
+/// What strategies and handlers share besides the cache.
+pub(crate) struct Settings {
+    pub(crate) addresses: Addresses,
+    pub(crate) node_ports: NodePorts,
+    pub(crate) signer: Arc<pki::Signer>,
+    pub(crate) kubelet_tls: Arc<rustls::ClientConfig>,
+    pub(crate) advertise: SocketAddr,
+    pub(crate) service_range: Ipv4Net,
+}
+
+/// The server's state.
+pub(crate) struct Server {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) settings: Settings,
+    pub(crate) rbac: authz::Rbac,
+    pub(crate) metrics: Metrics,
+    pub(crate) openapi: openapi::Documents,
+}
+
+/// An API server. Cloning shares it.
+#[derive(Clone)]
+pub struct ApiServer(pub(crate) Arc<Server>);
+
+impl ApiServer {
+    /// Fills the caches and makes the objects every cluster has.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let feed = config.store.feed().await?;
+        let stored = registry::kinds().filter(|k| k.conversion.is_none());
+        let resources = stored.map(|k| (prefix(k.group, k.resource), k.selectable));
+        let cache = Arc::new(Cache::start(feed, resources));
+        let settings = Settings {
+            addresses: Addresses::new(config.service_range),
+            node_ports: NodePorts::new(),
+            signer: config.signer,
+            kubelet_tls: config.kubelet_tls,
+            advertise: config.advertise,
+            service_range: config.service_range,
+        };
+        let server = Arc::new(Server {
+            store: config.store,
+            cache,
+            settings,
+            rbac: authz::Rbac::default(),
+            metrics: Metrics::default(),
+            openapi: openapi::Documents::default(),
+        });
+        crate::bootstrap::reserve_service_addresses(&server);
+        crate::bootstrap::run(&server).await?;
+        crate::event_ttl::spawn(&server);
+        Ok(Self(server))
+    }
+
+    /// Answers one request. `user` is set for callers inside this process; others are
+    /// authenticated by the credentials in the request and its connection.
+    pub fn handle(
+        &self,
+        request: Request<Body>,
+        user: Option<User>,
+    ) -> BoxFuture<'static, Response<Body>> {
+        let server = self.0.clone();
+        Box::pin(async move { server.handle(request, user).await })
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+impl Server {
+    async fn handle(&self, request: Request<Body>, user: Option<User>) -> Response<Body> {
+        let begun = Instant::now();
+        let query = Query::parse(request.uri().query());
+        let headers = request.headers();
+        let accepts_gzip = header(headers, &ACCEPT_ENCODING)
+            .is_some_and(|v| v.split(',').any(|e| e.trim().starts_with("gzip")));
+        let accepted = Accepted::negotiate(header(headers, &ACCEPT));
+        let encoding = accepted.as_ref().map_or(Accepted::JSON.encoding, |a| a.encoding);
+        let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
+        let tracked = self.metrics.begin(info.as_ref().ok());
+        let outcome = match info {
+            Ok(info) => self.serve(request, user, info, query, accepted).await,
+            Err(_) => Err(Status::not_found("", "", "")
+                .with_message("the server could not find the requested resource")),
+        };
+        let response = match outcome {
+            Ok(response) => response,
+            Err(status) => encode::error(&status, encoding),
+        };
+        let response = if accepts_gzip { crate::service::compress(response) } else { response };
+        tracked.end(response.status(), begun.elapsed());
+        response
+    }
+
+    async fn serve(
+        &self,
+        mut request: Request<Body>,
+        user: Option<User>,
+        info: RequestInfo,
+        query: Query,
+        accepted: Result<Accepted, Status>,
+    ) -> Result<Response<Body>, Status> {
+        let user = match user {
+            Some(user) => user,
+            None => authn::authenticate(self, &request)?,
+        };
+        let user = authn::impersonate(self, user, request.headers())?;
+        self.authorize(&user, &info)?;
+
+        if !info.is_resource {
+            return self.serve_path(&request, &query, accepted);
+        }
+        let kind =
+            registry::find(&info.group, &info.version, &info.resource).ok_or_else(no_such_path)?;
+        let sub = match info.subresource.as_str() {
+            "" => None,
+            name => Some(find_sub(kind, name).ok_or_else(no_such_path)?),
+        };
+        check_scope(kind, &info)?;
+        // Streams answer in their own protocols, whatever the client says it accepts.
+        let streams =
+            matches!(sub, Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward | Sub::Proxy));
+        let accepted = match accepted {
+            Err(_) if streams => Accepted::JSON,
+            other => other?,
+        };
+        let headers = request.headers();
+        let agent = header(headers, &USER_AGENT).unwrap_or_default();
+        let call = Call {
+            server: self,
+            user,
+            info,
+            query,
+            accepted,
+            content_type: header(headers, &CONTENT_TYPE).map(str::to_owned),
+            agent: agent.split('/').next().unwrap_or_default().to_owned(),
+            kind,
+            sub,
+            warnings: Default::default(),
+        };
+        request.extensions_mut().remove::<User>();
+        let mut response = verbs::dispatch(&call, request).await?;
+        for warning in call.warnings.into_inner() {
+            if let Some(value) = warning_header(&warning) {
+                response.headers_mut().append(WARNING, value);
+            }
+        }
+        Ok(response)
+    }
+
+    fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
+        let attributes = Attributes {
+            user,
+            verb: info.verb,
+            group: &info.group,
+            resource: &info.resource,
+            subresource: &info.subresource,
+            namespace: &info.namespace,
+            name: &info.name,
+            path: &info.path,
+            is_resource: info.is_resource,
+        };
+        match authz::decide(self, &attributes) {
+            Decision::Allow(_) => Ok(()),
+            Decision::Deny(reason) => Err(authz::forbidden(&attributes, &reason)),
+        }
+    }
+
+    /// Everything that is not a resource.
+    fn serve_path(
+        &self,
+        request: &Request<Body>,
+        query: &Query,
+        accepted: Result<Accepted, Status>,
+    ) -> Result<Response<Body>, Status> {
+        let path = request.uri().path();
+        let trimmed = path.trim_end_matches('/');
+        let accept = header(request.headers(), &ACCEPT).unwrap_or_default();
+        match trimmed {
+            "/healthz" | "/livez" | "/readyz" => return Ok(health::check(self, trimmed, query)),
+            "/metrics" => return Ok(self.metrics.render(self)),
+            "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
+            _ if trimmed.starts_with("/openapi/v3") => {
+                return self.openapi.v3(trimmed, query, accept, request.headers());
+            }
+            _ => {}
+        }
+        if let Some(check) =
+            ["/healthz/", "/livez/", "/readyz/"].iter().find_map(|p| path.strip_prefix(p))
+        {
+            return health::single(self, check);
+        }
+        discovery::answer(self, trimmed, accept, accepted)
+    }
+
+    /// Whether the store accepts nothing more.
+    pub(crate) fn store_failed(&self) -> bool {
+        use futures::FutureExt;
+        self.store.failed().now_or_never().is_some()
+    }
+
+    /// The collection that holds a kind's objects.
+    pub(crate) fn collection(&self, kind: &Kind) -> Result<&Arc<Collection>, Status> {
+        self.cache
+            .collection(kind.stored_group(), kind.resource)
+            .ok_or_else(|| Status::internal(format!("{} are not stored", kind.resource)))
+    }
+
+    /// One object's entry.
+    pub(crate) fn entry(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+        let namespace = if kind.namespaced { namespace } else { "" };
+        self.collection(kind).ok()?.get(namespace, name)
+    }
+
+    /// All objects of a kind now, and the revision that state is of.
+    pub(crate) fn present(&self, kind: &Kind) -> Result<(Arc<Snapshot>, u64), Status> {
+        let collection = self.collection(kind)?;
+        // In this order: the snapshot then has everything up to the revision read before.
+        let applied = self.cache.revision();
+        let snapshot = collection.snapshot();
+        let revision = applied.max(snapshot.revision);
+        Ok((snapshot, revision))
+    }
+}
+
+fn find_sub(kind: &Kind, name: &str) -> Option<Sub> {
+    kind.subs.iter().copied().find(|sub| sub.name() == name)
+}
+
+fn no_such_path() -> Status {
+    Status::not_found("", "", "").with_message("the server could not find the requested resource")
+}
+
+/// A namespaced kind can be listed everywhere, but written only in a namespace.
+fn check_scope(kind: &Kind, info: &RequestInfo) -> Result<(), Status> {
+    let across = matches!(info.verb, "list" | "watch") && !info.path_has_name();
+    let namespace_itself = kind.resource == "namespaces" && kind.group.is_empty();
+    if kind.namespaced && info.namespace.is_empty() && !across {
+        // deletecollection across namespaces is not served either.
+        return Err(no_such_path());
+    }
+    if !kind.namespaced && !info.namespace.is_empty() && !namespace_itself {
+        return Err(no_such_path());
+    }
+    Ok(())
+}
+
+/// `299 - "text"` (RFC 7234, 5.5), at most as long as upstream's.
+fn warning_header(text: &str) -> Option<HeaderValue> {
+    let clean: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
+    HeaderValue::from_str(&format!("299 - {}", apimachinery::text::quote(&clean))).ok()
+}

@@ -1,0 +1,59 @@
+//! Who is asking.
+
+use std::collections::BTreeMap;
+
+/// An authenticated user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// Name, such as `system:node:n1`.
+    pub name: String,
+    /// Unique id, where the authenticator knows one.
+    pub uid: String,
+    /// Groups, such as `system:nodes`.
+    pub groups: Vec<String>,
+    /// Further facts, such as the pod a token is bound to.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// Group of every authenticated user.
+pub(crate) const AUTHENTICATED: &str = "system:authenticated";
+/// Group of those who present no credentials.
+pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// Group that may do everything.
+pub(crate) const MASTERS: &str = "system:masters";
+
+impl User {
+    /// A user with these groups, and the group of the authenticated.
+    pub fn new(name: impl Into<String>, groups: &[&str]) -> Self {
+        let mut groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
+        groups.push(AUTHENTICATED.to_owned());
+        Self { name: name.into(), groups, ..Self::default() }
+    }
+
+    /// The service account `name` in `namespace`.
+    pub fn service_account(namespace: &str, name: &str) -> Self {
+        let in_namespace = format!("system:serviceaccounts:{namespace}");
+        Self::new(
+            format!("system:serviceaccount:{namespace}:{name}"),
+            &["system:serviceaccounts", &in_namespace],
+        )
+    }
+
+    /// One who presented no credentials.
+    pub(crate) fn anonymous() -> Self {
+        Self {
+            name: "system:anonymous".into(),
+            groups: vec![UNAUTHENTICATED.into()],
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn in_group(&self, group: &str) -> bool {
+        self.groups.iter().any(|g| g == group)
+    }
+
+    /// The node whose kubelet this is.
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.name.strip_prefix("system:node:").filter(|_| self.in_group("system:nodes"))
+    }
+}

@@ -1,0 +1,137 @@
+//! The last step of every write: stored bytes, the compare-and-set, and what the reader sees.
+
+use apimachinery::{Object, ObjectExt, Status};
+use bytes::Bytes;
+use serde_json::Value;
+use store::{CommitError, Expect, Op, Revision};
+
+use crate::cache::{REVISION_KEY, key, prefix};
+use crate::registry::Kind;
+use crate::server::Server;
+
+/// Why a commit did not happen.
+pub(crate) enum Failure {
+    /// Somebody else was faster: read again.
+    Conflict,
+    Refused(Status),
+}
+
+/// JSON with the resourceVersion left open, and where it goes.
+pub(crate) fn encode_stored(object: &Object) -> store::Value {
+    let mut text = String::with_capacity(1024);
+    let field = |text: &mut String, name: &str, value: &Value| {
+        text.push_str(&Value::from(name).to_string());
+        text.push(':');
+        text.push_str(&value.to_string());
+    };
+    text.push('{');
+    for name in ["kind", "apiVersion"] {
+        field(&mut text, name, &object[name]);
+        text.push(',');
+    }
+    text.push_str(REVISION_KEY);
+    let revision_at = text.len();
+    text.push('"');
+    for (name, value) in object.meta().into_iter().flatten() {
+        if name != "resourceVersion" {
+            text.push(',');
+            field(&mut text, name, value);
+        }
+    }
+    text.push('}');
+    for (name, value) in object.as_object().into_iter().flatten() {
+        if !matches!(name.as_str(), "kind" | "apiVersion" | "metadata") {
+            text.push(',');
+            field(&mut text, name, value);
+        }
+    }
+    text.push('}');
+    store::Value { bytes: Bytes::from(text), revision_at }
+}
+
+impl Server {
+    /// Commits `object` (of the kind's own version) and sets its resourceVersion.
+    ///
+    /// When this returns, reads see the write.
+    pub(crate) async fn commit(
+        &self,
+        kind: &Kind,
+        object: &mut Object,
+        expect: Expect,
+    ) -> Result<(), Failure> {
+        let op = {
+            let value = match kind.conversion {
+                None => encode_stored(object),
+                Some(conversion) => {
+                    let mut stored = object.clone();
+                    (conversion.to_stored)(&mut stored);
+                    encode_stored(&stored)
+                }
+            };
+            let prefix = prefix(kind.stored_group(), kind.resource);
+            Op { key: key(&prefix, object.namespace(), object.name()), expect, value: Some(value) }
+        };
+        let revision = self.commit_op(op).await?;
+        object.set_meta("resourceVersion", revision.to_string().into());
+        Ok(())
+    }
+
+    /// Removes an object that is at `revision`.
+    pub(crate) async fn remove(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        revision: Revision,
+    ) -> Result<Revision, Failure> {
+        let prefix = prefix(kind.stored_group(), kind.resource);
+        let op =
+            Op { key: key(&prefix, namespace, name), expect: Expect::At(revision), value: None };
+        self.commit_op(op).await
+    }
+
+    async fn commit_op(&self, op: Op) -> Result<Revision, Failure> {
+        match self.store.commit(op).await {
+            Ok(revision) => {
+                self.cache.wait_for(revision).await;
+                Ok(revision)
+            }
+            Err(CommitError::Conflict(at)) => {
+                // What beat us must be visible before anybody tries again.
+                if let Some(at) = at {
+                    self.cache.wait_for(at).await;
+                }
+                Err(Failure::Conflict)
+            }
+            Err(CommitError::Full(why)) => Err(Failure::Refused(Status::generic(
+                507,
+                "InsufficientStorage",
+                format!("the store has no space left: {why}"),
+            ))),
+            Err(CommitError::Failed(why)) => Err(Failure::Refused(Status::service_unavailable(
+                format!("the store has failed: {why}"),
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn stored_bytes_read_back_with_the_revision() {
+        let object = json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "a\"b", "resourceVersion": "1"}, "data": {"k": "v\n"},
+        });
+        let stored = encode_stored(&object);
+        let mut text = stored.bytes.to_vec();
+        text.splice(stored.revision_at..stored.revision_at, *b"42");
+        let mut back: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(back.resource_version(), "42");
+        back.set_meta("resourceVersion", "1".into());
+        assert_eq!(back, object);
+    }
+}

@@ -1,0 +1,162 @@
+//! POST: a new object.
+
+use apimachinery::apply::{self, Writer};
+use apimachinery::field::ErrorList;
+use apimachinery::schema::Registry;
+use apimachinery::{Object, ObjectExt, Status, time};
+use http::{Response, StatusCode};
+use store::Expect;
+
+use super::commit::Failure;
+use super::{Call, meta};
+use crate::admission::{self, Operation};
+use crate::body::Body;
+use crate::registry::Sub;
+
+/// How often a generated name is tried again when it is taken (upstream: 8).
+const NAME_TRIES: usize = 8;
+
+pub(super) async fn create(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let object = call.decode(body, call.expected()).await?;
+    if !object.resource_version().is_empty() {
+        return Err(Status::generic(
+            500,
+            "",
+            "resourceVersion should not be set on objects to be created",
+        ));
+    }
+    let created = create_object(call, object, Ownership::Update).await?;
+    call.answer(StatusCode::CREATED, &created)
+}
+
+/// Who owns the fields of the new object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ownership {
+    /// The manager of this request, by plain update.
+    Update,
+    /// Recorded already (server-side apply).
+    Recorded,
+}
+
+/// Runs a decoded object through defaulting, admission, preparation, validation and commit.
+pub(super) async fn create_object(
+    call: &Call<'_>,
+    mut object: Object,
+    ownership: Ownership,
+) -> Result<Object, Status> {
+    let dry_run = call.dry_run()?;
+    let manager = call.manager()?;
+    meta::place(call, &mut object)?;
+    let kind = call.kind;
+    let strategy = kind.strategy;
+    if ownership == Ownership::Update {
+        object.set_meta("managedFields", serde_json::Value::Null);
+    }
+    let generated = object.name().is_empty();
+    strategy.default(&mut object);
+    admission::admit(call, Operation::Create, &mut object, None).await?;
+
+    let mut tries = 0;
+    loop {
+        let mut attempt = object.clone();
+        meta::fill_new(&mut attempt, kind);
+        // Renewed with each name, because some defaults repeat it.
+        strategy.default(&mut attempt);
+        let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
+        if errors.0.is_empty() {
+            errors = meta::validate(kind, &attempt);
+            errors.0.extend(strategy.validate(&call.context(), &attempt).0);
+        }
+        let outcome = finish(call, &mut attempt, errors, ownership, &manager, dry_run).await;
+        match outcome {
+            Ok(()) => {
+                call.warn(strategy.warnings(&attempt));
+                if dry_run {
+                    strategy.after_delete(&call.context(), &attempt);
+                }
+                return Ok(attempt);
+            }
+            Err(failure) => {
+                strategy.after_delete(&call.context(), &attempt);
+                tries += 1;
+                match failure {
+                    Failure::Refused(status) => return Err(status),
+                    Failure::Conflict if generated && tries < NAME_TRIES => {}
+                    Failure::Conflict if generated => {
+                        return Err(Status::generate_name_conflict(
+                            kind.group,
+                            kind.resource,
+                            attempt.name(),
+                            1,
+                        ));
+                    }
+                    Failure::Conflict => {
+                        return Err(Status::already_exists(
+                            kind.group,
+                            kind.resource,
+                            attempt.name(),
+                        ));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn finish(
+    call: &Call<'_>,
+    object: &mut Object,
+    errors: ErrorList,
+    ownership: Ownership,
+    manager: &str,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let kind = call.kind;
+    if !errors.0.is_empty() {
+        return Err(Failure::Refused(Status::invalid(
+            kind.group,
+            kind.kind,
+            object.name(),
+            errors,
+        )));
+    }
+    if ownership == Ownership::Update {
+        record(call, None, object, manager);
+    }
+    admission::validate(call, Operation::Create, Some(object), None)
+        .await
+        .map_err(Failure::Refused)?;
+    if dry_run {
+        return match call.server.entry(kind, object.namespace(), object.name()) {
+            Some(_) => Err(Failure::Conflict),
+            None => Ok(()),
+        };
+    }
+    call.server.commit(kind, object, Expect::Absent).await
+}
+
+/// Fields that this path does not write, so that nobody comes to own them through it.
+pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
+    match call.sub {
+        None if call.kind.has(Sub::Status) => &["status"],
+        Some(Sub::Status) => &["spec"],
+        _ => &[],
+    }
+}
+
+/// Records in managedFields what this write changed.
+pub(super) fn record(call: &Call<'_>, live: Option<&Object>, object: &mut Object, manager: &str) {
+    let kind = call.kind;
+    let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) else {
+        return;
+    };
+    let (api_version, now) = (kind.api_version(), time::now_rfc3339());
+    let writer = Writer {
+        manager,
+        api_version: &api_version,
+        subresource: call.subresource(),
+        now: &now,
+        reset_fields: reset_fields(call),
+    };
+    apply::update_managers(schema, live, object, &writer);
+}

@@ -1,0 +1,186 @@
+//! One handler per verb, for every kind.
+
+mod commit;
+mod connect;
+mod create;
+mod delete;
+mod eviction;
+mod get;
+mod list;
+mod meta;
+mod patch;
+mod pod_binding;
+mod review;
+mod scale;
+mod token;
+mod update;
+mod watch;
+
+use apimachinery::{Object, Status};
+use http::{Response, StatusCode};
+use parking_lot::Mutex;
+
+use crate::body::Body;
+use crate::decode::Expected;
+use crate::encode::{self, Include};
+use crate::negotiate::{Accepted, Encoding};
+use crate::registry::{Access, Context, Kind, Sub};
+use crate::request::{Query, RequestInfo};
+use crate::server::Server;
+use crate::user::User;
+
+pub(crate) use commit::Failure;
+
+/// One request for a resource, on its way through the verbs.
+pub(crate) struct Call<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) user: User,
+    pub(crate) info: RequestInfo,
+    pub(crate) query: Query,
+    pub(crate) accepted: Accepted,
+    pub(crate) content_type: Option<String>,
+    /// The user agent up to its first slash: the default field manager.
+    pub(crate) agent: String,
+    pub(crate) kind: &'static Kind,
+    pub(crate) sub: Option<Sub>,
+    /// Shown to the client in Warning headers.
+    pub(crate) warnings: Mutex<Vec<String>>,
+}
+
+impl Call<'_> {
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context { settings: &self.server.settings }
+    }
+
+    pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
+        self.warnings.lock().extend(warnings);
+    }
+
+    /// `?dryRun=All`; anything else in it is an error.
+    pub(crate) fn dry_run(&self) -> Result<bool, Status> {
+        let mut dry = false;
+        for value in self.query.all("dryRun") {
+            match value {
+                "" => {}
+                "All" => dry = true,
+                other => {
+                    return Err(Status::bad_request(format!(
+                        "invalid dryRun value: Unsupported value: {}: supported values: \"All\"",
+                        apimachinery::text::quote(other)
+                    )));
+                }
+            }
+        }
+        Ok(dry)
+    }
+
+    /// The field manager of this write.
+    pub(crate) fn manager(&self) -> Result<String, Status> {
+        match self.query.text("fieldManager") {
+            Some(name) if name.chars().count() > 128 => {
+                Err(Status::bad_request("fieldManager: Too long: may not be more than 128 bytes"))
+            }
+            Some(name) if name.chars().any(|c| c.is_control()) => Err(Status::bad_request(
+                "fieldManager: Invalid value: should only contain printable characters",
+            )),
+            Some(name) => Ok(name.to_owned()),
+            None if self.agent.is_empty() => Ok("unknown".into()),
+            None => Ok(self.agent.chars().take(128).collect()),
+        }
+    }
+
+    pub(crate) fn subresource(&self) -> &'static str {
+        self.sub.map_or("", Sub::name)
+    }
+
+    pub(crate) fn not_found(&self) -> Status {
+        Status::not_found(self.kind.group, self.kind.resource, &self.info.name)
+    }
+
+    pub(crate) fn expected(&self) -> Expected<'static> {
+        Expected { group: self.kind.group, version: self.kind.version, kind: self.kind.kind }
+    }
+
+    /// The encoding of the request body.
+    pub(crate) fn content(&self) -> Result<Encoding, Status> {
+        crate::negotiate::content_type(self.content_type.as_deref())
+    }
+
+    /// Decodes the request body as `expected`.
+    pub(crate) async fn decode(
+        &self,
+        body: Body,
+        expected: Expected<'_>,
+    ) -> Result<Object, Status> {
+        let encoding = self.content()?;
+        let bytes = crate::body::read(body).await?;
+        let mode = crate::decode::field_validation(self.query.get("fieldValidation"))?;
+        let (object, warnings) = crate::decode::object(&bytes, encoding, expected, mode)?;
+        self.warn(warnings);
+        Ok(object)
+    }
+
+    /// One object of this kind as the answer.
+    pub(crate) fn answer(
+        &self,
+        code: StatusCode,
+        object: &Object,
+    ) -> Result<Response<Body>, Status> {
+        let include = Include::parse(self.query.get("includeObject"))?;
+        encode::object(code, self.kind, object, self.accepted, include)
+    }
+}
+
+/// Routes a call to its verb.
+pub(crate) async fn dispatch(
+    call: &Call<'_>,
+    request: http::Request<Body>,
+) -> Result<Response<Body>, Status> {
+    if call.kind.access == Access::Virtual {
+        return match (call.info.verb, call.sub, call.kind.kind) {
+            ("create", None, "Binding") => pod_binding::bind(call, request.into_body()).await,
+            ("create", None, _) => review::answer(call, request.into_body()).await,
+            _ => Err(unsupported(call)),
+        };
+    }
+    match (call.info.verb, call.sub) {
+        (
+            "get",
+            None | Some(Sub::Status | Sub::EphemeralContainers | Sub::Resize | Sub::Approval),
+        ) => get::get(call),
+        ("list", None) => list::list(call),
+        ("watch", None) => watch::watch(call),
+        ("create", None) => create::create(call, request.into_body()).await,
+        (
+            "update",
+            None
+            | Some(
+                Sub::Status
+                | Sub::EphemeralContainers
+                | Sub::Resize
+                | Sub::Approval
+                | Sub::Finalize,
+            ),
+        ) => update::update(call, request.into_body()).await,
+        (
+            "patch",
+            None | Some(Sub::Status | Sub::EphemeralContainers | Sub::Resize | Sub::Approval),
+        ) => patch::patch(call, request.into_body()).await,
+        ("delete", None) => delete::delete(call, request.into_body()).await,
+        ("deletecollection", None) => delete::delete_collection(call, request.into_body()).await,
+        ("get", Some(Sub::Scale)) => scale::get(call),
+        ("update", Some(Sub::Scale)) => scale::update(call, request.into_body()).await,
+        ("patch", Some(Sub::Scale)) => scale::patch(call, request.into_body()).await,
+        ("create", Some(Sub::Binding)) => pod_binding::bind(call, request.into_body()).await,
+        ("create", Some(Sub::Eviction)) => eviction::evict(call, request.into_body()).await,
+        ("create", Some(Sub::Token)) => token::issue(call, request.into_body()).await,
+        (_, Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward | Sub::Proxy)) => {
+            connect::connect(call, request).await
+        }
+        _ => Err(unsupported(call)),
+    }
+}
+
+fn unsupported(call: &Call<'_>) -> Status {
+    Status::method_not_supported(call.kind.group, call.kind.resource, call.info.verb)
+}

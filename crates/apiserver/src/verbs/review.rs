@@ -1,0 +1,125 @@
+//! Questions about who somebody is and what they may do.
+
+use apimachinery::{Object, ObjectExt, Status, time};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::Call;
+use crate::authn::TokenOutcome;
+use crate::authz::{Attributes, Decision};
+use crate::body::Body;
+use crate::encode;
+use crate::user::User;
+
+pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let mut review = call.decode(body, call.expected()).await?;
+    let status = match call.kind.kind {
+        "SelfSubjectReview" => {
+            review.set_meta("creationTimestamp", time::now_rfc3339().into());
+            json!({"userInfo": user_info(&call.user)})
+        }
+        "TokenReview" => token(call, &review),
+        "SelfSubjectRulesReview" => rules(call, &review),
+        "SelfSubjectAccessReview" => access(call, &call.user, &review),
+        _ => {
+            let user = subject(&review)?;
+            access(call, &user, &review)
+        }
+    };
+    review["status"] = status;
+    encode::value(StatusCode::CREATED, &review, call.accepted.encoding)
+}
+
+fn user_info(user: &User) -> Value {
+    let mut info = json!({"username": user.name, "groups": user.groups});
+    if !user.uid.is_empty() {
+        info["uid"] = user.uid.clone().into();
+    }
+    if !user.extra.is_empty() {
+        info["extra"] = json!(user.extra);
+    }
+    info
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    let items = value.as_array().into_iter().flatten();
+    items.filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+fn token(call: &Call<'_>, review: &Object) -> Value {
+    let audiences = strings(&review["spec"]["audiences"]);
+    let token = review.str_at(&["spec", "token"]);
+    match crate::authn::token(call.server, token, &audiences) {
+        TokenOutcome::Valid(user, audiences) => {
+            json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
+        }
+        TokenOutcome::Invalid(why) => json!({"authenticated": false, "error": why, "user": {}}),
+        TokenOutcome::Unknown => json!({"authenticated": false, "user": {}}),
+    }
+}
+
+/// Whom a SubjectAccessReview asks about.
+fn subject(review: &Object) -> Result<User, Status> {
+    let spec = &review["spec"];
+    let (name, groups) = (spec.str_at(&["user"]), strings(&spec["groups"]));
+    if name.is_empty() && groups.is_empty() {
+        use apimachinery::field::{ErrorList, FieldError, Path};
+        let error = FieldError::invalid(
+            &Path::new("spec").child("user"),
+            "",
+            "at least one of user or group must be specified",
+        );
+        let kind = review.kind().to_owned();
+        return Err(Status::invalid("authorization.k8s.io", &kind, "", ErrorList(vec![error])));
+    }
+    let extra = spec["extra"].as_object().into_iter().flatten();
+    Ok(User {
+        name: name.to_owned(),
+        uid: spec.str_at(&["uid"]).to_owned(),
+        groups,
+        extra: extra.map(|(k, v)| (k.clone(), strings(v))).collect(),
+    })
+}
+
+fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
+    let spec = &review["spec"];
+    let resource = spec.get("resourceAttributes").filter(|r| !r.is_null());
+    let attributes = match resource {
+        Some(r) => Attributes {
+            user,
+            verb: r.str_at(&["verb"]),
+            group: r.str_at(&["group"]),
+            resource: r.str_at(&["resource"]),
+            subresource: r.str_at(&["subresource"]),
+            namespace: r.str_at(&["namespace"]),
+            name: r.str_at(&["name"]),
+            path: "",
+            is_resource: true,
+        },
+        None => {
+            let r = &spec["nonResourceAttributes"];
+            Attributes {
+                user,
+                verb: r.str_at(&["verb"]),
+                path: r.str_at(&["path"]),
+                group: "",
+                resource: "",
+                subresource: "",
+                namespace: "",
+                name: "",
+                is_resource: false,
+            }
+        }
+    };
+    match crate::authz::decide(call.server, &attributes) {
+        Decision::Allow(reason) => json!({"allowed": true, "reason": reason}),
+        Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
+        Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
+    }
+}
+
+fn rules(call: &Call<'_>, review: &Object) -> Value {
+    let namespace = review.str_at(&["spec", "namespace"]);
+    let (resource, other) = crate::authz::rules_for(call.server, &call.user, namespace);
+    json!({"resourceRules": resource, "nonResourceRules": other, "incomplete": false})
+}

@@ -1,0 +1,90 @@
+//! The scale subresource: `autoscaling/v1` Scale over a kind's replica fields.
+
+use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::schema::Registry;
+use apimachinery::{Object, ObjectExt, Status};
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::create::Ownership;
+use super::patch::Patch;
+use super::{Call, update};
+use crate::body::Body;
+use crate::decode::Expected;
+use crate::encode::{self, view};
+use crate::registry::Column;
+
+const SCALE: Expected<'static> = Expected { group: "autoscaling", version: "v1", kind: "Scale" };
+
+/// The Scale of a workload.
+fn of(object: &Object) -> Value {
+    let meta = |field: &str| object.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
+    let mut metadata = json!({});
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        metadata[field] = meta(field);
+    }
+    let selector = object.get_path(&["spec", "selector"]);
+    let text = match selector.and_then(|s| s.get("matchLabels").or(s.get("matchExpressions"))) {
+        Some(_) => Column::selector_text(selector),
+        None => Column::label_text(selector),
+    };
+    let mut scale = json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
+        "spec": {"replicas": object["spec"]["replicas"].as_i64().unwrap_or(0)},
+        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
+    });
+    if !text.is_empty() {
+        scale["status"]["selector"] = text.into();
+    }
+    scale
+}
+
+fn respond(call: &Call<'_>, object: &Object) -> Result<Response<Body>, Status> {
+    encode::value(StatusCode::OK, &of(object), call.accepted.encoding)
+}
+
+pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    let entry = call
+        .server
+        .entry(call.kind, &call.info.namespace, &call.info.name)
+        .ok_or_else(|| call.not_found())?;
+    respond(call, &view(call.kind, &entry))
+}
+
+/// The workload as the wanted scale makes it.
+fn scaled(old: &Object, scale: &Value) -> Result<(Object, Ownership), Status> {
+    let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
+    if replicas < 0 {
+        let path = Path::new("spec").child("replicas");
+        let error = FieldError::invalid(&path, replicas, "must be greater than or equal to 0");
+        return Err(Status::invalid("autoscaling", "Scale", old.name(), ErrorList(vec![error])));
+    }
+    let mut object = old.clone();
+    object.set_path(&["spec", "replicas"], replicas.into());
+    let version = scale.resource_version();
+    object
+        .set_meta("resourceVersion", if version.is_empty() { Value::Null } else { version.into() });
+    let uid = scale.uid();
+    if !uid.is_empty() {
+        object.set_meta("uid", uid.into());
+    }
+    Ok((object, Ownership::Update))
+}
+
+pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let scale = call.decode(body, SCALE).await?;
+    if !scale.name().is_empty() && scale.name() != call.info.name {
+        return Err(update::wrong_name(scale.name(), &call.info.name));
+    }
+    let updated = update::change(call, |old| scaled(old, &scale)).await?;
+    respond(call, &updated)
+}
+
+pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let patch = Patch::read(call, body).await?;
+    let ty = Registry::builtin()
+        .lookup(SCALE.group, SCALE.version, SCALE.kind)
+        .ok_or_else(|| Status::internal("no schema for Scale"))?;
+    let updated = update::change(call, |old| scaled(old, &patch.patched(&of(old), ty)?)).await?;
+    respond(call, &updated)
+}

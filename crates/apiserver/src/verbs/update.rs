@@ -1,0 +1,244 @@
+//! PUT, and the guarded read-modify-write that every change of an object goes through.
+
+use std::sync::Arc;
+
+use apimachinery::{Object, ObjectExt, Status};
+use http::{Response, StatusCode};
+use serde_json::Value;
+use store::Expect;
+
+use super::commit::Failure;
+use super::create::{Ownership, create_object, record};
+use super::{Call, delete, meta};
+use crate::admission::{self, Operation};
+use crate::body::Body;
+use crate::cache::Entry;
+use crate::encode::view;
+use crate::registry::Sub;
+
+/// Tries of an unconditional write before giving up on a busy object.
+const TRIES: usize = 64;
+
+pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+    let object = call.decode(body, call.expected()).await?;
+    if !object.name().is_empty() && object.name() != call.info.name {
+        return Err(wrong_name(object.name(), &call.info.name));
+    }
+    if object.name().is_empty() && call.sub.is_none() {
+        return Err(Status::bad_request(
+            "the name of the object (based on URL) was undeterminable: name must be provided",
+        ));
+    }
+    let exists = call.server.entry(call.kind, &call.info.namespace, &call.info.name).is_some();
+    if !exists && call.sub.is_none() && call.kind.strategy.create_on_update() {
+        let created = create_object(call, object, Ownership::Update).await?;
+        return call.answer(StatusCode::CREATED, &created);
+    }
+    let updated = change(call, |_| Ok((object.clone(), Ownership::Update))).await?;
+    call.answer(StatusCode::OK, &updated)
+}
+
+pub(super) fn wrong_name(given: &str, path: &str) -> Status {
+    Status::bad_request(format!(
+        "the name of the object ({given}) does not match the name on the URL ({path})"
+    ))
+}
+
+/// The conflict upstream reports for a stale resourceVersion.
+pub(super) fn stale(call: &Call<'_>) -> Status {
+    Status::conflict(
+        call.kind.group,
+        call.kind.resource,
+        &call.info.name,
+        "the object has been modified; please apply your changes to the latest version and try again",
+    )
+}
+
+/// Reads the object, lets `make` produce the wanted one, and commits it; again from the start when
+/// somebody else was faster and the client did not insist on a version.
+pub(super) async fn change(
+    call: &Call<'_>,
+    mut make: impl FnMut(&Object) -> Result<(Object, Ownership), Status>,
+) -> Result<Object, Status> {
+    let manager = call.manager()?;
+    let dry_run = call.dry_run()?;
+    for _ in 0..TRIES {
+        let entry = call
+            .server
+            .entry(call.kind, &call.info.namespace, &call.info.name)
+            .ok_or_else(|| call.not_found())?;
+        let old = view(call.kind, &entry);
+        let (mut object, ownership) = make(&old)?;
+        meta::place(call, &mut object)?;
+        if object.name() != old.name() && !object.name().is_empty() {
+            return Err(wrong_name(object.name(), old.name()));
+        }
+        let insists = object.resource_version().to_owned();
+        if !insists.is_empty() && insists != "0" {
+            let wanted = super::list::parse_revision(&insists)?;
+            if wanted != entry.revision {
+                return Err(stale(call));
+            }
+        }
+        match attempt(call, &entry, &old, &mut object, ownership, &manager, dry_run).await {
+            Ok(()) => return Ok(object),
+            Err(Failure::Refused(status)) => return Err(status),
+            Err(Failure::Conflict) if !insists.is_empty() && insists != "0" => {
+                return Err(stale(call));
+            }
+            Err(Failure::Conflict) => {}
+        }
+    }
+    Err(stale(call))
+}
+
+async fn attempt(
+    call: &Call<'_>,
+    entry: &Arc<Entry>,
+    old: &Object,
+    object: &mut Object,
+    ownership: Ownership,
+    manager: &str,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let kind = call.kind;
+    let uid = object.uid();
+    if !uid.is_empty() && uid != old.uid() {
+        return Err(Failure::Refused(Status::conflict(
+            kind.group,
+            kind.resource,
+            old.name(),
+            format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                old.uid()
+            ),
+        )));
+    }
+    prepare(call, object, old).await.map_err(Failure::Refused)?;
+    if ownership == Ownership::Update {
+        record(call, Some(old), object, manager);
+    }
+    admission::validate(call, Operation::Update, Some(object), Some(old))
+        .await
+        .map_err(Failure::Refused)?;
+
+    object.set_meta("resourceVersion", entry.revision.to_string().into());
+    if object == old {
+        return Ok(());
+    }
+    if dry_run {
+        return Ok(());
+    }
+    if delete::is_finished(object) {
+        // The last finalizer went: this write is the deletion.
+        call.server.remove(kind, old.namespace(), old.name(), entry.revision).await?;
+        kind.strategy.after_delete(&call.context(), old);
+        return Ok(());
+    }
+    call.server.commit(kind, object, Expect::At(entry.revision)).await
+}
+
+/// Defaults, admits, prepares and validates a changed object.
+async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<(), Status> {
+    let kind = call.kind;
+    let strategy = kind.strategy;
+    keep_what_the_path_cannot_change(call, object, old);
+    meta::keep_old(object, old);
+    strategy.default(object);
+    admission::admit(call, Operation::Update, object, Some(old)).await?;
+    let mut errors = apimachinery::field::ErrorList::new();
+    if call.sub.is_none() {
+        errors = strategy.prepare_for_update(&call.context(), object, old);
+        for path in strategy.kept_on_update() {
+            match old.get_path(path) {
+                Some(value) => object.set_path(path, value.clone()),
+                None => {
+                    object.remove_path(path);
+                }
+            }
+        }
+    }
+    if kind.generation && meta::spec_differs(object, old) {
+        object.set_meta("generation", (old.generation() + 1).into());
+    }
+    errors.0.extend(meta::validate(kind, object).0);
+    errors.0.extend(meta::validate_update(object, old).0);
+    if call.sub != Some(Sub::Status) {
+        errors.0.extend(strategy.validate(&call.context(), object).0);
+        errors.0.extend(strategy.validate_update(&call.context(), object, old).0);
+    }
+    if !errors.0.is_empty() {
+        return Err(Status::invalid(kind.group, kind.kind, object.name(), errors));
+    }
+    call.warn(strategy.warnings(object));
+    Ok(())
+}
+
+/// Each path writes its own part of the object: the rest stays as it was.
+fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &Object) {
+    let copy = |object: &mut Object, field: &str| match old.get(field) {
+        Some(value) => object[field] = value.clone(),
+        None => {
+            object.remove_path(&[field]);
+        }
+    };
+    let rest = |object: &mut Object, keep: &[&str]| {
+        let fields: Vec<String> = object
+            .as_object()
+            .into_iter()
+            .flatten()
+            .chain(old.as_object().into_iter().flatten())
+            .map(|(k, _)| k.clone())
+            .filter(|k| !matches!(k.as_str(), "metadata" | "apiVersion" | "kind"))
+            .filter(|k| !keep.contains(&k.as_str()))
+            .collect();
+        for field in fields {
+            copy(object, &field);
+        }
+    };
+    match call.sub {
+        None => {
+            if call.kind.has(Sub::Status) {
+                copy(object, "status");
+            }
+        }
+        Some(Sub::Status) => {
+            rest(object, &["status"]);
+            // Status writers report; they do not delete or re-own.
+            for field in ["finalizers", "ownerReferences"] {
+                let value = old.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
+                object.set_meta(field, value);
+            }
+        }
+        Some(Sub::Approval) => {
+            let conditions = object.get_path(&["status", "conditions"]).cloned();
+            rest(object, &[]);
+            if let Some(conditions) = conditions {
+                object.set_path(&["status", "conditions"], conditions);
+            }
+        }
+        Some(Sub::Finalize) => {
+            let finalizers = object.get_path(&["spec", "finalizers"]).cloned();
+            rest(object, &[]);
+            object.set_path(&["spec", "finalizers"], finalizers.unwrap_or(Value::Null));
+        }
+        Some(Sub::EphemeralContainers) => {
+            let containers = object.get_path(&["spec", "ephemeralContainers"]).cloned();
+            rest(object, &[]);
+            if let Some(containers) = containers {
+                object.set_path(&["spec", "ephemeralContainers"], containers);
+            }
+        }
+        Some(Sub::Resize) => {
+            let wanted = object.get_path(&["spec", "containers"]).cloned();
+            rest(object, &[]);
+            for container in wanted.iter().filter_map(Value::as_array).flatten() {
+                let containers = object["spec"]["containers"].as_array_mut().into_iter().flatten();
+                for target in containers.filter(|c| c["name"] == container["name"]) {
+                    target["resources"] = container["resources"].clone();
+                }
+            }
+        }
+        Some(_) => {}
+    }
+}

@@ -1,0 +1,322 @@
+//! WATCH: each watcher reads the shared log at its own pace.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apimachinery::Status;
+use apimachinery::codec::protobuf;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{Response, StatusCode};
+use rand::Rng;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until};
+
+use super::Call;
+use super::list::{Filter, parse_revision};
+use crate::body::{self, Body, BoxError};
+use crate::cache::{Change, ChangeKind, Collection, Cursor, Entry};
+use crate::encode::{self, Include, entry_bytes, view};
+use crate::negotiate::{Accepted, Encoding, Form};
+use crate::registry::Kind;
+
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+/// Time between bookmarks (upstream: about a minute).
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// Changes taken from the log at once.
+const BATCH: usize = 128;
+
+/// How a watcher wants its events.
+struct Writer {
+    kind: &'static Kind,
+    accepted: Accepted,
+    include: Include,
+    /// Column definitions go out with the first table only.
+    headers_sent: bool,
+}
+
+impl Writer {
+    fn plain_json(&self) -> bool {
+        self.accepted == Accepted::JSON && self.kind.conversion.is_none()
+    }
+
+    fn change(&mut self, kind: ChangeKind, change: &Change) -> Result<Bytes, Status> {
+        if self.plain_json() && kind == change.kind {
+            return Ok(change.json_frame());
+        }
+        self.entry(kind.as_str(), &change.entry)
+    }
+
+    fn entry(&mut self, event: &str, entry: &Entry) -> Result<Bytes, Status> {
+        match (self.accepted.form, self.accepted.encoding) {
+            (Form::Object, encoding) => {
+                Ok(self.frame(event, &entry_bytes(self.kind, entry, encoding)?))
+            }
+            _ => self.object(event, &view(self.kind, entry)),
+        }
+    }
+
+    fn object(&mut self, event: &str, object: &Value) -> Result<Bytes, Status> {
+        let shaped = match self.accepted.form {
+            Form::Object => None,
+            Form::Partial => Some(encode::partial(object)),
+            Form::Table => {
+                let rows = vec![encode::row(self.kind, object, self.include)];
+                let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
+                let headers = !std::mem::replace(&mut self.headers_sent, true);
+                Some(encode::table(self.kind, rows, metadata, headers))
+            }
+        };
+        let bytes = encode::value_bytes(shaped.as_ref().unwrap_or(object), self.accepted.encoding)?;
+        Ok(self.frame(event, &bytes))
+    }
+
+    fn frame(&self, event: &str, object: &[u8]) -> Bytes {
+        match self.accepted.encoding {
+            Encoding::Protobuf => {
+                let event = protobuf::encode_watch_event(event, object);
+                let mut frame = BytesMut::with_capacity(event.len() + 4);
+                frame.put_u32(event.len() as u32);
+                frame.put_slice(&event);
+                frame.freeze()
+            }
+            Encoding::Json => crate::cache::json_frame(event, object),
+            Encoding::Yaml => {
+                let object: Value = serde_yaml_ng::from_slice(object).unwrap_or_default();
+                let event = json!({"type": event, "object": object});
+                Bytes::from(format!(
+                    "---\n{}",
+                    serde_yaml_ng::to_string(&event).unwrap_or_default()
+                ))
+            }
+        }
+    }
+
+    fn bookmark(&mut self, revision: u64, initial_end: bool) -> Result<Bytes, Status> {
+        let mut metadata =
+            json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if initial_end {
+            metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
+        }
+        let object = json!({
+            "kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": metadata,
+        });
+        if self.accepted.form == Form::Table {
+            // A bookmark has no cells.
+            let table = encode::table(
+                self.kind,
+                vec![json!({"cells": [], "object": encode::partial(&object)})],
+                json!({"resourceVersion": revision.to_string()}),
+                !std::mem::replace(&mut self.headers_sent, true),
+            );
+            let bytes = encode::value_bytes(&table, self.accepted.encoding)?;
+            return Ok(self.frame("BOOKMARK", &bytes));
+        }
+        self.object("BOOKMARK", &object)
+    }
+
+    fn error(&self, status: &Status) -> Bytes {
+        let bytes = encode::value_bytes(&status.to_value(), self.accepted.encoding);
+        self.frame("ERROR", &bytes.unwrap_or_default())
+    }
+}
+
+/// One watcher.
+struct Watcher {
+    collection: Arc<Collection>,
+    cursor: Cursor,
+    filter: Filter,
+    writer: Writer,
+    /// State to send before any change.
+    initial: VecDeque<Arc<Entry>>,
+    /// Revision of the bookmark that ends the initial state, if one is wanted.
+    initial_end: Option<u64>,
+    bookmarks: bool,
+    next_bookmark: Instant,
+    seen: u64,
+    applied: Box<dyn Fn() -> u64 + Send>,
+    deadline: Instant,
+    over: bool,
+}
+
+impl Watcher {
+    /// How a change looks through the filter.
+    fn through_filter(&self, change: &Change) -> Option<ChangeKind> {
+        if self.filter.is_open() && self.filter.namespace().is_empty() {
+            return Some(change.kind);
+        }
+        let now = change.kind != ChangeKind::Deleted && self.filter.matches(&change.entry);
+        let before = change.previous.as_ref().is_some_and(|p| self.filter.matches(p));
+        match (before, now) {
+            (false, true) => Some(ChangeKind::Added),
+            (true, true) => Some(ChangeKind::Modified),
+            (true, false) => Some(ChangeKind::Deleted),
+            (false, false) => None,
+        }
+    }
+
+    fn write(&mut self, kind: ChangeKind, change: &Change) -> Result<Bytes, Status> {
+        // An object that left the selection is shown as it last was in it.
+        match &change.previous {
+            Some(previous) if kind == ChangeKind::Deleted && change.kind != kind => {
+                let last = previous.at(change.revision);
+                self.writer.entry(kind.as_str(), &last)
+            }
+            _ => self.writer.change(kind, change),
+        }
+    }
+
+    /// The next bytes to send; `None` when the watch is over.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.over {
+            return None;
+        }
+        match self.step().await {
+            Ok(chunk) => chunk,
+            Err(status) => {
+                self.over = true;
+                Some(self.writer.error(&status))
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<Option<Bytes>, Status> {
+        if let Some(chunk) = self.initial_chunk()? {
+            return Ok(Some(chunk));
+        }
+        if let Some(revision) = self.initial_end.take() {
+            return self.writer.bookmark(revision, true).map(Some);
+        }
+        loop {
+            // Read before the changes: whatever is applied by now is in them.
+            let applied = (self.applied)();
+            let changes = self
+                .collection
+                .read(&mut self.cursor, BATCH)
+                .map_err(|_| Status::expired(format!("too old resource version: {}", self.seen)))?;
+            let full = changes.len() == BATCH;
+            if let Some(chunk) = self.changes_chunk(&changes)? {
+                return Ok(Some(chunk));
+            }
+            if full {
+                continue;
+            }
+            self.seen = self.seen.max(applied);
+            let bookmark = if self.bookmarks { self.next_bookmark } else { self.deadline };
+            tokio::select! {
+                () = self.cursor.wait() => {}
+                () = sleep_until(self.deadline) => return Ok(None),
+                () = sleep_until(bookmark), if self.bookmarks => {
+                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
+                    return self.writer.bookmark(self.seen, false).map(Some);
+                }
+            }
+        }
+    }
+
+    fn initial_chunk(&mut self) -> Result<Option<Bytes>, Status> {
+        if self.initial.is_empty() {
+            return Ok(None);
+        }
+        let mut chunk = BytesMut::new();
+        while let Some(entry) = self.initial.pop_front() {
+            chunk.put_slice(&self.writer.entry("ADDED", &entry)?);
+            if chunk.len() > 64 << 10 {
+                break;
+            }
+        }
+        Ok(Some(chunk.freeze()))
+    }
+
+    fn changes_chunk(&mut self, changes: &[Arc<Change>]) -> Result<Option<Bytes>, Status> {
+        let mut frames: Vec<Bytes> = Vec::new();
+        for change in changes {
+            self.seen = self.seen.max(change.revision);
+            if let Some(kind) = self.through_filter(change) {
+                frames.push(self.write(kind, change)?);
+            }
+        }
+        Ok(match frames.len() {
+            0 => None,
+            1 => frames.pop(),
+            _ => Some(frames.concat().into()),
+        })
+    }
+}
+
+pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    let filter = Filter::parse(call)?;
+    let collection = call.server.collection(call.kind)?.clone();
+    let bookmarks = call.query.flag("allowWatchBookmarks");
+    let version = match call.query.text("resourceVersion") {
+        Some(text) => parse_revision(text)?,
+        None => 0,
+    };
+    let wants_initial = initial_events(call, version)?;
+    let (initial, after) = if wants_initial {
+        let (snapshot, revision) = call.server.present(call.kind)?;
+        let entries =
+            snapshot.range(filter.namespace(), "").filter(|e| filter.matches(e)).cloned().collect();
+        (entries, revision)
+    } else {
+        // Without a version a watch that wants no state starts now.
+        let now = call.server.cache.revision();
+        (VecDeque::new(), if version == 0 { now } else { version })
+    };
+    let cursor = collection.watch_after(after).map_err(|_| {
+        Status::expired(format!(
+            "too old resource version: {after} ({})",
+            call.server.cache.revision()
+        ))
+    })?;
+    let seconds = match call.query.text("timeoutSeconds").map(str::parse::<u64>) {
+        Some(Ok(seconds)) if seconds > 0 => seconds.min(86_400),
+        Some(Err(_)) => return Err(Status::bad_request("timeoutSeconds: must be an integer")),
+        _ => rand::rng().random_range(1800..3600),
+    };
+    let streamed = call.query.flag("sendInitialEvents");
+    let cache = call.server.cache.clone();
+    let watcher = Watcher {
+        collection,
+        cursor,
+        filter,
+        writer: Writer {
+            kind: call.kind,
+            accepted: call.accepted,
+            include: Include::parse(call.query.get("includeObject"))?,
+            headers_sent: false,
+        },
+        initial,
+        initial_end: (streamed && bookmarks).then_some(after),
+        bookmarks,
+        next_bookmark: Instant::now() + BOOKMARK_EVERY,
+        seen: after,
+        applied: Box::new(move || cache.revision()),
+        deadline: Instant::now() + Duration::from_secs(seconds),
+        over: false,
+    };
+    let media_type = match call.accepted.encoding {
+        Encoding::Json => "application/json",
+        Encoding::Yaml => "application/yaml;stream=watch",
+        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+    };
+    let stream = futures::stream::unfold(watcher, |mut watcher| async move {
+        watcher.next().await.map(|chunk| (Ok::<_, BoxError>(chunk), watcher))
+    });
+    Ok(encode::respond(StatusCode::OK, media_type, body::stream(stream)))
+}
+
+/// Whether the present state goes out first.
+fn initial_events(call: &Call<'_>, version: u64) -> Result<bool, Status> {
+    let matching = call.query.text("resourceVersionMatch");
+    match call.query.text("sendInitialEvents") {
+        None if matching.is_some() => Err(Status::bad_request(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+        )),
+        None => Ok(version == 0),
+        Some(_) if matching != Some("NotOlderThan") => Err(Status::bad_request(
+            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+        )),
+        Some(value) => Ok(value == "true" || value == "1"),
+    }
+}

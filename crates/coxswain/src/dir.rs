@@ -1,0 +1,92 @@
+//! A cluster is a directory: where everything of it is kept.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use pki::{Authority, Issued, Subject};
+
+/// The directory of a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct ClusterDir(PathBuf);
+
+/// A component's user, as its certificate says it.
+const COMPONENTS: &[(&str, &str, &str)] = &[
+    ("admin", "kubernetes-admin", "system:masters"),
+    ("controller-manager", "system:kube-controller-manager", ""),
+    ("scheduler", "system:kube-scheduler", ""),
+    ("kube-proxy", "system:kube-proxy", ""),
+];
+
+impl ClusterDir {
+    /// Opens or makes the directory.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        for sub in ["certs", "kubeconfig", "data"] {
+            let dir = path.join(sub);
+            std::fs::create_dir_all(&dir)
+                .with_context(|| format!("{} is not writable", dir.display()))?;
+        }
+        let path = path.canonicalize().with_context(|| path.display().to_string())?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn certs(&self) -> PathBuf {
+        self.0.join("certs")
+    }
+
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.0.join("data").join(name)
+    }
+
+    pub(crate) fn kubeconfig(&self, name: &str) -> PathBuf {
+        self.0.join("kubeconfig").join(format!("{name}.conf"))
+    }
+
+    /// The authority and everything it signs for the control plane.
+    pub(crate) fn identities(&self, listen: SocketAddr, also: &[IpAddr]) -> Result<Identities> {
+        let ca = Authority::open(&self.certs(), "ca")?;
+        let mut ips = vec![listen.ip(), IpAddr::from([127, 0, 0, 1])];
+        ips.extend(also);
+        ips.dedup();
+        const NAMES: &[&str] = &[
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ];
+        let server = ca.issue_kept(
+            "apiserver",
+            &Subject { name: "kube-apiserver", dns: NAMES, ips: &ips, ..Subject::default() },
+        )?;
+        let kubelet_client = ca.issue_kept(
+            "apiserver-kubelet-client",
+            &Subject {
+                name: "kube-apiserver-kubelet-client",
+                group: "system:masters",
+                ..Subject::default()
+            },
+        )?;
+        let host =
+            if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
+        let url = format!("https://{}", SocketAddr::new(host, listen.port()));
+        for (file, name, group) in COMPONENTS {
+            let issued = ca.issue_kept(file, &Subject { name, group, ..Subject::default() })?;
+            pki::kubeconfig::write(&self.kubeconfig(file), &url, ca.cert(), name, &issued)?;
+        }
+        let signer = pki::Signer::open(
+            &self.certs().join("sa.key"),
+            "https://kubernetes.default.svc.cluster.local",
+        )?;
+        Ok(Identities { ca, server, kubelet_client, signer: Arc::new(signer) })
+    }
+}
+
+/// Certificates and keys of the control plane.
+pub(crate) struct Identities {
+    pub(crate) ca: Authority,
+    pub(crate) server: Issued,
+    pub(crate) kubelet_client: Issued,
+    pub(crate) signer: Arc<pki::Signer>,
+}

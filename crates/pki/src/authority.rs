@@ -1,0 +1,252 @@
+//! The certificate authority and what it issues.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, SanType,
+};
+use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::{Error, Result};
+
+const CA_DAYS: i64 = 3650;
+const LEAF_DAYS: i64 = 365;
+/// Allowance for clocks of other machines that are behind.
+const BACKDATE: Duration = Duration::minutes(5);
+
+/// A certificate with its key, both PEM.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The certificate.
+    pub cert: String,
+    /// Its PKCS#8 private key.
+    pub key: String,
+}
+
+/// Whom a certificate speaks for.
+#[derive(Clone, Debug, Default)]
+pub struct Subject<'a> {
+    /// Common name: the user name of a client.
+    pub name: &'a str,
+    /// Organization: the group of a client; none when empty.
+    pub group: &'a str,
+    /// DNS names a server answers to.
+    pub dns: &'a [&'a str],
+    /// Addresses a server answers on.
+    pub ips: &'a [IpAddr],
+}
+
+/// User and groups read from a verified client certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Common name.
+    pub user: String,
+    /// Organizations.
+    pub groups: Vec<String>,
+}
+
+impl Identity {
+    /// Reads the subject of a DER certificate.
+    pub fn from_der(der: &[u8]) -> Result<Self> {
+        let (_, cert) = X509Certificate::from_der(der)
+            .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
+        let subject = cert.subject();
+        let text = |a: &x509_parser::x509::AttributeTypeAndValue<'_>| {
+            a.as_str().map(str::to_owned).unwrap_or_default()
+        };
+        Ok(Self {
+            user: subject.iter_common_name().next().map(text).unwrap_or_default(),
+            groups: subject.iter_organization().map(text).collect(),
+        })
+    }
+}
+
+/// A certificate authority kept in a directory as `<name>.crt` and `<name>.key`.
+pub struct Authority {
+    dir: PathBuf,
+    cert: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// Opens the authority `name` in `dir`, making it on first use.
+    pub fn open(dir: &Path, name: &str) -> Result<Self> {
+        std::fs::create_dir_all(dir)
+            .map_err(|source| Error::Io { path: dir.display().to_string(), source })?;
+        let (cert_path, key_path) = paths(dir, name);
+        if !cert_path.exists() {
+            let key = KeyPair::generate().map_err(crypto)?;
+            let mut params =
+                params(&Subject { name: "kubernetes", ..Subject::default() }, CA_DAYS)?;
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages = vec![
+                KeyUsagePurpose::KeyCertSign,
+                KeyUsagePurpose::CrlSign,
+                KeyUsagePurpose::DigitalSignature,
+            ];
+            let cert = params.self_signed(&key).map_err(crypto)?;
+            crate::write(&key_path, &key.serialize_pem(), true)?;
+            crate::write(&cert_path, &cert.pem(), false)?;
+        }
+        let cert = crate::read(&cert_path)?;
+        check_validity(&cert_path, &cert)?;
+        let malformed = |path: &Path| {
+            let path = path.display().to_string();
+            move |e: rcgen::Error| Error::Malformed { path, why: e.to_string() }
+        };
+        let key = KeyPair::from_pem(&crate::read(&key_path)?).map_err(malformed(&key_path))?;
+        let issuer = Issuer::from_ca_cert_pem(&cert, key).map_err(malformed(&cert_path))?;
+        Ok(Self { dir: dir.to_owned(), cert, issuer })
+    }
+
+    /// The authority's certificate, PEM.
+    pub fn cert(&self) -> &str {
+        &self.cert
+    }
+
+    /// Signs a certificate for `subject`, good for servers and clients alike.
+    pub fn issue(&self, subject: &Subject<'_>) -> Result<Issued> {
+        let key = KeyPair::generate().map_err(crypto)?;
+        let mut params = params(subject, LEAF_DAYS)?;
+        params.key_usages =
+            vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if !subject.dns.is_empty() || !subject.ips.is_empty() {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        }
+        let cert = params.signed_by(&key, &self.issuer).map_err(crypto)?;
+        Ok(Issued { cert: cert.pem(), key: key.serialize_pem() })
+    }
+
+    /// The certificate kept as `<name>.crt`, issued on first use and when it no longer names
+    /// every address it must.
+    pub fn issue_kept(&self, name: &str, subject: &Subject<'_>) -> Result<Issued> {
+        let (cert_path, key_path) = paths(&self.dir, name);
+        if cert_path.exists() && key_path.exists() {
+            let cert = crate::read(&cert_path)?;
+            check_validity(&cert_path, &cert)?;
+            if names_all(&cert, subject) {
+                return Ok(Issued { cert, key: crate::read(&key_path)? });
+            }
+        }
+        let issued = self.issue(subject)?;
+        crate::write(&key_path, &issued.key, true)?;
+        crate::write(&cert_path, &issued.cert, false)?;
+        Ok(issued)
+    }
+}
+
+fn paths(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
+    (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")))
+}
+
+fn crypto(e: rcgen::Error) -> Error {
+    Error::Crypto(e.to_string())
+}
+
+fn params(subject: &Subject<'_>, days: i64) -> Result<CertificateParams> {
+    let names: Vec<String> = subject.dns.iter().map(|d| (*d).to_owned()).collect();
+    let mut params = CertificateParams::new(names).map_err(crypto)?;
+    params.subject_alt_names.extend(subject.ips.iter().map(|ip| SanType::IpAddress(*ip)));
+    params.distinguished_name = DistinguishedName::new();
+    if !subject.group.is_empty() {
+        params.distinguished_name.push(DnType::OrganizationName, subject.group);
+    }
+    params.distinguished_name.push(DnType::CommonName, subject.name);
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - BACKDATE;
+    params.not_after = now + Duration::days(days);
+    Ok(params)
+}
+
+fn check_validity(path: &Path, pem: &str) -> Result<()> {
+    let path = path.display().to_string();
+    let (_, block) = x509_parser::pem::parse_x509_pem(pem.as_bytes())
+        .map_err(|e| Error::Malformed { path: path.clone(), why: e.to_string() })?;
+    let cert = block
+        .parse_x509()
+        .map_err(|e| Error::Malformed { path: path.clone(), why: e.to_string() })?;
+    let now = OffsetDateTime::now_utc();
+    let (start, end) = (cert.validity().not_before, cert.validity().not_after);
+    if now < start.to_datetime() {
+        return Err(Error::NotYetValid { path, at: start.to_string() });
+    }
+    if now > end.to_datetime() {
+        return Err(Error::Expired { path, at: end.to_string() });
+    }
+    Ok(())
+}
+
+fn names_all(pem: &str, subject: &Subject<'_>) -> bool {
+    let Ok((_, block)) = x509_parser::pem::parse_x509_pem(pem.as_bytes()) else { return false };
+    let Ok(cert) = block.parse_x509() else { return false };
+    let names = cert.subject_alternative_name().ok().flatten();
+    let names = names.map(|n| n.value.general_names.as_slice()).unwrap_or_default();
+    use x509_parser::extensions::GeneralName::{DNSName, IPAddress};
+    let octets = |ip: &IpAddr| match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    };
+    subject.dns.iter().all(|d| names.iter().any(|n| matches!(n, DNSName(x) if x == d)))
+        && subject
+            .ips
+            .iter()
+            .all(|ip| names.iter().any(|n| matches!(n, IPAddress(x) if *x == octets(ip))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn issues_keeps_and_renews_for_new_addresses() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = Authority::open(dir.path(), "ca").unwrap();
+        let local: IpAddr = "127.0.0.1".parse().unwrap();
+        let subject = Subject { name: "kube-apiserver", ips: &[local], ..Subject::default() };
+        let first = ca.issue_kept("apiserver", &subject).unwrap();
+        let again = Authority::open(dir.path(), "ca").unwrap();
+        assert_eq!(again.cert(), ca.cert());
+        assert_eq!(again.issue_kept("apiserver", &subject).unwrap().cert, first.cert);
+        let other: IpAddr = "127.0.0.2".parse().unwrap();
+        let wider = Subject { ips: &[local, other], ..subject };
+        assert_ne!(again.issue_kept("apiserver", &wider).unwrap().cert, first.cert);
+    }
+
+    #[test]
+    fn reads_user_and_groups() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = Authority::open(dir.path(), "ca").unwrap();
+        let issued = ca
+            .issue(&Subject { name: "admin", group: "system:masters", ..Subject::default() })
+            .unwrap();
+        let (_, block) = x509_parser::pem::parse_x509_pem(issued.cert.as_bytes()).unwrap();
+        let identity = Identity::from_der(&block.contents).unwrap();
+        assert_eq!(identity.user, "admin");
+        assert_eq!(identity.groups, ["system:masters"]);
+    }
+
+    #[test]
+    fn certificates_out_of_their_time_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for (start, end, want_expired) in [(-20, -10, true), (10, 20, false)] {
+            let key = KeyPair::generate().unwrap();
+            let mut params = params(&Subject { name: "x", ..Subject::default() }, 1).unwrap();
+            params.not_before = OffsetDateTime::now_utc() + Duration::days(start);
+            params.not_after = OffsetDateTime::now_utc() + Duration::days(end);
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let cert = params.self_signed(&key).unwrap();
+            std::fs::write(dir.path().join("ca.crt"), cert.pem()).unwrap();
+            std::fs::write(dir.path().join("ca.key"), key.serialize_pem()).unwrap();
+            match Authority::open(dir.path(), "ca") {
+                Err(Error::Expired { .. }) => assert!(want_expired),
+                Err(Error::NotYetValid { .. }) => assert!(!want_expired),
+                Err(e) => panic!("{e}"),
+                Ok(_) => panic!("accepted"),
+            }
+        }
+    }
+}

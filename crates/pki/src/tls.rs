@@ -1,0 +1,61 @@
+//! TLS configurations made of PEM texts.
+
+use std::sync::Arc;
+
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::{Error, Issued, Result};
+
+fn crypto(e: impl std::fmt::Display) -> Error {
+    Error::Crypto(e.to_string())
+}
+
+fn parse(issued: &Issued) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let chain = CertificateDer::pem_slice_iter(issued.cert.as_bytes())
+        .collect::<std::result::Result<_, _>>()
+        .map_err(crypto)?;
+    Ok((chain, PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).map_err(crypto)?))
+}
+
+fn roots(ca: &str) -> Result<Arc<RootCertStore>> {
+    let mut roots = RootCertStore::empty();
+    for cert in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+        roots.add(cert.map_err(crypto)?).map_err(crypto)?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A server that asks for, but does not demand, a client certificate signed by `client_ca`.
+pub fn server(issued: &Issued, client_ca: &str, alpn: &[&str]) -> Result<ServerConfig> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(client_ca)?, provider())
+        .allow_unauthenticated()
+        .build()
+        .map_err(crypto)?;
+    let (chain, key) = parse(issued)?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(crypto)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(crypto)?;
+    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    Ok(config)
+}
+
+/// A client that presents `issued` and trusts `ca`.
+pub fn client(issued: &Issued, ca: &str) -> Result<ClientConfig> {
+    let (chain, key) = parse(issued)?;
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(crypto)?
+        .with_root_certificates(roots(ca)?)
+        .with_client_auth_cert(chain, key)
+        .map_err(crypto)
+}

@@ -1,0 +1,122 @@
+//! The embedded engine: all state in memory, durable by a segmented log and snapshots.
+//!
+//! ```text
+//! dir/LOCK                  held while open
+//! dir/MANIFEST              names the live snapshot (written by tmp + rename)
+//! dir/snapshot-<revision>   every key at that revision
+//! dir/log-<sequence>        changes, append only, zeroed ahead
+//! ```
+//!
+//! A writer thread drains the queue, writes one batch, syncs it once and only then acknowledges.
+
+mod disk;
+mod manifest;
+mod record;
+mod recovery;
+mod segment;
+mod snapshot;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
+
+use crate::{CommitError, Feed, Op, OpenError, Revision, Store};
+use disk::Disk;
+use writer::Request;
+
+/// Sizes of the embedded engine's files.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes of one log segment, zeroed ahead of use.
+    pub segment_bytes: u64,
+    /// Log bytes after which a snapshot is taken (or the size of the live state, if larger).
+    pub snapshot_after: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { segment_bytes: 16 << 20, snapshot_after: 32 << 20 }
+    }
+}
+
+/// A store in a directory of this machine. Dropping it syncs and stops its writer.
+pub struct Embedded {
+    requests: mpsc::Sender<Request>,
+    failed: watch::Receiver<Option<Arc<str>>>,
+    writer: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Embedded {
+    /// Opens or creates the store in `dir`, verifying every record.
+    ///
+    /// A torn tail (never acknowledged) is cut; damage before it is [`OpenError::Corrupt`].
+    pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(disk::Os), dir, options)
+    }
+
+    fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Self, OpenError> {
+        let state = recovery::recover(&*disk, dir, options)?;
+        let (requests, queue) = mpsc::channel();
+        let (fail, failed) = watch::channel(None);
+        let writer = writer::spawn(disk, dir.to_owned(), options, state, queue, fail)
+            .map_err(|source| OpenError::Io { path: "log writer thread".into(), source })?;
+        Ok(Self { requests, failed, writer: Some(writer) })
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<Result<T, CommitError>>) -> Request,
+    ) -> BoxFuture<'static, Result<T, CommitError>> {
+        let (reply, answer) = oneshot::channel();
+        // A send that fails drops `reply`, which the await below reports.
+        let _ = self.requests.send(make(reply));
+        let failed = self.failed.clone();
+        async move {
+            match answer.await {
+                Ok(result) => result,
+                Err(_) => Err(CommitError::Failed(
+                    failed.borrow().clone().unwrap_or_else(|| "the store is closed".into()),
+                )),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Store for Embedded {
+    fn commit(&self, op: Op) -> BoxFuture<'static, Result<Revision, CommitError>> {
+        self.ask(|reply| Request::Commit(op, reply))
+    }
+
+    fn feed(&self) -> BoxFuture<'static, Result<Feed, CommitError>> {
+        self.ask(Request::Feed)
+    }
+
+    fn failed(&self) -> BoxFuture<'static, Arc<str>> {
+        let mut failed = self.failed.clone();
+        async move {
+            let reason = failed.wait_for(Option::is_some).await.ok().and_then(|r| r.clone());
+            match reason {
+                Some(reason) => reason,
+                None => std::future::pending().await,
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        let _ = self.requests.send(Request::Close);
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}

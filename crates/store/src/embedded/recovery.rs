@@ -1,0 +1,162 @@
+//! Opening: snapshot, then every segment after it, each record verified.
+
+use std::fs::{File, OpenOptions};
+use std::path::Path;
+
+use imbl::OrdMap;
+
+use super::disk::Disk;
+use super::manifest::{Manifest, segment_path};
+use super::record::{self, Frame};
+use super::segment::Segment;
+use super::{Options, snapshot};
+use crate::{Key, OpenError, Record, Revision};
+
+/// What recovery hands to the writer.
+pub(crate) struct State {
+    pub(crate) revision: Revision,
+    pub(crate) records: OrdMap<Key, Record>,
+    pub(crate) manifest: Manifest,
+    pub(crate) segment: Segment,
+    /// Log bytes since the live snapshot.
+    pub(crate) log_bytes: u64,
+    /// Locked while the store is open.
+    pub(crate) lock: File,
+}
+
+pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: Options) -> Result<State, OpenError> {
+    let io = |path: &Path| {
+        let path = path.display().to_string();
+        move |source| OpenError::Io { path, source }
+    };
+    std::fs::create_dir_all(dir).map_err(io(dir))?;
+    let lock = lock(dir)?;
+
+    let manifest = match Manifest::read(dir)? {
+        Some(manifest) => manifest,
+        None => {
+            let manifest = Manifest { snapshot: 0, first_segment: 1 };
+            manifest.write(disk, dir).map_err(io(dir))?;
+            manifest
+        }
+    };
+    let mut records = match manifest.snapshot {
+        0 => OrdMap::new(),
+        revision => snapshot::read(dir, revision)?,
+    };
+    let mut revision = manifest.snapshot;
+
+    let mut sequences = segments(dir).map_err(io(dir))?;
+    for covered in sequences.iter().filter(|s| **s < manifest.first_segment) {
+        let _ = std::fs::remove_file(segment_path(dir, *covered));
+    }
+    sequences.retain(|s| *s >= manifest.first_segment);
+
+    let mut log_bytes = 0;
+    let mut tail = None;
+    for (i, sequence) in sequences.iter().enumerate() {
+        let path = segment_path(dir, *sequence);
+        let bytes = std::fs::read(&path).map_err(io(&path))?;
+        let corrupt = |offset: usize, what: &str| OpenError::Corrupt {
+            file: path.display().to_string(),
+            offset: offset as u64,
+            what: what.into(),
+        };
+        let later_segment_used = || {
+            sequences[i + 1..].iter().any(|s| {
+                std::fs::read(segment_path(dir, *s))
+                    .is_ok_and(|b| matches!(record::decode(&b), Frame::Record(_)))
+            })
+        };
+        let mut at = 0;
+        loop {
+            match record::decode(&bytes[at..]) {
+                Frame::Record(decoded) => {
+                    let event = decoded.event;
+                    // Segments from before the snapshot's revision may be replayed in part.
+                    if event.revision > revision {
+                        if event.revision != revision + 1 {
+                            return Err(corrupt(at, "a revision is missing before this record"));
+                        }
+                        revision = event.revision;
+                        match event.record {
+                            Some(record) => records.insert(event.key, record),
+                            None => records.remove(&event.key),
+                        };
+                    }
+                    at += decoded.len;
+                }
+                Frame::End if bytes[at..].iter().all(|b| *b == 0) => break,
+                frame => {
+                    let what = match frame {
+                        Frame::Bad(what) => what,
+                        _ => "data after the end mark",
+                    };
+                    if later_segment_used()
+                        || record::acknowledged_after(&bytes[at..], at as u64, revision)
+                    {
+                        return Err(corrupt(at, what));
+                    }
+                    tracing::warn!(file = %path.display(), at, what, "cut a torn tail");
+                    break;
+                }
+            }
+        }
+        log_bytes += at as u64;
+        if at > 0 || tail.is_none() {
+            tail = Some((
+                *sequence,
+                at as u64,
+                bytes.len() as u64,
+                bytes[at..].iter().any(|b| *b != 0),
+            ));
+        }
+    }
+
+    let segment = match tail {
+        Some((sequence, at, len, torn)) => {
+            let path = segment_path(dir, sequence);
+            let file = OpenOptions::new().read(true).write(true).open(&path).map_err(io(&path))?;
+            if torn {
+                // Left in place, the remains could be taken for a record after a later crash.
+                let zeros = vec![0u8; (len - at) as usize];
+                disk.write_at(&file, &zeros, at).map_err(io(&path))?;
+                disk.sync(&file).map_err(io(&path))?;
+            }
+            for unused in sequences.iter().filter(|s| **s > sequence) {
+                let _ = std::fs::remove_file(segment_path(dir, *unused));
+            }
+            Segment { sequence, file, len, at }
+        }
+        None => Segment::create(disk, dir, manifest.first_segment, options.segment_bytes)
+            .map_err(io(dir))?,
+    };
+    Ok(State { revision, records, manifest, segment, log_bytes, lock })
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("LOCK");
+    let io = |source| OpenError::Io { path: path.display().to_string(), source };
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.display().to_string())),
+        Err(std::fs::TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+fn segments(dir: &Path) -> std::io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if let Some(sequence) = name.strip_prefix("log-").and_then(|s| s.parse().ok()) {
+            found.push(sequence);
+        } else if name.ends_with(".tmp") {
+            let _ = std::fs::remove_file(dir.join(&*name));
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
