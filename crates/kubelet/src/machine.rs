@@ -7,7 +7,6 @@ use std::fs::read_to_string;
 pub(crate) struct Machine {
     pub(crate) cpus: u32,
     pub(crate) memory_bytes: i64,
-    pub(crate) swap_bytes: i64,
     pub(crate) machine_id: String,
     pub(crate) system_uuid: String,
     pub(crate) boot_id: String,
@@ -27,7 +26,6 @@ impl Machine {
         Self {
             cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
             memory_bytes: field(&meminfo, "MemTotal"),
-            swap_bytes: field(&meminfo, "SwapTotal"),
             system_uuid: if uuid.is_empty() { machine_id.clone() } else { uuid },
             machine_id,
             boot_id: line("/proc/sys/kernel/random/boot_id"),

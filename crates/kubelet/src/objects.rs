@@ -117,7 +117,11 @@ where
     }
 
     fn set(&self, user: &str, namespace: &str, names: Vec<String>) {
-        let Source::Api { client, kicks, cancel, entries } = &self.source else { return };
+        let (client, kicks, cancel, entries) = match &self.source {
+            Source::Api { client, kicks, cancel, entries } => (client, kicks, cancel, entries),
+            #[cfg(test)]
+            Source::Fixed(_) => return,
+        };
         let wanted: BTreeSet<_> =
             names.into_iter().map(|name| ObjectKey::new(namespace, name)).collect();
         let mut entries = entries.lock();

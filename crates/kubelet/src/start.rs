@@ -9,10 +9,9 @@ use runtime::SandboxStatus;
 
 use crate::context::Context;
 use crate::pod::{Member, container_reference, host_network, namespace, spec, status as known};
-use crate::spec::container;
+use crate::spec::container::{self, Place};
 use crate::status::Waiting;
 use crate::view::PodView;
-use crate::volumes::Mounted;
 use crate::{hooks, stop};
 
 /// Wait before something that failed for no known reason is tried again, as upstream.
@@ -42,10 +41,9 @@ pub(crate) async fn start(
     context: &Arc<Context>,
     pod: &Pod,
     member: &Member<'_>,
-    sandbox: &SandboxStatus,
-    view: &PodView,
-    volumes: &Mounted,
+    place: &Place<'_>,
 ) -> Result<(), Failed> {
+    let Place { sandbox, view, .. } = *place;
     let own = &member.container;
     let about = container_reference(pod, member.role, &own.name);
     let event = |kind, reason: &str, message: &str| {
@@ -62,8 +60,7 @@ pub(crate) async fn start(
     })?;
 
     let attempt = next_attempt(pod, member, view);
-    let config =
-        container::config(context, pod, own, attempt, &image, sandbox, volumes, view).await;
+    let config = container::config(context, pod, own, attempt, &image, place).await;
     let config = config.map_err(|message| {
         failed(&message);
         Failed::new("CreateContainerConfigError", message)

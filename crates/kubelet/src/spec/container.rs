@@ -14,6 +14,14 @@ use crate::pod::{host_network, namespace, spec, uid};
 use crate::view::PodView;
 use crate::volumes::{Mounted, subpath};
 
+/// What is ready for a container when it is configured.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) sandbox: &'a SandboxStatus,
+    pub(crate) volumes: &'a Mounted,
+    pub(crate) view: &'a PodView,
+}
+
 /// Everything the runtime is told about one container.
 ///
 /// # Errors
@@ -24,10 +32,9 @@ pub(crate) async fn config(
     container: &Container,
     attempt: u32,
     image: &Image,
-    sandbox: &SandboxStatus,
-    volumes: &Mounted,
-    view: &PodView,
+    place: &Place<'_>,
 ) -> Result<ContainerConfig, String> {
+    let Place { sandbox, volumes, view } = *place;
     let facts = context.facts(pod, sandbox);
     let links = spec(pod).enable_service_links != Some(false);
     let services = service_env::variables(&context.services.store().list(), namespace(pod), links);

@@ -2,8 +2,7 @@
 
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, ContainerUser, LinuxContainerUser, Pod, ResourceRequirements,
-    VolumeMountStatus,
+    ContainerStatus, ContainerUser, LinuxContainerUser, Pod, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
@@ -73,7 +72,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>, initialised: bool) -
         last_state: Some(last_state),
         ready,
         started: Some(started),
-        resources: Some(container.resources.clone().unwrap_or_else(ResourceRequirements::default)),
+        resources: Some(container.resources.clone().unwrap_or_default()),
         allocated_resources: container.resources.as_ref().and_then(|r| r.requests.clone()),
         user: latest.user.as_ref().filter(|_| runs).map(|user| ContainerUser {
             linux: Some(LinuxContainerUser {
@@ -208,7 +207,6 @@ fn volume_mounts(member: &Member<'_>) -> Option<Vec<VolumeMountStatus>> {
         read_only: mount.read_only.filter(|read_only| *read_only),
         recursive_read_only: (mount.read_only == Some(true))
             .then(|| mount.recursive_read_only.clone().unwrap_or_else(|| "Disabled".to_owned())),
-        ..VolumeMountStatus::default()
     };
     Some(mounts.iter().map(status).collect())
 }

@@ -46,7 +46,7 @@ pub(crate) fn phase(
         return "Failed";
     }
     let any_began = running + stopped > 0;
-    if init_pending && !any_began || init_failed && !any_began || waiting > 0 {
+    if ((init_pending || init_failed) && !any_began) || waiting > 0 {
         return if terminal && init_failed { "Failed" } else { "Pending" };
     }
     if running > 0 && unknown == 0 {

@@ -12,6 +12,7 @@ use super::Notes;
 use crate::context::Context;
 use crate::plan::Plan;
 use crate::pod::{member, uid};
+use crate::spec::container::Place;
 use crate::spec::downward::Facts;
 use crate::spec::sandbox;
 use crate::start;
@@ -46,9 +47,10 @@ pub(super) async fn advance(
         notes.setup_retry_at = None;
     }
     let Some(sandbox) = view.sandbox().cloned() else { return };
+    let place = Place { sandbox: &sandbox, volumes: &volumes, view: &view };
     for name in &plan.start {
         let Some(member) = member(pod, name) else { continue };
-        let result = start::start(context, pod, &member, &sandbox, &view, &volumes).await;
+        let result = start::start(context, pod, &member, &place).await;
         {
             let mut notes = notes.lock();
             match result {
