@@ -59,17 +59,16 @@ pub(crate) async fn get(url: &str) -> Result<()> {
 /// Writes the demo image as an OCI layout tar.
 pub(crate) fn build(out: &Path) -> Result<()> {
     let own = std::fs::read("/proc/self/exe").context("reading this binary")?;
+    let passwd = b"root:x:0:0:root:/:/coxswain\nnobody:x:65534:65534:nobody:/:/coxswain\n";
     let spec = ImageSpec {
-        reference: IMAGE.to_owned(),
         files: vec![
-            ImageFile::new("/coxswain", 0o755, own),
-            ImageFile::new("/etc/passwd", 0o644, b"root:x:0:0:root:/:/coxswain\n".to_vec()),
-            ImageFile::new("/tmp/.keep", 0o644, Vec::new()),
+            ImageFile { path: "/coxswain", mode: 0o755, bytes: &own },
+            ImageFile { path: "/etc/passwd", mode: 0o644, bytes: passwd },
         ],
         entrypoint: vec!["/coxswain".into(), "demo".into()],
         cmd: vec!["serve".into()],
-        env: vec![],
         ..ImageSpec::default()
     };
-    runtime::build_image_tar(out, &spec).with_context(|| format!("writing {}", out.display()))
+    runtime::build_image_tar(out, IMAGE, &spec)
+        .with_context(|| format!("writing {}", out.display()))
 }
