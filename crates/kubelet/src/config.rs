@@ -46,10 +46,7 @@ pub struct KubeletConfig {
 pub struct ServerConfig {
     /// Where to listen; 10250 by convention.
     pub listen: SocketAddr,
-    /// Certificate chain in PEM.
-    pub cert: PathBuf,
-    /// Private key in PEM.
-    pub key: PathBuf,
-    /// Authority in PEM that client certificates must come from.
-    pub client_ca: PathBuf,
+    /// Certificate, key, and the authority that client certificates must come from, as
+    /// `pki::tls::server` makes it. Its only protocol is `http/1.1`, because streams are upgraded.
+    pub tls: Arc<rustls::ServerConfig>,
 }

@@ -10,7 +10,6 @@ mod routes;
 mod spdy;
 mod stats;
 mod stream;
-mod tls;
 mod websocket;
 
 use std::convert::Infallible;
@@ -28,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerConfig;
 use crate::context::Context;
-use auth::Identity;
+use pki::Identity;
 
 /// How long a client may take for its TLS handshake and its request head.
 const HEAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -45,9 +44,9 @@ pub(crate) struct Server {
     acceptor: TlsAcceptor,
 }
 
-/// Reads the certificates and takes the port.
+/// Takes the port.
 pub(crate) async fn bind(context: Arc<Context>, config: &ServerConfig) -> std::io::Result<Server> {
-    let acceptor = TlsAcceptor::from(tls::config(config)?);
+    let acceptor = TlsAcceptor::from(config.tls.clone());
     let listener = TcpListener::bind(config.listen).await?;
     Ok(Server { context, listener, acceptor })
 }
@@ -85,7 +84,8 @@ async fn serve(context: Arc<Context>, acceptor: TlsAcceptor, stream: TcpStream) 
         return;
     };
     let certificates = stream.get_ref().1.peer_certificates();
-    let identity = certificates.and_then(|chain| chain.first()).and_then(|c| Identity::of(c));
+    let leaf = certificates.and_then(|chain| chain.first());
+    let identity = leaf.and_then(|leaf| Identity::from_der(leaf).ok());
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (context, identity) = (context.clone(), identity.clone());
         async move { Ok::<_, Infallible>(answer(context, identity, request).await) }
@@ -108,8 +108,26 @@ async fn answer(
 ) -> Answer {
     match auth::check(&context, identity, &request).await {
         Ok(()) => routes::route(context, request).await,
-        Err((status, message)) => text(status, message),
+        Err((status, message)) => refuse(status, message),
     }
+}
+
+/// A failure as a `Status`, which the API server passes on as it is.
+fn refuse(status: StatusCode, message: impl Into<String>) -> Answer {
+    let reason = match status {
+        StatusCode::BAD_REQUEST => "BadRequest",
+        StatusCode::UNAUTHORIZED => "Unauthorized",
+        StatusCode::FORBIDDEN => "Forbidden",
+        StatusCode::NOT_FOUND => "NotFound",
+        StatusCode::METHOD_NOT_ALLOWED => "MethodNotAllowed",
+        _ => "InternalError",
+    };
+    let mut answer = json(&serde_json::json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": message.into(), "reason": reason, "code": status.as_u16(),
+    }));
+    *answer.status_mut() = status;
+    answer
 }
 
 /// A short answer in plain text.

@@ -2,6 +2,7 @@
 //! namespaces, nf_tables, and the pod network made of them.
 #![allow(unsafe_code)]
 
+pub mod conntrack;
 pub mod link;
 pub mod netlink;
 pub mod netns;

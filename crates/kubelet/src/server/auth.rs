@@ -8,8 +8,7 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::Api;
 use kube::api::PostParams;
-use rustls::pki_types::CertificateDer;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use pki::Identity;
 
 use crate::context::Context;
 
@@ -18,28 +17,9 @@ const TRUSTED_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
 /// The API server's own identity.
 const TRUSTED_USERS: [&str; 2] = ["kube-apiserver-kubelet-client", "system:kube-apiserver"];
 
-/// An authenticated caller.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    user: String,
-    groups: Vec<String>,
-}
-
-impl Identity {
-    /// From a verified client certificate: the common name and the organisations.
-    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-        let subject = parsed.subject();
-        let user = subject.iter_common_name().next()?.as_str().ok()?.to_owned();
-        let groups = subject.iter_organization();
-        let groups = groups.filter_map(|group| group.as_str().ok()).map(str::to_owned).collect();
-        Some(Self { user, groups })
-    }
-
-    fn is_trusted(&self) -> bool {
-        TRUSTED_USERS.contains(&self.user.as_str())
-            || self.groups.iter().any(|group| TRUSTED_GROUPS.contains(&group.as_str()))
-    }
+fn is_trusted(identity: &Identity) -> bool {
+    TRUSTED_USERS.contains(&identity.user.as_str())
+        || identity.groups.iter().any(|group| TRUSTED_GROUPS.contains(&group.as_str()))
 }
 
 /// Lets a request pass, or says why not.
@@ -59,7 +39,7 @@ pub(super) async fn check<B>(
             review_token(context, token).await.ok_or_else(unauthorized)?
         }
     };
-    if identity.is_trusted() {
+    if is_trusted(&identity) {
         return Ok(());
     }
     let node = &context.config.node_name;

@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
 
 use super::routes::Query;
-use super::{Answer, find, text};
+use super::{Answer, find, refuse};
 use crate::context::Context;
 use crate::pod::{member, uid};
 use crate::view::PodView;
@@ -36,15 +36,15 @@ pub(super) async fn serve(
 ) -> Answer {
     let options = match Options::parse(query) {
         Ok(options) => options,
-        Err(message) => return text(StatusCode::BAD_REQUEST, message),
+        Err(message) => return refuse(StatusCode::BAD_REQUEST, message),
     };
     let (pod, view) = match find::pod(&context, namespace, pod_name).await {
         Ok(found) => found,
-        Err((code, message)) => return text(code, message),
+        Err((code, message)) => return refuse(code, message),
     };
     let source = match source(&context, &pod, &view, container, options.previous) {
         Ok(source) => source,
-        Err((code, message)) => return text(code, message),
+        Err((code, message)) => return refuse(code, message),
     };
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(QUEUE);
     tokio::spawn(async move {

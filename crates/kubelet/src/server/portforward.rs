@@ -16,7 +16,7 @@ use super::routes::Query;
 use super::spdy::session::Session;
 use super::websocket::channels::{Channels, Codec};
 use super::websocket::tunnel::Tunnel;
-use super::{Answer, find, text, websocket};
+use super::{Answer, find, refuse, websocket};
 use crate::context::Context;
 
 const SPDY: [&str; 1] = ["portforward.k8s.io"];
@@ -35,10 +35,10 @@ pub(super) async fn serve(
 ) -> Answer {
     let (_, view) = match find::pod(&context, namespace, pod).await {
         Ok(found) => found,
-        Err((code, message)) => return text(code, message),
+        Err((code, message)) => return refuse(code, message),
     };
     let Some(sandbox) = view.sandbox().map(|sandbox| sandbox.id.clone()) else {
-        return text(StatusCode::NOT_FOUND, format!("pod not found (\"{pod}_{namespace}\")"));
+        return refuse(StatusCode::NOT_FOUND, format!("pod not found (\"{pod}_{namespace}\")"));
     };
     if websocket::is_wanted(request.headers()) {
         let supported = [TUNNEL, CHANNELS[0], CHANNELS[1]];

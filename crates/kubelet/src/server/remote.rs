@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 
 use super::routes::{Query, flag};
-use super::{Answer, find, text};
+use super::{Answer, find, refuse};
 use crate::context::Context;
 use streams::{Streams, Wanted};
 
@@ -39,7 +39,7 @@ pub(super) async fn exec(
 ) -> Answer {
     let status = match find::running(&context, namespace, pod, container).await {
         Ok(status) => status,
-        Err((code, message)) => return text(code, message),
+        Err((code, message)) => return refuse(code, message),
     };
     let wanted = wanted(query);
     let cmd = query.iter().filter(|(key, _)| key == "command").map(|(_, word)| word.clone());
@@ -69,7 +69,7 @@ pub(super) async fn attach(
 ) -> Answer {
     let status = match find::running(&context, namespace, pod, container).await {
         Ok(status) => status,
-        Err((code, message)) => return text(code, message),
+        Err((code, message)) => return refuse(code, message),
     };
     let wanted = wanted(query);
     let attach =

@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Answer, json, logs, metrics, portforward, remote, stats, text};
+use super::{Answer, json, logs, metrics, portforward, refuse, remote, stats, text};
 use crate::context::Context;
 
 /// Query parameters in their order.
@@ -43,8 +43,8 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
             "healthz" | "pods" | "metrics" | "stats" | "containerLogs" | "exec" | "attach"
             | "portForward",
             ..,
-        ] if !stream => text(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
-        _ => text(StatusCode::NOT_FOUND, "404 page not found"),
+        ] if !stream => refuse(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
+        _ => refuse(StatusCode::NOT_FOUND, "404 page not found"),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::{Answer, Refusal, full, text};
+use super::{Answer, Refusal, full, refuse};
 
 const PROTOCOL: &str = "sec-websocket-protocol";
 const KEY: &str = "sec-websocket-key";
@@ -40,7 +40,7 @@ pub(super) fn handshake(
     request: &mut Request<Incoming>,
     supported: &[&'static str],
 ) -> Result<(Answer, &'static str, OnUpgrade), Refusal> {
-    let bad = |message: &str| Box::new(text(StatusCode::BAD_REQUEST, message));
+    let bad = |message: &str| Box::new(refuse(StatusCode::BAD_REQUEST, message));
     let headers = request.headers();
     let key = headers.get(KEY).ok_or_else(|| bad("missing Sec-WebSocket-Key"))?;
     let accept = derive_accept_key(key.as_bytes());

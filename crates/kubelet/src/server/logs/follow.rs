@@ -86,6 +86,7 @@ pub(super) async fn send(
     }
 }
 
+#[expect(deprecated, reason = "`Watch` owns its descriptor; the successor is an unsafe function")]
 /// Watches the file and its directory, where a rotated log gets its successor.
 fn watch(path: &Path) -> io::Result<AsyncFd<Watch>> {
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
@@ -93,7 +94,7 @@ fn watch(path: &Path) -> io::Result<AsyncFd<Watch>> {
         path.parent().unwrap_or(path),
         AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO,
     )?;
-    AsyncFd::register(Watch(inotify)).map_err(Into::into)
+    AsyncFd::new(Watch(inotify))
 }
 
 struct Watch(Inotify);

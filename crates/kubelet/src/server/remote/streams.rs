@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::server::spdy::session::Session;
 use crate::server::websocket::channels::{Channels, Codec};
-use crate::server::{Answer, Refusal, full, text, websocket};
+use crate::server::{Answer, Refusal, full, refuse, websocket};
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
@@ -91,7 +91,7 @@ where
 {
     if !wanted.stdin && !wanted.stdout && !wanted.stderr {
         let message = "you must specify at least 1 of stdin, stdout, stderr";
-        return text(StatusCode::BAD_REQUEST, message);
+        return refuse(StatusCode::BAD_REQUEST, message);
     }
     if websocket::is_wanted(request.headers()) {
         let (answer, protocol, upgrade) = match websocket::handshake(&mut request, &WEBSOCKET) {
@@ -135,7 +135,7 @@ pub(in crate::server) fn spdy_answer(
     let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !upgrade.eq_ignore_ascii_case("SPDY/3.1") {
         let message = format!("unable to upgrade: missing upgrade headers in request: {upgrade:?}");
-        return Err(Box::new(text(StatusCode::BAD_REQUEST, message)));
+        return Err(Box::new(refuse(StatusCode::BAD_REQUEST, message)));
     }
     let offered: Vec<&str> = headers
         .get_all(VERSIONS)
@@ -154,7 +154,7 @@ pub(in crate::server) fn spdy_answer(
                 "unable to upgrade: unable to negotiate protocol: client supports {offered:?}, \
                  server accepts {supported:?}"
             );
-            return Err(Box::new(text(StatusCode::FORBIDDEN, message)));
+            return Err(Box::new(refuse(StatusCode::FORBIDDEN, message)));
         }
     };
     let mut response = Response::new(full(""));

@@ -1,0 +1,26 @@
+//! What a proxy needs from the kernel: the plug point for nf_tables and others.
+
+use std::sync::Arc;
+
+use crate::model::PortRules;
+
+/// One service port that appeared, changed or went.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    /// What is in force; `None` for a new port.
+    pub(crate) old: Option<Arc<PortRules>>,
+    /// What is wanted; `None` for a port that went.
+    pub(crate) new: Option<Arc<PortRules>>,
+}
+
+/// Puts service ports into force. Calls block.
+pub(crate) trait Backend: Send + 'static {
+    /// Applies changes, all or none, at a cost that depends on them alone.
+    fn apply(&mut self, changes: &[Change]) -> network::Result<()>;
+
+    /// Makes exactly these ports be in force, whatever was before.
+    fn reset(&mut self, all: &[Arc<PortRules>]) -> network::Result<()>;
+
+    /// Takes everything away.
+    fn remove(&mut self) -> network::Result<()>;
+}

@@ -1,0 +1,7 @@
+//! What services and endpoints mean, apart from how packets are translated.
+
+mod endpoints;
+mod service;
+
+pub(crate) use endpoints::NodeTopology;
+pub(crate) use service::{PortId, PortRules, Protocol, rules_of};

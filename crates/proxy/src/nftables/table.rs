@@ -1,0 +1,109 @@
+//! The fixed part of the table: base chains, dispatch maps, masquerading, refusal.
+
+use std::net::IpAddr;
+
+use network::nft::{
+    AddressType, Batch, CT_STATUS_DNAT, ChainType, Data, Direction, Element, FieldType, Hook,
+    MetaKey, PRIORITY_DSTNAT, PRIORITY_FILTER, PRIORITY_SRCNAT, Register, Rule, SetKind, SetSpec,
+    Verdict,
+};
+
+/// Address . protocol . port → chain of the service port.
+pub(super) const SERVICE_IPS: &str = "service-ips";
+/// Protocol . port → chain of the service port.
+pub(super) const NODE_PORTS: &str = "service-nodeports";
+/// Address . protocol . port → refusal.
+pub(super) const DEAD_IPS: &str = "no-endpoint-services";
+/// Protocol . port → refusal.
+pub(super) const DEAD_NODE_PORTS: &str = "no-endpoint-nodeports";
+/// Endpoint . endpoint: a pod that reaches itself.
+pub(super) const HAIRPIN: &str = "hairpin";
+/// Chain that refuses.
+pub(super) const REJECT: &str = "reject";
+/// On packets whose source must become the node's, so that the answer comes back.
+pub(super) const MASQUERADE_MARK: u32 = 0x4000;
+
+const SERVICES: &str = "services";
+const CHECK: &str = "endpoints-check";
+
+/// Makes everything that does not depend on a service.
+pub(super) fn create(batch: &mut Batch, ipv6: bool) {
+    let address = if ipv6 { FieldType::Ipv6 } else { FieldType::Ipv4 };
+    let by_address = [address, FieldType::Protocol, FieldType::Port];
+    let by_port = [FieldType::Protocol, FieldType::Port];
+    batch.add_table();
+    for (name, key, kind) in [
+        (SERVICE_IPS, &by_address[..], SetKind::VerdictMap),
+        (NODE_PORTS, &by_port, SetKind::VerdictMap),
+        (DEAD_IPS, &by_address, SetKind::VerdictMap),
+        (DEAD_NODE_PORTS, &by_port, SetKind::VerdictMap),
+        (HAIRPIN, &[address, address], SetKind::Set),
+    ] {
+        batch.add_set(&SetSpec { name, key, kind, timeout: None, dynamic: false });
+    }
+    for chain in [SERVICES, CHECK, REJECT] {
+        batch.add_chain(chain);
+    }
+    for (chain, hook) in [("nat-prerouting", Hook::Prerouting), ("nat-output", Hook::Output)] {
+        batch.add_base_chain(chain, ChainType::Nat, hook, PRIORITY_DSTNAT);
+        batch.add_rule(chain, &Rule::new().verdict(&Verdict::Jump(SERVICES.to_owned())));
+    }
+    for (chain, hook) in [
+        ("filter-input", Hook::Input),
+        ("filter-forward", Hook::Forward),
+        ("filter-output", Hook::Output),
+    ] {
+        batch.add_base_chain(chain, ChainType::Filter, hook, PRIORITY_FILTER);
+        batch.add_rule(chain, &Rule::new().verdict(&Verdict::Jump(CHECK.to_owned())));
+    }
+    for (chain, ips, ports) in
+        [(SERVICES, SERVICE_IPS, NODE_PORTS), (CHECK, DEAD_IPS, DEAD_NODE_PORTS)]
+    {
+        dispatch(batch, chain, ips, ports, ipv6);
+    }
+    batch.add_rule(
+        REJECT,
+        &Rule::new().meta(MetaKey::L4Proto, Register(0)).equals(Register(0), &[6]).reject(true),
+    );
+    batch.add_rule(REJECT, &Rule::new().reject(false));
+
+    batch.add_base_chain("nat-postrouting", ChainType::Nat, Hook::Postrouting, PRIORITY_SRCNAT);
+    let marked = Rule::new().has_mark(MASQUERADE_MARK).clear_mark(MASQUERADE_MARK).masquerade();
+    batch.add_rule("nat-postrouting", &marked);
+    let width = if ipv6 { 4 } else { 1 };
+    let hairpin = Rule::new()
+        .ct_status(CT_STATUS_DNAT)
+        .address(Direction::Source, ipv6, Register(0))
+        .address(Direction::Destination, ipv6, Register(width))
+        .in_set(HAIRPIN, Register(0))
+        .masquerade();
+    batch.add_rule("nat-postrouting", &hairpin);
+}
+
+fn dispatch(batch: &mut Batch, chain: &str, ips: &str, ports: &str, ipv6: bool) {
+    let width = if ipv6 { 4 } else { 1 };
+    let by_address = Rule::new()
+        .address(Direction::Destination, ipv6, Register(0))
+        .meta(MetaKey::L4Proto, Register(width))
+        .port(Direction::Destination, Register(width + 1))
+        .verdict_map(ips, Register(0));
+    let by_port = Rule::new()
+        .address_type(Direction::Destination, AddressType::Local, true)
+        .meta(MetaKey::L4Proto, Register(0))
+        .port(Direction::Destination, Register(1))
+        .verdict_map(ports, Register(0));
+    batch.add_rule(chain, &by_address);
+    batch.add_rule(chain, &by_port);
+}
+
+pub(super) fn hairpin_element(address: IpAddr) -> Element {
+    let octets = octets(address);
+    Element { key: [octets.clone(), octets].concat(), data: Data::None }
+}
+
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
