@@ -80,6 +80,8 @@ pub(crate) struct UpArgs {
 /// Runs the command; every failure is one line and exit code 1.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
+    // Libraries that make their own TLS clients find this one; it is the first, so it cannot fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(

@@ -1,7 +1,6 @@
 //! One node: its runtime and its kubelet.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -62,7 +61,7 @@ impl Node {
             pod_cidr: Some(pods),
             cluster_cidr: IpNet::V4(plan.pods),
             mtu: MTU,
-            cgroup_root: format!("/coxswain-{}/{name}", plan.id),
+            cgroup_root: format!("/coxswain-{}-{name}", plan.id),
             registry: runtime::RegistryConfig::default(),
         })
         .await
@@ -87,17 +86,17 @@ impl Node {
     ) -> Result<JoinHandle<Result<(), kubelet::Error>>> {
         let file = format!("kubelet-{}", self.name);
         let user = format!("system:node:{}", self.name);
-        ca.issue_kept(
+        let issued = ca.issue_kept(
             &file,
             &Subject { name: &user, group: "system:nodes", dns: &[&self.name], ips: &[self.address] },
         )?;
-        let cert = |ending: &str| -> PathBuf { dir.certs().join(format!("{file}.{ending}")) };
-        let server = self.embedded.is_some().then(|| ServerConfig {
-            listen: SocketAddr::new(self.address, PORT),
-            cert: cert("crt"),
-            key: cert("key"),
-            client_ca: dir.certs().join("ca.crt"),
-        });
+        let server = match &self.embedded {
+            None => None,
+            Some(_) => Some(ServerConfig {
+                listen: SocketAddr::new(self.address, PORT),
+                tls: Arc::new(pki::tls::server(&issued, ca.cert(), &["http/1.1"])?),
+            }),
+        };
         Ok(tokio::spawn(kubelet::run(KubeletConfig {
             client,
             informers,
