@@ -12,12 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::stream::{ChannelReader, ChannelWriter};
 
-/// With version 5 a message on this channel closes the one it names.
+/// With version 5 a message from the client on this channel closes the one it names.
 const CLOSE: u8 = 255;
 /// Messages in flight per channel.
 const QUEUE: usize = 16;
@@ -112,8 +114,8 @@ impl Channels {
     pub(in crate::server) fn writer(&self, channel: u8) -> Writer {
         let codec = self.codec;
         let wrap = move |bytes: Bytes| codec.encode(channel, &bytes);
-        let end = codec.closes.then(|| Message::binary(vec![CLOSE, channel]));
-        Box::new(ChannelWriter::new(self.outgoing.clone(), wrap, end))
+        // The server has no way to close a single channel: they end with the connection.
+        Box::new(ChannelWriter::new(self.outgoing.clone(), wrap, None))
     }
 
     /// Sends one message, such as the empty one that says that the connection stands.
@@ -180,6 +182,8 @@ async fn write<S: AsyncRead + AsyncWrite + Unpin>(
             return;
         }
     }
+    let normal = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+    let _ = sink.send(Message::Close(Some(normal))).await;
     let _ = sink.close().await;
 }
 
@@ -218,7 +222,7 @@ mod tests {
                 got.push(message.into_data());
             }
         }
-        assert_eq!(got, [&b"\x01out"[..], b"\xff\x01"]);
+        assert_eq!(got, [&b"\x01out"[..]]);
     }
 
     #[tokio::test]
