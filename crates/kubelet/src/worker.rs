@@ -282,12 +282,14 @@ impl Worker {
             return self.begin_terminating();
         }
         if plan.kill_pod {
-            let message = "Pod sandbox changed, it will be killed and re-created.";
-            self.context.recorder.event(&**pod, EventType::Normal, "SandboxChanged", message);
             let (context, pod, view) = (self.context.clone(), pod.clone(), view.clone());
             return self.step(async move {
                 stop::pod(&context, &pod, &view, stop::default_grace(&pod)).await;
             });
+        }
+        if plan.create_sandbox.is_some_and(|attempt| attempt > 0) {
+            let message = "Pod sandbox changed, it will be killed and re-created.";
+            self.context.recorder.event(&**pod, EventType::Normal, "SandboxChanged", message);
         }
         self.kill(pod, view, &plan);
         plan.start.retain(|name| self.may_start(pod, view, name));
