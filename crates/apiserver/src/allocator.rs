@@ -29,7 +29,8 @@ impl Addresses {
         let base = u32::from(self.range.network());
         let mut taken = self.taken.lock();
         let upper = band + 1..size - 1;
-        let start = rand::rng().random_range(upper.clone());
+        let start =
+            if upper.is_empty() { upper.start } else { rand::rng().random_range(upper.clone()) };
         let order = (start..upper.end).chain(upper.start..start).chain(1..=band);
         for offset in order {
             let ip = Ipv4Addr::from(base + offset);

@@ -233,7 +233,7 @@ impl Server {
             "/metrics" => return Ok(self.metrics.render(self)),
             "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
             _ if trimmed.starts_with("/openapi/v3") => {
-                return self.openapi.v3(trimmed, query, accept, request.headers());
+                return self.openapi.v3(trimmed, query, request.headers());
             }
             _ => {}
         }

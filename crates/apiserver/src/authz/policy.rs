@@ -137,6 +137,7 @@ pub(crate) fn objects() -> Vec<Value> {
     // Controllers act as service accounts of their role's name.
     let controllers: Vec<Value> = objects
         .iter()
+        .filter(|o| o["kind"] == "ClusterRole")
         .filter_map(|o| o["metadata"]["name"].as_str()?.strip_prefix("system:controller:"))
         .map(|name| {
             let role = format!("system:controller:{name}");
