@@ -6,6 +6,7 @@ use std::sync::Arc;
 use client::{EventRecorder, Informer};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use runtime::{Runtime, SandboxStatus};
+use tokio::sync::Notify;
 
 use crate::config::KubeletConfig;
 use crate::dirs::Dirs;
@@ -34,6 +35,8 @@ pub(crate) struct Context {
     pub(crate) node: Informer<Node>,
     pub(crate) pods: Informer<Pod>,
     pub(crate) status: StatusManager,
+    /// Something that the node's status tells has changed.
+    pub(crate) node_changed: Notify,
 }
 
 impl Context {

@@ -9,6 +9,7 @@ mod config;
 mod context;
 mod dirs;
 mod hooks;
+mod housekeeping;
 mod images;
 mod kick;
 mod machine;

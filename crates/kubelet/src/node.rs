@@ -39,11 +39,11 @@ async fn report(context: &Context) {
     let nodes = Api::<Node>::all(context.config.client.clone());
     let mut written: Option<(k8s_openapi::api::core::v1::NodeStatus, tokio::time::Instant)> = None;
     let mut ticks = tokio::time::interval(LOOK);
-    let mut images = context.runtime.events();
     loop {
-        ticks.tick().await;
-        // Only the newest state matters.
-        while images.try_recv().is_ok() {}
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = context.node_changed.notified() => {}
+        }
         let known = context.node_object();
         let fresh = status::current(context, known.as_deref()).await;
         let due = match &written {
@@ -94,6 +94,7 @@ async fn follow_pod_cidrs(context: &Context) {
         match context.runtime.update_pod_cidrs(cidrs.clone()).await {
             Ok(()) => {
                 told = cidrs;
+                context.node_changed.notify_one();
                 context.kicks.kick_all();
             }
             Err(error) => tracing::warn!(%error, "pod addresses not accepted by the runtime"),

@@ -7,6 +7,7 @@ use client::{EventRecorder, Informer};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
 use runtime::SandboxFilter;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::KubeletConfig;
@@ -19,7 +20,7 @@ use crate::manager::PodManager;
 use crate::objects::Objects;
 use crate::status::manager::StatusManager;
 use crate::volumes::token::Tokens;
-use crate::{node, volumes};
+use crate::{housekeeping, node, volumes};
 
 /// Why a kubelet could not run.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +76,8 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
         async move { status.run(writers).await }
     });
     let manager = PodManager::new(context.clone(), cancel.clone());
-    tokio::join!(serve, node::run(context.clone(), cancel.clone()), manager.run());
+    let keep_house = cancel.run_until_cancelled(housekeeping::run(&context));
+    tokio::join!(serve, node::run(context.clone(), cancel.clone()), manager.run(), keep_house);
     if stop_pods {
         stop_everything(&context).await;
     }
@@ -85,7 +87,7 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     Ok(())
 }
 
-fn build(config: KubeletConfig, dirs: Dirs, writers: &CancellationToken) -> Context {
+pub(crate) fn build(config: KubeletConfig, dirs: Dirs, writers: &CancellationToken) -> Context {
     let client = config.client.clone();
     let cancel = config.cancel.clone();
     let kicks = Kicks::default();
@@ -104,6 +106,7 @@ fn build(config: KubeletConfig, dirs: Dirs, writers: &CancellationToken) -> Cont
         node: Informer::start(Api::all(client.clone()), &own_node, cancel.clone()),
         pods: Informer::start(Api::<Pod>::all(client.clone()), &own_pods, cancel),
         status: StatusManager::new(client, kicks.clone()),
+        node_changed: Notify::new(),
         recorder,
         kicks,
         runtime,

@@ -45,6 +45,21 @@ pub(crate) struct Inputs<'a> {
     pub(crate) runtime_name: &'a str,
 }
 
+/// The status of a pod that the node did not take.
+pub(crate) fn rejected(pod: &Pod, verdict: &Verdict, now: &Time) -> PodStatus {
+    let known = known_status(pod);
+    PodStatus {
+        phase: Some("Failed".to_owned()),
+        conditions: known.conditions.clone(),
+        qos_class: Some(qos::class(pod).as_str().to_owned()),
+        start_time: Some(known.start_time.clone().unwrap_or_else(|| now.clone())),
+        observed_generation: pod.metadata.generation,
+        reason: Some(verdict.reason.clone()),
+        message: Some(verdict.message.clone()),
+        ..PodStatus::default()
+    }
+}
+
 /// The complete status of a pod.
 pub(crate) fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
     let known = known_status(pod);

@@ -124,8 +124,8 @@ async fn prepare_one(
         host_path::check(source)?;
         return Ok(plain(source.path.clone().into()));
     }
-    if let Some(source) = &volume.persistent_volume_claim {
-        let (path, readonly) = persistent::locate(context, pod, source).await?;
+    if let Some((claim, readonly)) = persistent::claim(pod, volume) {
+        let (path, readonly) = persistent::locate(context, pod, &claim, readonly).await?;
         if !readonly {
             ownership::apply(&path, fs_group, pod)?;
         }

@@ -35,7 +35,7 @@ use crate::pod::{full_name, is_deleting, is_finished, member, spec, uid};
 use crate::probes::Prober;
 use crate::spec::labels::hash;
 use crate::start::pod_ip;
-use crate::status::{Inputs, Verdict, Waiting, generate};
+use crate::status::{Inputs, Verdict, Waiting, generate, rejected};
 use crate::stop;
 use crate::view::{PodView, container_name};
 
@@ -282,12 +282,14 @@ impl Worker {
             return self.begin_terminating();
         }
         if plan.kill_pod {
-            let message = "Pod sandbox changed, it will be killed and re-created.";
-            self.context.recorder.event(&**pod, EventType::Normal, "SandboxChanged", message);
             let (context, pod, view) = (self.context.clone(), pod.clone(), view.clone());
             return self.step(async move {
                 stop::pod(&context, &pod, &view, stop::default_grace(&pod)).await;
             });
+        }
+        if plan.create_sandbox.is_some_and(|attempt| attempt > 0) {
+            let message = "Pod sandbox changed, it will be killed and re-created.";
+            self.context.recorder.event(&**pod, EventType::Normal, "SandboxChanged", message);
         }
         self.kill(pod, view, &plan);
         plan.start.retain(|name| self.may_start(pod, view, name));
@@ -404,13 +406,12 @@ impl Worker {
             }
             return;
         }
-        let grace = if is_deleting(pod) {
-            stop::deletion_grace(pod)
-        } else if desired.gone {
-            stop::default_grace(pod).max(Duration::from_secs(1))
-        } else {
-            stop::default_grace(pod)
-        };
+        let mut grace =
+            if is_deleting(pod) { stop::deletion_grace(pod) } else { stop::default_grace(pod) };
+        if desired.gone {
+            // Deleted by force; its processes still get a moment.
+            grace = grace.max(Duration::from_secs(1));
+        }
         let shorter = self.stopping.is_some_and(|given| grace < given);
         if self.step.is_some() && !shorter {
             return;
@@ -445,7 +446,10 @@ impl Worker {
             now: now(),
             runtime_name: "coxswain",
         };
-        let status = generate(&desired.pod, &inputs);
+        let status = match &desired.rejected {
+            Some(verdict) => rejected(&desired.pod, verdict, &self.since),
+            None => generate(&desired.pod, &inputs),
+        };
         self.context.status.set(&desired.pod, status, self.cleaned);
     }
 }

@@ -1,1 +1,198 @@
+//! The server behind real TLS, in front of a simulated runtime.
 
+use std::net::SocketAddr;
+
+use client::InformerFactory;
+use futures::{SinkExt, StreamExt};
+use http_body_util::Empty;
+use k8s_openapi::api::core::v1::Pod;
+use runtime::{ContainerConfig, ContainerMetadata, Runtime, SandboxConfig, SandboxMetadata};
+use serde_json::{Value, json};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use super::*;
+use crate::config::KubeletConfig;
+use crate::dirs::Dirs;
+use crate::spec::labels;
+use crate::testing::api::Api;
+use crate::testing::runtime::Simulated;
+
+const LOG: &str = "2024-01-01T00:00:01Z stdout F one\n2024-01-01T00:00:02Z stderr F two\n";
+
+struct Rig {
+    address: SocketAddr,
+    authority: pki::Authority,
+    cancel: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
+
+/// A server with one pod, `ns/p`, whose container `a` runs.
+async fn rig() -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = pki::Authority::open(dir.path(), "ca").unwrap();
+    let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let subject = pki::Subject { name: "n1", ips: &[address.ip()], ..Default::default() };
+    let issued = authority.issue(&subject).unwrap();
+    let tls = Arc::new(pki::tls::server(&issued, authority.cert(), &["http/1.1"]).unwrap());
+    let runtime = Simulated::default();
+    let api = Api::default();
+    let pod = crate::testing::pod(json!({"containers": [{"name": "a"}], "nodeName": "n1"}));
+    run_container(&runtime, &pod, dir.path()).await;
+    api.put("/api/v1/namespaces/ns/pods/p", serde_json::to_value(&pod).unwrap());
+    let cancel = CancellationToken::new();
+    let config = KubeletConfig {
+        informers: InformerFactory::new(api.client(), cancel.clone()),
+        client: api.client(),
+        runtime: Arc::new(runtime),
+        node_name: "n1".into(),
+        node_ip: address.ip(),
+        data_dir: dir.path().to_owned(),
+        cluster_dns: Vec::new(),
+        cluster_domain: "cluster.local".into(),
+        node_labels: Default::default(),
+        max_pods: 110,
+        server: None,
+        stop_pods_on_exit: false,
+        cancel: cancel.clone(),
+    };
+    let context = Arc::new(crate::run::build(config, Dirs::new(dir.path()), &cancel));
+    context.pods.wait_synced().await;
+    let server = bind(context, &ServerConfig { listen: address, tls }).await.unwrap();
+    let address = server.listener.local_addr().unwrap();
+    tokio::spawn(server.run(cancel.clone()));
+    Rig { address, authority, cancel, _dir: dir }
+}
+
+async fn run_container(runtime: &Simulated, pod: &Pod, dir: &std::path::Path) {
+    let log = dir.join("0.log");
+    std::fs::write(&log, LOG).unwrap();
+    let metadata = SandboxMetadata { uid: "u".into(), ..Default::default() };
+    let labels = labels::of_sandbox(pod);
+    let sandbox = SandboxConfig { metadata, labels, ..Default::default() };
+    let sandbox = runtime.run_pod_sandbox(sandbox).await.unwrap();
+    let container = &crate::pod::spec(pod).containers[0];
+    let config = ContainerConfig {
+        metadata: ContainerMetadata { name: "a".into(), attempt: 0 },
+        labels: labels::of_container(pod, container),
+        log_path: log,
+        ..Default::default()
+    };
+    let id = runtime.create_container(&sandbox, config).await.unwrap();
+    runtime.start_container(&id).await.unwrap();
+}
+
+impl Rig {
+    async fn connect(&self, user: Option<(&str, &str)>) -> TlsStream<TcpStream> {
+        let (name, group) = user.unwrap_or(("nobody", ""));
+        let issued =
+            self.authority.issue(&pki::Subject { name, group, ..Default::default() }).unwrap();
+        let mut tls = pki::tls::client(&issued, self.authority.cert()).unwrap();
+        if user.is_none() {
+            tls.client_auth_cert_resolver = Arc::new(NoCertificate);
+        }
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = rustls::pki_types::ServerName::try_from("127.0.0.1").unwrap();
+        TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap()
+    }
+
+    async fn get(&self, user: Option<(&str, &str)>, path: &str) -> (u16, String) {
+        let stream = TokioIo::new(self.connect(user).await);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::get(path).header("host", "n1").body(Empty::<Bytes>::new()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+}
+
+#[derive(Debug)]
+struct NoCertificate;
+
+impl rustls::client::ResolvesClientCert for NoCertificate {
+    fn resolve(
+        &self,
+        _root_hint_subjects: &[&[u8]],
+        _sigschemes: &[rustls::SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
+const ADMIN: Option<(&str, &str)> = Some(("admin", "system:masters"));
+
+#[tokio::test]
+async fn only_the_cluster_and_its_administrators_get_in() {
+    let rig = rig().await;
+    let status = |body: &str| serde_json::from_str::<Value>(body).unwrap();
+    let (code, body) = rig.get(None, "/pods").await;
+    assert_eq!((code, &status(&body)["reason"]), (401, &json!("Unauthorized")));
+    let (code, body) = rig.get(Some(("jane", "devs")), "/pods").await;
+    assert_eq!(code, 403);
+    let message = "Forbidden (user=jane, verb=get, resource=nodes, subresource(s)=[pods], name=n1)";
+    assert_eq!(status(&body)["message"], message);
+    assert_eq!(rig.get(None, "/healthz").await, (200, "ok".to_owned()));
+    let (code, body) = rig.get(ADMIN, "/pods").await;
+    assert_eq!((code, &status(&body)["items"][0]["metadata"]["name"]), (200, &json!("p")));
+}
+
+#[tokio::test]
+async fn logs_are_served_and_refused() {
+    let rig = rig().await;
+    let table = [
+        ("/containerLogs/ns/p/a", 200, "one\ntwo\n"),
+        ("/containerLogs/ns/p/a?tailLines=1&timestamps=true", 200, "2024-01-01T00:00:02Z two\n"),
+        ("/containerLogs/ns/p/b", 404, "is not available"),
+        ("/containerLogs/ns/q/a", 404, "pod \\\"q\\\" not found"),
+        ("/containerLogs/ns/p/a?previous=true", 400, "previous terminated container"),
+        ("/containerLogs/ns/p/a?tailLines=x", 400, "tailLines: invalid value"),
+        ("/nowhere", 404, "404 page not found"),
+    ];
+    for (path, code, text) in table {
+        let (got, body) = rig.get(ADMIN, path).await;
+        assert!(got == code && body.contains(text), "{path}: {got} {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_runs_over_a_websocket() {
+    let rig = rig().await;
+    let url = "ws://n1/exec/ns/p/a?command=cat&input=1&output=1";
+    let mut request = url.into_client_request().unwrap();
+    let protocols = "v5.channel.k8s.io, v4.channel.k8s.io".parse().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", protocols);
+    let stream = rig.connect(ADMIN).await;
+    let (mut socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    assert_eq!(response.headers()["sec-websocket-protocol"], "v5.channel.k8s.io");
+    socket.send(Message::binary(b"\0hello".to_vec())).await.unwrap();
+    socket.send(Message::binary(b"\xff\0".to_vec())).await.unwrap();
+    let mut streams = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    let mut close = None;
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Close(frame) => close = frame,
+            message => {
+                let data = message.into_data();
+                streams[usize::from(data[0])].extend_from_slice(&data[1..]);
+            }
+        }
+    }
+    assert_eq!(streams[1], b"hello");
+    let status: Value = serde_json::from_slice(&streams[3]).unwrap();
+    assert_eq!(status["details"]["causes"][0]["message"], "7");
+    assert_eq!(u16::from(close.unwrap().code), 1000);
+}

@@ -268,8 +268,24 @@ impl Runtime for Simulated {
         Ok(ExecOutput { exit_code, ..ExecOutput::default() })
     }
 
+    /// Any command echoes its input and ends with 7.
     async fn exec(&self, _id: &str, _request: ExecRequest) -> Result<Session> {
-        unused()
+        let (near, far) = tokio::io::duplex(1024);
+        let echo = tokio::spawn(async move {
+            let (mut from, mut to) = tokio::io::split(far);
+            tokio::io::copy(&mut from, &mut to).await
+        });
+        let (stdout, stdin) = tokio::io::split(near);
+        Ok(Session {
+            stdin: Some(Box::new(stdin)),
+            stdout: Some(Box::new(stdout)),
+            stderr: None,
+            resize: None,
+            exit: Box::pin(async move {
+                echo.await.map_err(|error| Error::Internal(error.to_string()))??;
+                Ok(7)
+            }),
+        })
     }
 
     async fn attach(&self, _id: &str, _request: AttachRequest) -> Result<Session> {

@@ -2,33 +2,40 @@
 
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::{
-    PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimVolumeSource, Pod,
-};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Volume};
 use kube::Api;
 
 use super::host_path;
 use crate::context::Context;
-use crate::pod::namespace;
+use crate::pod::{name, namespace};
+
+/// The claim a volume means, and whether it wants it read-only. A generic ephemeral volume has a
+/// claim named after its pod and itself.
+pub(super) fn claim(pod: &Pod, volume: &Volume) -> Option<(String, bool)> {
+    if let Some(source) = &volume.persistent_volume_claim {
+        return Some((source.claim_name.clone(), source.read_only == Some(true)));
+    }
+    volume.ephemeral.as_ref().map(|_| (format!("{}-{}", name(pod), volume.name), false))
+}
 
 /// The path behind a claim, and whether it is read-only.
 pub(super) async fn locate(
     context: &Context,
     pod: &Pod,
-    source: &PersistentVolumeClaimVolumeSource,
+    claim_name: &str,
+    readonly: bool,
 ) -> Result<(PathBuf, bool), String> {
     let client = context.config.client.clone();
     let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace(pod));
-    let claim = claims.get(&source.claim_name).await.map_err(|error| error.to_string())?;
+    let claim = claims.get(claim_name).await.map_err(|error| error.to_string())?;
     let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
     let name = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
     let (true, Some(name)) = (bound, name) else {
-        return Err(format!("PVC {}/{} is not bound", namespace(pod), source.claim_name));
+        return Err(format!("PVC {}/{} is not bound", namespace(pod), claim_name));
     };
     let volume =
         Api::<PersistentVolume>::all(client).get(name).await.map_err(|error| error.to_string())?;
     let spec = volume.spec.unwrap_or_default();
-    let readonly = source.read_only == Some(true);
     if let Some(path) = &spec.host_path {
         host_path::check(path)?;
         return Ok((path.path.clone().into(), readonly));

@@ -61,16 +61,22 @@ fn open_inside(root: &Path, path: &Path) -> io::Result<OwnedFd> {
     Ok(at)
 }
 
-/// Makes the missing directories of a path below `root`, refusing symbolic links.
+/// Makes the missing directories of a path below `root`, refusing symbolic links. They are as
+/// accessible as the volume itself.
 fn make_dirs(root: &Path, path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(root)?.permissions();
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY;
     let mut at = open(root, flags, Mode::empty())?;
     for part in path.components() {
-        match mkdirat(&at, part.as_os_str(), Mode::from_bits_truncate(0o750)) {
-            Ok(()) | Err(nix::Error::EEXIST) => {}
+        let made = match mkdirat(&at, part.as_os_str(), Mode::S_IRWXU) {
+            Ok(()) => true,
+            Err(nix::Error::EEXIST) => false,
             Err(error) => return Err(error.into()),
-        }
+        };
         at = openat(&at, part.as_os_str(), flags, Mode::empty())?;
+        if made {
+            fs::set_permissions(proc_path(&at), mode.clone())?;
+        }
     }
     Ok(())
 }
@@ -78,6 +84,7 @@ fn make_dirs(root: &Path, path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn links_that_lead_out_are_refused() {
@@ -90,8 +97,10 @@ mod tests {
             assert!(bind(&volume, Path::new(inner), &place).is_err(), "{inner}");
         }
         assert!(make_dirs(&volume, Path::new("out/x")).is_err());
+        fs::set_permissions(&volume, fs::Permissions::from_mode(0o2777)).unwrap();
         make_dirs(&volume, Path::new("real/new/deep")).unwrap();
-        assert!(volume.join("real/new/deep").is_dir());
+        let made = fs::metadata(volume.join("real/new/deep")).unwrap();
+        assert_eq!(made.permissions().mode() & 0o7777, 0o2777);
         assert!(open_inside(&volume, Path::new("out")).is_ok(), "the link itself, not its target");
     }
 }

@@ -1,0 +1,27 @@
+//! What has to be looked after once in a while: logs that grow, images that nobody uses.
+
+mod image_gc;
+mod log_rotation;
+
+use std::time::Duration;
+
+use crate::context::Context;
+
+/// Logs grow and disks fill slowly; upstream looks at logs every 10 s and at images every 5 min.
+const PERIOD: Duration = Duration::from_secs(30);
+const IMAGES_EVERY: u32 = 10;
+
+/// Keeps house for ever.
+pub(crate) async fn run(context: &Context) {
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + PERIOD, PERIOD);
+    let mut images = image_gc::ImageGc::default();
+    let mut round = 0;
+    loop {
+        ticks.tick().await;
+        log_rotation::rotate(context).await;
+        if round % IMAGES_EVERY == 0 {
+            images.collect(context).await;
+        }
+        round += 1;
+    }
+}
