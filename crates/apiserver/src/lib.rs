@@ -31,3 +31,6 @@ pub use service::InProcess;
 pub use user::User;
 
 pub(crate) use server::Settings;
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,8 @@ use anyhow::Result;
 use client::Client;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{Patch, PatchParams};
 use kube::Api;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 /// Port the node's DNS server listens on.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::demo;
+use crate::{control, daemon, demo};
 
 /// Kubernetes in one binary.
 #[derive(Parser)]
@@ -21,6 +21,10 @@ struct Cli {
 enum Command {
     /// Runs a cluster in this process.
     Up(UpArgs),
+    /// Stops the cluster that runs in a directory.
+    Down(DirArgs),
+    /// Says whether a cluster runs in a directory; exit code 1 if not.
+    Status(DirArgs),
     /// Works with container images.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -29,8 +33,25 @@ enum Command {
     Demo(DemoCommand),
 }
 
+/// Which cluster.
+#[derive(clap::Args)]
+struct DirArgs {
+    /// Directory of the cluster.
+    #[arg(long, default_value = ".")]
+    dir: PathBuf,
+}
+
 #[derive(Subcommand)]
 enum ImageCommand {
+    /// Imports an archive (OCI layout or `docker save`) into the running cluster's node.
+    Import {
+        /// The archive.
+        archive: PathBuf,
+        #[command(flatten)]
+        cluster: DirArgs,
+    },
+    /// Lists the images of the running cluster's node.
+    Ls(DirArgs),
     /// Writes the demo image as an OCI layout tar.
     BuildDemo {
         /// The file to write.
@@ -75,6 +96,9 @@ pub(crate) struct UpArgs {
     /// How pods run; embedded for root, else simulated.
     #[arg(long)]
     pub(crate) runtime: Option<RuntimeKind>,
+    /// Returns once the cluster is ready and leaves it running in the background.
+    #[arg(long)]
+    pub(crate) detach: bool,
 }
 
 /// Runs the command; every failure is one line and exit code 1.
@@ -90,8 +114,17 @@ pub(crate) fn run() -> ExitCode {
         )
         .init();
     let outcome = match cli.command {
+        Command::Up(args) if args.detach => daemon::detach(&args.dir),
         Command::Up(args) => crate::up::run(args),
+        Command::Down(DirArgs { dir }) => daemon::down(&dir),
+        Command::Status(DirArgs { dir }) => daemon::status(&dir),
         Command::Image(ImageCommand::BuildDemo { out }) => demo::build(&out),
+        Command::Image(ImageCommand::Import { archive, cluster }) => {
+            control::import(&cluster.dir.join(control::SOCKET), &archive)
+        }
+        Command::Image(ImageCommand::Ls(cluster)) => {
+            control::list(&cluster.dir.join(control::SOCKET))
+        }
         Command::Demo(DemoCommand::Serve { port }) => on_one_thread(demo::serve(port)),
         Command::Demo(DemoCommand::Get { url }) => on_one_thread(demo::get(&url)),
     };

@@ -2,6 +2,8 @@
 
 mod addons;
 mod cli;
+mod control;
+mod daemon;
 mod demo;
 mod dir;
 mod node;

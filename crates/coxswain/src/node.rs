@@ -51,7 +51,12 @@ impl Node {
         let pods = IpNet::V4(plan.node_pods(number));
         if kind == RuntimeKind::Simulated {
             let runtime: Arc<dyn Runtime> = Arc::new(Simulated::new(Some(pods)));
-            return Ok(Self { name, address: IpAddr::from([127, 0, 0, 1]), runtime, embedded: None });
+            return Ok(Self {
+                name,
+                address: IpAddr::from([127, 0, 0, 1]),
+                runtime,
+                embedded: None,
+            });
         }
         let embedded = Embedded::open(EmbeddedConfig {
             data_dir: dir.data(&format!("nodes/{name}/runtime")),
@@ -88,7 +93,12 @@ impl Node {
         let user = format!("system:node:{}", self.name);
         let issued = ca.issue_kept(
             &file,
-            &Subject { name: &user, group: "system:nodes", dns: &[&self.name], ips: &[self.address] },
+            &Subject {
+                name: &user,
+                group: "system:nodes",
+                dns: &[&self.name],
+                ips: &[self.address],
+            },
         )?;
         let server = match &self.embedded {
             None => None,

@@ -26,10 +26,12 @@ impl Plan {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         if path.exists() {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            return serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()));
+            return serde_json::from_str(&text)
+                .with_context(|| format!("{} is damaged", path.display()));
         }
         let used = own_addresses()?;
-        let Some(plan) = (0..CHOICES).map(Self::choice).find(|p| !used.iter().any(|ip| p.takes(*ip)))
+        let Some(plan) =
+            (0..CHOICES).map(Self::choice).find(|p| !used.iter().any(|ip| p.takes(*ip)))
         else {
             bail!("no free address range for pods: 10.244.0.0/16 to 10.254.0.0/16 are in use");
         };

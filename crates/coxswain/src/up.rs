@@ -80,6 +80,7 @@ async fn up(args: UpArgs) -> Result<()> {
     let dir = ClusterDir::open(&args.dir)?;
     let store: Arc<dyn Store> =
         Arc::new(Embedded::open(&dir.data("store"), store::Options::default())?);
+    crate::daemon::write_pid(&dir)?;
     progress.done("store");
 
     let plan = Plan::open(&dir.data("cluster.json"))?;
@@ -93,10 +94,13 @@ async fn up(args: UpArgs) -> Result<()> {
     }
     let cancel = CancellationToken::new();
     let tasks = TaskTracker::new();
-    let outcome =
-        run_cluster(&args, kind, &dir, &plan, &ids, listener, store, &node, &cancel, &tasks, &progress)
-            .await;
-    println!("stopping");
+    let outcome = run_cluster(
+        &args, kind, &dir, &plan, &ids, listener, store, &node, &cancel, &tasks, &progress,
+    )
+    .await;
+    if outcome.is_ok() {
+        println!("stopping");
+    }
     cancel.cancel();
     tasks.close();
     let _ = tokio::time::timeout(STOP_DEADLINE, tasks.wait()).await;
@@ -149,11 +153,8 @@ async fn run_cluster(
         server.in_process(),
         User::new("system:kube-controller-manager", &[]),
     );
-    let plane = ControlPlane {
-        server,
-        store,
-        informers: InformerFactory::new(reader, cancel.clone()),
-    };
+    let plane =
+        ControlPlane { server, store, informers: InformerFactory::new(reader, cancel.clone()) };
     // CONTROLLERS
     progress.done("controllers");
     tasks.spawn(scheduler::run(scheduler::Config {
@@ -184,6 +185,7 @@ async fn run_cluster(
             failed.cancel();
         });
     }
+    crate::control::serve(&dir.data("control.sock"), node.runtime.clone(), cancel.clone())?;
     if real {
         start_services(&plane, plan, node, cancel, tasks).await?;
         import_demo(dir, node, tasks).await;
@@ -199,6 +201,7 @@ async fn run_cluster(
             () = &mut ready, if waiting => {
                 waiting = false;
                 progress.done("node ready");
+                crate::daemon::report_ready();
                 println!("ready\n\n  export KUBECONFIG={}\n", dir.kubeconfig("admin").display());
             }
             _ = interrupt.recv() => return Ok(()),

@@ -1,0 +1,154 @@
+//! A server on a store of its own, and a client for it.
+
+use std::sync::Arc;
+
+use apimachinery::ObjectExt;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use store::{Embedded, Options};
+
+use crate::body::{Body, full};
+use crate::{ApiServer, Config, User};
+
+/// A running server.
+pub(super) struct Api {
+    server: ApiServer,
+    _dir: tempfile::TempDir,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) code: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON.
+    #[track_caller]
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&self.bytes)))
+    }
+
+    /// The body of a success.
+    #[track_caller]
+    pub(super) fn ok(&self) -> Value {
+        assert!(self.code.is_success(), "{}: {}", self.code, String::from_utf8_lossy(&self.bytes));
+        self.json()
+    }
+
+    /// The Status of a failure with this code.
+    #[track_caller]
+    pub(super) fn fails(&self, code: u16) -> Value {
+        let text = String::from_utf8_lossy(&self.bytes);
+        assert_eq!(self.code.as_u16(), code, "{text}");
+        let status = self.json();
+        assert_eq!(status.kind(), "Status", "{text}");
+        assert_eq!(status["status"], "Failure", "{text}");
+        assert_eq!(status["code"], code, "{text}");
+        status
+    }
+}
+
+/// A request under construction.
+pub(super) struct Ask<'a> {
+    api: &'a Api,
+    user: User,
+    builder: http::request::Builder,
+    body: Vec<u8>,
+}
+
+impl Api {
+    pub(super) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Embedded::open(&dir.path().join("store"), Options::default()).unwrap();
+        let ca = pki::Authority::open(dir.path(), "ca").unwrap();
+        let client =
+            ca.issue(&pki::Subject { name: "kubelet-client", ..Default::default() }).unwrap();
+        let signer = pki::Signer::open(&dir.path().join("sa.key"), "https://issuer").unwrap();
+        let server = ApiServer::start(Config {
+            store: Arc::new(store),
+            service_range: "10.96.0.0/16".parse().unwrap(),
+            signer: Arc::new(signer),
+            kubelet_tls: Arc::new(pki::tls::client(&client, ca.cert()).unwrap()),
+            advertise: "127.0.0.1:6443".parse().unwrap(),
+        })
+        .await
+        .unwrap();
+        let api = Self { server, _dir: dir };
+        let account = json!({"metadata": {"name": "default"}});
+        api.post("/api/v1/namespaces/default/serviceaccounts", &account).await.ok();
+        api
+    }
+
+    pub(super) fn ask(&self, method: Method, uri: &str) -> Ask<'_> {
+        Ask {
+            api: self,
+            user: User::new("tester", &["system:masters"]),
+            builder: Request::builder().method(method).uri(uri),
+            body: Vec::new(),
+        }
+    }
+
+    pub(super) async fn get(&self, uri: &str) -> Answer {
+        self.ask(Method::GET, uri).send().await
+    }
+
+    pub(super) async fn post(&self, uri: &str, object: &Value) -> Answer {
+        self.ask(Method::POST, uri).json(object).send().await
+    }
+
+    pub(super) async fn put(&self, uri: &str, object: &Value) -> Answer {
+        self.ask(Method::PUT, uri).json(object).send().await
+    }
+
+    pub(super) async fn patch(&self, uri: &str, media_type: &str, patch: &Value) -> Answer {
+        self.ask(Method::PATCH, uri)
+            .header("content-type", media_type)
+            .body(patch.to_string())
+            .send()
+            .await
+    }
+
+    pub(super) async fn delete(&self, uri: &str) -> Answer {
+        self.ask(Method::DELETE, uri).send().await
+    }
+}
+
+impl Ask<'_> {
+    pub(super) fn header(mut self, name: &str, value: &str) -> Self {
+        self.builder = self.builder.header(name, value);
+        self
+    }
+
+    pub(super) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    pub(super) fn json(self, object: &Value) -> Self {
+        self.header("content-type", "application/json").body(object.to_string())
+    }
+
+    pub(super) fn by(mut self, user: User) -> Self {
+        self.user = user;
+        self
+    }
+
+    /// Sends it and reads the whole answer.
+    pub(super) async fn send(self) -> Answer {
+        let response = self.open().await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { code: parts.status, headers: parts.headers, bytes }
+    }
+
+    /// Sends it and leaves the answer to be read as it comes.
+    pub(super) async fn open(self) -> http::Response<Body> {
+        let request = self.builder.body(full(self.body)).unwrap();
+        self.api.server.handle(request, Some(self.user)).await
+    }
+}
