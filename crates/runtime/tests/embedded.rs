@@ -1,6 +1,7 @@
 //! The embedded runtime with real containers. Needs root and a static busybox.
 //!
 //! Without the usual test harness, because this binary is also its own shim.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{DigestError, OciDistributionError};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth as Secret;
 use oci_client::{Reference, RegistryOperation};
@@ -41,6 +41,8 @@ pub(crate) struct Puller {
 
 impl Puller {
     pub(crate) fn new(store: Arc<ImageStore>, config: RegistryConfig) -> Self {
+        // The HTTP client takes the process's provider; another component may have set it first.
+        rustls::crypto::ring::default_provider().install_default().ok();
         Self { store, config, running: Mutex::new(HashMap::new()) }
     }
 
@@ -69,7 +71,7 @@ impl Puller {
         auth: Option<RegistryAuth>,
     ) -> Result<PulledImage> {
         let failed = |error| classify(reference, error);
-        let client = Client::try_from(self.client_config(reference)).map_err(failed)?;
+        let client = self.client(reference).map_err(failed)?;
         let secret = match auth {
             None => Secret::Anonymous,
             Some(RegistryAuth::Basic { username, password }) => Secret::Basic(username, password),
@@ -123,9 +125,20 @@ impl Puller {
         Ok(PulledImage { id: image.id, digest, fetched_bytes: fetched })
     }
 
-    fn client_config(&self, reference: &Reference) -> ClientConfig {
+    fn client(&self, reference: &Reference) -> Result<Client, OciDistributionError> {
         let registry = reference.resolve_registry();
         let plain = is_loopback(registry) || self.config.insecure.iter().any(|r| r == registry);
+        let config = || self.client_config(plain);
+        match Client::try_from(config()) {
+            // A machine without certificates can still use a registry without TLS.
+            Err(_) if plain => {
+                Client::try_from(ClientConfig { accept_invalid_certificates: true, ..config() })
+            }
+            result => result,
+        }
+    }
+
+    fn client_config(&self, plain: bool) -> ClientConfig {
         ClientConfig {
             protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
             extra_root_certificates: self
@@ -161,9 +174,11 @@ async fn download(
     let mut stream = client.pull_blob_stream(reference, descriptor).await.map_err(failed)?.stream;
     let mut file = tokio::fs::File::create(path).await?;
     let mut hash = Sha256::new();
-    while let Some(bytes) =
-        stream.try_next().await.map_err(|error| unreachable(reference, error))?
-    {
+    let broken = |error: io::Error| match error.get_ref() {
+        Some(cause) if cause.is::<DigestError>() => unusable(reference, cause),
+        _ => unreachable(reference, error),
+    };
+    while let Some(bytes) = stream.try_next().await.map_err(broken)? {
         hash.update(&bytes);
         file.write_all(&bytes).await?;
     }
