@@ -16,7 +16,7 @@ pub use set::FieldSet;
 use crate::object::ObjectExt;
 use crate::schema::{Ref, Shape, Type};
 use crate::status::Status;
-use managers::{Id, Managers};
+use managers::{Id, Managers, Operation};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use updater::Outcome;
@@ -58,12 +58,15 @@ pub struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn id(&self, applied: bool) -> Id {
+    fn id(&self, operation: Operation) -> Id {
         let manager = if self.manager.is_empty() { "unknown" } else { self.manager };
         Id {
             manager: manager.to_owned(),
-            applied,
-            api_version: if applied { String::new() } else { self.api_version.to_owned() },
+            operation,
+            api_version: match operation {
+                Operation::Apply => String::new(),
+                Operation::Update => self.api_version.to_owned(),
+            },
             subresource: self.subresource.to_owned(),
         }
     }
@@ -132,7 +135,7 @@ pub fn apply(
     let Outcome { object, mut managers } = outcome.map_err(|c| conflict::status(&c))?;
     let mut object = match object {
         Some(object) => {
-            if let Some(owned) = managers.0.get_mut(&writer.id(true)) {
+            if let Some(owned) = managers.0.get_mut(&writer.id(Operation::Apply)) {
                 owned.time = writer.now.to_owned();
             }
             object

@@ -9,7 +9,7 @@ use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
 const NANOS_PER_UNIT: i128 = 1_000_000_000;
 const NANOS_PER_MILLI: i128 = 1_000_000;
-/// Larger amounts are cut to this, as upstream does.
+/// Amounts that need more digits than an i64 has are cut to this, as upstream does.
 const MAX_NANOS: i128 = i64::MAX as i128 * NANOS_PER_UNIT;
 
 /// An exact amount in units of 10^-9; finer amounts are rounded away from zero.
@@ -233,10 +233,18 @@ impl fmt::Display for Quantity {
         let whole = self.nanos % NANOS_PER_UNIT == 0;
         let units = self.nanos / NANOS_PER_UNIT;
         if self.format == Format::BinarySi && whole && units.abs() >= 1024 {
-            let (number, times) = take_factors(units, 1024);
+            let (mut number, mut times) = take_factors(units, 1024);
+            while times as usize >= BINARY.len() {
+                number *= 1024;
+                times -= 1;
+            }
             return write!(f, "{number}{}", BINARY[times as usize]);
         }
-        let (number, thousands) = take_factors(self.nanos, 1000);
+        let (mut number, mut thousands) = take_factors(self.nanos, 1000);
+        while self.format != Format::DecimalExponent && thousands as usize >= DECIMAL.len() {
+            number *= 1000;
+            thousands -= 1;
+        }
         let exponent = thousands * 3 - 9;
         match self.format {
             Format::DecimalExponent if exponent == 0 => write!(f, "{number}"),

@@ -2,6 +2,7 @@
 //!
 //! Validation, patches, server-side apply, protobuf and OpenAPI all work from it.
 
+mod custom;
 mod facts;
 mod layout;
 mod model;

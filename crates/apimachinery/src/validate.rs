@@ -179,14 +179,11 @@ fn is_noise(field: &Field, value: &Value) -> bool {
     }
     match value {
         Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty() && matches!(field.shape, Shape::Map(_)),
         _ if field.pointer => false,
+        Value::Object(map) => map.is_empty(),
         Value::String(s) => s.is_empty(),
         Value::Bool(b) => !b,
-        Value::Number(n) => {
-            matches!(field.shape, Shape::Int32 | Shape::Int64 | Shape::Double)
-                && n.as_f64() == Some(0.0)
-        }
+        Value::Number(n) => n.as_f64() == Some(0.0),
         Value::Null => true,
     }
 }

@@ -29,7 +29,8 @@ impl Addresses {
         let base = u32::from(self.range.network());
         let mut taken = self.taken.lock();
         let upper = band + 1..size - 1;
-        let start = rand::rng().random_range(upper.clone());
+        let start =
+            if upper.is_empty() { upper.start } else { rand::rng().random_range(upper.clone()) };
         let order = (start..upper.end).chain(upper.start..start).chain(1..=band);
         for offset in order {
             let ip = Ipv4Addr::from(base + offset);
@@ -42,8 +43,9 @@ impl Addresses {
 
     /// Takes the address the client asks for.
     pub(crate) fn reserve(&self, ip: &str) -> Result<(), String> {
-        let ip: Ipv4Addr =
-            ip.parse().map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
+        let ip: Ipv4Addr = ip
+            .parse()
+            .map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
         if !self.range.contains(&ip) || ip == self.range.network() || ip == self.range.broadcast() {
             return Err(format!(
                 "failed to allocate IP {ip}: the provided IP is not in the valid range. The range \

@@ -23,17 +23,14 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// A body that is made as it is read.
-pub(crate) fn stream(
-    chunks: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static,
-) -> Body {
+pub(crate) fn stream(chunks: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Body {
     use futures::TryStreamExt;
     StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync()
 }
 
 /// Reads a request body to its end.
 pub(crate) async fn read(mut body: Body) -> Result<Bytes, Status> {
-    let too_large =
-        || Status::request_entity_too_large(format!("limit is {MAX_BODY}"));
+    let too_large = || Status::request_entity_too_large(format!("limit is {MAX_BODY}"));
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(too_large());
     }

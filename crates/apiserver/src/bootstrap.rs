@@ -12,7 +12,8 @@ use crate::verbs::Failure;
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 
 fn kind_of(object: &Object) -> Result<&'static Kind, Status> {
-    let (group, version) = object.api_version().split_once('/').unwrap_or(("", object.api_version()));
+    let (group, version) =
+        object.api_version().split_once('/').unwrap_or(("", object.api_version()));
     registry::find_kind(group, version, object.kind())
         .ok_or_else(|| Status::internal(format!("no kind {}", object.kind())))
 }
@@ -48,7 +49,9 @@ pub(crate) async fn run(server: &Server) -> Result<(), Status> {
         });
         ensure(server, object, |_, _| false).await?;
     }
-    for class in [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)] {
+    for class in
+        [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)]
+    {
         let object = json!({
             "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
             "metadata": {"name": class.0}, "value": class.1,

@@ -39,7 +39,8 @@ pub(crate) fn answer(
         }),
         ["api", version] => resource_list("", version)?,
         ["apis", group] => {
-            let group = find_group(group).filter(|g| !g.name.is_empty()).ok_or_else(no_such_path)?;
+            let group =
+                find_group(group).filter(|g| !g.name.is_empty()).ok_or_else(no_such_path)?;
             let mut document = api_group(group);
             document["kind"] = "APIGroup".into();
             document["apiVersion"] = "v1".into();
@@ -103,7 +104,13 @@ fn paths() -> Vec<String> {
         paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{v}", group.name)));
     }
     let rest = [
-        "/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz",
+        "/healthz",
+        "/livez",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
         "/version",
     ];
     paths.extend(rest.iter().map(|p| (*p).to_owned()));
@@ -138,7 +145,8 @@ fn sub_kind(kind: &Kind, sub: Sub) -> (&'static str, &'static str, &'static str)
 }
 
 fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
-    let found = find_group(group).filter(|g| g.versions.contains(&version)).ok_or_else(no_such_path)?;
+    let found =
+        find_group(group).filter(|g| g.versions.contains(&version)).ok_or_else(no_such_path)?;
     let mut resources = Vec::new();
     for kind in kinds_of(found, version) {
         let mut resource = json!({
@@ -212,7 +220,8 @@ fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
 fn aggregated_version(group: &Group, version: &str) -> Value {
     let resources: Vec<Value> = kinds_of(group, version)
         .map(|kind| {
-            let response = |(g, v, k): (&str, &str, &str)| json!({"group": g, "version": v, "kind": k});
+            let response =
+                |(g, v, k): (&str, &str, &str)| json!({"group": g, "version": v, "kind": k});
             let mut resource = json!({
                 "resource": kind.resource,
                 "responseKind": response((kind.group, kind.version, kind.kind)),

@@ -61,7 +61,11 @@ fn strong_present(
     server.upgrade().ok_or(())?.present(kind).map_err(|_| ())
 }
 
-async fn expire(server: &Server, kind: &'static Kind, due: &mut BTreeMap<(Instant, u64), Arc<Entry>>) {
+async fn expire(
+    server: &Server,
+    kind: &'static Kind,
+    due: &mut BTreeMap<(Instant, u64), Arc<Entry>>,
+) {
     let now = Instant::now();
     while let Some(first) = due.first_entry().filter(|e| e.key().0 <= now) {
         let entry = first.remove();

@@ -84,7 +84,11 @@ impl Metrics {
         let name = "apiserver_current_inflight_requests";
         head(&mut text, name, "gauge", "Requests under way.");
         for (kind, count) in [("mutating", &self.mutating), ("readOnly", &self.reading)] {
-            let _ = writeln!(text, "{name}{{request_kind=\"{kind}\"}} {}", count.load(Ordering::Relaxed));
+            let _ = writeln!(
+                text,
+                "{name}{{request_kind=\"{kind}\"}} {}",
+                count.load(Ordering::Relaxed)
+            );
         }
         let name = "apiserver_storage_objects";
         head(&mut text, name, "gauge", "Number of stored objects at the time of last check.");

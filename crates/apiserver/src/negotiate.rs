@@ -104,10 +104,18 @@ mod tests {
             (None, Some((Encoding::Json, Form::Object))),
             (Some("*/*"), Some((Encoding::Json, Form::Object))),
             (Some(kubectl), Some((Encoding::Json, Form::Table))),
-            (Some("application/vnd.kubernetes.protobuf, */*"), Some((Encoding::Protobuf, Form::Object))),
-            (Some("application/json;as=Table;v=v9;g=meta.k8s.io, application/yaml"), Some((Encoding::Yaml, Form::Object))),
             (
-                Some("application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"),
+                Some("application/vnd.kubernetes.protobuf, */*"),
+                Some((Encoding::Protobuf, Form::Object)),
+            ),
+            (
+                Some("application/json;as=Table;v=v9;g=meta.k8s.io, application/yaml"),
+                Some((Encoding::Yaml, Form::Object)),
+            ),
+            (
+                Some(
+                    "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+                ),
                 Some((Encoding::Protobuf, Form::Partial)),
             ),
             (Some("application/json;stream=watch"), Some((Encoding::Json, Form::Object))),

@@ -87,7 +87,11 @@ impl RequestInfo {
             "post" => "create",
             "put" => "update",
             "get" | "head" if info.name.is_empty() => {
-                if query.flag("watch") { "watch" } else { "list" }
+                if query.flag("watch") {
+                    "watch"
+                } else {
+                    "list"
+                }
             }
             "get" | "head" if info.subresource.is_empty() && query.flag("watch") => "watch",
             "head" => "get",
@@ -186,13 +190,24 @@ mod tests {
             (Method::GET, "/api/v1/namespaces/a", "", "get namespaces/a/a"),
             (Method::PUT, "/api/v1/namespaces/a/finalize", "", "update namespaces/a/a/finalize"),
             (Method::POST, "/api/v1/namespaces/a/pods", "", "create pods/a/"),
-            (Method::DELETE, "/apis/apps/v1/namespaces/a/deployments", "", "deletecollection deployments/a/"),
-            (Method::DELETE, "/apis/apps/v1/namespaces/a/deployments/x", "", "delete deployments/a/x"),
+            (
+                Method::DELETE,
+                "/apis/apps/v1/namespaces/a/deployments",
+                "",
+                "deletecollection deployments/a/",
+            ),
+            (
+                Method::DELETE,
+                "/apis/apps/v1/namespaces/a/deployments/x",
+                "",
+                "delete deployments/a/x",
+            ),
             (Method::GET, "/api/v1/nodes", "fieldSelector=metadata.name%3Dn", "list nodes//n"),
             (Method::GET, "/api/v1/nodes/n/proxy/a/b", "", "get nodes//n/proxy a/b"),
         ] {
             let info = parse(method, path, query).unwrap();
-            let mut got = format!("{} {}/{}/{}", info.verb, info.resource, info.namespace, info.name);
+            let mut got =
+                format!("{} {}/{}/{}", info.verb, info.resource, info.namespace, info.name);
             if !info.subresource.is_empty() {
                 got = format!("{got}/{}", info.subresource);
             }

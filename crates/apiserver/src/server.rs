@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use apimachinery::Status;
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT, WARNING};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT, WARNING,
+};
 use http::{HeaderMap, Request, Response};
 use ipnet::Ipv4Net;
 use store::{CommitError, Store};
@@ -122,15 +124,16 @@ impl Server {
         let begun = Instant::now();
         let query = Query::parse(request.uri().query());
         let headers = request.headers();
-        let accepts_gzip =
-            header(headers, &ACCEPT_ENCODING).is_some_and(|v| v.split(',').any(|e| e.trim().starts_with("gzip")));
+        let accepts_gzip = header(headers, &ACCEPT_ENCODING)
+            .is_some_and(|v| v.split(',').any(|e| e.trim().starts_with("gzip")));
         let accepted = Accepted::negotiate(header(headers, &ACCEPT));
         let encoding = accepted.as_ref().map_or(Accepted::JSON.encoding, |a| a.encoding);
         let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
         let tracked = self.metrics.begin(info.as_ref().ok());
         let outcome = match info {
             Ok(info) => self.serve(request, user, info, query, accepted).await,
-            Err(_) => Err(Status::not_found("", "", "").with_message("the server could not find the requested resource")),
+            Err(_) => Err(Status::not_found("", "", "")
+                .with_message("the server could not find the requested resource")),
         };
         let response = match outcome {
             Ok(response) => response,
@@ -159,17 +162,16 @@ impl Server {
         if !info.is_resource {
             return self.serve_path(&request, &query, accepted);
         }
-        let kind = registry::find(&info.group, &info.version, &info.resource).ok_or_else(no_such_path)?;
+        let kind =
+            registry::find(&info.group, &info.version, &info.resource).ok_or_else(no_such_path)?;
         let sub = match info.subresource.as_str() {
             "" => None,
             name => Some(find_sub(kind, name).ok_or_else(no_such_path)?),
         };
         check_scope(kind, &info)?;
         // Streams answer in their own protocols, whatever the client says it accepts.
-        let streams = matches!(
-            sub,
-            Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward | Sub::Proxy)
-        );
+        let streams =
+            matches!(sub, Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward | Sub::Proxy));
         let accepted = match accepted {
             Err(_) if streams => Accepted::JSON,
             other => other?,
@@ -231,11 +233,13 @@ impl Server {
             "/metrics" => return Ok(self.metrics.render(self)),
             "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
             _ if trimmed.starts_with("/openapi/v3") => {
-                return self.openapi.v3(trimmed, query, accept, request.headers());
+                return self.openapi.v3(trimmed, query, request.headers());
             }
             _ => {}
         }
-        if let Some(check) = ["/healthz/", "/livez/", "/readyz/"].iter().find_map(|p| path.strip_prefix(p)) {
+        if let Some(check) =
+            ["/healthz/", "/livez/", "/readyz/"].iter().find_map(|p| path.strip_prefix(p))
+        {
             return health::single(self, check);
         }
         discovery::answer(self, trimmed, accept, accepted)

@@ -66,7 +66,8 @@ impl ApiServer {
             let Ok(permit) = handshakes.clone().acquire_owned().await else { break };
             let (server, acceptor, cancel) = (self.clone(), acceptor.clone(), cancel.clone());
             connections.spawn(async move {
-                let shaken = tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await;
+                let shaken =
+                    tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await;
                 drop(permit);
                 if let Ok(Ok(stream)) = shaken {
                     server.serve_connection(stream, cancel).await;

@@ -68,7 +68,8 @@ impl ClusterDir {
                 ..Subject::default()
             },
         )?;
-        let host = if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
+        let host =
+            if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
         let url = format!("https://{}", SocketAddr::new(host, listen.port()));
         for (file, name, group) in COMPONENTS {
             let issued = ca.issue_kept(file, &Subject { name, group, ..Subject::default() })?;

@@ -1,12 +1,17 @@
 //! The one binary: a cluster in one command, and each component alone.
 
+mod addons;
 mod cli;
+mod demo;
 mod dir;
+mod node;
+mod plan;
 mod up;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Before any thread: the binary is also its own container shim.
+    runtime::maybe_run_shim();
     cli::run()
 }

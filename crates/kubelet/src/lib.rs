@@ -1,1 +1,35 @@
-//! The kubelet crate.
+//! The node agent: makes a machine a node, and the pods bound to it run.
+//!
+//! [`run`] takes a [`KubeletConfig`] and lasts until its token is cancelled. The desired state
+//! comes from a watch of the node's pods, the actual one from a [`runtime::Runtime`].
+
+mod admission;
+mod backoff;
+mod config;
+mod context;
+mod dirs;
+mod hooks;
+mod images;
+mod kick;
+mod machine;
+mod manager;
+mod node;
+mod objects;
+mod plan;
+mod pod;
+mod probes;
+mod quantity;
+mod run;
+mod server;
+mod spec;
+mod start;
+mod status;
+mod stop;
+#[cfg(test)]
+mod testing;
+mod view;
+mod volumes;
+mod worker;
+
+pub use config::{KubeletConfig, ServerConfig};
+pub use run::{Error, run};

@@ -46,10 +46,11 @@ fn walk(
     found: &mut Comparison,
 ) {
     // A null or absent side takes the structure of the other.
-    let model = new.filter(|v| !v.is_null()).or(old);
+    let model = new.filter(|v| !v.is_null()).or(old).or(new);
     let Some(model) = model else { return };
     let parts = view(shape, model);
-    if matches!(parts, View::Leaf) || (is_bare(old) && is_bare(new)) {
+    let bare = |side| is_bare(side) && !shows_something(parts, side);
+    if matches!(parts, View::Leaf) || (bare(old) && bare(new)) {
         match (old, new) {
             (None, _) => found.added.insert(path),
             (_, None) => found.removed.insert(path),
@@ -66,6 +67,16 @@ fn walk(
         (None, _) => found.added.insert(path),
         (_, None) => found.removed.insert(path),
         _ => {}
+    }
+}
+
+/// Whether Go would show fields in this object although none is set.
+fn shows_something(parts: View<'_>, side: Option<&Value>) -> bool {
+    match (parts, side) {
+        (View::Struct(ty), Some(Value::Object(_))) => {
+            ty.fields.iter().any(|f| implied(f).is_some())
+        }
+        _ => false,
     }
 }
 

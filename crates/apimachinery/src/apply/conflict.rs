@@ -1,6 +1,6 @@
 //! Fields that an apply wants to change but others own.
 
-use super::managers::Id;
+use super::managers::{Id, Operation};
 use super::set::FieldSet;
 use crate::status::{Cause, Status};
 use crate::text::quote;
@@ -49,7 +49,7 @@ fn name(id: &Id) -> String {
     if !id.subresource.is_empty() {
         name.push_str(&format!(" with subresource {}", quote(&id.subresource)));
     }
-    if !id.applied {
+    if id.operation == Operation::Update {
         name.push_str(&format!(" using {}", id.api_version));
     }
     name

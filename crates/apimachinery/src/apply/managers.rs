@@ -8,11 +8,18 @@ use std::collections::BTreeMap;
 const MAX_UPDATERS: usize = 10;
 const ANCIENT: &str = "ancient-changes";
 
+/// How a manager writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Operation {
+    Apply,
+    Update,
+}
+
 /// What tells managers apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
     pub(super) manager: String,
-    pub(super) applied: bool,
+    pub(super) operation: Operation,
     /// Empty for appliers: they are the same manager in whatever version they apply.
     pub(super) api_version: String,
     pub(super) subresource: String,
@@ -42,9 +49,9 @@ impl Managers {
         let mut managers = BTreeMap::new();
         for (i, entry) in entries.iter().enumerate() {
             let text = |key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default();
-            let applied = match text("operation") {
-                "Apply" => true,
-                "Update" => false,
+            let operation = match text("operation") {
+                "Apply" => Operation::Apply,
+                "Update" => Operation::Update,
                 _ => return Err("operation must be `Apply` or `Update`".to_owned()),
             };
             let api_version = text("apiVersion").to_owned();
@@ -66,8 +73,11 @@ impl Managers {
             };
             let id = Id {
                 manager: text("manager").to_owned(),
-                applied,
-                api_version: if applied { String::new() } else { api_version.clone() },
+                operation,
+                api_version: match operation {
+                    Operation::Apply => String::new(),
+                    Operation::Update => api_version.clone(),
+                },
                 subresource: text("subresource").to_owned(),
             };
             managers.insert(id, Owned { api_version, fields, time: text("time").to_owned() });
@@ -79,8 +89,8 @@ impl Managers {
     pub(super) fn encode(&self) -> Value {
         let mut entries: Vec<(&Id, &Owned)> = self.0.iter().collect();
         entries.sort_by(|(a, x), (b, y)| {
-            (!a.applied, &x.time, &a.manager, &x.api_version, &a.subresource).cmp(&(
-                !b.applied,
+            (a.operation, &x.time, &a.manager, &x.api_version, &a.subresource).cmp(&(
+                b.operation,
                 &y.time,
                 &b.manager,
                 &y.api_version,
@@ -95,7 +105,13 @@ impl Managers {
                 }
             };
             set("manager", &id.manager);
-            set("operation", if id.applied { "Apply" } else { "Update" });
+            set(
+                "operation",
+                match id.operation {
+                    Operation::Apply => "Apply",
+                    Operation::Update => "Update",
+                },
+            );
             set("apiVersion", &owned.api_version);
             set("time", &owned.time);
             set("fieldsType", "FieldsV1");
@@ -122,7 +138,8 @@ impl Managers {
 
     /// Folds the oldest updaters of each version into one until few enough are left.
     pub(super) fn cap(&mut self) {
-        let mut updaters: Vec<Id> = self.0.keys().filter(|id| !id.applied).cloned().collect();
+        let mut updaters: Vec<Id> =
+            self.0.keys().filter(|id| id.operation == Operation::Update).cloned().collect();
         let mut count = updaters.len();
         updaters.sort_by_key(|id| self.0[id].time.clone());
         let mut first_of: BTreeMap<String, Id> = BTreeMap::new();
@@ -137,7 +154,7 @@ impl Managers {
             };
             let bucket = Id {
                 manager: ANCIENT.to_owned(),
-                applied: false,
+                operation: Operation::Update,
                 api_version: version,
                 subresource: String::new(),
             };

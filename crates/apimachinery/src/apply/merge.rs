@@ -117,10 +117,10 @@ pub(super) fn remove(shape: &Shape, value: &Value, unwanted: &FieldSet) -> Optio
                 if unwanted.has(&element) {
                     continue;
                 }
+                // Emptied but not unwanted itself: null, which keeps what is around it.
                 let (shape, _) = parts.child(name);
-                if let Some(value) = remove(shape, value, unwanted.below(&element)) {
-                    kept.insert(name.clone(), value);
-                }
+                let rest = remove(shape, value, unwanted.below(&element));
+                kept.insert(name.clone(), rest.unwrap_or_default());
             }
             (!kept.is_empty()).then_some(Value::Object(kept))
         }

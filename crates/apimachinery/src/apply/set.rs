@@ -150,12 +150,15 @@ impl FieldSet {
         found
     }
 
+    /// Visits shorter paths before longer ones that begin alike.
     fn walk<'a>(&'a self, path: &mut Vec<&'a str>, f: &mut impl FnMut(&[&str])) {
+        for (element, _) in self.0.iter().filter(|(_, node)| node.member) {
+            path.push(element);
+            f(path);
+            path.pop();
+        }
         for (element, node) in &self.0 {
             path.push(element);
-            if node.member {
-                f(path);
-            }
             node.below.walk(path, f);
             path.pop();
         }

@@ -3,7 +3,7 @@
 use super::compare::{Comparison, compare};
 use super::conflict::Conflict;
 use super::extract::{extract, with_parents};
-use super::managers::{Id, Managers, Owned};
+use super::managers::{Id, Managers, Operation, Owned};
 use super::merge::{merge, remove};
 use super::set::FieldSet;
 use super::{UNOWNED, Writer};
@@ -42,7 +42,7 @@ pub(super) fn update(
     if own.is_empty() {
         return;
     }
-    let entry = managers.0.entry(writer.id(false)).or_insert_with(|| Owned {
+    let entry = managers.0.entry(writer.id(Operation::Update)).or_insert_with(|| Owned {
         api_version: writer.api_version.to_owned(),
         fields: FieldSet::default(),
         time: String::new(),
@@ -67,7 +67,7 @@ pub(super) fn apply(
     writer: &Writer<'_>,
     force: bool,
 ) -> Result<Outcome, Vec<Conflict>> {
-    let id = writer.id(true);
+    let id = writer.id(Operation::Apply);
     let fields =
         extract(shape, config).recursive_difference(&FieldSet::of_fields(writer.reset_fields));
     let last = managers.0.remove(&id);

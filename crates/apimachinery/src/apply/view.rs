@@ -50,12 +50,10 @@ impl<'a> View<'a> {
 /// What Go shows for a field that was never set: structs that are no pointers, and zeros that
 /// are not omitted. Nobody who leaves them so comes to own them.
 pub(super) fn implied(field: &Field) -> Option<Value> {
-    if field.pointer {
-        return None;
-    }
     match &field.shape {
-        Shape::Object(_) => Some(Value::Object(Map::new())),
         _ if field.omit_empty => None,
+        _ if field.pointer => Some(Value::Null),
+        Shape::Object(_) => Some(Value::Object(Map::new())),
         Shape::String | Shape::Bytes => Some(Value::from("")),
         Shape::Bool => Some(Value::Bool(false)),
         Shape::Int32 | Shape::Int64 | Shape::Double | Shape::IntOrString => Some(Value::from(0)),

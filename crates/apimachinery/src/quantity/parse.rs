@@ -25,14 +25,13 @@ pub(super) fn parse(text: &str) -> Result<Parsed, QuantityError> {
     };
     check_suffix(suffix)?;
     let (base, exponent, format) = scale(suffix).ok_or(QuantityError::Suffix)?;
-    if unsigned.starts_with('.') && number.is_empty() && fraction.is_empty() {
-        return Err(QuantityError::Numeric);
-    }
-
+    let short = Short::of(number, fraction, base, exponent);
     let mut nanos = magnitude(number, fraction, base, exponent).unwrap_or(MAX_NANOS);
-    nanos = nanos.min(MAX_NANOS);
+    if short.is_none() {
+        nanos = nanos.min(MAX_NANOS);
+    }
     let quantity = Quantity { nanos: if negative { -nanos } else { nanos }, format };
-    Ok(Parsed { quantity, verbatim: is_verbatim(number, fraction, base, exponent) })
+    Ok(Parsed { quantity, verbatim: short.is_some_and(|s| s.canonical) })
 }
 
 fn digits(text: &str) -> (&str, &str) {
@@ -88,20 +87,25 @@ fn magnitude(number: &str, fraction: &str, base: i128, exponent: i32) -> Option<
     Some(div_away_from_zero(mantissa, unit) + i128::from(exact && sticky))
 }
 
-/// Upstream's shortcut: numbers that fit an i64 and look canonical keep their text.
-fn is_verbatim(number: &str, fraction: &str, base: i128, exponent: i32) -> bool {
-    let number = if number.is_empty() { "0" } else { number };
-    let shifted = format!("{number}{fraction}");
-    let Ok(value) = shifted.parse::<i64>() else { return false };
-    if base == 2 {
-        let room = 15 - number.len() as i32 - exponent * 3 / 10 - 1;
-        let product = value.checked_mul(1i64.checked_shl(exponent.unsigned_abs()).unwrap_or(0));
-        return fraction.is_empty() && room >= 0 && product.is_some() && value & 7 != 0;
+/// Upstream's shortcut for numbers that fit an i64: they are not capped, and those that look
+/// canonical keep their text.
+struct Short {
+    canonical: bool,
+}
+
+impl Short {
+    fn of(number: &str, fraction: &str, base: i128, exponent: i32) -> Option<Self> {
+        let number = if number.is_empty() { "0" } else { number };
+        let shifted = format!("{number}{fraction}");
+        let value: i64 = shifted.parse().ok()?;
+        if base == 2 {
+            let room = 15 - number.len() as i32 - exponent * 3 / 10 - 1;
+            let fits = value.checked_mul(1i64.checked_shl(exponent.unsigned_abs())?).is_some();
+            return (fraction.is_empty() && room >= 0 && fits)
+                .then_some(Self { canonical: value & 7 != 0 });
+        }
+        let scale = exponent - fraction.len() as i32;
+        let canonical = scale % 3 == 0 && !shifted.ends_with("000") && !shifted.starts_with('0');
+        (shifted.len() <= 18 && scale >= -9).then_some(Self { canonical })
     }
-    let scale = exponent - fraction.len() as i32;
-    shifted.len() <= 18
-        && scale >= -9
-        && scale % 3 == 0
-        && !shifted.ends_with("000")
-        && !shifted.starts_with('0')
 }

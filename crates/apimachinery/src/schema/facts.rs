@@ -12,7 +12,7 @@
 //! SHAPE is a basic word, a type's name (of the same package unless it has dots), `[]SHAPE`,
 //! `{}SHAPE` for maps, `wrap:[]SHAPE` for lists that protobuf wraps in a message, or
 //! `schema|ALTERNATIVE`. FLAGS are `r`equired, `p`ointer and omit-`e`mpty, or `-`. OPTIONs are
-//! `l=KIND[:KEYS]` for list types, `atomic`, `p=STRATEGIES:KEY` for strategic merge patches, and
+//! `l=KIND[:KEYS]` for list types, `atomic` or `granular`, `p=STRATEGIES:KEY` for strategic merge patches, and
 //! last `d=JSON` for the default.
 
 use super::model::{
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
             })));
         }
         if let Some(value) = text.strip_prefix("{}") {
-            let atomic = std::mem::take(&mut options.atomic);
+            let atomic = options.atomic.take().unwrap_or(false);
             let value = self.shape(value, options)?;
             return Some(Shape::Map(Box::new(MapShape { value, atomic })));
         }
@@ -133,7 +133,7 @@ impl<'a> Reader<'a> {
                 "strings" => Alternative::Strings,
                 _ => return None,
             };
-            return Some(Shape::SchemaOr(alternative, self.reference("JSONSchemaProps", false)));
+            return Some(Shape::SchemaOr(alternative, self.reference("JSONSchemaProps", None)));
         }
         Some(match text {
             "string" => Shape::String,
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn reference(&mut self, name: &str, atomic: bool) -> Ref {
+    fn reference(&mut self, name: &str, atomic: Option<bool>) -> Ref {
         let name =
             if name.contains('.') { name.to_owned() } else { format!("{}.{name}", self.model) };
         let reference = Ref::unresolved(atomic);
@@ -179,7 +179,7 @@ impl<'a> Reader<'a> {
 struct Options {
     list: Option<ListKind>,
     keys: Vec<String>,
-    atomic: bool,
+    atomic: Option<bool>,
     patch: Patch,
 }
 
@@ -188,7 +188,8 @@ impl Options {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         let (first, second) = value.split_once(':').unwrap_or((value, ""));
         match key {
-            "atomic" => self.atomic = true,
+            "atomic" => self.atomic = Some(true),
+            "granular" => self.atomic = Some(false),
             "l" => {
                 self.list = Some(match first {
                     "atomic" => ListKind::Atomic,

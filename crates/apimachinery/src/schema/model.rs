@@ -79,9 +79,10 @@ pub struct Field {
     pub shape: Shape,
     /// OpenAPI requires it.
     pub required: bool,
-    /// Go holds a pointer, so zero and absent are different things.
+    /// Go holds a pointer, so zero and absent are different things. Custom kinds, which Go holds
+    /// as maps, set this and `omit_empty`.
     pub pointer: bool,
-    /// Go omits it from JSON when it is zero.
+    /// Go omits it from JSON when it is zero (or nil, for pointers).
     pub omit_empty: bool,
     /// Value when absent, as OpenAPI declares it. Applying it is the API server's business.
     pub default: Option<Value>,
@@ -158,6 +159,18 @@ pub enum Alternative {
     Strings,
 }
 
+impl Alternative {
+    /// The Go type's name.
+    #[must_use]
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Self::Array => "JSONSchemaPropsOrArray",
+            Self::Bool => "JSONSchemaPropsOrBool",
+            Self::Strings => "JSONSchemaPropsOrStringArray",
+        }
+    }
+}
+
 /// An array's type.
 #[derive(Debug)]
 pub struct ListShape {
@@ -197,19 +210,19 @@ pub struct MapShape {
 #[derive(Clone, Default)]
 pub struct Ref {
     target: Arc<OnceLock<Arc<Type>>>,
-    /// Owned and merged as a whole where it is referred to.
-    pub atomic: bool,
+    /// Whether server-side apply treats the value as a whole here, if that is not as the type says.
+    pub atomic_here: Option<bool>,
 }
 
 impl Ref {
     /// A reference to a type at hand.
     #[must_use]
     pub fn to(target: Arc<Type>) -> Self {
-        Self { target: Arc::new(OnceLock::from(target)), atomic: false }
+        Self { target: Arc::new(OnceLock::from(target)), atomic_here: None }
     }
 
-    pub(crate) fn unresolved(atomic: bool) -> Self {
-        Self { target: Arc::default(), atomic }
+    pub(crate) fn unresolved(atomic_here: Option<bool>) -> Self {
+        Self { target: Arc::default(), atomic_here }
     }
 
     /// Resolves the reference; the first resolution stands.
@@ -229,7 +242,7 @@ impl Ref {
     /// Whether server-side apply treats the value as a whole.
     #[must_use]
     pub fn is_atomic(&self) -> bool {
-        self.atomic || self.get().atomic
+        self.atomic_here.unwrap_or(self.get().atomic)
     }
 }
 

@@ -62,7 +62,11 @@ pub(crate) trait Plugin: Sync {
         Ok(())
     }
 
-    async fn validate(&self, _request: &Request<'_>, _object: Option<&Object>) -> Result<(), Status> {
+    async fn validate(
+        &self,
+        _request: &Request<'_>,
+        _object: Option<&Object>,
+    ) -> Result<(), Status> {
         Ok(())
     }
 }

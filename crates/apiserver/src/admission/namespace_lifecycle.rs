@@ -44,7 +44,11 @@ impl Plugin for NamespaceLifecycle {
         Err(status)
     }
 
-    async fn validate(&self, request: &Request<'_>, _object: Option<&Object>) -> Result<(), Status> {
+    async fn validate(
+        &self,
+        request: &Request<'_>,
+        _object: Option<&Object>,
+    ) -> Result<(), Status> {
         let name = request.old.map_or("", ObjectExt::name);
         if request.operation == Operation::Delete
             && request.is("", "namespaces")

@@ -42,9 +42,8 @@ impl Plugin for NodeRestriction {
                     )))
                 }
             }
-            ("storage.k8s.io", "csinodes") if request.name != node => Err(request.forbidden(
-                "can only access CSINode with the same name as the requesting node",
-            )),
+            ("storage.k8s.io", "csinodes") if request.name != node => Err(request
+                .forbidden("can only access CSINode with the same name as the requesting node")),
             _ => Ok(()),
         }
     }
@@ -94,7 +93,8 @@ fn check_pod(request: &Request<'_>, node: &str, object: Option<&Object>) -> Resu
         |pod: Option<&Value>| pod.is_some_and(|p| p.str_at(&["spec", "nodeName"]) == node);
     match (request.operation, request.sub) {
         (Operation::Create, None) => {
-            let mirror = object.is_some_and(|p| p.annotation("kubernetes.io/config.mirror").is_some());
+            let mirror =
+                object.is_some_and(|p| p.annotation("kubernetes.io/config.mirror").is_some());
             if mirror && bound_here(object) {
                 Ok(())
             } else {

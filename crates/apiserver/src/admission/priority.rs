@@ -30,7 +30,10 @@ impl Plugin for Priority {
             Some(class) => {
                 pod.set_path(&["spec", "priorityClassName"], class.name().into());
                 let policy = class.str_at(&["preemptionPolicy"]);
-                (class["value"].as_i64().unwrap_or(0), if policy.is_empty() { "PreemptLowerPriority" } else { policy })
+                (
+                    class["value"].as_i64().unwrap_or(0),
+                    if policy.is_empty() { "PreemptLowerPriority" } else { policy },
+                )
             }
             None => (0, "PreemptLowerPriority"),
         };
@@ -50,7 +53,10 @@ impl Plugin for Priority {
 }
 
 /// The lowest of the classes that call themselves the default.
-fn default_class(request: &Request<'_>, kind: &'static crate::registry::Kind) -> Result<Option<Value>, Status> {
+fn default_class(
+    request: &Request<'_>,
+    kind: &'static crate::registry::Kind,
+) -> Result<Option<Value>, Status> {
     let (snapshot, _) = request.server.present(kind)?;
     let classes = snapshot.range("", "").map(|e| e.object()).filter(|c| c["globalDefault"] == true);
     Ok(classes.min_by_key(|c| c["value"].as_i64().unwrap_or(0)))

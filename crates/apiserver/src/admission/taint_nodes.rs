@@ -13,7 +13,10 @@ pub(super) struct TaintNodesByCondition;
 #[async_trait]
 impl Plugin for TaintNodesByCondition {
     async fn admit(&self, request: &Request<'_>, node: &mut Object) -> Result<(), Status> {
-        if request.operation != Operation::Create || !request.is("", "nodes") || request.sub.is_some() {
+        if request.operation != Operation::Create
+            || !request.is("", "nodes")
+            || request.sub.is_some()
+        {
             return Ok(());
         }
         let taint = json!({"key": NOT_READY, "effect": "NoSchedule"});

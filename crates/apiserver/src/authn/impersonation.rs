@@ -14,7 +14,11 @@ fn all(headers: &HeaderMap, name: &str) -> Vec<String> {
 }
 
 /// The user the request is to be done as.
-pub(crate) fn impersonate(server: &Server, user: User, headers: &HeaderMap) -> Result<User, Status> {
+pub(crate) fn impersonate(
+    server: &Server,
+    user: User,
+    headers: &HeaderMap,
+) -> Result<User, Status> {
     let names = all(headers, "impersonate-user");
     let groups = all(headers, "impersonate-group");
     let uid = all(headers, "impersonate-uid").into_iter().next().unwrap_or_default();
@@ -71,7 +75,9 @@ pub(crate) fn impersonate(server: &Server, user: User, headers: &HeaderMap) -> R
     }
 
     let mut becoming = match &service_account {
-        Some((namespace, account)) if groups.is_empty() => User::service_account(namespace, account),
+        Some((namespace, account)) if groups.is_empty() => {
+            User::service_account(namespace, account)
+        }
         _ => User { name: name.clone(), groups, ..User::default() },
     };
     let standing = if name == "system:anonymous" { UNAUTHENTICATED } else { AUTHENTICATED };

@@ -37,7 +37,8 @@ pub(crate) fn authenticate(server: &Server, request: &Request<Body>) -> Result<U
     }
     let Some(header) = request.headers().get(AUTHORIZATION) else { return Ok(User::anonymous()) };
     let credentials = header.to_str().unwrap_or_default();
-    let bearer = credentials.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let bearer =
+        credentials.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match bearer.map(|(_, t)| token(server, t.trim(), &[])) {
         Some(TokenOutcome::Valid(user, _)) => Ok(user),
         Some(TokenOutcome::Invalid(why)) => {

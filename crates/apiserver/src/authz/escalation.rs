@@ -17,7 +17,9 @@ fn uncovered(held: &[Rule], rules: &[Rule]) -> Option<String> {
                 let covered = held.iter().any(|h| {
                     covers(&h.verbs, verb)
                         && h.paths.iter().any(|p| {
-                            p == path || p.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
+                            p == path
+                                || p.strip_suffix('*')
+                                    .is_some_and(|prefix| path.starts_with(prefix))
                         })
                 });
                 if !covered {
@@ -42,11 +44,19 @@ fn covers(list: &[String], item: &str) -> bool {
     list.iter().any(|i| i == "*" || i == item)
 }
 
-fn covers_resource(held: &[Rule], verb: &str, group: &str, resource: &str, names: &[String]) -> bool {
+fn covers_resource(
+    held: &[Rule],
+    verb: &str,
+    group: &str,
+    resource: &str,
+    names: &[String],
+) -> bool {
     let by = |name: Option<&String>| {
         held.iter().any(|h| {
             let resources = covers(&h.resources, resource)
-                || resource.split_once('/').is_some_and(|(_, sub)| h.resources.contains(&format!("*/{sub}")));
+                || resource
+                    .split_once('/')
+                    .is_some_and(|(_, sub)| h.resources.contains(&format!("*/{sub}")));
             covers(&h.verbs, verb)
                 && covers(&h.groups, group)
                 && resources
@@ -61,7 +71,12 @@ fn rules_of(object: &Object) -> Vec<Rule> {
 }
 
 /// Checks a write of a role or binding by `user`.
-pub(crate) fn check(server: &Server, user: &User, object: &Object, old: Option<&Object>) -> Result<(), Status> {
+pub(crate) fn check(
+    server: &Server,
+    user: &User,
+    object: &Object,
+    old: Option<&Object>,
+) -> Result<(), Status> {
     if user.in_group(MASTERS) || !object.api_version().starts_with(GROUP) {
         return Ok(());
     }
@@ -90,14 +105,22 @@ pub(crate) fn check(server: &Server, user: &User, object: &Object, old: Option<&
             (resource, rules_of(object))
         }
         "RoleBinding" | "ClusterRoleBinding" => {
-            let own = if object.kind() == "RoleBinding" { "rolebindings" } else { "clusterrolebindings" };
-            let unchanged = old.is_some_and(|o| o["subjects"] == object["subjects"] && o["roleRef"] == object["roleRef"]);
+            let own =
+                if object.kind() == "RoleBinding" { "rolebindings" } else { "clusterrolebindings" };
+            let unchanged = old.is_some_and(|o| {
+                o["subjects"] == object["subjects"] && o["roleRef"] == object["roleRef"]
+            });
             let name = object.str_at(&["roleRef", "name"]);
-            let role = if object.str_at(&["roleRef", "kind"]) == "Role" { "roles" } else { "clusterroles" };
+            let role = if object.str_at(&["roleRef", "kind"]) == "Role" {
+                "roles"
+            } else {
+                "clusterroles"
+            };
             if unchanged || asks("bind", role, name) {
                 return Ok(());
             }
-            let kind = registry::find(GROUP, "v1", role).ok_or_else(|| Status::internal("no roles"))?;
+            let kind =
+                registry::find(GROUP, "v1", role).ok_or_else(|| Status::internal("no roles"))?;
             let found = server
                 .entry(kind, namespace, name)
                 .ok_or_else(|| Status::not_found(GROUP, role, name))?;
@@ -130,7 +153,12 @@ mod tests {
 
     fn rule(verbs: &[&str], resources: &[&str]) -> Rule {
         let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
-        Rule { verbs: own(verbs), groups: vec!["".into()], resources: own(resources), ..Rule::default() }
+        Rule {
+            verbs: own(verbs),
+            groups: vec!["".into()],
+            resources: own(resources),
+            ..Rule::default()
+        }
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub(crate) fn rules_for(server: &Server, user: &User, namespace: &str) -> (Vec<V
         rules.push(Rule::everything());
         rules.push(Rule::every_path());
     }
-    let (resource, other): (Vec<&Rule>, Vec<&Rule>) = rules.iter().partition(|r| r.paths.is_empty());
+    let (resource, other): (Vec<&Rule>, Vec<&Rule>) =
+        rules.iter().partition(|r| r.paths.is_empty());
     (
         resource.into_iter().map(Rule::to_resource_rule).collect(),
         other.into_iter().map(Rule::to_path_rule).collect(),
@@ -74,9 +75,8 @@ pub(crate) fn forbidden(attributes: &Attributes<'_>, reason: &str) -> Status {
     let verb = attributes.verb;
     if !attributes.is_resource {
         let path = apimachinery::text::quote(attributes.path);
-        return Status::forbidden("", "", "", "").with_message(format!(
-            "forbidden: User {user} cannot {verb} path {path}{because}"
-        ));
+        return Status::forbidden("", "", "", "")
+            .with_message(format!("forbidden: User {user} cannot {verb} path {path}{because}"));
     }
     let mut resource = attributes.resource.to_owned();
     if !attributes.subresource.is_empty() {

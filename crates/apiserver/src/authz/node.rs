@@ -25,7 +25,11 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
     ("storage.k8s.io", &["volumeattachments"], &["get"]),
     ("node.k8s.io", &["runtimeclasses"], &["get", "list", "watch"]),
     ("", &["persistentvolumeclaims/status"], &["get", "update", "patch"]),
-    ("resource.k8s.io", &["resourceslices"], &["get", "list", "watch", "create", "update", "patch", "delete"]),
+    (
+        "resource.k8s.io",
+        &["resourceslices"],
+        &["get", "list", "watch", "create", "update", "patch", "delete"],
+    ),
 ];
 
 pub(super) fn decide(server: &Server, a: &Attributes<'_>) -> Decision {
@@ -34,7 +38,9 @@ pub(super) fn decide(server: &Server, a: &Attributes<'_>) -> Decision {
         return Decision::Deny(String::new());
     }
     let related = match (a.group, a.resource) {
-        ("", "secrets" | "configmaps" | "persistentvolumeclaims") if a.subresource.is_empty() => true,
+        ("", "secrets" | "configmaps" | "persistentvolumeclaims") if a.subresource.is_empty() => {
+            true
+        }
         ("", "persistentvolumes") => true,
         ("", "serviceaccounts") => a.subresource == "token" && a.verb == "create",
         _ => false,
@@ -72,11 +78,19 @@ fn refers(server: &Server, node: &str, a: &Attributes<'_>) -> bool {
 fn pod_refers(server: &Server, pod: &Value, a: &Attributes<'_>) -> bool {
     match a.resource {
         "serviceaccounts" => pod.str_at(&["spec", "serviceAccountName"]) == a.name,
-        "secrets" => mentions(&pod["spec"], a.name, &["secret", "secretRef", "secretKeyRef", "imagePullSecrets"]),
-        "configmaps" => mentions(&pod["spec"], a.name, &["configMap", "configMapRef", "configMapKeyRef"]),
+        "secrets" => mentions(
+            &pod["spec"],
+            a.name,
+            &["secret", "secretRef", "secretKeyRef", "imagePullSecrets"],
+        ),
+        "configmaps" => {
+            mentions(&pod["spec"], a.name, &["configMap", "configMapRef", "configMapKeyRef"])
+        }
         "persistentvolumeclaims" => claims(pod).any(|claim| claim == a.name),
         _ => {
-            let Some(kind) = registry::find("", "v1", "persistentvolumeclaims") else { return false };
+            let Some(kind) = registry::find("", "v1", "persistentvolumeclaims") else {
+                return false;
+            };
             claims(pod).any(|claim| {
                 server
                     .entry(kind, pod.namespace(), claim)
@@ -98,9 +112,9 @@ fn mentions(value: &Value, name: &str, fields: &[&str]) -> bool {
         other => other["name"] == name || other["secretName"] == name,
     };
     match value {
-        Value::Object(map) => map
-            .iter()
-            .any(|(key, v)| (fields.contains(&key.as_str()) && names(v)) || mentions(v, name, fields)),
+        Value::Object(map) => map.iter().any(|(key, v)| {
+            (fields.contains(&key.as_str()) && names(v)) || mentions(v, name, fields)
+        }),
         Value::Array(items) => items.iter().any(|v| mentions(v, name, fields)),
         _ => false,
     }

@@ -137,6 +137,7 @@ pub(crate) fn objects() -> Vec<Value> {
     // Controllers act as service accounts of their role's name.
     let controllers: Vec<Value> = objects
         .iter()
+        .filter(|o| o["kind"] == "ClusterRole")
         .filter_map(|o| o["metadata"]["name"].as_str()?.strip_prefix("system:controller:"))
         .map(|name| {
             let role = format!("system:controller:{name}");
@@ -162,7 +163,10 @@ fn aggregate(objects: &mut [Value]) {
             .filter(|o| o["metadata"]["labels"][&key] == "true")
             .flat_map(|o| o["rules"].as_array().cloned().unwrap_or_default())
             .collect();
-        for role in objects.iter_mut().filter(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == target) {
+        for role in objects
+            .iter_mut()
+            .filter(|o| o["kind"] == "ClusterRole" && o["metadata"]["name"] == target)
+        {
             role["rules"] = Value::Array(rules.clone());
         }
     }

@@ -179,7 +179,11 @@ impl Rbac {
             };
             all.push(Binding {
                 title,
-                role: format!("{} \"{}\"", reference.str_at(&["kind"]), reference.str_at(&["name"])),
+                role: format!(
+                    "{} \"{}\"",
+                    reference.str_at(&["kind"]),
+                    reference.str_at(&["name"])
+                ),
                 subjects: subjects.map(|s| Subject::parse(s, namespace)).collect(),
                 namespace: namespace.to_owned(),
                 rules: rules(namespace, reference),
@@ -194,8 +198,8 @@ impl Rbac {
     pub(super) fn allows(&self, server: &Server, a: &Attributes<'_>) -> Option<String> {
         let compiled = self.compiled(server)?;
         compiled.bindings.iter().find_map(|binding| {
-            let applies = binding.namespace.is_empty()
-                || (a.is_resource && binding.namespace == a.namespace);
+            let applies =
+                binding.namespace.is_empty() || (a.is_resource && binding.namespace == a.namespace);
             let subject = applies.then(|| binding.subjects.iter().find(|s| s.is(a.user)))??;
             binding.rules.iter().any(|rule| rule.allows(a)).then(|| {
                 format!(
@@ -231,17 +235,18 @@ mod tests {
             names: names.iter().map(|r| (*r).to_owned()).collect(),
             paths: Vec::new(),
         };
-        let asks = |resource: &'static str, subresource: &'static str, name: &'static str| Attributes {
-            user: &user,
-            verb: "get",
-            group: "",
-            resource,
-            subresource,
-            namespace: "ns",
-            name,
-            path: "",
-            is_resource: true,
-        };
+        let asks =
+            |resource: &'static str, subresource: &'static str, name: &'static str| Attributes {
+                user: &user,
+                verb: "get",
+                group: "",
+                resource,
+                subresource,
+                namespace: "ns",
+                name,
+                path: "",
+                is_resource: true,
+            };
         assert!(rule(&["pods"], &[]).allows(&asks("pods", "", "a")));
         assert!(!rule(&["pods"], &[]).allows(&asks("pods", "log", "a")));
         assert!(rule(&["pods/log"], &[]).allows(&asks("pods", "log", "a")));
@@ -249,7 +254,8 @@ mod tests {
         assert!(rule(&["*"], &[]).allows(&asks("pods", "log", "a")));
         assert!(rule(&["pods"], &["a"]).allows(&asks("pods", "", "a")));
         assert!(!rule(&["pods"], &["a"]).allows(&asks("pods", "", "b")));
-        let paths = Rule { verbs: vec!["get".into()], paths: vec!["/healthz/*".into()], ..Rule::default() };
+        let paths =
+            Rule { verbs: vec!["get".into()], paths: vec!["/healthz/*".into()], ..Rule::default() };
         let path = |path: &'static str| Attributes { path, is_resource: false, ..asks("", "", "") };
         assert!(paths.allows(&path("/healthz/ping")));
         assert!(!paths.allows(&path("/metrics")));

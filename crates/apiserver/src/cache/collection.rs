@@ -25,8 +25,7 @@ impl Snapshot {
         namespace: &str,
         start: &str,
     ) -> impl Iterator<Item = &'a Arc<Entry>> + use<'a> {
-        let prefix =
-            if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
         let from: Arc<str> = if start > prefix.as_str() { start } else { &prefix }.into();
         self.entries
             .range(from..)
@@ -136,7 +135,11 @@ impl Collection {
     }
 
     /// The changes at `cursor`, at most `max`.
-    pub(crate) fn read(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Arc<Change>>, Expired> {
+    pub(crate) fn read(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+    ) -> Result<Vec<Arc<Change>>, Expired> {
         self.log.read(cursor, max)
     }
 }
@@ -161,14 +164,21 @@ mod tests {
     #[test]
     fn an_earlier_state_is_the_present_one_undone() {
         let collection = Collection::new(&[], 0);
-        for (revision, path, alive) in
-            [(1, "a/x", true), (2, "a/y", true), (3, "a/x", true), (4, "a/y", false), (5, "b/z", true)]
-        {
+        for (revision, path, alive) in [
+            (1, "a/x", true),
+            (2, "a/y", true),
+            (3, "a/x", true),
+            (4, "a/y", false),
+            (5, "b/z", true),
+        ] {
             collection.apply(path, &event(revision, alive));
         }
         let at = |revision| {
             let snapshot = collection.snapshot_at(revision).unwrap();
-            snapshot.range("", "").map(|e| format!("{}@{}", e.path(), e.revision)).collect::<Vec<_>>()
+            snapshot
+                .range("", "")
+                .map(|e| format!("{}@{}", e.path(), e.revision))
+                .collect::<Vec<_>>()
         };
         assert_eq!(at(0), [""; 0]);
         assert_eq!(at(2), ["a/x@1", "a/y@2"]);

@@ -141,7 +141,11 @@ impl Log {
     }
 
     /// Takes the changes at the cursor, at most `max`.
-    pub(crate) fn read(&self, cursor: &mut Cursor, max: usize) -> Result<Vec<Arc<Change>>, Expired> {
+    pub(crate) fn read(
+        &self,
+        cursor: &mut Cursor,
+        max: usize,
+    ) -> Result<Vec<Arc<Change>>, Expired> {
         let changes = self.changes.read();
         let Some(skip) = cursor.next.checked_sub(changes.first) else { return Err(Expired) };
         let read: Vec<_> = changes.kept.iter().skip(skip as usize).take(max).cloned().collect();

@@ -19,9 +19,13 @@ const WEBHOOKS: &[Column] =
     &[NAME, Column { of: "integer", ..Column::make("Webhooks", |o| count(o, &["webhooks"])) }, AGE];
 
 pub(super) static KINDS: &[Kind] = &[
-    row("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "mutatingwebhookconfiguration")
-        .categories(&["api-extensions"])
-        .columns(WEBHOOKS),
+    row(
+        "MutatingWebhookConfiguration",
+        "mutatingwebhookconfigurations",
+        "mutatingwebhookconfiguration",
+    )
+    .categories(&["api-extensions"])
+    .columns(WEBHOOKS),
     row("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy")
         .categories(&["api-extensions"])
         .subs(&[Sub::Status])

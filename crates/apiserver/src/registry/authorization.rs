@@ -7,7 +7,8 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("LocalSubjectAccessReview", "localsubjectaccessreviews", "localsubjectaccessreview").namespaced(),
+    row("LocalSubjectAccessReview", "localsubjectaccessreviews", "localsubjectaccessreview")
+        .namespaced(),
     row("SelfSubjectAccessReview", "selfsubjectaccessreviews", "selfsubjectaccessreview"),
     row("SelfSubjectRulesReview", "selfsubjectrulesreviews", "selfsubjectrulesreview"),
     row("SubjectAccessReview", "subjectaccessreviews", "subjectaccessreview"),

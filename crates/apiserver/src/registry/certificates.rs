@@ -1,7 +1,7 @@
 //! The certificates.k8s.io group.
 
-use apimachinery::{Object, ObjectExt};
 use apimachinery::field::ErrorList;
+use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
 use super::Sub;

@@ -193,11 +193,12 @@ pub(crate) fn selector(value: Option<&Value>) -> Value {
     for (key, wanted) in labels.into_iter().flatten() {
         parts.push(format!("{key}={}", wanted.as_str().unwrap_or_default()));
     }
-    for expression in value.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
+    for expression in value.get("matchExpressions").and_then(Value::as_array).into_iter().flatten()
+    {
         let key = expression["key"].as_str().unwrap_or_default();
-        let values = expression["values"].as_array().map(|v| {
-            v.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
-        });
+        let values = expression["values"]
+            .as_array()
+            .map(|v| v.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","));
         let values = values.unwrap_or_default();
         parts.push(match expression["operator"].as_str() {
             Some("In") => format!("{key} in ({values})"),

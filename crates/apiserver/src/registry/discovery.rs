@@ -17,7 +17,10 @@ fn shortened(items: Vec<String>, none: &str) -> Value {
 
 fn ports(object: &Value) -> Value {
     let ports = object["ports"].as_array().into_iter().flatten();
-    shortened(ports.map(|p| p["port"].as_i64().map_or("*".into(), |n| n.to_string())).collect(), "<unset>")
+    shortened(
+        ports.map(|p| p["port"].as_i64().map_or("*".into(), |n| n.to_string())).collect(),
+        "<unset>",
+    )
 }
 
 fn endpoints(object: &Value) -> Value {
@@ -26,8 +29,8 @@ fn endpoints(object: &Value) -> Value {
     shortened(addresses.filter_map(|a| a.as_str().map(str::to_owned)).collect(), "<unset>")
 }
 
-pub(super) static KINDS: &[Kind] = &[
-    Kind::new("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice")
+pub(super) static KINDS: &[Kind] =
+    &[Kind::new("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice")
         .namespaced()
         .generation()
         .columns(&[
@@ -36,5 +39,4 @@ pub(super) static KINDS: &[Kind] = &[
             Column::make("Ports", ports),
             Column::make("Endpoints", endpoints),
             AGE,
-        ]),
-];
+        ])];

@@ -17,7 +17,11 @@ const RENAMED: &[(&str, &str)] = &[
     ("deprecatedCount", "count"),
 ];
 
-fn rename(object: &mut Value, api_version: &str, names: impl Iterator<Item = (&'static str, &'static str)>) {
+fn rename(
+    object: &mut Value,
+    api_version: &str,
+    names: impl Iterator<Item = (&'static str, &'static str)>,
+) {
     object["apiVersion"] = api_version.into();
     for (from, to) in names {
         if let Some(value) = object.remove_path(&[from]) {

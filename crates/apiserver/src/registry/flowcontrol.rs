@@ -23,7 +23,8 @@ pub(super) static KINDS: &[Kind] = &[
         AGE,
         Column::make("MissingPL", |o| {
             let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
-            let dangling = conditions.filter(|c| c["type"] == "Dangling").map(|c| c["status"].clone());
+            let dangling =
+                conditions.filter(|c| c["type"] == "Dangling").map(|c| c["status"].clone());
             dangling.last().unwrap_or_else(|| "?".into())
         }),
     ]),

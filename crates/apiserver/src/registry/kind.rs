@@ -105,9 +105,11 @@ impl Sub {
     /// Verbs in discovery.
     pub(crate) const fn verbs(self) -> &'static [&'static str] {
         match self {
-            Self::Status | Self::Scale | Self::EphemeralContainers | Self::Resize | Self::Approval => {
-                &["get", "patch", "update"]
-            }
+            Self::Status
+            | Self::Scale
+            | Self::EphemeralContainers
+            | Self::Resize
+            | Self::Approval => &["get", "patch", "update"],
             Self::Binding | Self::Eviction | Self::Token => &["create"],
             Self::Finalize => &["update"],
             Self::Log => &["get"],

@@ -52,7 +52,11 @@ pub(crate) static GROUPS: &[Group] = &[
     Group { name: "policy", versions: &["v1"], kinds: policy::KINDS },
     Group { name: "rbac.authorization.k8s.io", versions: &["v1"], kinds: rbac::KINDS },
     Group { name: "storage.k8s.io", versions: &["v1"], kinds: storage::KINDS },
-    Group { name: "admissionregistration.k8s.io", versions: &["v1"], kinds: admissionregistration::KINDS },
+    Group {
+        name: "admissionregistration.k8s.io",
+        versions: &["v1"],
+        kinds: admissionregistration::KINDS,
+    },
     Group { name: "apiextensions.k8s.io", versions: &["v1"], kinds: apiextensions::KINDS },
     Group { name: "scheduling.k8s.io", versions: &["v1"], kinds: scheduling::KINDS },
     Group { name: "coordination.k8s.io", versions: &["v1"], kinds: coordination::KINDS },
@@ -92,7 +96,11 @@ mod tests {
     fn every_row_has_a_schema_and_is_served_once() {
         let mut seen = std::collections::HashSet::new();
         for kind in kinds() {
-            assert!(seen.insert((kind.group, kind.version, kind.resource)), "{} twice", kind.resource);
+            assert!(
+                seen.insert((kind.group, kind.version, kind.resource)),
+                "{} twice",
+                kind.resource
+            );
             let schema = apimachinery::schema::Registry::builtin();
             assert!(
                 schema.lookup(kind.group, kind.version, kind.kind).is_some(),

@@ -14,17 +14,21 @@ fn amount(object: &Value, field: &str) -> Value {
     }
 }
 
-pub(super) static KINDS: &[Kind] = &[
-    Kind::new("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", "poddisruptionbudget")
-        .namespaced()
-        .short(&["pdb"])
-        .subs(&[Sub::Status])
-        .generation()
-        .columns(&[
-            NAME,
-            Column::make("Min Available", |o| amount(o, "minAvailable")),
-            Column::make("Max Unavailable", |o| amount(o, "maxUnavailable")),
-            Column::number("Allowed Disruptions", &["status", "disruptionsAllowed"]),
-            AGE,
-        ]),
-];
+pub(super) static KINDS: &[Kind] = &[Kind::new(
+    "policy",
+    "v1",
+    "PodDisruptionBudget",
+    "poddisruptionbudgets",
+    "poddisruptionbudget",
+)
+.namespaced()
+.short(&["pdb"])
+.subs(&[Sub::Status])
+.generation()
+.columns(&[
+    NAME,
+    Column::make("Min Available", |o| amount(o, "minAvailable")),
+    Column::make("Max Unavailable", |o| amount(o, "maxUnavailable")),
+    Column::number("Allowed Disruptions", &["status", "disruptionsAllowed"]),
+    AGE,
+])];

@@ -15,7 +15,8 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 }
 
 fn role(object: &Value) -> Value {
-    format!("{}/{}", object.str_at(&["roleRef", "kind"]), object.str_at(&["roleRef", "name"])).into()
+    format!("{}/{}", object.str_at(&["roleRef", "kind"]), object.str_at(&["roleRef", "name"]))
+        .into()
 }
 
 fn subjects(object: &Value, kind: &str) -> Value {
@@ -40,7 +41,9 @@ pub(super) static KINDS: &[Kind] = &[
     row("ClusterRoleBinding", "clusterrolebindings", "clusterrolebinding")
         .strategy(&Binding { namespaced: false })
         .columns(BINDING),
-    row("ClusterRole", "clusterroles", "clusterrole").strategy(&PathName).columns(&[NAME, CREATED_AT]),
+    row("ClusterRole", "clusterroles", "clusterrole")
+        .strategy(&PathName)
+        .columns(&[NAME, CREATED_AT]),
     row("RoleBinding", "rolebindings", "rolebinding")
         .namespaced()
         .strategy(&Binding { namespaced: true })
@@ -71,7 +74,8 @@ impl Strategy for Binding {
     fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let path = Path::new("roleRef");
-        let kinds: &[&str] = if self.namespaced { &["ClusterRole", "Role"] } else { &["ClusterRole"] };
+        let kinds: &[&str] =
+            if self.namespaced { &["ClusterRole", "Role"] } else { &["ClusterRole"] };
         let kind = object.str_at(&["roleRef", "kind"]);
         if !kinds.contains(&kind) {
             errors.0.push(FieldError::not_supported(&path.child("kind"), kind, kinds));
@@ -89,7 +93,10 @@ impl Strategy for Binding {
             if !KINDS.contains(&kind) {
                 errors.0.push(FieldError::not_supported(&at.child("kind"), kind, KINDS));
             }
-            if kind == "ServiceAccount" && !self.namespaced && subject.str_at(&["namespace"]).is_empty() {
+            if kind == "ServiceAccount"
+                && !self.namespaced
+                && subject.str_at(&["namespace"]).is_empty()
+            {
                 errors.0.push(FieldError::required(&at.child("namespace"), ""));
             }
         }

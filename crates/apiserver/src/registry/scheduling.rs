@@ -58,7 +58,11 @@ impl Strategy for Class {
         for (field, what) in [("value", "Value"), ("preemptionPolicy", "PreemptionPolicy")] {
             if object[field] != old[field] {
                 let detail = format!("may not be changed in an update: {what}");
-                errors.0.push(FieldError::invalid(&Path::new(field), object[field].clone(), detail));
+                errors.0.push(FieldError::invalid(
+                    &Path::new(field),
+                    object[field].clone(),
+                    detail,
+                ));
             }
         }
         errors

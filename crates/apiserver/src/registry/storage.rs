@@ -46,31 +46,39 @@ pub(super) static KINDS: &[Kind] = &[
         NAME,
         Column {
             of: "integer",
-            ..Column::make("Drivers", |o| o["spec"]["drivers"].as_array().map_or(0, Vec::len).into())
+            ..Column::make("Drivers", |o| {
+                o["spec"]["drivers"].as_array().map_or(0, Vec::len).into()
+            })
         },
         AGE,
     ]),
-    row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity").namespaced().columns(&[
-        NAME,
-        Column::text_or("StorageClassName", &["storageClassName"], ""),
-        Column::text("Capacity", &["capacity"]),
-    ]),
-    row("StorageClass", "storageclasses", "storageclass").short(&["sc"]).strategy(&Class).columns(&[
-        CLASS_NAME,
-        Column::text_or("Provisioner", &["provisioner"], ""),
-        Column::text_or("ReclaimPolicy", &["reclaimPolicy"], "Delete"),
-        Column::text_or("VolumeBindingMode", &["volumeBindingMode"], "Immediate"),
-        Column::flag("AllowVolumeExpansion", &["allowVolumeExpansion"]),
-        AGE,
-    ]),
-    row("VolumeAttachment", "volumeattachments", "volumeattachment").subs(&[Sub::Status]).columns(&[
-        NAME,
-        Column::text_or("Attacher", &["spec", "attacher"], ""),
-        Column::text_or("PV", &["spec", "source", "persistentVolumeName"], ""),
-        Column::text_or("Node", &["spec", "nodeName"], ""),
-        Column::flag("Attached", &["status", "attached"]),
-        AGE,
-    ]),
+    row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity").namespaced().columns(
+        &[
+            NAME,
+            Column::text_or("StorageClassName", &["storageClassName"], ""),
+            Column::text("Capacity", &["capacity"]),
+        ],
+    ),
+    row("StorageClass", "storageclasses", "storageclass").short(&["sc"]).strategy(&Class).columns(
+        &[
+            CLASS_NAME,
+            Column::text_or("Provisioner", &["provisioner"], ""),
+            Column::text_or("ReclaimPolicy", &["reclaimPolicy"], "Delete"),
+            Column::text_or("VolumeBindingMode", &["volumeBindingMode"], "Immediate"),
+            Column::flag("AllowVolumeExpansion", &["allowVolumeExpansion"]),
+            AGE,
+        ],
+    ),
+    row("VolumeAttachment", "volumeattachments", "volumeattachment").subs(&[Sub::Status]).columns(
+        &[
+            NAME,
+            Column::text_or("Attacher", &["spec", "attacher"], ""),
+            Column::text_or("PV", &["spec", "source", "persistentVolumeName"], ""),
+            Column::text_or("Node", &["spec", "nodeName"], ""),
+            Column::flag("Attached", &["status", "attached"]),
+            AGE,
+        ],
+    ),
     row("VolumeAttributesClass", "volumeattributesclasses", "volumeattributesclass")
         .short(&["vac"])
         .columns(&[NAME, Column::text_or("DriverName", &["driverName"], ""), AGE]),

@@ -85,7 +85,8 @@ impl Server {
         revision: Revision,
     ) -> Result<Revision, Failure> {
         let prefix = prefix(kind.stored_group(), kind.resource);
-        let op = Op { key: key(&prefix, namespace, name), expect: Expect::At(revision), value: None };
+        let op =
+            Op { key: key(&prefix, namespace, name), expect: Expect::At(revision), value: None };
         self.commit_op(op).await
     }
 
@@ -107,9 +108,9 @@ impl Server {
                 "InsufficientStorage",
                 format!("the store has no space left: {why}"),
             ))),
-            Err(CommitError::Failed(why)) => {
-                Err(Failure::Refused(Status::service_unavailable(format!("the store has failed: {why}"))))
-            }
+            Err(CommitError::Failed(why)) => Err(Failure::Refused(Status::service_unavailable(
+                format!("the store has failed: {why}"),
+            ))),
         }
     }
 }

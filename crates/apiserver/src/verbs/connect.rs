@@ -31,7 +31,10 @@ struct Target {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-pub(super) async fn connect(call: &Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+pub(super) async fn connect(
+    call: &Call<'_>,
+    request: Request<Body>,
+) -> Result<Response<Body>, Status> {
     let target = match (call.sub, call.kind.resource) {
         (Some(Sub::Proxy), "nodes") => node_proxy(call)?,
         (Some(Sub::Proxy), "services") => service_proxy(call)?,
@@ -43,7 +46,8 @@ pub(super) async fn connect(call: &Call<'_>, request: Request<Body>) -> Result<R
 }
 
 fn object(call: &Call<'_>, resource: &str, namespace: &str, name: &str) -> Result<Object, Status> {
-    let kind = registry::find("", "v1", resource).ok_or_else(|| Status::internal("no such kind"))?;
+    let kind =
+        registry::find("", "v1", resource).ok_or_else(|| Status::internal("no such kind"))?;
     let entry = call
         .server
         .entry(kind, namespace, name)
@@ -59,9 +63,9 @@ fn kubelet(call: &Call<'_>, node: &str) -> Result<(String, u16), Status> {
         let mut all = addresses.into_iter().flatten();
         all.find(|a| a["type"] == of).map(|a| a.str_at(&["address"]).to_owned())
     };
-    let host = address("InternalIP")
-        .or_else(|| address("Hostname"))
-        .ok_or_else(|| Status::internal(format!("no preferred addresses found for node {}", node.name())))?;
+    let host = address("InternalIP").or_else(|| address("Hostname")).ok_or_else(|| {
+        Status::internal(format!("no preferred addresses found for node {}", node.name()))
+    })?;
     let port = node.get_path(&["status", "daemonEndpoints", "kubeletEndpoint", "Port"]);
     let port = port.and_then(Value::as_u64).and_then(|p| u16::try_from(p).ok());
     Ok((host, port.unwrap_or(KUBELET_PORT)))
@@ -122,8 +126,14 @@ fn pod_stream(call: &Call<'_>, sub: Sub) -> Result<Target, Status> {
     match sub {
         Sub::Log => {
             const OPTIONS: &[&str] = &[
-                "follow", "previous", "sinceSeconds", "sinceTime", "tailLines", "limitBytes",
-                "timestamps", "stream",
+                "follow",
+                "previous",
+                "sinceSeconds",
+                "sinceTime",
+                "tailLines",
+                "limitBytes",
+                "timestamps",
+                "stream",
             ];
             OPTIONS.iter().for_each(|option| copy(option, option));
         }
@@ -179,7 +189,8 @@ fn pod_proxy(call: &Call<'_>) -> Result<Target, Status> {
     if host.is_empty() {
         return Err(Status::bad_request("address not allowed"));
     }
-    let first = pod.get_path(&["spec", "containers"]).and_then(Value::as_array).into_iter().flatten();
+    let first =
+        pod.get_path(&["spec", "containers"]).and_then(Value::as_array).into_iter().flatten();
     let first = first.flat_map(|c| c["ports"].as_array().into_iter().flatten()).next();
     let port = match port.filter(|p| !p.is_empty()) {
         Some(port) => port.parse().map_err(|_| Status::bad_request("invalid port"))?,
@@ -202,7 +213,8 @@ fn service_proxy(call: &Call<'_>) -> Result<Target, Status> {
             .copied()
             .find(|p| p.str_at(&["name"]) == wanted || p["port"].to_string() == wanted),
     };
-    let none = || Status::service_unavailable(format!("no endpoints available for service \"{name}\""));
+    let none =
+        || Status::service_unavailable(format!("no endpoints available for service \"{name}\""));
     let port_name = port.ok_or_else(none)?.str_at(&["name"]).to_owned();
     let kind = registry::find("discovery.k8s.io", "v1", "endpointslices")
         .ok_or_else(|| Status::internal("no endpoint slices"))?;
@@ -212,10 +224,16 @@ fn service_proxy(call: &Call<'_>) -> Result<Target, Status> {
         if slice.label("kubernetes.io/service-name") != Some(&name) {
             continue;
         }
-        let target = slice["ports"].as_array().into_iter().flatten().find(|p| p.str_at(&["name"]) == port_name);
+        let target = slice["ports"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|p| p.str_at(&["name"]) == port_name);
         let ready = slice["endpoints"].as_array().into_iter().flatten();
         let mut ready = ready.filter(|e| e["conditions"]["ready"] != false);
-        if let (Some(port), Some(endpoint)) = (target.and_then(|p| p["port"].as_u64()), ready.next()) {
+        if let (Some(port), Some(endpoint)) =
+            (target.and_then(|p| p["port"].as_u64()), ready.next())
+        {
             let host = endpoint["addresses"][0].as_str().unwrap_or_default().to_owned();
             return Ok(Target { host, port: port as u16, tls, path: rest(call) });
         }
@@ -224,8 +242,15 @@ fn service_proxy(call: &Call<'_>) -> Result<Target, Status> {
 }
 
 /// Headers that belong to one connection only.
-const HOP_BY_HOP: &[&str] =
-    &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 async fn forward(
     call: &Call<'_>,
@@ -236,7 +261,10 @@ async fn forward(
     let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let unreachable = |e: &dyn std::error::Error| {
-        Status::service_unavailable(format!("error trying to reach {}:{}: {e}", target.host, target.port))
+        Status::service_unavailable(format!(
+            "error trying to reach {}:{}: {e}",
+            target.host, target.port
+        ))
     };
     let stream = dial(call, &target).await.map_err(|e| unreachable(&e))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
@@ -245,7 +273,8 @@ async fn forward(
     // The connection serves this one exchange and ends with it.
     tokio::spawn(connection.with_upgrades());
 
-    let uri: Uri = target.path.parse().map_err(|_| Status::bad_request("the path cannot be proxied"))?;
+    let uri: Uri =
+        target.path.parse().map_err(|_| Status::bad_request("the path cannot be proxied"))?;
     let mut outgoing = Request::builder().method(parts.method).uri(uri);
     if let Some(headers) = outgoing.headers_mut() {
         for (name, value) in &parts.headers {

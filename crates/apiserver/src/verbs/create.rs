@@ -91,7 +91,11 @@ pub(super) async fn create_object(
                         ));
                     }
                     Failure::Conflict => {
-                        return Err(Status::already_exists(kind.group, kind.resource, attempt.name()));
+                        return Err(Status::already_exists(
+                            kind.group,
+                            kind.resource,
+                            attempt.name(),
+                        ));
                     }
                 }
             }
@@ -109,7 +113,12 @@ async fn finish(
 ) -> Result<(), Failure> {
     let kind = call.kind;
     if !errors.0.is_empty() {
-        return Err(Failure::Refused(Status::invalid(kind.group, kind.kind, object.name(), errors)));
+        return Err(Failure::Refused(Status::invalid(
+            kind.group,
+            kind.kind,
+            object.name(),
+            errors,
+        )));
     }
     if ownership == Ownership::Update {
         record(call, None, object, manager);

@@ -51,7 +51,10 @@ impl Options {
         let number = |name: &str| -> Result<Option<i64>, Status> {
             query
                 .text(name)
-                .map(|t| t.parse().map_err(|_| Status::bad_request(format!("{name}: must be an integer"))))
+                .map(|t| {
+                    t.parse()
+                        .map_err(|_| Status::bad_request(format!("{name}: must be an integer")))
+                })
                 .transpose()
         };
         let text = |path: &[&str]| {
@@ -70,7 +73,9 @@ impl Options {
         };
         options.check()?;
         if value["dryRun"].as_array().is_some_and(|d| d.iter().any(|v| v == "All")) {
-            return Err(Status::bad_request("dryRun in the body must also be given as a query parameter"));
+            return Err(Status::bad_request(
+                "dryRun in the body must also be given as a query parameter",
+            ));
         }
         Ok(options)
     }
@@ -87,11 +92,13 @@ impl Options {
         }
         const POLICIES: &[&str] = &["Background", "Foreground", "Orphan"];
         match &self.propagation {
-            Some(policy) if !POLICIES.contains(&policy.as_str()) => invalid(FieldError::not_supported(
-                &Path::new("propagationPolicy"),
-                policy.as_str(),
-                POLICIES,
-            )),
+            Some(policy) if !POLICIES.contains(&policy.as_str()) => {
+                invalid(FieldError::not_supported(
+                    &Path::new("propagationPolicy"),
+                    policy.as_str(),
+                    POLICIES,
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -131,11 +138,15 @@ fn decode_options(call: &Call<'_>, bytes: &[u8], expected: Expected<'_>) -> Resu
 
 /// Whether nothing stands between the object and its removal any more.
 pub(super) fn is_finished(object: &Object) -> bool {
-    let grace = object.get_path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
+    let grace =
+        object.get_path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
     object.deletion_timestamp().is_some()
         && grace.unwrap_or(0) == 0
         && object.finalizers().next().is_none()
-        && object.get_path(&["spec", "finalizers"]).and_then(Value::as_array).is_none_or(Vec::is_empty)
+        && object
+            .get_path(&["spec", "finalizers"])
+            .and_then(Value::as_array)
+            .is_none_or(Vec::is_empty)
 }
 
 /// What came of a deletion.
@@ -162,7 +173,8 @@ pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>
             encode::value(StatusCode::OK, &status.to_value(), call.accepted.encoding)
         }
         Outcome::Pending(object) => {
-            let code = if options.orphan == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
+            let code =
+                if options.orphan == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
             call.answer(code, &object)
         }
     }
@@ -217,7 +229,9 @@ fn check_preconditions(call: &Call<'_>, old: &Object, options: &Options) -> Resu
             call.kind.group,
             call.kind.resource,
             old.name(),
-            format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}"),
+            format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}"
+            ),
         ))
     };
     match (&options.uid, &options.revision) {
@@ -250,7 +264,8 @@ fn mark(call: &Call<'_>, old: &Object, options: &Options) -> Object {
         if let Some(current) = current
             && grace < current
         {
-            let begun = time::parse(old.deletion_timestamp().unwrap_or_default()).unwrap_or(Timestamp::now());
+            let begun = time::parse(old.deletion_timestamp().unwrap_or_default())
+                .unwrap_or(Timestamp::now());
             let at = begun - SignedDuration::from_secs(current) + SignedDuration::from_secs(grace);
             object.set_meta("deletionTimestamp", time::rfc3339(at).into());
             object.set_meta("deletionGracePeriodSeconds", grace.into());
@@ -269,7 +284,10 @@ fn mark(call: &Call<'_>, old: &Object, options: &Options) -> Object {
     object
 }
 
-pub(super) async fn delete_collection(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
+pub(super) async fn delete_collection(
+    call: &Call<'_>,
+    body: Body,
+) -> Result<Response<Body>, Status> {
     let options = Options::read(call, body).await?;
     let filter = Filter::parse(call)?;
     let (snapshot, revision) = call.server.present(call.kind)?;

@@ -29,12 +29,14 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let pod = view(call.kind, &entry);
     // Pods that are over or not running yet disturb nobody.
     let phase = pod.str_at(&["status", "phase"]);
-    let free = matches!(phase, "Succeeded" | "Failed" | "Pending") || pod.deletion_timestamp().is_some();
+    let free =
+        matches!(phase, "Succeeded" | "Failed" | "Pending") || pod.deletion_timestamp().is_some();
     if !free {
         take_disruption(call, &pod).await?;
     }
     let options = eviction.get("deleteOptions").cloned().unwrap_or(Value::Null);
-    let body = crate::body::full(if options.is_null() { String::new() } else { options.to_string() });
+    let body =
+        crate::body::full(if options.is_null() { String::new() } else { options.to_string() });
     let delete = Call {
         server: call.server,
         user: call.user.clone(),

@@ -10,7 +10,10 @@ use crate::negotiate::Form;
 
 pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     super::list::check_revision(call, call.query.text("resourceVersion"))?;
-    let entry = call.server.entry(call.kind, &call.info.namespace, &call.info.name).ok_or_else(|| call.not_found())?;
+    let entry = call
+        .server
+        .entry(call.kind, &call.info.namespace, &call.info.name)
+        .ok_or_else(|| call.not_found())?;
     if call.accepted.form == Form::Object {
         let bytes = entry_bytes(call.kind, &entry, call.accepted.encoding)?;
         let media_type = call.accepted.encoding.media_type();

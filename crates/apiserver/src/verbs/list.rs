@@ -36,7 +36,11 @@ impl Filter {
             if !known {
                 return Err(Status::bad_request(format!(
                     "Unable to find {} that match label selector {}, field selector {}: field label not supported: {}",
-                    apimachinery::text::quote(&format!("{}, Resource={}", api_version(call.kind.group, call.kind.version), call.kind.resource)),
+                    apimachinery::text::quote(&format!(
+                        "{}, Resource={}",
+                        api_version(call.kind.group, call.kind.version),
+                        call.kind.resource
+                    )),
                     apimachinery::text::quote(call.query.get("labelSelector").unwrap_or_default()),
                     apimachinery::text::quote(call.query.get("fieldSelector").unwrap_or_default()),
                     term.field
@@ -75,7 +79,9 @@ impl Filter {
             && (self.fields.is_empty()
                 || self.fields.matches(|name| entry.field(name).unwrap_or_default()))
             && (self.labels.is_empty()
-                || self.labels.matches(|key| entry.labels().find(|(k, _)| *k == key).map(|(_, v)| v)))
+                || self
+                    .labels
+                    .matches(|key| entry.labels().find(|(k, _)| *k == key).map(|(_, v)| v)))
     }
 }
 
@@ -138,7 +144,9 @@ pub(crate) fn check_revision(call: &Call<'_>, text: Option<&str>) -> Result<Opti
 }
 
 fn expired() -> Status {
-    Status::expired("The provided continue parameter is too old to display a consistent list result.")
+    Status::expired(
+        "The provided continue parameter is too old to display a consistent list result.",
+    )
 }
 
 /// The state to list, its revision and the first path.
@@ -159,7 +167,9 @@ fn start(call: &Call<'_>) -> Result<(Arc<Snapshot>, u64, String), Status> {
             return Ok((collection.snapshot(), current, token.start));
         }
         if token.rv as u64 > current {
-            return Err(Status::bad_request("continue key is not valid: the token is from the future"));
+            return Err(Status::bad_request(
+                "continue key is not valid: the token is from the future",
+            ));
         }
         let snapshot = collection.snapshot_at(token.rv as u64).map_err(|_| expired())?;
         return Ok((snapshot, token.rv as u64, token.start));
@@ -190,9 +200,11 @@ fn start(call: &Call<'_>) -> Result<(Arc<Snapshot>, u64, String), Status> {
     let exact = matching == Some("Exact")
         || (matching.is_none() && limited && wanted.is_some_and(|v| v > 0));
     if let (true, Some(revision)) = (exact, wanted) {
-        let snapshot = collection
-            .snapshot_at(revision)
-            .map_err(|_| Status::expired(format!("The resourceVersion for the provided list is too old: {revision}")))?;
+        let snapshot = collection.snapshot_at(revision).map_err(|_| {
+            Status::expired(format!(
+                "The resourceVersion for the provided list is too old: {revision}"
+            ))
+        })?;
         return Ok((snapshot, revision, String::new()));
     }
     let (snapshot, revision) = call.server.present(call.kind)?;
@@ -244,7 +256,11 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     respond(call, &entries, metadata)
 }
 
-fn respond(call: &Call<'_>, entries: &[Arc<Entry>], metadata: Value) -> Result<Response<Body>, Status> {
+fn respond(
+    call: &Call<'_>,
+    entries: &[Arc<Entry>],
+    metadata: Value,
+) -> Result<Response<Body>, Status> {
     let kind = call.kind;
     let Accepted { encoding, form } = call.accepted;
     let media_type = encoding.media_type();
@@ -301,7 +317,11 @@ fn respond(call: &Call<'_>, entries: &[Arc<Entry>], metadata: Value) -> Result<R
 /// Small entries are copied together, so that the transport sees few and large chunks.
 const CHUNK: usize = 64 << 10;
 
-fn json_chunks(kind: &Kind, entries: &[Arc<Entry>], metadata: &Value) -> Result<Vec<Bytes>, Status> {
+fn json_chunks(
+    kind: &Kind,
+    entries: &[Arc<Entry>],
+    metadata: &Value,
+) -> Result<Vec<Bytes>, Status> {
     let mut chunks = Vec::new();
     let mut chunk = BytesMut::with_capacity(CHUNK.min(512 + entries.len() * 1024));
     let head = format!(
@@ -316,7 +336,9 @@ fn json_chunks(kind: &Kind, entries: &[Arc<Entry>], metadata: &Value) -> Result<
         }
         chunk.put_slice(&entry_bytes(kind, entry, Encoding::Json)?);
         if chunk.len() >= CHUNK {
-            chunks.push(std::mem::replace(&mut chunk, BytesMut::with_capacity(CHUNK + 4096)).freeze());
+            chunks.push(
+                std::mem::replace(&mut chunk, BytesMut::with_capacity(CHUNK + 4096)).freeze(),
+            );
         }
     }
     chunk.put_slice(b"]}\n");

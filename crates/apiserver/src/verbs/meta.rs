@@ -11,7 +11,8 @@ use crate::registry::Kind;
 /// Largest sum of annotation keys and values, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
 /// Metadata that only the server writes.
-const SERVER_OWNED: &[&str] = &["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
+const SERVER_OWNED: &[&str] =
+    &["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
 
 /// Puts the namespace of the path into the object.
 pub(super) fn place(call: &Call<'_>, object: &mut Object) -> Result<(), Status> {
@@ -87,10 +88,17 @@ pub(super) fn validate(kind: &Kind, object: &Object) -> ErrorList {
     let generate = object.str_at(&["metadata", "generateName"]);
     if object.name().is_empty() {
         if generate.is_empty() {
-            errors.0.push(FieldError::required(&meta.child("name"), "name or generateName is required"));
+            errors.0.push(FieldError::required(
+                &meta.child("name"),
+                "name or generateName is required",
+            ));
         }
     } else {
-        errors.invalid_all(&meta.child("name"), object.name(), kind.strategy.validate_name(object.name()));
+        errors.invalid_all(
+            &meta.child("name"),
+            object.name(),
+            kind.strategy.validate_name(object.name()),
+        );
     }
     if kind.namespaced {
         if object.namespace().is_empty() {
@@ -107,7 +115,11 @@ pub(super) fn validate(kind: &Kind, object: &Object) -> ErrorList {
     }
     let mut size = 0;
     for (key, value) in object.annotations() {
-        errors.invalid_all(&meta.child("annotations"), key, names::qualified_name(&key.to_lowercase()));
+        errors.invalid_all(
+            &meta.child("annotations"),
+            key,
+            names::qualified_name(&key.to_lowercase()),
+        );
         size += key.len() + value.len();
     }
     if size > MAX_ANNOTATIONS {
@@ -165,7 +177,8 @@ pub(super) fn validate_update(object: &Object, old: &Object) -> ErrorList {
         let before: Vec<_> = old.finalizers().collect();
         let added: Vec<_> = object.finalizers().filter(|f| !before.contains(f)).collect();
         if !added.is_empty() {
-            let list = added.iter().map(|f| apimachinery::text::quote(f)).collect::<Vec<_>>().join(", ");
+            let list =
+                added.iter().map(|f| apimachinery::text::quote(f)).collect::<Vec<_>>().join(", ");
             errors.0.push(FieldError::forbidden(
                 &meta.child("finalizers"),
                 format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{list}}}"),

@@ -107,7 +107,11 @@ impl Call<'_> {
     }
 
     /// Decodes the request body as `expected`.
-    pub(crate) async fn decode(&self, body: Body, expected: Expected<'_>) -> Result<Object, Status> {
+    pub(crate) async fn decode(
+        &self,
+        body: Body,
+        expected: Expected<'_>,
+    ) -> Result<Object, Status> {
         let encoding = self.content()?;
         let bytes = crate::body::read(body).await?;
         let mode = crate::decode::field_validation(self.query.get("fieldValidation"))?;
@@ -117,14 +121,21 @@ impl Call<'_> {
     }
 
     /// One object of this kind as the answer.
-    pub(crate) fn answer(&self, code: StatusCode, object: &Object) -> Result<Response<Body>, Status> {
+    pub(crate) fn answer(
+        &self,
+        code: StatusCode,
+        object: &Object,
+    ) -> Result<Response<Body>, Status> {
         let include = Include::parse(self.query.get("includeObject"))?;
         encode::object(code, self.kind, object, self.accepted, include)
     }
 }
 
 /// Routes a call to its verb.
-pub(crate) async fn dispatch(call: &Call<'_>, request: http::Request<Body>) -> Result<Response<Body>, Status> {
+pub(crate) async fn dispatch(
+    call: &Call<'_>,
+    request: http::Request<Body>,
+) -> Result<Response<Body>, Status> {
     if call.kind.access == Access::Virtual {
         return match (call.info.verb, call.sub, call.kind.kind) {
             ("create", None, "Binding") => pod_binding::bind(call, request.into_body()).await,
@@ -133,9 +144,10 @@ pub(crate) async fn dispatch(call: &Call<'_>, request: http::Request<Body>) -> R
         };
     }
     match (call.info.verb, call.sub) {
-        ("get", None | Some(Sub::Status | Sub::EphemeralContainers | Sub::Resize | Sub::Approval)) => {
-            get::get(call)
-        }
+        (
+            "get",
+            None | Some(Sub::Status | Sub::EphemeralContainers | Sub::Resize | Sub::Approval),
+        ) => get::get(call),
         ("list", None) => list::list(call),
         ("watch", None) => watch::watch(call),
         ("create", None) => create::create(call, request.into_body()).await,
@@ -143,7 +155,11 @@ pub(crate) async fn dispatch(call: &Call<'_>, request: http::Request<Body>) -> R
             "update",
             None
             | Some(
-                Sub::Status | Sub::EphemeralContainers | Sub::Resize | Sub::Approval | Sub::Finalize,
+                Sub::Status
+                | Sub::EphemeralContainers
+                | Sub::Resize
+                | Sub::Approval
+                | Sub::Finalize,
             ),
         ) => update::update(call, request.into_body()).await,
         (

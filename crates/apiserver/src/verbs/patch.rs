@@ -26,7 +26,8 @@ enum Form {
 
 impl Form {
     fn of(content_type: Option<&str>) -> Result<Self, Status> {
-        let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        let media_type =
+            content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         match media_type {
             "application/json-patch+json" => Ok(Self::Json),
             "application/merge-patch+json" => Ok(Self::Merge),
@@ -93,7 +94,9 @@ impl Patch {
             Form::Merge => merge_patch(&mut object, &self.value),
             Form::Strategic => object = strategic::merge(object, self.value.clone(), ty)?,
             Form::Apply => {
-                return Err(Status::unsupported_media_type("this path does not take apply patches"));
+                return Err(Status::unsupported_media_type(
+                    "this path does not take apply patches",
+                ));
             }
         }
         // The version that the patch does not mention is not one the client insists on.
@@ -164,10 +167,15 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
     if !applied.is_object() {
         return Err(Status::bad_request("error decoding YAML: the body is not an object"));
     }
-    for (field, want) in [("apiVersion", call.kind.api_version()), ("kind", call.kind.kind.to_owned())] {
+    for (field, want) in
+        [("apiVersion", call.kind.api_version()), ("kind", call.kind.kind.to_owned())]
+    {
         let given = applied.str_at(&[field]).to_owned();
         if given.is_empty() {
-            return Err(Status::bad_request(format!("Object '{}' is missing in the body", capital(field))));
+            return Err(Status::bad_request(format!(
+                "Object '{}' is missing in the body",
+                capital(field)
+            )));
         }
         if given != want {
             return Err(Status::bad_request(format!(
@@ -175,7 +183,10 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
             )));
         }
     }
-    if applied.get_path(&["metadata", "managedFields"]).is_some_and(|m| m.as_array().is_some_and(|a| !a.is_empty())) {
+    if applied
+        .get_path(&["metadata", "managedFields"])
+        .is_some_and(|m| m.as_array().is_some_and(|a| !a.is_empty()))
+    {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
     if applied.name().is_empty() {
@@ -205,7 +216,10 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
                     call.kind.group,
                     call.kind.resource,
                     &call.info.name,
-                    format!("uid mismatch: the provided object specified uid {}, and no existing object was found", applied.uid()),
+                    format!(
+                        "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                        applied.uid()
+                    ),
                 ));
             }
             let object = apply::apply(ty, None, &applied, &writer, force)?;

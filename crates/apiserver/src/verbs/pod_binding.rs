@@ -51,14 +51,23 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
             )));
         }
         if old.deletion_timestamp().is_some() {
-            return Err(conflict(format!("pod {} is being deleted, cannot be assigned to a host", old.name())));
+            return Err(conflict(format!(
+                "pod {} is being deleted, cannot be assigned to a host",
+                old.name()
+            )));
         }
         let assigned = old.str_at(&["spec", "nodeName"]);
         if !assigned.is_empty() {
-            return Err(conflict(format!("pod {} is already assigned to node \"{assigned}\"", old.name())));
+            return Err(conflict(format!(
+                "pod {} is already assigned to node \"{assigned}\"",
+                old.name()
+            )));
         }
         if old["spec"]["schedulingGates"].as_array().is_some_and(|g| !g.is_empty()) {
-            return Err(conflict(format!("pod {} has non-empty .spec.schedulingGates", old.name())));
+            return Err(conflict(format!(
+                "pod {} has non-empty .spec.schedulingGates",
+                old.name()
+            )));
         }
         let mut pod = old.clone();
         pod.set_meta("resourceVersion", Value::Null);

@@ -62,7 +62,8 @@ fn scaled(old: &Object, scale: &Value) -> Result<(Object, Ownership), Status> {
     let mut object = old.clone();
     object.set_path(&["spec", "replicas"], replicas.into());
     let version = scale.resource_version();
-    object.set_meta("resourceVersion", if version.is_empty() { Value::Null } else { version.into() });
+    object
+        .set_meta("resourceVersion", if version.is_empty() { Value::Null } else { version.into() });
     let uid = scale.uid();
     if !uid.is_empty() {
         object.set_meta("uid", uid.into());
@@ -84,7 +85,6 @@ pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let ty = Registry::builtin()
         .lookup(SCALE.group, SCALE.version, SCALE.kind)
         .ok_or_else(|| Status::internal("no schema for Scale"))?;
-    let updated =
-        update::change(call, |old| scaled(old, &patch.patched(&of(old), ty)?)).await?;
+    let updated = update::change(call, |old| scaled(old, &patch.patched(&of(old), ty)?)).await?;
     respond(call, &updated)
 }

@@ -79,7 +79,8 @@ pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>,
 
 /// Binds the token to the object the request names; it must exist.
 fn bind(call: &Call<'_>, request: &Object, claims: &mut KubernetesClaims) -> Result<(), Status> {
-    let Some(wanted) = request.get_path(&["spec", "boundObjectRef"]).filter(|r| !r.is_null()) else {
+    let Some(wanted) = request.get_path(&["spec", "boundObjectRef"]).filter(|r| !r.is_null())
+    else {
         return Ok(());
     };
     let (resource, namespace) = match (wanted.str_at(&["kind"]), wanted.str_at(&["apiVersion"])) {
@@ -93,7 +94,8 @@ fn bind(call: &Call<'_>, request: &Object, claims: &mut KubernetesClaims) -> Res
             )));
         }
     };
-    let kind = registry::find("", "v1", resource).ok_or_else(|| Status::internal("no such kind"))?;
+    let kind =
+        registry::find("", "v1", resource).ok_or_else(|| Status::internal("no such kind"))?;
     let name = wanted.str_at(&["name"]);
     let object = call
         .server
@@ -106,7 +108,9 @@ fn bind(call: &Call<'_>, request: &Object, claims: &mut KubernetesClaims) -> Res
             "",
             resource,
             name,
-            format!("the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"),
+            format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+            ),
         ));
     }
     let bound = BoundObject { name: name.to_owned(), uid: object.uid().to_owned() };

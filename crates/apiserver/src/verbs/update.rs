@@ -108,7 +108,10 @@ async fn attempt(
             kind.group,
             kind.resource,
             old.name(),
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {}", old.uid()),
+            format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                old.uid()
+            ),
         )));
     }
     prepare(call, object, old).await.map_err(Failure::Refused)?;

@@ -12,8 +12,8 @@ use rand::Rng;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::list::{Filter, parse_revision};
 use super::Call;
+use super::list::{Filter, parse_revision};
 use crate::body::{self, Body, BoxError};
 use crate::cache::{Change, ChangeKind, Collection, Cursor, Entry};
 use crate::encode::{self, Include, entry_bytes, view};
@@ -84,13 +84,17 @@ impl Writer {
             Encoding::Yaml => {
                 let object: Value = serde_yaml_ng::from_slice(object).unwrap_or_default();
                 let event = json!({"type": event, "object": object});
-                Bytes::from(format!("---\n{}", serde_yaml_ng::to_string(&event).unwrap_or_default()))
+                Bytes::from(format!(
+                    "---\n{}",
+                    serde_yaml_ng::to_string(&event).unwrap_or_default()
+                ))
             }
         }
     }
 
     fn bookmark(&mut self, revision: u64, initial_end: bool) -> Result<Bytes, Status> {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata =
+            json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
         if initial_end {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }
@@ -186,9 +190,10 @@ impl Watcher {
         loop {
             // Read before the changes: whatever is applied by now is in them.
             let applied = (self.applied)();
-            let changes = self.collection.read(&mut self.cursor, BATCH).map_err(|_| {
-                Status::expired(format!("too old resource version: {}", self.seen))
-            })?;
+            let changes = self
+                .collection
+                .read(&mut self.cursor, BATCH)
+                .map_err(|_| Status::expired(format!("too old resource version: {}", self.seen)))?;
             let full = changes.len() == BATCH;
             if let Some(chunk) = self.changes_chunk(&changes)? {
                 return Ok(Some(chunk));
@@ -259,7 +264,10 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         (VecDeque::new(), if version == 0 { now } else { version })
     };
     let cursor = collection.watch_after(after).map_err(|_| {
-        Status::expired(format!("too old resource version: {after} ({})", call.server.cache.revision()))
+        Status::expired(format!(
+            "too old resource version: {after} ({})",
+            call.server.cache.revision()
+        ))
     })?;
     let seconds = match call.query.text("timeoutSeconds").map(str::parse::<u64>) {
         Some(Ok(seconds)) if seconds > 0 => seconds.min(86_400),

@@ -115,6 +115,13 @@ fn tag(field: &go::Field) -> Result<u32> {
     }
 }
 
+/// Whether `omitempty` has any effect: Go never omits structs for it.
+fn can_be_empty(shape: &str) -> bool {
+    shape.starts_with(['[', '{'])
+        || shape.starts_with("wrap:")
+        || matches!(shape, "string" | "bool" | "int32" | "int64" | "double" | "bytes")
+}
+
 #[allow(clippy::too_many_arguments)]
 fn field_facts(
     world: &World,
@@ -131,21 +138,20 @@ fn field_facts(
         Ty::Pointer(inner) => (true, inner.as_ref()),
         ty => (false, ty),
     };
-    let omit_empty = options.split(',').any(|o| o == "omitempty" || o == "omitzero");
+    let has = |option| options.split(',').any(|o| o == option);
     let optional = marker(&field.markers, "optional").is_some()
-        || (omit_empty && marker(&field.markers, "required").is_none());
+        || ((has("omitempty") || has("omitzero")) && marker(&field.markers, "required").is_none());
     let mut flags = String::new();
     flags.push_str(if optional { "" } else { "r" });
     flags.push_str(if pointer { "p" } else { "" });
-    flags.push_str(if omit_empty { "e" } else { "" });
-    if flags.is_empty() {
-        flags.push('-');
-    }
     let mut shape = shape(world, home, package, file, ty)?;
+    let omitted = has("omitzero") || (has("omitempty") && (pointer || can_be_empty(&shape)));
+    flags.push_str(if omitted { "e" } else { "" });
     let repeated = field.tags.get("protobuf").is_some_and(|t| t.contains(",rep,"));
     if repeated && let Some(list) = shape.strip_prefix("wrap:") {
         shape = list.to_owned();
     }
+    let flags = if flags.is_empty() { "-" } else { &flags };
     let mut line = format!("{name} {via}{tag} {shape} {flags}");
     if shape.starts_with("[]")
         && let Some(kind) = marker(&field.markers, "listType")
@@ -156,9 +162,14 @@ fn field_facts(
             write!(line, ":{}", keys.join(","))?;
         }
     }
-    let whole = |key| marker(&field.markers, key) == Some("atomic");
-    if whole("mapType") || whole("structType") {
-        line.push_str(" atomic");
+    let merges = |kind| {
+        marker(&field.markers, "mapType") == Some(kind)
+            || marker(&field.markers, "structType") == Some(kind)
+    };
+    for kind in ["atomic", "granular"] {
+        if merges(kind) {
+            write!(line, " {kind}")?;
+        }
     }
     if let Some(strategy) = field.tags.get("patchStrategy") {
         let key = field.tags.get("patchMergeKey").map_or("", String::as_str);

@@ -98,9 +98,7 @@ fn keeps(field: &Field, value: &Value) -> bool {
             // Bytes of length zero are a string here.
             Value::String(s) => !s.is_empty(),
             Value::Bool(b) => *b,
-            Value::Number(n) => {
-                matches!(field.shape, Shape::IntOrString) || n.as_f64() != Some(0.0)
-            }
+            Value::Number(n) => n.as_f64() != Some(0.0),
             _ => true,
         }
 }

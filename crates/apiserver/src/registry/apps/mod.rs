@@ -17,7 +17,8 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 const TEMPLATE: &[&str] = &["spec", "template", "spec", "containers"];
 const CONTAINERS: Column = Column::make("Containers", |o| containers(o, TEMPLATE)).wide();
 const IMAGES: Column = Column::make("Images", |o| images(o, TEMPLATE)).wide();
-const SELECTOR: Column = Column::make("Selector", |o| selector(o.get_path(&["spec", "selector"]))).wide();
+const SELECTOR: Column =
+    Column::make("Selector", |o| selector(o.get_path(&["spec", "selector"]))).wide();
 
 fn out_of(object: &Value, part: &[&str], whole: &[&str]) -> Value {
     let number = |path| object.get_path(path).and_then(Value::as_i64).unwrap_or(0);
@@ -68,7 +69,9 @@ pub(super) static KINDS: &[Kind] = &[
         .generation()
         .columns(&[
             NAME,
-            Column::make("Ready", |o| out_of(o, &["status", "readyReplicas"], &["spec", "replicas"])),
+            Column::make("Ready", |o| {
+                out_of(o, &["status", "readyReplicas"], &["spec", "replicas"])
+            }),
             Column::number("Up-to-date", &["status", "updatedReplicas"]),
             Column::number("Available", &["status", "availableReplicas"]),
             AGE,
@@ -80,7 +83,9 @@ pub(super) static KINDS: &[Kind] = &[
         .short(&["rs"])
         .in_all()
         .subs(&[Sub::Scale, Sub::Status])
-        .selectable(&[super::kind::Selectable::new("status.replicas", &["status", "replicas"]).or("0")])
+        .selectable(&[
+            super::kind::Selectable::new("status.replicas", &["status", "replicas"]).or("0")
+        ])
         .strategy(&ReplicaSet)
         .generation()
         .columns(&[
@@ -101,7 +106,9 @@ pub(super) static KINDS: &[Kind] = &[
         .generation()
         .columns(&[
             NAME,
-            Column::make("Ready", |o| out_of(o, &["status", "readyReplicas"], &["spec", "replicas"])),
+            Column::make("Ready", |o| {
+                out_of(o, &["status", "readyReplicas"], &["spec", "replicas"])
+            }),
             AGE,
             CONTAINERS,
             IMAGES,

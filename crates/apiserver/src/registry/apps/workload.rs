@@ -42,7 +42,8 @@ fn check_selector(errors: &mut ErrorList, object: &Object) {
 fn check_workload(ctx: &Context<'_>, object: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     check_selector(&mut errors, object);
-    for field in ["replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] {
+    for field in ["replicas", "minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"]
+    {
         if let Some(number) = object.get_path(&["spec", field]).and_then(Value::as_i64)
             && number < 0
         {
@@ -292,7 +293,10 @@ impl Strategy for DaemonSet {
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
-        object.set_path(&["metadata", "annotations", "deprecated.daemonset.template.generation"], "1".into());
+        object.set_path(
+            &["metadata", "annotations", "deprecated.daemonset.template.generation"],
+            "1".into(),
+        );
         object["status"] = json!({
             "currentNumberScheduled": 0, "numberMisscheduled": 0,
             "desiredNumberScheduled": 0, "numberReady": 0,

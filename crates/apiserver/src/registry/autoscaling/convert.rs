@@ -17,9 +17,12 @@ pub(super) fn to_v2(object: &mut Value) {
         .and_then(|text| serde_json::from_str(text.as_str()?).ok())
         .unwrap_or_default();
     if let Some(target) = object.remove_path(&["spec", "targetCPUUtilizationPercentage"]) {
-        metrics.insert(0, json!({"type": "Resource", "resource": {
-            "name": "cpu", "target": {"type": "Utilization", "averageUtilization": target},
-        }}));
+        metrics.insert(
+            0,
+            json!({"type": "Resource", "resource": {
+                "name": "cpu", "target": {"type": "Utilization", "averageUtilization": target},
+            }}),
+        );
     }
     if !metrics.is_empty() {
         object.set_path(&["spec", "metrics"], metrics.into());
@@ -50,7 +53,8 @@ pub(super) fn to_v1(object: &mut Value) {
     }
     let current = object.remove_path(&["status", "currentMetrics"]);
     let cpu = current.iter().filter_map(Value::as_array).flatten().find(|m| is_cpu(m));
-    if let Some(now) = cpu.and_then(|m| m.get_path(&["resource", "current", "averageUtilization"])) {
+    if let Some(now) = cpu.and_then(|m| m.get_path(&["resource", "current", "averageUtilization"]))
+    {
         object.set_path(&["status", "currentCPUUtilizationPercentage"], now.clone());
     }
     object.remove_path(&["status", "conditions"]);

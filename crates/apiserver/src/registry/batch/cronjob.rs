@@ -29,7 +29,11 @@ impl Strategy for CronJob {
         const POLICIES: &[&str] = &["Allow", "Forbid", "Replace"];
         let policy = object.str_at(&["spec", "concurrencyPolicy"]);
         if !POLICIES.contains(&policy) {
-            errors.0.push(FieldError::not_supported(&path.child("concurrencyPolicy"), policy, POLICIES));
+            errors.0.push(FieldError::not_supported(
+                &path.child("concurrencyPolicy"),
+                policy,
+                POLICIES,
+            ));
         }
         let job = &object["spec"]["jobTemplate"]["spec"];
         errors.0.extend(check_job_spec(ctx, job, &path.child("jobTemplate").child("spec")).0);

@@ -67,7 +67,8 @@ pub(super) fn default_job_spec(spec: &mut Value) {
     set_default(spec, "suspend", false);
     let per_index = !spec["backoffLimitPerIndex"].is_null();
     set_default(spec, "backoffLimit", if per_index { i64::from(i32::MAX) } else { 6 });
-    let replacement = if spec["podFailurePolicy"].is_null() { "TerminatingOrFailed" } else { "Failed" };
+    let replacement =
+        if spec["podFailurePolicy"].is_null() { "TerminatingOrFailed" } else { "Failed" };
     set_default(spec, "podReplacementPolicy", replacement);
     if let Some(template) = spec.get_mut("template").and_then(|t| t.get_mut("spec")) {
         default_spec(template);
@@ -77,9 +78,13 @@ pub(super) fn default_job_spec(spec: &mut Value) {
 /// Checks a job spec at `path`.
 pub(super) fn check_job_spec(ctx: &Context<'_>, spec: &Value, path: &Path) -> ErrorList {
     let mut errors = ErrorList::new();
-    for field in
-        ["parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"]
-    {
+    for field in [
+        "parallelism",
+        "completions",
+        "backoffLimit",
+        "activeDeadlineSeconds",
+        "ttlSecondsAfterFinished",
+    ] {
         if let Some(number) = spec[field].as_i64()
             && number < 0
         {
@@ -107,7 +112,9 @@ pub(super) fn check_job_spec(ctx: &Context<'_>, spec: &Value, path: &Path) -> Er
     let at = template.child("spec").child("restartPolicy");
     match policy {
         "OnFailure" | "Never" => {}
-        "" | "Always" => errors.0.push(FieldError::required(&at, "valid values: \"OnFailure\", \"Never\"")),
+        "" | "Always" => {
+            errors.0.push(FieldError::required(&at, "valid values: \"OnFailure\", \"Never\""))
+        }
         other => errors.0.push(FieldError::not_supported(&at, other, &["OnFailure", "Never"])),
     }
     errors
@@ -135,10 +142,8 @@ impl Strategy for Job {
             ("batch.kubernetes.io/job-name", &name),
         ];
         for (key, value) in labels {
-            object.set_path(
-                &["spec", "template", "metadata", "labels", key],
-                value.as_str().into(),
-            );
+            object
+                .set_path(&["spec", "template", "metadata", "labels", key], value.as_str().into());
         }
         object.set_path(
             &["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"],

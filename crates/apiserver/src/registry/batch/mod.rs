@@ -32,7 +32,12 @@ pub(super) static KINDS: &[Kind] = &[
                 Some(false) => "False".into(),
                 None => "<unset>".into(),
             }),
-            Column { of: "integer", ..Column::make("Active", |o| o["status"]["active"].as_array().map_or(0, Vec::len).into()) },
+            Column {
+                of: "integer",
+                ..Column::make("Active", |o| {
+                    o["status"]["active"].as_array().map_or(0, Vec::len).into()
+                })
+            },
             Column::make("Last Schedule", |o| match o.get_path(&["status", "lastScheduleTime"]) {
                 None => "<none>".into(),
                 at => super::column::since(at).into(),

@@ -42,7 +42,11 @@ fn quota(object: &Value, limits: bool) -> Value {
     join(hard.into_iter().flatten().filter(|(name, _)| name.starts_with("limits.") == limits).map(
         |(name, hard)| {
             let used = object.str_at(&["status", "used", name]);
-            format!(" {name}: {}/{}", if used.is_empty() { "0" } else { used }, hard.as_str().unwrap_or("0"))
+            format!(
+                " {name}: {}/{}",
+                if used.is_empty() { "0" } else { used },
+                hard.as_str().unwrap_or("0")
+            )
         },
     ))
     .as_str()
@@ -84,7 +88,11 @@ fn check_keys(errors: &mut ErrorList, object: &Value, field: &str, encoded: bool
     for (key, value) in object[field].as_object().into_iter().flatten() {
         errors.invalid_all(&Path::new(field).key(key), key, names::config_map_key(key));
         let text = value.as_str().unwrap_or_default();
-        bytes += if encoded { STANDARD.decode(text).map_or(text.len(), |d| d.len()) } else { text.len() };
+        bytes += if encoded {
+            STANDARD.decode(text).map_or(text.len(), |d| d.len())
+        } else {
+            text.len()
+        };
     }
     bytes
 }
@@ -120,7 +128,11 @@ impl Strategy for ConfigMap {
         for key in object["data"].as_object().into_iter().flatten().map(|(k, _)| k) {
             if object["binaryData"].get(key).is_some() {
                 let path = Path::new("data").key(key);
-                errors.0.push(FieldError::invalid(&path, key.as_str(), "duplicate of key present in binaryData"));
+                errors.0.push(FieldError::invalid(
+                    &path,
+                    key.as_str(),
+                    "duplicate of key present in binaryData",
+                ));
             }
         }
         if total > MAX_DATA {
@@ -153,7 +165,8 @@ impl Strategy for Secret {
     fn default(&self, object: &mut Object) {
         set_default(object, "type", "Opaque");
         // stringData is write-only: it becomes data.
-        let Some(Value::Object(plain)) = object.as_object_mut().and_then(|o| o.remove("stringData"))
+        let Some(Value::Object(plain)) =
+            object.as_object_mut().and_then(|o| o.remove("stringData"))
         else {
             return;
         };
@@ -176,9 +189,14 @@ impl Strategy for Secret {
             }
         }
         if of == "kubernetes.io/service-account-token"
-            && object.annotation("kubernetes.io/service-account.name").unwrap_or_default().is_empty()
+            && object
+                .annotation("kubernetes.io/service-account.name")
+                .unwrap_or_default()
+                .is_empty()
         {
-            let path = Path::new("metadata").child("annotations").key("kubernetes.io/service-account.name");
+            let path = Path::new("metadata")
+                .child("annotations")
+                .key("kubernetes.io/service-account.name");
             errors.0.push(FieldError::required(&path, ""));
         }
         if of == "kubernetes.io/basic-auth"
@@ -194,7 +212,11 @@ impl Strategy for Secret {
     fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         if object["type"] != old["type"] {
-            errors.0.push(FieldError::invalid(&Path::new("type"), object["type"].clone(), "field is immutable"));
+            errors.0.push(FieldError::invalid(
+                &Path::new("type"),
+                object["type"].clone(),
+                "field is immutable",
+            ));
         }
         check_immutable(&mut errors, object, old, &["data"]);
         errors

@@ -15,11 +15,7 @@ use super::kind::{Kind, Selectable};
 
 const STATUS: &[Sub] = &[Sub::Status];
 
-const fn row(
-    kind: &'static str,
-    resource: &'static str,
-    singular: &'static str,
-) -> Kind {
+const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
     Kind::new("", "v1", kind, resource, singular)
 }
 
@@ -58,7 +54,9 @@ pub(super) static KINDS: &[Kind] = &[
     row("Node", "nodes", "node")
         .short(&["no"])
         .subs(&[Sub::Proxy, Sub::Status])
-        .selectable(&[Selectable::new("spec.unschedulable", &["spec", "unschedulable"]).or("false")])
+        .selectable(
+            &[Selectable::new("spec.unschedulable", &["spec", "unschedulable"]).or("false")],
+        )
         .strategy(&node::Node)
         .columns(node::COLUMNS),
     row("PersistentVolumeClaim", "persistentvolumeclaims", "persistentvolumeclaim")

@@ -1,7 +1,7 @@
 //! Namespace: deletion is completed by its controller through `/finalize`.
 
-use apimachinery::{Object, ObjectExt, names};
 use apimachinery::field::ErrorList;
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::json;
 
 use crate::registry::strategy::{Context, Strategy};

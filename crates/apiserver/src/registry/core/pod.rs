@@ -72,7 +72,8 @@ impl Strategy for Pod {
     fn grace_period(&self, object: &Object, asked: Option<i64>) -> Option<i64> {
         // A pod that no kubelet has, or that is over, needs no time to stop.
         let phase = object.str_at(&["status", "phase"]);
-        if object.str_at(&["spec", "nodeName"]).is_empty() || matches!(phase, "Succeeded" | "Failed")
+        if object.str_at(&["spec", "nodeName"]).is_empty()
+            || matches!(phase, "Succeeded" | "Failed")
         {
             return None;
         }

@@ -29,7 +29,8 @@ fn cluster_ip(object: &Value) -> Value {
 }
 
 fn external_ip(object: &Value) -> Value {
-    let external = || list(object, &["spec", "externalIPs"]).filter_map(|v| v.as_str().map(str::to_owned));
+    let external =
+        || list(object, &["spec", "externalIPs"]).filter_map(|v| v.as_str().map(str::to_owned));
     match object.str_at(&["spec", "type"]) {
         "ExternalName" => object.str_at(&["spec", "externalName"]).into(),
         "LoadBalancer" => {
@@ -136,7 +137,12 @@ impl Strategy for Service {
         allocate(ctx, object, &Value::Null)
     }
 
-    fn prepare_for_update(&self, ctx: &Context<'_>, object: &mut Object, old: &Object) -> ErrorList {
+    fn prepare_for_update(
+        &self,
+        ctx: &Context<'_>,
+        object: &mut Object,
+        old: &Object,
+    ) -> ErrorList {
         // An update that leaves the address out keeps it, unless the type no longer has one.
         if uses_cluster_ip(object) && uses_cluster_ip(old) {
             for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
@@ -179,7 +185,11 @@ impl Strategy for Service {
         const AFFINITIES: &[&str] = &["ClientIP", "None"];
         let affinity = object.str_at(&["spec", "sessionAffinity"]);
         if !AFFINITIES.contains(&affinity) {
-            errors.0.push(FieldError::not_supported(&spec.child("sessionAffinity"), affinity, AFFINITIES));
+            errors.0.push(FieldError::not_supported(
+                &spec.child("sessionAffinity"),
+                affinity,
+                AFFINITIES,
+            ));
         }
         let headless = object.str_at(&["spec", "clusterIP"]) == "None";
         let ports: Vec<&Value> = list(object, &["spec", "ports"]).collect();
@@ -192,13 +202,25 @@ impl Strategy for Service {
             if name.is_empty() {
                 errors.0.push(FieldError::required(&path, ""));
             } else {
-                errors.invalid_all(&path, name, names::dns1123_subdomain(name.trim_end_matches('.')));
+                errors.invalid_all(
+                    &path,
+                    name,
+                    names::dns1123_subdomain(name.trim_end_matches('.')),
+                );
             }
         }
         for (i, port) in ports.iter().enumerate() {
-            validate_port(&mut errors, &spec.child("ports").index(i), port, ports.len() > 1, &ports[..i]);
+            validate_port(
+                &mut errors,
+                &spec.child("ports").index(i),
+                port,
+                ports.len() > 1,
+                &ports[..i],
+            );
         }
-        for (key, value) in object.get_path(&["spec", "selector"]).and_then(Value::as_object).into_iter().flatten() {
+        for (key, value) in
+            object.get_path(&["spec", "selector"]).and_then(Value::as_object).into_iter().flatten()
+        {
             let path = spec.child("selector");
             errors.invalid_all(&path, key, names::qualified_name(key));
             let value = value.as_str().unwrap_or_default();
@@ -209,14 +231,12 @@ impl Strategy for Service {
 
     fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
-        let (new_ip, old_ip) = (object.str_at(&["spec", "clusterIP"]), old.str_at(&["spec", "clusterIP"]));
-        if uses_cluster_ip(object) && uses_cluster_ip(old) && !old_ip.is_empty() && new_ip != old_ip {
+        let (new_ip, old_ip) =
+            (object.str_at(&["spec", "clusterIP"]), old.str_at(&["spec", "clusterIP"]));
+        if uses_cluster_ip(object) && uses_cluster_ip(old) && !old_ip.is_empty() && new_ip != old_ip
+        {
             let path = Path::new("spec").child("clusterIPs").index(0);
-            errors.0.push(FieldError::invalid(
-                &path,
-                json!([new_ip]),
-                "may not change once set",
-            ));
+            errors.0.push(FieldError::invalid(&path, json!([new_ip]), "may not change once set"));
         }
         errors
     }
@@ -230,7 +250,13 @@ impl Strategy for Service {
     }
 }
 
-fn validate_port(errors: &mut ErrorList, path: &Path, port: &Value, named: bool, before: &[&Value]) {
+fn validate_port(
+    errors: &mut ErrorList,
+    path: &Path,
+    port: &Value,
+    named: bool,
+    before: &[&Value],
+) {
     let name = port.str_at(&["name"]);
     if name.is_empty() && named {
         errors.0.push(FieldError::required(&path.child("name"), ""));
@@ -255,7 +281,9 @@ fn validate_port(errors: &mut ErrorList, path: &Path, port: &Value, named: bool,
             errors.invalid_all(&path.child("targetPort"), name, names::port_name(name));
         }
         number if in_range(number) => {}
-        number => errors.0.push(FieldError::invalid(&path.child("targetPort"), number.clone(), RANGE)),
+        number => {
+            errors.0.push(FieldError::invalid(&path.child("targetPort"), number.clone(), RANGE))
+        }
     }
     if before.iter().any(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"]) {
         let shown = json!({"port": port["port"], "protocol": port["protocol"]});
@@ -268,8 +296,9 @@ fn keep_node_ports(object: &mut Object, old: &Object) {
     let before: Vec<Value> = list(old, &["spec", "ports"]).cloned().collect();
     for port in object["spec"]["ports"].as_array_mut().into_iter().flatten() {
         if port["nodePort"].as_i64().unwrap_or(0) == 0
-            && let Some(same) =
-                before.iter().find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"])
+            && let Some(same) = before
+                .iter()
+                .find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"])
             && same["nodePort"].as_i64().unwrap_or(0) > 0
         {
             port["nodePort"] = same["nodePort"].clone();
@@ -282,7 +311,8 @@ fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     if uses_cluster_ip(object) {
         let path = Path::new("spec").child("clusterIPs");
-        if let Some(first) = object.get_path(&["spec", "clusterIPs"]).and_then(|v| v.get(0)).cloned()
+        if let Some(first) =
+            object.get_path(&["spec", "clusterIPs"]).and_then(|v| v.get(0)).cloned()
             && object.str_at(&["spec", "clusterIP"]).is_empty()
         {
             object.set_path(&["spec", "clusterIP"], first);
@@ -306,7 +336,9 @@ fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> ErrorList {
         if object.get_path(&["spec", "clusterIPs"]).is_none() {
             object.set_path(&["spec", "clusterIPs"], json!([ip]));
         }
-        for (field, value) in [("ipFamilies", json!(["IPv4"])), ("ipFamilyPolicy", "SingleStack".into())] {
+        for (field, value) in
+            [("ipFamilies", json!(["IPv4"])), ("ipFamilyPolicy", "SingleStack".into())]
+        {
             if object.get_path(&["spec", field]).is_none() {
                 object.set_path(&["spec", field], value);
             }

@@ -15,13 +15,16 @@ pub(super) const COLUMNS: &[Column] = &[
     NAME,
     Column::text("Class", &["spec", "ingressClassName"]),
     Column::make("Hosts", |o| {
-        let hosts = list(o, &["spec", "rules"]).map(|r| r.str_at(&["host"])).filter(|h| !h.is_empty());
+        let hosts =
+            list(o, &["spec", "rules"]).map(|r| r.str_at(&["host"])).filter(|h| !h.is_empty());
         let text = join(hosts.map(str::to_owned));
         if text == "<none>" { "*".into() } else { text }
     }),
     Column::make("Address", |o| {
         let ingress = list(o, &["status", "loadBalancer", "ingress"]);
-        let text = join(ingress.filter_map(|i| i["ip"].as_str().or(i["hostname"].as_str()).map(str::to_owned)));
+        let text = join(
+            ingress.filter_map(|i| i["ip"].as_str().or(i["hostname"].as_str()).map(str::to_owned)),
+        );
         if text == "<none>" { "".into() } else { text }
     }),
     Column::make("Ports", |o| {
@@ -35,10 +38,9 @@ pub(super) struct Ingress;
 fn check_backend(errors: &mut ErrorList, backend: &Value, path: &Path) {
     let (service, resource) = (&backend["service"], &backend["resource"]);
     match (service.is_null(), resource.is_null()) {
-        (true, true) => errors.0.push(FieldError::required(
-            path,
-            "resource or service backend is required",
-        )),
+        (true, true) => {
+            errors.0.push(FieldError::required(path, "resource or service backend is required"))
+        }
         (false, false) => errors.0.push(FieldError::invalid(
             path,
             "",
@@ -97,14 +99,21 @@ impl Strategy for Ingress {
                 let at = at.child("http").child("paths").index(j);
                 const TYPES: &[&str] = &["Exact", "ImplementationSpecific", "Prefix"];
                 match path["pathType"].as_str() {
-                    None => errors.0.push(FieldError::required(&at.child("pathType"), "pathType must be specified")),
+                    None => errors.0.push(FieldError::required(
+                        &at.child("pathType"),
+                        "pathType must be specified",
+                    )),
                     Some(of) if !TYPES.contains(&of) => {
                         errors.0.push(FieldError::not_supported(&at.child("pathType"), of, TYPES));
                     }
                     Some("ImplementationSpecific") => {}
-                    Some(_) if !path.str_at(&["path"]).starts_with('/') => errors.0.push(
-                        FieldError::invalid(&at.child("path"), path.str_at(&["path"]), "must be an absolute path"),
-                    ),
+                    Some(_) if !path.str_at(&["path"]).starts_with('/') => {
+                        errors.0.push(FieldError::invalid(
+                            &at.child("path"),
+                            path.str_at(&["path"]),
+                            "must be an absolute path",
+                        ))
+                    }
                     Some(_) => {}
                 }
                 check_backend(&mut errors, &path["backend"], &at.child("backend"));

@@ -100,8 +100,10 @@ fn default_container(container: &mut Value, host_network: bool) {
         }
     }
     for hook in ["postStart", "preStop"] {
-        if let Some(get) =
-            container.get_mut("lifecycle").and_then(|l| l.get_mut(hook)).and_then(|h| h.get_mut("httpGet"))
+        if let Some(get) = container
+            .get_mut("lifecycle")
+            .and_then(|l| l.get_mut(hook))
+            .and_then(|h| h.get_mut("httpGet"))
         {
             default_http_get(get);
         }
@@ -119,9 +121,12 @@ fn pull_policy(image: &str) -> &'static str {
 }
 
 fn default_probe(probe: &mut Value) {
-    for (field, seconds) in
-        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
-    {
+    for (field, seconds) in [
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ] {
         // Zero means unset in the API types.
         if probe[field] == 0 {
             probe[field] = Value::Null;
@@ -170,8 +175,10 @@ fn default_volume(volume: &mut Value) {
     if let Some(down) = volume.get_mut("downwardAPI") {
         default_field_refs(down);
     }
-    if let Some(ephemeral) =
-        volume.get_mut("ephemeral").and_then(|e| e.get_mut("volumeClaimTemplate")).and_then(|t| t.get_mut("spec"))
+    if let Some(ephemeral) = volume
+        .get_mut("ephemeral")
+        .and_then(|e| e.get_mut("volumeClaimTemplate"))
+        .and_then(|t| t.get_mut("spec"))
     {
         set_default(ephemeral, "volumeMode", "Filesystem");
     }

@@ -113,8 +113,7 @@ pub(super) fn status(pod: &Value) -> Value {
 
 /// The number of restarts and how long ago the last one was.
 pub(super) fn restarts(pod: &Value) -> Value {
-    let sidecars =
-        statuses(pod, "initContainerStatuses").filter(|s| is_sidecar(pod, &s["name"]));
+    let sidecars = statuses(pod, "initContainerStatuses").filter(|s| is_sidecar(pod, &s["name"]));
     let counted: Vec<&Value> = if init_reason(pod).is_some() {
         statuses(pod, "initContainerStatuses").collect()
     } else {
@@ -158,8 +157,14 @@ mod tests {
             (json!({"status": {"phase": "Pending"}}), "Pending"),
             (json!({"status": {"phase": "Failed", "reason": "Evicted"}}), "Evicted"),
             (json!({"status": {"phase": "Running", "containerStatuses": [running]}}), "Running"),
-            (json!({"metadata": {"deletionTimestamp": "x"}, "status": {"phase": "Running"}}), "Terminating"),
-            (json!({"status": {"phase": "Running", "containerStatuses": [running, done]}}), "NotReady"),
+            (
+                json!({"metadata": {"deletionTimestamp": "x"}, "status": {"phase": "Running"}}),
+                "Terminating",
+            ),
+            (
+                json!({"status": {"phase": "Running", "containerStatuses": [running, done]}}),
+                "NotReady",
+            ),
             (
                 json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}}),
                 "CrashLoopBackOff",

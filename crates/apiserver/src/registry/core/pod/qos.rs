@@ -16,12 +16,13 @@ fn amount(container: &Value, list: &str, name: &str) -> Option<Quantity> {
 /// `Guaranteed`, `Burstable` or `BestEffort`.
 pub(super) fn class(pod: &Value) -> &'static str {
     let list = |field| pod.get_path(&["spec", field]).and_then(Value::as_array);
-    let containers =
-        || list("containers").into_iter().flatten().chain(list("initContainers").into_iter().flatten());
+    let containers = || {
+        list("containers").into_iter().flatten().chain(list("initContainers").into_iter().flatten())
+    };
     let any = containers().any(|c| {
-        COMPUTE.iter().any(|r| {
-            amount(c, "requests", r).is_some() || amount(c, "limits", r).is_some()
-        })
+        COMPUTE
+            .iter()
+            .any(|r| amount(c, "requests", r).is_some() || amount(c, "limits", r).is_some())
     });
     if !any {
         return "BestEffort";

@@ -55,7 +55,8 @@ pub(super) fn validate_spec(errors: &mut ErrorList, spec: &Value, path: &Path) {
             if container.str_at(&["image"]).is_empty() {
                 errors.0.push(FieldError::required(&at.child("image"), ""));
             }
-            for (j, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate() {
+            for (j, mount) in container["volumeMounts"].as_array().into_iter().flatten().enumerate()
+            {
                 let volume = mount.str_at(&["name"]);
                 if !volumes.contains(volume) {
                     let at = at.child("volumeMounts").index(j).child("name");

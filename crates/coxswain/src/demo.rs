@@ -1,0 +1,74 @@
+//! The demo image: this binary as a small HTTP server, so that a tour needs no registry.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use runtime::{ImageFile, ImageSpec};
+use tokio::net::TcpListener;
+
+/// Name of the demo image.
+pub(crate) const IMAGE: &str = "coxswain.local/demo:v1";
+
+/// Serves `Hello from <hostname>` until the process is told to stop.
+pub(crate) async fn serve(port: u16) -> Result<()> {
+    let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))).await?;
+    let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+    let greeting = std::env::var("GREETING").unwrap_or_else(|_| "Hello".into());
+    println!("listening on port {port}");
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    loop {
+        let (stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted?,
+            _ = terminate.recv() => return Ok(()),
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        };
+        let text = format!("{greeting} from {hostname}\n");
+        tokio::spawn(async move {
+            let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+                let text = text.clone();
+                println!("{} {}", request.method(), request.uri());
+                async move { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text)))) }
+            });
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+/// Prints what `url` answers; an error unless it is a success.
+pub(crate) async fn get(url: &str) -> Result<()> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
+    let answer = client.get(url.parse().context("not a URL")?).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    print!("{}", String::from_utf8_lossy(&body));
+    anyhow::ensure!(status.is_success(), "{url} answered {status}");
+    Ok(())
+}
+
+/// Writes the demo image as an OCI layout tar.
+pub(crate) fn build(out: &Path) -> Result<()> {
+    let own = std::fs::read("/proc/self/exe").context("reading this binary")?;
+    let passwd = b"root:x:0:0:root:/:/coxswain\nnobody:x:65534:65534:nobody:/:/coxswain\n";
+    let spec = ImageSpec {
+        files: vec![
+            ImageFile { path: "/coxswain", mode: 0o755, bytes: &own },
+            ImageFile { path: "/etc/passwd", mode: 0o644, bytes: passwd },
+        ],
+        entrypoint: vec!["/coxswain".into(), "demo".into()],
+        cmd: vec!["serve".into()],
+        ..ImageSpec::default()
+    };
+    runtime::build_image_tar(out, IMAGE, &spec)
+        .with_context(|| format!("writing {}", out.display()))
+}

@@ -1,0 +1,108 @@
+//! Whether the node can take a pod that was bound to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use runtime::PortMapping;
+
+use crate::pod::qos::pod_request;
+use crate::pod::spec;
+use crate::spec::sandbox::host_ports;
+use crate::status::Verdict;
+
+/// Checks a pod against the node and the pods that are there; `None` means that it fits.
+/// `allocatable` has milli-CPUs and bytes.
+pub(crate) fn check(
+    pod: &Pod,
+    node: Option<&Node>,
+    others: &[Arc<Pod>],
+    allocatable: &BTreeMap<String, i64>,
+    max_pods: u32,
+) -> Option<Verdict> {
+    let reject = |reason: &str, message: String| {
+        let message = format!("Pod was rejected: {message}");
+        Some(Verdict { reason: reason.to_owned(), message })
+    };
+    if others.len() >= max_pods as usize {
+        let message = format!(
+            "Node didn't have enough resource: pods, requested: 1, used: {}, capacity: {max_pods}",
+            others.len()
+        );
+        return reject("OutOfpods", message);
+    }
+    for resource in ["cpu", "memory"] {
+        let requested = pod_request(pod, resource);
+        let used: i64 = others.iter().map(|other| pod_request(other, resource)).sum();
+        let capacity = allocatable.get(resource).copied().unwrap_or(i64::MAX);
+        if requested > 0 && used + requested > capacity {
+            let message = format!(
+                "Node didn't have enough resource: {resource}, requested: {requested}, used: \
+                 {used}, capacity: {capacity}"
+            );
+            return reject(&format!("OutOf{resource}"), message);
+        }
+    }
+    let labels = node.and_then(|node| node.metadata.labels.as_ref());
+    let fits = |(key, value): (&String, &String)| {
+        labels.is_some_and(|labels| labels.get(key) == Some(value))
+    };
+    if !spec(pod).node_selector.iter().flatten().all(fits) {
+        let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node \
+                       affinity/selector";
+        return reject("NodeAffinity", message.to_owned());
+    }
+    let wanted = host_ports(pod);
+    let taken: Vec<_> = others.iter().flat_map(|other| host_ports(other)).collect();
+    if wanted.iter().any(|port| taken.iter().any(|other| collide(port, other))) {
+        let message = "Predicate NodePorts failed: node(s) didn't have free ports for the \
+                       requested pod ports";
+        return reject("NodePorts", message.to_owned());
+    }
+    None
+}
+
+fn collide(a: &PortMapping, b: &PortMapping) -> bool {
+    let any = |port: &PortMapping| port.host_ip.is_none_or(|ip| ip.is_unspecified());
+    a.host_port == b.host_port
+        && a.protocol == b.protocol
+        && (any(a) || any(b) || a.host_ip == b.host_ip)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::pod;
+    use serde_json::{Value, json};
+
+    fn with_port(port: Value) -> Pod {
+        pod(json!({"containers": [{"name": "a", "ports": [port]}]}))
+    }
+
+    #[test]
+    fn rejections() {
+        let cpu = |amount: &str| {
+            pod(json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": amount}}}]}))
+        };
+        let port = json!({"containerPort": 1, "hostPort": 80});
+        let here = json!({"containerPort": 1, "hostPort": 80, "hostIP": "127.0.0.1"});
+        let there = json!({"containerPort": 1, "hostPort": 80, "hostIP": "127.0.0.2"});
+        let table = [
+            (cpu("1"), vec![cpu("1")], None),
+            (cpu("1500m"), vec![cpu("1")], Some("OutOfcpu")),
+            (pod(json!({})), vec![pod(json!({})); 3], Some("OutOfpods")),
+            (pod(json!({"nodeSelector": {"disk": "ssd"}})), vec![], None),
+            (pod(json!({"nodeSelector": {"disk": "hdd"}})), vec![], Some("NodeAffinity")),
+            (with_port(port.clone()), vec![with_port(here.clone())], Some("NodePorts")),
+            (with_port(there), vec![with_port(here)], None),
+        ];
+        let node: Node =
+            serde_json::from_value(json!({"metadata": {"labels": {"disk": "ssd"}}})).unwrap();
+        let allocatable = [("cpu".to_owned(), 2000)].into();
+        for (pod, others, wanted) in table {
+            let others: Vec<_> = others.into_iter().map(Arc::new).collect();
+            let got = check(&pod, Some(&node), &others, &allocatable, 3);
+            assert_eq!(got.map(|verdict| verdict.reason).as_deref(), wanted);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! What a kubelet is told when it starts.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use client::InformerFactory;
+use runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+/// Everything one kubelet needs. Two kubelets in one process share nothing but the client and
+/// the informer factory.
+pub struct KubeletConfig {
+    /// Client that acts as `system:node:<node_name>`.
+    pub client: client::Client,
+    /// Informers of kinds that every component of the process reads (services, nodes).
+    pub informers: InformerFactory,
+    /// Where containers run.
+    pub runtime: Arc<dyn Runtime>,
+    /// Name of the Node object.
+    pub node_name: String,
+    /// Address reported as `InternalIP`, where the API server finds the kubelet server.
+    pub node_ip: IpAddr,
+    /// Directory for pods, logs and volumes of this node; made when absent.
+    pub data_dir: PathBuf,
+    /// Addresses of the cluster DNS service, for pods with `dnsPolicy: ClusterFirst`.
+    pub cluster_dns: Vec<IpAddr>,
+    /// Domain of the cluster, such as `cluster.local`.
+    pub cluster_domain: String,
+    /// Labels to set on the Node besides the well-known ones.
+    pub node_labels: BTreeMap<String, String>,
+    /// Most pods on the node; 110 upstream.
+    pub max_pods: u32,
+    /// The kubelet's own HTTPS server; `None` serves nothing (simulated nodes).
+    pub server: Option<ServerConfig>,
+    /// Whether containers and mounts are removed when the kubelet ends. A kubelet that leaves
+    /// them adopts them at its next start.
+    pub stop_pods_on_exit: bool,
+    /// Ends the kubelet.
+    pub cancel: CancellationToken,
+}
+
+/// The kubelet's HTTPS server.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where to listen; 10250 by convention.
+    pub listen: SocketAddr,
+    /// Certificate, key, and the authority that client certificates must come from, as
+    /// `pki::tls::server` makes it. Its only protocol is `http/1.1`, because streams are upgraded.
+    pub tls: Arc<rustls::ServerConfig>,
+}

@@ -1,0 +1,75 @@
+//! What every part of one kubelet shares.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use client::{EventRecorder, Informer};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use runtime::{Runtime, SandboxStatus};
+
+use crate::config::KubeletConfig;
+use crate::dirs::Dirs;
+use crate::images::Images;
+use crate::kick::Kicks;
+use crate::machine::Machine;
+use crate::objects::Objects;
+use crate::pod::host_network;
+use crate::quantity::{milli, value};
+use crate::spec::downward::Facts;
+use crate::status::manager::StatusManager;
+use crate::volumes::token::Tokens;
+
+/// The kubelet's parts.
+pub(crate) struct Context {
+    pub(crate) config: KubeletConfig,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) dirs: Dirs,
+    pub(crate) machine: Machine,
+    pub(crate) recorder: EventRecorder,
+    pub(crate) kicks: Kicks,
+    pub(crate) objects: Objects,
+    pub(crate) tokens: Tokens,
+    pub(crate) images: Images,
+    pub(crate) services: Informer<Service>,
+    pub(crate) node: Informer<Node>,
+    pub(crate) pods: Informer<Pod>,
+    pub(crate) status: StatusManager,
+}
+
+impl Context {
+    /// This node's object, once it is registered.
+    pub(crate) fn node_object(&self) -> Option<Arc<Node>> {
+        self.node.store().get_in("", &self.config.node_name)
+    }
+
+    /// What the downward API needs besides the pod itself.
+    pub(crate) fn facts(&self, pod: &Pod, sandbox: &SandboxStatus) -> Facts {
+        let host_ips = vec![self.config.node_ip.to_string()];
+        let pod_ips = if host_network(pod) {
+            host_ips.clone()
+        } else {
+            sandbox.ips.iter().map(ToString::to_string).collect()
+        };
+        Facts { host_ips, pod_ips, allocatable: self.allocatable() }
+    }
+
+    /// What the node has to give: milli-CPUs and bytes by resource.
+    pub(crate) fn allocatable(&self) -> BTreeMap<String, i64> {
+        let node = self.node_object();
+        let reported = node.as_ref().and_then(|node| node.status.as_ref()?.allocatable.as_ref());
+        match reported {
+            Some(reported) => reported
+                .iter()
+                .map(|(name, quantity)| {
+                    let amount = if name == "cpu" { milli(quantity) } else { value(quantity) };
+                    (name.clone(), amount)
+                })
+                .collect(),
+            None => [
+                ("cpu".to_owned(), i64::from(self.machine.cpus) * 1000),
+                ("memory".to_owned(), self.machine.memory_bytes),
+            ]
+            .into(),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! A kubelet from start to end.
+
+use std::sync::Arc;
+
+use client::informer::Selection;
+use client::{EventRecorder, Informer};
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::Api;
+use runtime::SandboxFilter;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::KubeletConfig;
+use crate::context::Context;
+use crate::dirs::Dirs;
+use crate::images::Images;
+use crate::kick::Kicks;
+use crate::machine::Machine;
+use crate::manager::PodManager;
+use crate::objects::Objects;
+use crate::status::manager::StatusManager;
+use crate::volumes::token::Tokens;
+use crate::{node, volumes};
+
+/// Why a kubelet could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its directory cannot be used.
+    #[error("kubelet directory {path}: {source}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Its server cannot be started.
+    #[error("kubelet server: {0}")]
+    Server(String),
+}
+
+/// Runs a kubelet until its token is cancelled. Then containers keep running for the next one to
+/// adopt, unless the configuration says otherwise.
+///
+/// # Errors
+/// It could not be started. What goes wrong later is retried and reported through the API.
+pub async fn run(config: KubeletConfig) -> Result<(), Error> {
+    let cancel = config.cancel.clone();
+    // Statuses and events of the last moments still have to be written when pods are stopped.
+    let writers = CancellationToken::new();
+    let stop_pods = config.stop_pods_on_exit;
+    let dirs = Dirs::new(&config.data_dir);
+    let directory =
+        |source| Error::Directory { path: config.data_dir.display().to_string(), source };
+    std::fs::create_dir_all(dirs.pods()).map_err(directory)?;
+    let context = Arc::new(build(config, dirs, &writers));
+    volumes::set_up(&context).map_err(|source| Error::Directory {
+        path: context.dirs.volatile().display().to_string(),
+        source,
+    })?;
+    let server = match &context.config.server {
+        None => None,
+        Some(server) => Some(
+            crate::server::bind(context.clone(), server)
+                .await
+                .map_err(|error| Error::Server(error.to_string()))?,
+        ),
+    };
+    let serve = async {
+        if let Some(server) = server {
+            server.run(cancel.clone()).await;
+        }
+    };
+    let status = context.status.clone();
+    let writer = tokio::spawn({
+        let writers = writers.clone();
+        async move { status.run(writers).await }
+    });
+    let manager = PodManager::new(context.clone(), cancel.clone());
+    tokio::join!(serve, node::run(context.clone(), cancel.clone()), manager.run());
+    if stop_pods {
+        stop_everything(&context).await;
+    }
+    writers.cancel();
+    // It ends with its token; a panic in it was reported already.
+    let _ = writer.await;
+    Ok(())
+}
+
+fn build(config: KubeletConfig, dirs: Dirs, writers: &CancellationToken) -> Context {
+    let client = config.client.clone();
+    let cancel = config.cancel.clone();
+    let kicks = Kicks::default();
+    let runtime = config.runtime.clone();
+    let recorder =
+        EventRecorder::new(client.clone(), "kubelet", &config.node_name, writers.clone());
+    let own_pods = Selection::fields(format!("spec.nodeName={}", config.node_name));
+    let own_node = Selection::fields(format!("metadata.name={}", config.node_name));
+    Context {
+        dirs,
+        machine: Machine::read(),
+        objects: Objects::new(client.clone(), kicks.clone(), cancel.clone()),
+        tokens: Tokens::new(client.clone()),
+        images: Images::new(runtime.clone(), recorder.clone()),
+        services: config.informers.informer::<Service>(),
+        node: Informer::start(Api::all(client.clone()), &own_node, cancel.clone()),
+        pods: Informer::start(Api::<Pod>::all(client.clone()), &own_pods, cancel),
+        status: StatusManager::new(client, kicks.clone()),
+        recorder,
+        kicks,
+        runtime,
+        config,
+    }
+}
+
+/// Stops all sandboxes of the node and unmounts everything. The runtime keeps its records, so
+/// that the next start counts restarts from there.
+async fn stop_everything(context: &Arc<Context>) {
+    match context.runtime.list_pod_sandboxes(SandboxFilter::default()).await {
+        Ok(sandboxes) => {
+            let stops = sandboxes.iter().map(|sandbox| async {
+                if let Err(error) = context.runtime.stop_pod_sandbox(&sandbox.id).await {
+                    tracing::warn!(sandbox = sandbox.id, %error, "sandbox not stopped");
+                }
+            });
+            futures::future::join_all(stops).await;
+        }
+        Err(error) => tracing::warn!(%error, "sandboxes not stopped"),
+    }
+    if let Err(error) = volumes::unmount(context.dirs.root()) {
+        tracing::warn!(%error, "volumes not unmounted");
+    }
+}
+
+#[cfg(test)]
+mod tests;

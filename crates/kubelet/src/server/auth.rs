@@ -1,0 +1,152 @@
+//! Who calls, and whether they may. Certificates and tokens of the cluster authenticate; the API
+//! server decides about everybody but its own identity and administrators.
+
+use http::{Method, Request, StatusCode};
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
+};
+use kube::Api;
+use kube::api::PostParams;
+use pki::Identity;
+
+use crate::context::Context;
+
+/// Groups that may do everything here.
+const TRUSTED_GROUPS: [&str; 2] = ["system:masters", "kubeadm:cluster-admins"];
+/// The API server's own identity.
+const TRUSTED_USERS: [&str; 2] = ["kube-apiserver-kubelet-client", "system:kube-apiserver"];
+
+fn is_trusted(identity: &Identity) -> bool {
+    TRUSTED_USERS.contains(&identity.user.as_str())
+        || identity.groups.iter().any(|group| TRUSTED_GROUPS.contains(&group.as_str()))
+}
+
+/// Lets a request pass, or says why not.
+pub(super) async fn check<B>(
+    context: &Context,
+    identity: Option<Identity>,
+    request: &Request<B>,
+) -> Result<(), (StatusCode, String)> {
+    if request.uri().path() == "/healthz" && request.method() == Method::GET {
+        return Ok(());
+    }
+    let unauthorized = || (StatusCode::UNAUTHORIZED, "Unauthorized".to_owned());
+    let identity = match identity {
+        Some(identity) => identity,
+        None => {
+            let token = bearer(request).ok_or_else(unauthorized)?;
+            review_token(context, token).await.ok_or_else(unauthorized)?
+        }
+    };
+    if is_trusted(&identity) {
+        return Ok(());
+    }
+    let node = &context.config.node_name;
+    let (verb, subresource) = (verb(request.method()), subresource(request.uri().path()));
+    if may(context, &identity, verb, subresource).await {
+        return Ok(());
+    }
+    let message = format!(
+        "Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{subresource}], \
+         name={node})",
+        identity.user
+    );
+    Err((StatusCode::FORBIDDEN, message))
+}
+
+fn bearer<B>(request: &Request<B>) -> Option<String> {
+    let header = request.headers().get(http::header::AUTHORIZATION)?.to_str().ok()?;
+    header.strip_prefix("Bearer ").map(str::to_owned)
+}
+
+async fn review_token(context: &Context, token: String) -> Option<Identity> {
+    let spec = TokenReviewSpec { token: Some(token), ..TokenReviewSpec::default() };
+    let review = TokenReview { spec, ..TokenReview::default() };
+    let api = Api::<TokenReview>::all(context.config.client.clone());
+    let status = api.create(&PostParams::default(), &review).await.ok()?.status?;
+    if status.authenticated != Some(true) {
+        return None;
+    }
+    let user = status.user?;
+    Some(Identity { user: user.username?, groups: user.groups.unwrap_or_default() })
+}
+
+async fn may(context: &Context, identity: &Identity, verb: &str, subresource: &str) -> bool {
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(identity.user.clone()),
+            groups: Some(identity.groups.clone()),
+            resource_attributes: Some(ResourceAttributes {
+                verb: Some(verb.to_owned()),
+                version: Some("v1".to_owned()),
+                resource: Some("nodes".to_owned()),
+                subresource: Some(subresource.to_owned()),
+                name: Some(context.config.node_name.clone()),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let api = Api::<SubjectAccessReview>::all(context.config.client.clone());
+    match api.create(&PostParams::default(), &review).await {
+        Ok(review) => review.status.is_some_and(|status| status.allowed),
+        Err(error) => {
+            tracing::warn!(%error, "kubelet access not reviewed");
+            false
+        }
+    }
+}
+
+fn verb(method: &Method) -> &'static str {
+    match *method {
+        Method::POST => "create",
+        Method::PUT => "update",
+        Method::PATCH => "patch",
+        Method::DELETE => "delete",
+        _ => "get",
+    }
+}
+
+/// The part of the node a path is about, as upstream maps them.
+fn subresource(path: &str) -> &'static str {
+    let below = |prefix: &str| {
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if below("/stats") {
+        "stats"
+    } else if below("/metrics") {
+        "metrics"
+    } else if below("/logs") {
+        "log"
+    } else if below("/pods") || below("/runningpods") {
+        "pods"
+    } else if below("/healthz") {
+        "healthz"
+    } else if below("/configz") {
+        "configz"
+    } else {
+        "proxy"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_their_subresources() {
+        let table = [
+            ("/stats/summary", "stats"),
+            ("/metrics/resource", "metrics"),
+            ("/metricsx", "proxy"),
+            ("/exec/ns/p/c", "proxy"),
+            ("/containerLogs/ns/p/c", "proxy"),
+            ("/pods", "pods"),
+        ];
+        for (path, wanted) in table {
+            assert_eq!(subresource(path), wanted, "{path}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What part of a log is wanted.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::server::routes::{Query, flag, param};
+
+/// Which stream of a container.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Which {
+    #[default]
+    All,
+    Stdout,
+    Stderr,
+}
+
+/// The options of a log request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) follow: bool,
+    pub(super) previous: bool,
+    pub(super) timestamps: bool,
+    pub(super) since: Option<Timestamp>,
+    pub(super) tail: Option<usize>,
+    pub(super) limit_bytes: Option<u64>,
+    pub(super) stream: Which,
+}
+
+impl Options {
+    /// Reads them from a query.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn parse(query: &Query) -> Result<Self, String> {
+        let number = |name: &str| match param(query, name) {
+            None | Some("") => Ok(None),
+            Some(text) => text
+                .parse::<u64>()
+                .map(Some)
+                .map_err(|_| format!("{name}: invalid value {text:?}: must be a whole number")),
+        };
+        let since = match (number("sinceSeconds")?, param(query, "sinceTime")) {
+            (Some(_), Some(time)) if !time.is_empty() => {
+                return Err("at most one of sinceTime or sinceSeconds may be specified".to_owned());
+            }
+            (Some(seconds), _) => {
+                let age = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
+                Some(Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN))
+            }
+            (None, Some(time)) if !time.is_empty() => {
+                let parsed = time.parse::<Timestamp>();
+                Some(parsed.map_err(|error| format!("sinceTime: invalid value: {error}"))?)
+            }
+            _ => None,
+        };
+        let tail = number("tailLines")?;
+        Ok(Self {
+            follow: flag(query, &["follow"]),
+            previous: flag(query, &["previous"]),
+            timestamps: flag(query, &["timestamps"]),
+            since,
+            tail: tail.map(|lines| usize::try_from(lines).unwrap_or(usize::MAX)),
+            limit_bytes: number("limitBytes")?,
+            stream: match param(query, "stream") {
+                None | Some("" | "All") => Which::All,
+                Some("Stdout") => Which::Stdout,
+                Some("Stderr") => Which::Stderr,
+                Some(other) => return Err(format!("stream: unsupported value {other:?}")),
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Options, String> {
+        let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
+        Options::parse(&pairs)
+    }
+
+    #[test]
+    fn queries() {
+        let got = parse("follow=true&tailLines=5&limitBytes=9&timestamps=1").unwrap();
+        assert!(got.follow && got.timestamps && !got.previous);
+        assert_eq!((got.tail, got.limit_bytes), (Some(5), Some(9)));
+        let got = parse("sinceTime=2024-01-01T00:00:00Z").unwrap();
+        assert_eq!(got.since.unwrap().as_second(), 1_704_067_200);
+        for wrong in ["tailLines=-1", "sinceTime=x", "sinceSeconds=1&sinceTime=x", "stream=x"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Which path leads where.
+
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use hyper::body::Incoming;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{Answer, json, logs, metrics, portforward, refuse, remote, stats, text};
+use crate::context::Context;
+
+/// Query parameters in their order.
+pub(super) type Query = Vec<(String, String)>;
+
+pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> Answer {
+    let path = request.uri().path().to_owned();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let query = query(request.uri().query().unwrap_or_default());
+    let get = *request.method() == Method::GET;
+    let stream = get || *request.method() == Method::POST;
+    match parts[..] {
+        ["healthz"] if get => text(StatusCode::OK, "ok"),
+        ["pods"] if get => json(&pods(&context)),
+        ["metrics"] if get => metrics::own(&context),
+        ["metrics", "resource"] if get => metrics::resource(&context).await,
+        ["metrics", "cadvisor" | "probes"] if get => text(StatusCode::OK, ""),
+        ["stats", "summary"] if get => stats::summary(&context).await,
+        ["containerLogs", namespace, pod, container] if get => {
+            logs::serve(context.clone(), namespace, pod, container, &query).await
+        }
+        ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] if stream => {
+            remote::exec(context.clone(), namespace, pod, container, &query, request).await
+        }
+        ["attach", namespace, pod, container] | ["attach", namespace, pod, _, container]
+            if stream =>
+        {
+            remote::attach(context.clone(), namespace, pod, container, &query, request).await
+        }
+        ["portForward", namespace, pod] | ["portForward", namespace, pod, _] if stream => {
+            portforward::serve(context.clone(), namespace, pod, &query, request).await
+        }
+        [
+            "healthz" | "pods" | "metrics" | "stats" | "containerLogs" | "exec" | "attach"
+            | "portForward",
+            ..,
+        ] if !stream => refuse(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
+        _ => refuse(StatusCode::NOT_FOUND, "404 page not found"),
+    }
+}
+
+fn query(text: &str) -> Query {
+    form_urlencoded::parse(text.as_bytes()).into_owned().collect()
+}
+
+/// The last value of a parameter.
+pub(super) fn param<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
+    query.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+}
+
+/// Whether a parameter says yes, under any of its names.
+pub(super) fn flag(query: &Query, names: &[&str]) -> bool {
+    names.iter().any(|name| matches!(param(query, name), Some("1" | "true" | "True" | "TRUE")))
+}
+
+/// The pods bound to this node, with the statuses this kubelet knows.
+fn pods(context: &Context) -> k8s_openapi::List<Pod> {
+    let items = context.pods.store().list().into_iter().map(|pod| {
+        let mut pod = (*pod).clone();
+        if let Some(status) = context.status.get(crate::pod::uid(&pod)) {
+            pod.status = Some(status);
+        }
+        pod
+    });
+    k8s_openapi::List { items: items.collect(), metadata: Default::default() }
+}

@@ -1,0 +1,142 @@
+//! Starting one container: image, configuration, creation, start, hook.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::EventType;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use runtime::SandboxStatus;
+
+use crate::context::Context;
+use crate::pod::{Member, container_reference, host_network, namespace, spec, status as known};
+use crate::spec::container::{self, Place};
+use crate::status::Waiting;
+use crate::view::PodView;
+use crate::{hooks, stop};
+
+/// Wait before something that failed for no known reason is tried again, as upstream.
+const RETRY: Duration = Duration::from_secs(10);
+/// An image that could not be pulled is soon reported to be in back-off.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Why a container was not started, and when to try again.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) waiting: Waiting,
+    pub(crate) retry_in: Duration,
+}
+
+impl Failed {
+    fn new(reason: &str, message: impl Into<String>) -> Self {
+        let waiting = Waiting { reason: reason.to_owned(), message: message.into() };
+        Self { waiting, retry_in: RETRY }
+    }
+}
+
+/// Starts the next instance of a container and runs its `postStart` hook.
+///
+/// # Errors
+/// The waiting reason and message to report; events were recorded.
+pub(crate) async fn start(
+    context: &Arc<Context>,
+    pod: &Pod,
+    member: &Member<'_>,
+    place: &Place<'_>,
+) -> Result<(), Failed> {
+    let Place { sandbox, view, .. } = *place;
+    let own = &member.container;
+    let about = container_reference(pod, member.role, &own.name);
+    let event = |kind, reason: &str, message: &str| {
+        context.recorder.event_about(about.clone(), kind, reason, message);
+    };
+    let failed = |message: &str| event(EventType::Warning, "Failed", &format!("Error: {message}"));
+
+    let secrets = pull_secrets(context, pod).await;
+    let image = context.images.ensure(pod, own, about.clone(), &secrets).await;
+    let image = image.map_err(|failure| {
+        failed(failure.reason);
+        let retry_in = if failure.reason == "ErrImagePull" { SOON } else { failure.retry_in };
+        Failed { retry_in, ..Failed::new(failure.reason, failure.message) }
+    })?;
+
+    let attempt = next_attempt(pod, member, view);
+    let config = container::config(context, pod, own, attempt, &image, place).await;
+    let config = config.map_err(|message| {
+        failed(&message);
+        Failed::new("CreateContainerConfigError", message)
+    })?;
+    let logs = context.dirs.pod_logs(pod).join(&own.name);
+    let created = match std::fs::create_dir_all(&logs) {
+        Err(error) => Err(runtime::Error::Internal(format!("{}: {error}", logs.display()))),
+        Ok(()) => context.runtime.create_container(&sandbox.id, config).await,
+    };
+    let id = created.map_err(|error| {
+        failed(&error.to_string());
+        Failed::new("CreateContainerError", error.to_string())
+    })?;
+    event(EventType::Normal, "Created", "Container created");
+
+    if let Err(error) = context.runtime.start_container(&id).await {
+        failed(&error.to_string());
+        return Err(Failed::new("RunContainerError", error.to_string()));
+    }
+    event(EventType::Normal, "Started", "Container started");
+
+    let hook = own.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
+    if let Some(hook) = hook {
+        let ip = pod_ip(context, pod, sandbox);
+        if let Err(message) = hooks::run(context, pod, own, &id, &ip, hook).await {
+            event(EventType::Warning, "FailedPostStartHook", "PostStartHook failed");
+            if let Ok(status) = context.runtime.container_status(&id).await {
+                let grace = stop::default_grace(pod);
+                stop::container(context, pod, Some(member), &status, grace, "FailedPostStartHook")
+                    .await;
+            }
+            return Err(Failed::new("PostStartHookError", message));
+        }
+    }
+    Ok(())
+}
+
+/// The primary address of the pod.
+pub(crate) fn pod_ip(context: &Context, pod: &Pod, sandbox: &SandboxStatus) -> String {
+    if host_network(pod) {
+        return context.config.node_ip.to_string();
+    }
+    sandbox.ips.first().map(ToString::to_string).unwrap_or_default()
+}
+
+/// How often it was started before, which survives the loss of its records on the node.
+fn next_attempt(pod: &Pod, member: &Member<'_>, view: &PodView) -> u32 {
+    let name = &member.container.name;
+    if let Some(latest) = view.latest(name) {
+        return latest.metadata.attempt + 1;
+    }
+    let status = known(pod);
+    let lists = [&status.init_container_statuses, &status.container_statuses];
+    let old = lists
+        .into_iter()
+        .flat_map(|list| list.iter().flatten())
+        .find(|old| &old.name == name && old.container_id.is_some());
+    old.map_or(0, |old| u32::try_from(old.restart_count).unwrap_or(0) + 1)
+}
+
+async fn pull_secrets(context: &Context, pod: &Pod) -> Vec<Arc<Secret>> {
+    let mut out = Vec::new();
+    for reference in spec(pod).image_pull_secrets.iter().flatten() {
+        match context.objects.secrets.get(namespace(pod), &reference.name).await {
+            Ok(Some(secret)) => out.push(secret),
+            // The image may not need it.
+            Ok(None) | Err(_) => {
+                let message = format!(
+                    "Unable to retrieve some image pull secrets ({}); attempting to pull the \
+                     image may not succeed.",
+                    reference.name
+                );
+                let kind = EventType::Warning;
+                context.recorder.event(pod, kind, "FailedToRetrieveImagePullSecret", message);
+            }
+        }
+    }
+    out
+}

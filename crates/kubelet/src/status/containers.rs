@@ -1,0 +1,217 @@
+//! The status of each container of a pod.
+
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+    ContainerStatus, ContainerUser, LinuxContainerUser, Pod, VolumeMountStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Inputs, termination};
+use crate::pod::{Member, Role, members, status as known_status};
+
+/// Statuses of the containers with these roles, in the order of the spec.
+pub(super) fn statuses(pod: &Pod, inputs: &Inputs<'_>, roles: &[Role]) -> Vec<ContainerStatus> {
+    let members = members(pod);
+    let initialised = super::conditions::is_initialised(pod, inputs);
+    members
+        .iter()
+        .filter(|member| roles.contains(&member.role))
+        .map(|member| one(pod, inputs, member, initialised))
+        .collect()
+}
+
+fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>, initialised: bool) -> ContainerStatus {
+    let container = &member.container;
+    let name = &container.name;
+    let mut instances = inputs.view.instances(name);
+    let latest = instances.next();
+    let previous = instances.next();
+    let waiting = inputs.waiting.get(name);
+    let Some(latest) = latest else {
+        return absent(pod, inputs, member, initialised);
+    };
+    let runs = latest.state == runtime::ContainerState::Running;
+    let exited = latest.state == runtime::ContainerState::Exited;
+    let mut state = ContainerState::default();
+    let mut last_state = ContainerState::default();
+    match waiting {
+        // What was waited for is the next instance of one that has ended.
+        Some(waiting) if !runs && !inputs.terminal => {
+            state.waiting = Some(ContainerStateWaiting {
+                reason: Some(waiting.reason.clone()),
+                message: Some(waiting.message.clone()).filter(|message| !message.is_empty()),
+            });
+            if exited {
+                last_state.terminated = Some(terminated(latest, inputs));
+            }
+        }
+        _ if runs => {
+            state.running = Some(ContainerStateRunning { started_at: latest.started_at.map(time) });
+        }
+        _ if exited => state.terminated = Some(terminated(latest, inputs)),
+        _ => {
+            let reason = Some("ContainerCreating".to_owned());
+            state.waiting = Some(ContainerStateWaiting { reason, message: None });
+        }
+    }
+    if last_state.terminated.is_none()
+        && let Some(previous) = previous
+        && previous.state == runtime::ContainerState::Exited
+    {
+        last_state.terminated = Some(terminated(previous, inputs));
+    }
+    let (started, ready) = readiness(member, latest, inputs);
+    ContainerStatus {
+        name: name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        image_id: latest.image_ref.clone(),
+        container_id: Some(format!("{}://{}", inputs.runtime_name, latest.id)),
+        restart_count: latest.metadata.attempt as i32,
+        state: Some(state),
+        last_state: Some(last_state),
+        ready,
+        started: Some(started),
+        resources: Some(container.resources.clone().unwrap_or_default()),
+        allocated_resources: container.resources.as_ref().and_then(|r| r.requests.clone()),
+        user: latest.user.as_ref().filter(|_| runs).map(|user| ContainerUser {
+            linux: Some(LinuxContainerUser {
+                uid: i64::from(user.uid),
+                gid: i64::from(user.gid),
+                supplemental_groups: Some(
+                    user.supplemental_groups.iter().map(|g| i64::from(*g)).collect(),
+                ),
+            }),
+        }),
+        volume_mounts: volume_mounts(member),
+        ..ContainerStatus::default()
+    }
+}
+
+/// The status of a container the runtime knows nothing of.
+fn absent(
+    pod: &Pod,
+    inputs: &Inputs<'_>,
+    member: &Member<'_>,
+    initialised: bool,
+) -> ContainerStatus {
+    let container = &member.container;
+    let known = known_status(pod);
+    let lists = [
+        &known.init_container_statuses,
+        &known.container_statuses,
+        &known.ephemeral_container_statuses,
+    ];
+    let old = lists
+        .into_iter()
+        .flat_map(|list| list.iter().flatten())
+        .find(|status| status.name == container.name);
+    let ran = old.and_then(|old| old.container_id.as_ref());
+    if let (Some(old), Some(_)) = (old, ran)
+        && inputs.terminal
+    {
+        return lost(old.clone());
+    }
+    let default = match member.role {
+        Role::App if !initialised => "PodInitializing",
+        Role::Init if !inputs.view.sandboxes.is_empty() => "PodInitializing",
+        _ => "ContainerCreating",
+    };
+    let waiting = inputs.waiting.get(&container.name);
+    let state = ContainerStateWaiting {
+        reason: Some(waiting.map_or(default, |waiting| &waiting.reason).to_owned()),
+        message: waiting.map(|w| w.message.clone()).filter(|message| !message.is_empty()),
+    };
+    let last = old.and_then(|old| {
+        let ended = old.state.as_ref().and_then(|state| state.terminated.clone());
+        ended.or_else(|| old.last_state.as_ref().and_then(|state| state.terminated.clone()))
+    });
+    ContainerStatus {
+        name: container.name.clone(),
+        image: container.image.clone().unwrap_or_default(),
+        state: Some(ContainerState { waiting: Some(state), ..ContainerState::default() }),
+        last_state: Some(ContainerState { terminated: last, ..ContainerState::default() }),
+        restart_count: old.map_or(0, |old| old.restart_count),
+        started: Some(false),
+        volume_mounts: volume_mounts(member),
+        ..ContainerStatus::default()
+    }
+}
+
+/// A container that ran, and whose end nobody saw.
+fn lost(mut old: ContainerStatus) -> ContainerStatus {
+    let state = old.state.get_or_insert_default();
+    if state.terminated.is_none() {
+        *state = ContainerState {
+            terminated: Some(ContainerStateTerminated {
+                exit_code: 137,
+                reason: Some("ContainerStatusUnknown".to_owned()),
+                message: Some(
+                    "The container could not be located when the pod was terminated".to_owned(),
+                ),
+                ..ContainerStateTerminated::default()
+            }),
+            ..ContainerState::default()
+        };
+    }
+    old.ready = false;
+    old.started = Some(false);
+    old
+}
+
+/// Whether it has started, and whether it is ready.
+fn readiness(
+    member: &Member<'_>,
+    latest: &runtime::ContainerStatus,
+    inputs: &Inputs<'_>,
+) -> (bool, bool) {
+    let container = &member.container;
+    let runs = latest.state == runtime::ContainerState::Running;
+    let succeeded = latest.state == runtime::ContainerState::Exited && latest.exit_code == 0;
+    match member.role {
+        Role::Init => (runs, succeeded),
+        Role::Ephemeral => (runs, false),
+        Role::Sidecar | Role::App => {
+            let started = runs
+                && (container.startup_probe.is_none() || inputs.probes.has_started(&latest.id));
+            let ready = started
+                && (container.readiness_probe.is_none() || inputs.probes.is_ready(&latest.id));
+            (started, ready)
+        }
+    }
+}
+
+fn terminated(status: &runtime::ContainerStatus, inputs: &Inputs<'_>) -> ContainerStateTerminated {
+    let reason = match (status.reason.as_str(), status.exit_code) {
+        ("", 0) => "Completed",
+        ("", _) => "Error",
+        (reason, _) => reason,
+    };
+    let message = termination::message(status);
+    ContainerStateTerminated {
+        container_id: Some(format!("{}://{}", inputs.runtime_name, status.id)),
+        exit_code: status.exit_code,
+        reason: Some(reason.to_owned()),
+        message: Some(message).filter(|message| !message.is_empty()),
+        started_at: status.started_at.map(time),
+        finished_at: status.finished_at.map(time),
+        signal: None,
+    }
+}
+
+fn volume_mounts(member: &Member<'_>) -> Option<Vec<VolumeMountStatus>> {
+    let mounts = member.container.volume_mounts.as_ref()?;
+    let status = |mount: &k8s_openapi::api::core::v1::VolumeMount| VolumeMountStatus {
+        name: mount.name.clone(),
+        mount_path: mount.mount_path.clone(),
+        read_only: mount.read_only.filter(|read_only| *read_only),
+        recursive_read_only: (mount.read_only == Some(true))
+            .then(|| mount.recursive_read_only.clone().unwrap_or_else(|| "Disabled".to_owned())),
+    };
+    Some(mounts.iter().map(status).collect())
+}
+
+/// As the API writes times: whole seconds.
+pub(crate) fn time(timestamp: Timestamp) -> Time {
+    Time(Timestamp::from_second(timestamp.as_second()).unwrap_or(timestamp))
+}

@@ -1,0 +1,133 @@
+//! Writes pod statuses to the API, each as late as it can and never twice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::helpers::{is_conflict, is_not_found};
+use client::{Client, WorkQueue, reconcile};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::patch;
+use crate::kick::Kicks;
+use crate::pod::{name, namespace, uid};
+
+const WRITERS: usize = 4;
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_LAST: Duration = Duration::from_secs(10);
+
+struct Entry {
+    pod: Arc<Pod>,
+    status: PodStatus,
+    /// The status the API has, as far as we know.
+    written: PodStatus,
+    /// All resources of the pod are gone from the node: it may go from the API too.
+    finished: bool,
+}
+
+/// The latest status of every pod. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct StatusManager {
+    client: Client,
+    kicks: Kicks,
+    queue: WorkQueue<String>,
+    entries: Arc<Mutex<HashMap<String, Entry>>>,
+}
+
+impl StatusManager {
+    pub(crate) fn new(client: Client, kicks: Kicks) -> Self {
+        let queue = WorkQueue::with_backoff(RETRY_FIRST, RETRY_LAST);
+        Self { client, kicks, queue, entries: Arc::default() }
+    }
+
+    /// Sets what a pod's status shall be; `finished` allows to delete it from the API once the
+    /// status is written, if it is being deleted.
+    pub(crate) fn set(&self, pod: &Arc<Pod>, status: PodStatus, finished: bool) {
+        let mut entries = self.entries.lock();
+        let entry = entries.entry(uid(pod).to_owned()).or_insert_with(|| Entry {
+            pod: pod.clone(),
+            status: PodStatus::default(),
+            written: pod.status.clone().unwrap_or_default(),
+            finished: false,
+        });
+        let news = entry.status != status || (finished && !entry.finished);
+        let newer = entry.pod.metadata.resource_version != pod.metadata.resource_version;
+        if newer {
+            entry.pod = pod.clone();
+            // Others write to the status too; what the API has is what counts.
+            entry.written = pod.status.clone().unwrap_or_default();
+        }
+        entry.status = status;
+        entry.finished = finished;
+        if news || newer {
+            self.queue.add(uid(pod).to_owned());
+        }
+    }
+
+    /// The latest status of a pod.
+    pub(crate) fn get(&self, uid: &str) -> Option<PodStatus> {
+        self.entries.lock().get(uid).map(|entry| entry.status.clone())
+    }
+
+    /// Forgets a pod that is gone from the API.
+    pub(crate) fn remove(&self, uid: &str) {
+        self.entries.lock().remove(uid);
+    }
+
+    /// Writes until `cancel`.
+    pub(crate) async fn run(&self, cancel: CancellationToken) {
+        let this = self.clone();
+        let write = move |uid: String| {
+            let this = this.clone();
+            async move { this.write(&uid).await.map(|()| None) }
+        };
+        reconcile::run(self.queue.clone(), WRITERS, cancel, write).await;
+    }
+
+    async fn write(&self, uid: &str) -> kube::Result<()> {
+        let (pod, patch, status, finished) = {
+            let entries = self.entries.lock();
+            let Some(entry) = entries.get(uid) else { return Ok(()) };
+            let patch = patch::between(&entry.pod, &entry.written, &entry.status);
+            (entry.pod.clone(), patch, entry.status.clone(), entry.finished)
+        };
+        let api = Api::<Pod>::namespaced(self.client.clone(), namespace(&pod));
+        let mut deleting = pod.metadata.deletion_timestamp.is_some();
+        if let Some(patch) = patch {
+            let params = PatchParams::default();
+            match api.patch_status(name(&pod), &params, &Patch::Strategic(patch)).await {
+                Ok(answer) => {
+                    deleting |= answer.metadata.deletion_timestamp.is_some();
+                    if let Some(entry) = self.entries.lock().get_mut(uid) {
+                        entry.written = answer.status.unwrap_or(status);
+                    }
+                }
+                // The pod is gone, or another one has its name.
+                Err(error) if is_not_found(&error) || is_conflict(&error) => {
+                    self.kicks.kick(uid);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if finished && deleting {
+            let params = DeleteParams {
+                grace_period_seconds: Some(0),
+                preconditions: Some(Preconditions {
+                    uid: Some(uid.to_owned()),
+                    resource_version: None,
+                }),
+                ..DeleteParams::default()
+            };
+            match api.delete(name(&pod), &params).await {
+                Err(error) if is_not_found(&error) || is_conflict(&error) => {}
+                result => drop(result?),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! A path of the node itself.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+
+use k8s_openapi::api::core::v1::HostPathVolumeSource;
+
+/// Checks that the path is what its type says, making it for the `OrCreate` types.
+pub(super) fn check(source: &HostPathVolumeSource) -> Result<(), String> {
+    let path = Path::new(&source.path);
+    let kind = source.type_.as_deref().unwrap_or_default();
+    let make = |result: std::io::Result<()>| result.map_err(|error| error.to_string());
+    match kind {
+        "DirectoryOrCreate" if !path.exists() => make(
+            fs::create_dir_all(path)
+                .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755))),
+        )?,
+        "FileOrCreate" if !path.exists() => make(
+            fs::write(path, b"")
+                .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644))),
+        )?,
+        _ => {}
+    }
+    if kind.is_empty() {
+        return Ok(());
+    }
+    let file_type = fs::metadata(path).map(|metadata| metadata.file_type()).ok();
+    let (fits, what) = match kind {
+        "Directory" | "DirectoryOrCreate" => (file_type.map(|t| t.is_dir()), "a directory"),
+        "File" | "FileOrCreate" => (file_type.map(|t| t.is_file()), "a file"),
+        "Socket" => (file_type.map(|t| t.is_socket()), "a socket file"),
+        "CharDevice" => (file_type.map(|t| t.is_char_device()), "a character device"),
+        "BlockDevice" => (file_type.map(|t| t.is_block_device()), "a block device"),
+        other => return Err(format!("{other} is an invalid volume type")),
+    };
+    if fits == Some(true) {
+        return Ok(());
+    }
+    Err(format!("hostPath type check failed: {} is not {what}", source.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        fs::write(at("file"), b"").unwrap();
+        let table = [
+            ("file", "", true),
+            ("none", "", true),
+            ("file", "File", true),
+            ("file", "Directory", false),
+            ("none", "File", false),
+            ("new/dir", "DirectoryOrCreate", true),
+            ("newfile", "FileOrCreate", true),
+            ("file", "Socket", false),
+        ];
+        for (name, kind, fits) in table {
+            let source = HostPathVolumeSource { path: at(name), type_: Some(kind.into()) };
+            assert_eq!(check(&source).is_ok(), fits, "{name} as {kind}");
+        }
+        let wrong = HostPathVolumeSource { path: at("file"), type_: Some("Directory".into()) };
+        assert!(check(&wrong).unwrap_err().ends_with("is not a directory"));
+    }
+}

@@ -1,0 +1,460 @@
+//! One task per pod: it looks at what the pod wants and what the runtime has, and takes the next
+//! step. Every wake-up does the same, so a lost one is repaired by the next.
+//!
+//! ```text
+//!            deleted, finished, failed as a whole
+//! Syncing ────────────────────────────────────────▶ Terminating ──▶ Terminated ──▶ (gone)
+//!    │ ▲                                            stop all that     clean up, report;
+//!    └─┘ start, restart, kill                       runs              leave with the API object
+//! ```
+//! There is no way back: a pod that has begun to terminate never starts a container again.
+
+mod advance;
+mod cleanup;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use client::EventType;
+use client::helpers::now;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use parking_lot::Mutex;
+use runtime::ContainerState;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::context::Context;
+use crate::plan::{Health, Plan, plan};
+use crate::pod::{full_name, is_deleting, is_finished, member, spec, uid};
+use crate::probes::Prober;
+use crate::spec::labels::hash;
+use crate::start::pod_ip;
+use crate::status::{Inputs, Verdict, Waiting, generate};
+use crate::stop;
+use crate::view::{PodView, container_name};
+
+/// Wait before the runtime is asked again after it failed.
+const RUNTIME_RETRY: Duration = Duration::from_secs(2);
+/// How long volumes may take to be brought up to date within one pass.
+const REFRESH: Duration = Duration::from_secs(15);
+
+/// What the pod manager tells a worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Desired {
+    pub(crate) pod: Arc<Pod>,
+    /// The API has it no more.
+    pub(crate) gone: bool,
+    /// The node cannot take it.
+    pub(crate) rejected: Option<Verdict>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The pod should run.
+    Syncing,
+    /// It should not, and something of it still does.
+    Terminating,
+    /// Nothing of it runs.
+    Terminated,
+}
+
+/// What a pass remembers for the next one, and what tasks of the worker report to it.
+#[derive(Default)]
+struct Notes {
+    waiting: HashMap<String, Waiting>,
+    /// Not before this time may a container be started again.
+    retry_at: HashMap<String, Instant>,
+    /// Not before this time may the pod's set-up be tried again, and how often it failed.
+    setup_retry_at: Option<Instant>,
+    setup_failures: u32,
+}
+
+/// A pod worker.
+pub(crate) struct Worker {
+    context: Arc<Context>,
+    desired: watch::Receiver<Desired>,
+    kick: Arc<Notify>,
+    state: State,
+    since: Time,
+    notes: Arc<Mutex<Notes>>,
+    crashes: Backoff,
+    prober: Prober,
+    /// The task that sets up and starts, or stops everything; at most one.
+    step: Option<JoinHandle<()>>,
+    /// The grace period that the present stopping step was given.
+    stopping: Option<Duration>,
+    /// Tasks that kill single containers, by container id.
+    killing: HashMap<String, JoinHandle<()>>,
+    verdict: Option<Verdict>,
+    wake_at: Option<Instant>,
+    /// The node's resources are given back.
+    cleaned: bool,
+    /// The runtime has nothing of the pod any more.
+    removed: bool,
+}
+
+impl Worker {
+    /// Runs a worker until its pod is gone, or until `cancel` leaves everything as it is.
+    pub(crate) async fn run(
+        context: Arc<Context>,
+        desired: watch::Receiver<Desired>,
+        cancel: CancellationToken,
+    ) {
+        let pod = desired.borrow().pod.clone();
+        let id = uid(&pod).to_owned();
+        let kick = context.kicks.register(&id);
+        context.objects.register(&pod);
+        let mut worker = Self {
+            context: context.clone(),
+            desired,
+            kick,
+            state: if is_finished(&pod) { State::Terminating } else { State::Syncing },
+            since: now(),
+            notes: Arc::default(),
+            crashes: Backoff::default(),
+            prober: Prober::default(),
+            step: None,
+            stopping: None,
+            killing: HashMap::new(),
+            verdict: None,
+            wake_at: None,
+            cleaned: false,
+            removed: false,
+        };
+        worker.adopt(&pod);
+        cancel.run_until_cancelled(worker.work()).await;
+        worker.abort();
+        context.kicks.unregister(&id);
+    }
+
+    /// Containers that were ready under a former kubelet stay so until a probe says otherwise.
+    fn adopt(&self, pod: &Pod) {
+        let status = crate::pod::status(pod);
+        let lists = [&status.init_container_statuses, &status.container_statuses];
+        for status in lists.into_iter().flat_map(|list| list.iter().flatten()) {
+            let id = status.container_id.as_deref().and_then(|id| id.rsplit("//").next());
+            if let Some(id) = id {
+                self.prober.results.adopt(id, status.started == Some(true), status.ready);
+            }
+        }
+    }
+
+    fn abort(&mut self) {
+        for task in self.step.take().into_iter().chain(self.killing.drain().map(|(_, task)| task)) {
+            task.abort();
+        }
+    }
+
+    async fn work(&mut self) {
+        loop {
+            self.wake_at = None;
+            let desired = self.desired.borrow_and_update().clone();
+            match PodView::read(&*self.context.runtime, uid(&desired.pod)).await {
+                Ok(view) => self.pass(&desired, &view).await,
+                Err(error) => {
+                    tracing::warn!(pod = full_name(&desired.pod), %error, "runtime does not answer");
+                    self.wake_in(RUNTIME_RETRY);
+                }
+            }
+            if self.removed {
+                return;
+            }
+            let wake_at = self.wake_at;
+            let deadline = async move {
+                match wake_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.kick.notified() => {}
+                changed = self.desired.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let pod = self.desired.borrow().pod.clone();
+                    self.context.objects.register(&pod);
+                }
+                () = deadline => {}
+            }
+        }
+    }
+
+    fn wake_in(&mut self, delay: Duration) {
+        self.wake_by(Instant::now() + delay);
+    }
+
+    fn wake_by(&mut self, at: Instant) {
+        self.wake_at = Some(self.wake_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// One look at the world and the next step.
+    async fn pass(&mut self, desired: &Desired, view: &PodView) {
+        let pod = &desired.pod;
+        self.step.take_if(|task| task.is_finished());
+        self.killing.retain(|_, task| !task.is_finished());
+        self.probe(pod, view);
+        if self.verdict.is_none() {
+            self.verdict = desired.rejected.clone().or_else(|| self.overdue(pod));
+        }
+        let must_end = is_deleting(pod) || desired.gone || self.verdict.is_some();
+        if self.state == State::Syncing && must_end {
+            self.begin_terminating();
+        }
+        if self.state == State::Syncing {
+            self.sync(pod, view).await;
+        }
+        if self.state == State::Terminating {
+            self.terminate(desired, view);
+        }
+        if self.state == State::Terminated {
+            self.clean_up(desired, view).await;
+        }
+        self.report(desired, view);
+    }
+
+    /// Keeps the probes to the containers that run.
+    fn probe(&mut self, pod: &Arc<Pod>, view: &PodView) {
+        let running: Vec<_> =
+            view.containers.iter().filter(|c| c.state == ContainerState::Running).collect();
+        self.prober.stop_except(|id| running.iter().any(|status| status.id == id));
+        let (State::Syncing, Some(sandbox)) = (self.state, view.sandbox()) else { return };
+        let ip = pod_ip(&self.context, pod, sandbox);
+        for status in running {
+            if let Some(member) = member(pod, container_name(status)) {
+                self.prober.start(&self.context, pod, &member, status, &ip);
+            }
+        }
+    }
+
+    /// `activeDeadlineSeconds`.
+    fn overdue(&mut self, pod: &Pod) -> Option<Verdict> {
+        let allowed = u64::try_from(spec(pod).active_deadline_seconds?).ok()?;
+        let began = crate::pod::status(pod).start_time.as_ref().unwrap_or(&self.since).0;
+        let age = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
+        match Duration::from_secs(allowed).checked_sub(age) {
+            Some(left) if !left.is_zero() => {
+                self.wake_in(left);
+                None
+            }
+            _ => {
+                let message = "Pod was active on the node longer than the specified deadline";
+                let kind = EventType::Normal;
+                self.context.recorder.event(pod, kind, "DeadlineExceeded", message);
+                let reason = "DeadlineExceeded".to_owned();
+                Some(Verdict { reason, message: message.to_owned() })
+            }
+        }
+    }
+
+    fn begin_terminating(&mut self) {
+        self.state = State::Terminating;
+        self.prober.quiet();
+        self.abort();
+    }
+
+    async fn sync(&mut self, pod: &Arc<Pod>, view: &PodView) {
+        self.refresh_volumes(pod, view).await;
+        self.collect_garbage(pod, view).await;
+        if self.step.is_some() {
+            return;
+        }
+        let results = self.prober.results.clone();
+        let has_startup_probe = |id: &str| {
+            let status = view.containers.iter().find(|status| status.id == id);
+            status
+                .and_then(|status| member(pod, container_name(status)))
+                .is_some_and(|member| member.container.startup_probe.is_some())
+        };
+        let mut plan = plan(pod, view, |id| Health {
+            started: !has_startup_probe(id) || results.has_started(id),
+            startup_failed: results.startup_failed(id),
+            liveness_failed: results.liveness_failed(id),
+        });
+        if plan.kill_pod && plan.create_sandbox.is_none() {
+            // Nothing is left to run.
+            return self.begin_terminating();
+        }
+        if plan.kill_pod {
+            let message = "Pod sandbox changed, it will be killed and re-created.";
+            self.context.recorder.event(&**pod, EventType::Normal, "SandboxChanged", message);
+            let (context, pod, view) = (self.context.clone(), pod.clone(), view.clone());
+            return self.step(async move {
+                stop::pod(&context, &pod, &view, stop::default_grace(&pod)).await;
+            });
+        }
+        self.kill(pod, view, &plan);
+        plan.start.retain(|name| self.may_start(pod, view, name));
+        if plan.create_sandbox.is_some() || !plan.start.is_empty() {
+            let retry_at = self.notes.lock().setup_retry_at;
+            if let Some(at) = retry_at.filter(|at| *at > Instant::now()) {
+                return self.wake_by(at);
+            }
+            let (context, notes) = (self.context.clone(), self.notes.clone());
+            let (pod, view) = (pod.clone(), view.clone());
+            self.step(async move { advance::advance(&context, &notes, &pod, plan, view).await });
+        }
+    }
+
+    /// Runs the one step that may take long, and looks again when it is done.
+    fn step(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        let kick = self.kick.clone();
+        self.step = Some(tokio::spawn(async move {
+            work.await;
+            kick.notify_one();
+        }));
+    }
+
+    fn kill(&mut self, pod: &Arc<Pod>, view: &PodView, plan: &Plan) {
+        for kill in &plan.kill {
+            let Some(status) = view.containers.iter().find(|status| status.id == kill.id) else {
+                continue;
+            };
+            if self.killing.contains_key(&kill.id) {
+                continue;
+            }
+            let grace = match kill.grace {
+                Some(seconds) => Duration::from_secs(seconds.max(0) as u64),
+                None => stop::default_grace(pod),
+            };
+            let (context, pod, status) = (self.context.clone(), pod.clone(), status.clone());
+            let (kick, message, name) =
+                (self.kick.clone(), kill.message.clone(), kill.name.clone());
+            let task = tokio::spawn(async move {
+                let member = member(&pod, &name);
+                stop::container(&context, &pod, member.as_ref(), &status, grace, &message).await;
+                kick.notify_one();
+            });
+            self.killing.insert(kill.id.clone(), task);
+        }
+    }
+
+    /// Whether a container may be started now; if not, why is noted, and when to look again.
+    fn may_start(&mut self, pod: &Pod, view: &PodView, name: &str) -> bool {
+        let retry_at = self.notes.lock().retry_at.get(name).copied();
+        if let Some(at) = retry_at.filter(|at| *at > Instant::now()) {
+            self.wake_by(at);
+            return false;
+        }
+        let Some(member) = member(pod, name) else { return false };
+        let latest = view.latest(name);
+        let ended = latest.filter(|status| status.state == ContainerState::Exited);
+        let Some(ended) = ended else { return true };
+        let key = format!("{name}_{}", hash(&member.container));
+        let event = ended.finished_at.unwrap_or(ended.created_at);
+        let now = Timestamp::now();
+        let Some(left) = self.crashes.remaining(&key, event, now) else {
+            self.crashes.next(&key, event, now);
+            return true;
+        };
+        let wait = self.crashes.wait(&key, event).unwrap_or_default();
+        let message = format!(
+            "back-off {} restarting failed container={name} pod={}",
+            go_duration(wait),
+            full_name(pod)
+        );
+        let waiting = Waiting { reason: "CrashLoopBackOff".to_owned(), message };
+        let before = self.notes.lock().waiting.insert(name.to_owned(), waiting.clone());
+        if before.as_ref() != Some(&waiting) {
+            let about = crate::pod::container_reference(pod, member.role, name);
+            let message =
+                format!("Back-off restarting failed container {name} in pod {}", full_name(pod));
+            self.context.recorder.event_about(about, EventType::Warning, "BackOff", message);
+        }
+        self.wake_in(left);
+        false
+    }
+
+    /// Brings volumes made of API objects up to date while containers run.
+    async fn refresh_volumes(&mut self, pod: &Arc<Pod>, view: &PodView) {
+        if self.step.is_some() || view.running().next().is_none() {
+            return;
+        }
+        let Some(sandbox) = view.sandbox() else { return };
+        let facts = self.context.facts(pod, sandbox);
+        let refresh = crate::volumes::refresh(&self.context, pod, &facts);
+        match tokio::time::timeout(REFRESH, refresh).await {
+            Ok(Ok(Some(at))) => {
+                let left = Duration::try_from(at.duration_since(Timestamp::now()));
+                self.wake_in(left.unwrap_or_default().max(Duration::from_secs(1)));
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(pod = full_name(pod), error, "volumes not refreshed");
+                self.wake_in(Duration::from_secs(30));
+            }
+            Err(_) => self.wake_in(Duration::from_secs(30)),
+        }
+    }
+
+    /// Stops what runs, within the grace period that the API gives, which may become shorter.
+    fn terminate(&mut self, desired: &Desired, view: &PodView) {
+        let pod = &desired.pod;
+        let sandbox_up = view.sandboxes.iter().any(|s| s.state == runtime::SandboxState::Ready);
+        if view.running().next().is_none() && !sandbox_up {
+            self.step.take_if(|task| task.is_finished());
+            if self.step.is_none() {
+                self.state = State::Terminated;
+            }
+            return;
+        }
+        let grace = if is_deleting(pod) {
+            stop::deletion_grace(pod)
+        } else if desired.gone {
+            stop::default_grace(pod).max(Duration::from_secs(1))
+        } else {
+            stop::default_grace(pod)
+        };
+        let shorter = self.stopping.is_some_and(|given| grace < given);
+        if self.step.is_some() && !shorter {
+            return;
+        }
+        if let Some(task) = self.step.take() {
+            task.abort();
+        }
+        if self.stopping.is_some() && !shorter {
+            // The last attempt left something running.
+            self.stopping = None;
+            return self.wake_in(RUNTIME_RETRY);
+        }
+        self.stopping = Some(grace);
+        let (context, pod, view) = (self.context.clone(), pod.clone(), view.clone());
+        self.step(async move { stop::pod(&context, &pod, &view, grace).await });
+    }
+
+    /// Tells the API how the pod is.
+    fn report(&self, desired: &Desired, view: &PodView) {
+        if desired.gone {
+            return;
+        }
+        let notes = self.notes.lock();
+        let inputs = Inputs {
+            view,
+            waiting: &notes.waiting,
+            probes: &self.prober.results,
+            terminal: self.state == State::Terminated,
+            verdict: self.verdict.as_ref(),
+            host_ip: &self.context.config.node_ip.to_string(),
+            start_time: self.since.clone(),
+            now: now(),
+            runtime_name: "coxswain",
+        };
+        let status = generate(&desired.pod, &inputs);
+        self.context.status.set(&desired.pod, status, self.cleaned);
+    }
+}
+
+/// Whole seconds as Go prints them.
+fn go_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
+    }
+}

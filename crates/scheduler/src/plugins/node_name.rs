@@ -1,0 +1,15 @@
+//! NodeName: a pod that names its node goes nowhere else.
+
+use crate::cache::NodeInfo;
+use crate::framework::{Cycle, Plugin, Rejection};
+
+pub(super) const PLUGIN: Plugin = Plugin { name: "NodeName", filter: Some(filter), score: None };
+
+fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
+    match crate::pod::node_name(&cycle.pod.pod) {
+        Some(wanted) if wanted != node.name() => Err(Rejection::unresolvable(vec![
+            "node(s) didn't match the requested node name".into(),
+        ])),
+        _ => Ok(()),
+    }
+}
