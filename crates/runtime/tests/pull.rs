@@ -177,9 +177,9 @@ async fn images_come_by_tag_and_digest_and_once() {
 
     let image = lab.runtime.image_status(&name).await.unwrap().unwrap();
     assert_eq!(image.id, pulled[0].id);
-    assert_eq!(image.repo_tags, [name.clone()]);
+    assert_eq!(image.repo_tags, std::slice::from_ref(&name));
     let by_digest = format!("{address}/app@{}", pulled[0].digest);
-    assert_eq!(image.repo_digests, [by_digest.clone()]);
+    assert_eq!(image.repo_digests, std::slice::from_ref(&by_digest));
     assert!(lab.runtime.image_status(&by_digest).await.unwrap().is_some());
 
     let again = lab.runtime.pull_image(&by_digest, None).await.unwrap();

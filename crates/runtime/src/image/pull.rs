@@ -71,7 +71,8 @@ impl Puller {
         auth: Option<RegistryAuth>,
     ) -> Result<PulledImage> {
         let failed = |error| classify(reference, error);
-        let client = self.client(reference).map_err(failed)?;
+        // Fails where the machine has no root certificates at all, even for plain HTTP.
+        let client = Client::try_from(self.client_config(reference)).map_err(failed)?;
         let secret = match auth {
             None => Secret::Anonymous,
             Some(RegistryAuth::Basic { username, password }) => Secret::Basic(username, password),
@@ -125,20 +126,9 @@ impl Puller {
         Ok(PulledImage { id: image.id, digest, fetched_bytes: fetched })
     }
 
-    fn client(&self, reference: &Reference) -> Result<Client, OciDistributionError> {
+    fn client_config(&self, reference: &Reference) -> ClientConfig {
         let registry = reference.resolve_registry();
         let plain = is_loopback(registry) || self.config.insecure.iter().any(|r| r == registry);
-        let config = || self.client_config(plain);
-        match Client::try_from(config()) {
-            // A machine without certificates can still use a registry without TLS.
-            Err(_) if plain => {
-                Client::try_from(ClientConfig { accept_invalid_certificates: true, ..config() })
-            }
-            result => result,
-        }
-    }
-
-    fn client_config(&self, plain: bool) -> ClientConfig {
         ClientConfig {
             protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
             extra_root_certificates: self

@@ -180,7 +180,7 @@ fn pivot(root: &Root) -> io::Result<()> {
     // The old root's unmounting must not travel to the node.
     propagation(Path::new("."), MsFlags::MS_SLAVE | MsFlags::MS_REC)?;
     umount2(".", MntFlags::MNT_DETACH)?;
-    Ok(std::env::set_current_dir("/")?)
+    std::env::set_current_dir("/")
 }
 
 fn make_readonly(path: &Path) -> io::Result<()> {
