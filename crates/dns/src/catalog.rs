@@ -131,7 +131,7 @@ impl Catalog {
         let slices = self.slices_of.get(key).into_iter().flat_map(BTreeMap::values);
         let mut found: Vec<&EndpointEntry> = Vec::new();
         for endpoint in slices.filter_map(|key| self.slices.get(key)).flat_map(|s| &s.endpoints) {
-            if !found.iter().any(|other| *other == endpoint) {
+            if !found.contains(&endpoint) {
                 found.push(endpoint);
             }
         }

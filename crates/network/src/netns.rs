@@ -62,8 +62,8 @@ pub fn pin(kind: &str, path: &Path) -> Result<()> {
 /// Whether `path` is a pinned namespace.
 #[must_use]
 pub fn is_pinned(path: &Path) -> bool {
-    const NSFS_MAGIC: i64 = 0x6e73_6673;
-    nix::sys::statfs::statfs(path).is_ok_and(|fs| i64::from(fs.filesystem_type().0) == NSFS_MAGIC)
+    nix::sys::statfs::statfs(path)
+        .is_ok_and(|fs| fs.filesystem_type() == nix::sys::statfs::NSFS_MAGIC)
 }
 
 /// Takes a pin away; a namespace that nothing else holds then ends. Idempotent.

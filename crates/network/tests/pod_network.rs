@@ -1,4 +1,5 @@
 //! The pod network in network namespaces of its own. Needs root.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};

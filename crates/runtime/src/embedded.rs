@@ -206,7 +206,10 @@ impl Runtime for Embedded {
 
     async fn update_pod_cidrs(&self, cidrs: Vec<IpNet>) -> Result<()> {
         match cidrs.first() {
-            Some(cidr) => self.set_pod_cidr(*cidr).await,
+            Some(cidr) => {
+                self.set_pod_cidr(*cidr).await?;
+                self.release_addresses().await
+            }
             None => Ok(()),
         }
     }

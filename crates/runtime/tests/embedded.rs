@@ -1,6 +1,7 @@
 //! The embedded runtime with real containers. Needs root and a static busybox.
 //!
 //! Without the usual test harness, because this binary is also its own shim.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
@@ -32,6 +33,8 @@ fn main() {
         ("pods_reach_each_other_and_their_ports", |n| Box::pin(pod_network(n))),
         ("containers_outlive_their_owner", |n| Box::pin(adoption(n))),
         ("usage_is_measured", |n| Box::pin(usage(n))),
+        ("a_docker_archive_with_many_layers_runs", |n| Box::pin(docker_archive(n))),
+        ("many_pods_start_at_once", |n| Box::pin(many(n))),
     ]);
 }
 
@@ -131,7 +134,9 @@ async fn terminal(node: &Node) -> Outcome {
         })
         .await?;
     let request = ExecRequest {
-        cmd: words("sh -c 'tty; read x; stty size; exit 4'"),
+        cmd: words(
+            "sh -c 'tty; read x; until [ \"$(stty size)\" = \"33 91\" ]; do sleep 0.01; done; echo fits; exit 4'",
+        ),
         tty: true,
         stdin: true,
         stdout: true,
@@ -141,12 +146,10 @@ async fn terminal(node: &Node) -> Outcome {
     session.resize.as_ref().unwrap().send(TerminalSize { width: 91, height: 33 }).await?;
     let mut stdout = session.stdout.take().unwrap();
     support::read_until(&mut stdout, "/dev/pts/").await?;
-    // The size is set by a task of its own: it is there once the terminal says so.
     let mut stdin = session.stdin.take().unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
     stdin.write_all(b"go\n").await?;
-    let text = support::read_until(&mut stdout, "33 91").await?;
-    assert!(text.contains("33 91"), "{text}");
+    let text = support::read_until(&mut stdout, "fits").await?;
+    assert!(text.contains("fits"), "{text}");
     assert_eq!(session.exit.await?, 4);
     Ok(())
 }
@@ -419,6 +422,41 @@ async fn usage(node: &Node) -> Outcome {
     std::fs::rename(&status.log_path, status.log_path.with_extension("old"))?;
     node.runtime.reopen_container_log(&id).await?;
     assert!(status.log_path.exists());
+    Ok(())
+}
+
+async fn docker_archive(node: &Node) -> Outcome {
+    const LAYERS: usize = 70;
+    let path = node.dir().join("docker.tar");
+    support::docker_archive(&path, LAYERS)?;
+    let images = node.runtime.import_image(&path).await?;
+    assert_eq!(images[0].repo_tags, ["docker.io/library/deep:1"]);
+    let pod = node.pod("deep").await?;
+    let id = node.run(&pod, "c", "ls /layers | wc -l; cat /top; ls /gone", |config| {
+        config.image = "deep:1".into();
+        config.command = vec!["/bin/busybox".into(), "sh".into(), "-c".into()];
+    });
+    let id = id.await?;
+    node.exited(&id).await?;
+    let log = node.output(&id).await?;
+    assert!(log.contains(&format!("{LAYERS}\n{}\n", LAYERS - 1)), "{log}");
+    assert!(log.contains("/gone: No such file"), "{log}");
+    Ok(())
+}
+
+async fn many(node: &Node) -> Outcome {
+    let start = |number: usize| async move {
+        let pod = node.pod(&format!("many-{number}")).await?;
+        let id = node.run(&pod, "c", "hostname; exit 0", |_| {}).await?;
+        let status = node.exited(&id).await?;
+        let ip = node.runtime.pod_sandbox_status(&pod).await?.ips[0];
+        node.runtime.remove_pod_sandbox(&pod).await?;
+        Ok::<_, Error>((status.exit_code, ip))
+    };
+    let results = futures::future::try_join_all((0..30).map(start)).await?;
+    assert!(results.iter().all(|(code, _)| *code == 0));
+    let addresses: std::collections::HashSet<_> = results.iter().map(|(_, ip)| ip).collect();
+    assert_eq!(addresses.len(), results.len());
     Ok(())
 }
 

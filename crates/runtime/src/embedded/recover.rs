@@ -11,7 +11,6 @@ use super::state::{
 };
 use super::{Embedded, Inner, blocking, network_error};
 use crate::api::*;
-use crate::spec::Exited;
 use crate::{Result, shim};
 
 impl Embedded {
@@ -38,14 +37,20 @@ impl Embedded {
                 }
             }
         }
+        self.release_addresses().await?;
         let inner = Arc::clone(&self.0);
-        blocking(move || {
-            if let Some(network) = inner.network.read().clone() {
-                network
-                    .retain(|owner| inner.sandboxes.get(owner).is_ok())
-                    .map_err(network_error)?;
+        blocking(move || Ok(inner.images.collect(&|layer| inner.containers.uses_layer(layer))?))
+            .await
+    }
+
+    /// Takes back the addresses of sandboxes that are no more.
+    pub(super) async fn release_addresses(&self) -> Result<()> {
+        let inner = Arc::clone(&self.0);
+        blocking(move || match inner.network.read().clone() {
+            Some(network) => {
+                network.retain(|owner| inner.sandboxes.get(owner).is_ok()).map_err(network_error)
             }
-            Ok(inner.images.collect(&|layer| inner.containers.uses_layer(layer))?)
+            None => Ok(()),
         })
         .await
     }
@@ -84,7 +89,6 @@ impl Inner {
                 (Some(running), None) => Phase::Running(running),
                 (running, Some(exited)) => {
                     let lost = running.is_none() && exited.start_error.is_none();
-                    let exited = Exited { ..exited };
                     Phase::Exited { running, exited, lost }
                 }
             };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use futures::TryStreamExt;
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{DigestError, OciDistributionError};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth as Secret;
 use oci_client::{Reference, RegistryOperation};
@@ -41,6 +41,8 @@ pub(crate) struct Puller {
 
 impl Puller {
     pub(crate) fn new(store: Arc<ImageStore>, config: RegistryConfig) -> Self {
+        // The HTTP client takes the process's provider; another component may have set it first.
+        rustls::crypto::ring::default_provider().install_default().ok();
         Self { store, config, running: Mutex::new(HashMap::new()) }
     }
 
@@ -69,6 +71,7 @@ impl Puller {
         auth: Option<RegistryAuth>,
     ) -> Result<PulledImage> {
         let failed = |error| classify(reference, error);
+        // Fails where the machine has no root certificates at all, even for plain HTTP.
         let client = Client::try_from(self.client_config(reference)).map_err(failed)?;
         let secret = match auth {
             None => Secret::Anonymous,
@@ -161,9 +164,11 @@ async fn download(
     let mut stream = client.pull_blob_stream(reference, descriptor).await.map_err(failed)?.stream;
     let mut file = tokio::fs::File::create(path).await?;
     let mut hash = Sha256::new();
-    while let Some(bytes) =
-        stream.try_next().await.map_err(|error| unreachable(reference, error))?
-    {
+    let broken = |error: io::Error| match error.get_ref() {
+        Some(cause) if cause.is::<DigestError>() => unusable(reference, cause),
+        _ => unreachable(reference, error),
+    };
+    while let Some(bytes) = stream.try_next().await.map_err(broken)? {
         hash.update(&bytes);
         file.write_all(&bytes).await?;
     }

@@ -93,6 +93,12 @@ impl Relay {
         })
     }
 
+    /// Kills the container's process.
+    pub(super) fn kill(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).ok();
+    }
+
     /// Relays until the container has exited and its output is read, then records the exit.
     pub(super) fn run(mut self, spec: &Spec, directory: &Path) -> i32 {
         let mut deadline = None;

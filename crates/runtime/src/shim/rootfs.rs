@@ -175,12 +175,12 @@ fn bind(mount: &Mount, root: &Root) -> io::Result<()> {
 fn pivot(root: &Root) -> io::Result<()> {
     let old = std::fs::File::open("/")?;
     nix::unistd::fchdir(root.as_fd())?;
-    sys::context("pivot_root", nix::unistd::pivot_root(".", ".").map_err(Into::into))?;
+    sys::context("pivot_root", nix::unistd::pivot_root(".", ".").map_err(io::Error::from))?;
     nix::unistd::fchdir(&old)?;
     // The old root's unmounting must not travel to the node.
     propagation(Path::new("."), MsFlags::MS_SLAVE | MsFlags::MS_REC)?;
     umount2(".", MntFlags::MNT_DETACH)?;
-    Ok(std::env::set_current_dir("/")?)
+    std::env::set_current_dir("/")
 }
 
 fn make_readonly(path: &Path) -> io::Result<()> {

@@ -34,7 +34,10 @@ pub(super) fn main(directory: &Path) -> i32 {
         .and_then(|spec| start(&spec, directory).map(|started| (spec, started)));
     match started {
         Ok((spec, (running, relay))) => {
-            control::send(&control, &StartReply::Started(running), &[]).ok();
+            if control::send(&control, &StartReply::Started(running), &[]).is_err() {
+                // Nobody knows that it was started, and somebody will start it again.
+                relay.kill();
+            }
             drop(control);
             relay.run(&spec, directory)
         }

@@ -334,3 +334,60 @@ pub(crate) async fn read_until(
     tokio::time::timeout(PATIENCE, read).await??;
     Ok(String::from_utf8_lossy(&seen).into_owned())
 }
+
+/// Writes what `docker save` would for an image `deep:1` of many layers, the last one gzip. Every
+/// layer adds a file, replaces `/top`, and hides `/gone`, which the first one has.
+pub(crate) fn docker_archive(path: &Path, layers: usize) -> std::io::Result<()> {
+    let mut archive = tar::Builder::new(std::fs::File::create(path)?);
+    let mut add = |name: &str, bytes: &[u8]| append(&mut archive, name, bytes);
+    let (mut diff_ids, mut names) = (Vec::new(), Vec::new());
+    for number in 0..layers {
+        let mut layer = tar::Builder::new(Vec::new());
+        append(&mut layer, &format!("layers/{number}"), b"")?;
+        append(&mut layer, "top", format!("{number}\n").as_bytes())?;
+        if number == 0 {
+            append(&mut layer, "bin/busybox", &std::fs::read("/bin/busybox")?)?;
+            append(&mut layer, "gone/file", b"")?;
+        } else {
+            append(&mut layer, ".wh.gone", b"")?;
+        }
+        let mut bytes = layer.into_inner()?;
+        diff_ids.push(sha256(&bytes));
+        if number + 1 == layers {
+            let level = flate2::Compression::fast();
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), level);
+            std::io::Write::write_all(&mut gzip, &bytes)?;
+            bytes = gzip.finish()?;
+        }
+        let name = format!("{number}/layer.tar");
+        add(&name, &bytes)?;
+        names.push(name);
+    }
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {"Env": null, "Cmd": ["/bin/busybox"]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}
+    });
+    let manifest =
+        serde_json::json!([{"Config": "config.json", "RepoTags": ["deep:1"], "Layers": names}]);
+    add("config.json", config.to_string().as_bytes())?;
+    add("manifest.json", manifest.to_string().as_bytes())?;
+    archive.finish()
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    format!("sha256:{:x}", sha2::Sha256::digest(bytes))
+}
+
+fn append<W: std::io::Write>(
+    archive: &mut tar::Builder<W>,
+    name: &str,
+    bytes: &[u8],
+) -> std::io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o755);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(bytes.len() as u64);
+    archive.append_data(&mut header, name, bytes)
+}

@@ -104,7 +104,7 @@ fn links_of_lower_layers_are_followed_inside_the_image() {
     .unwrap();
     unpacked(
         &two,
-        &[one.clone()],
+        std::slice::from_ref(&one),
         &[
             Item::File("lib/new", "new"),
             Item::File("up/escape", "inside"),
