@@ -1,12 +1,13 @@
 //! `coxswain up`: every component in one process.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use apiserver::{ApiServer, User};
 use client::{Client, InformerFactory};
+use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node as ApiNode;
 use store::{Embedded, Store};
 use tokio::net::TcpListener;
@@ -220,7 +221,29 @@ async fn start_services(
     addons::apply_dns(&admin, plan.service_address(10), node.address)
         .await
         .context("making the DNS service")?;
-    let _ = (cancel, tasks, IpAddr::from([0, 0, 0, 0]));
+    let proxy = proxy::ProxyConfig {
+        node_name: node.name.clone(),
+        cluster_id: plan.id.clone(),
+        cluster_cidr: IpNet::V4(plan.pods),
+        node_netns: None,
+    };
+    let (informers, token) = (plane.informers.clone(), cancel.clone());
+    tasks.spawn(async move {
+        if let Err(error) = proxy::run(&informers, proxy, token).await {
+            eprintln!("coxswain: service proxy: {error}");
+        }
+    });
+    let dns = dns::DnsConfig {
+        listen: vec![SocketAddr::new(node.address, addons::DNS_PORT)],
+        domain: crate::node::DOMAIN.to_owned(),
+        resolv_conf: "/etc/resolv.conf".into(),
+    };
+    let (informers, token) = (plane.informers.clone(), cancel.clone());
+    tasks.spawn(async move {
+        if let Err(error) = dns::run(&informers, dns, token).await {
+            eprintln!("coxswain: cluster DNS: {error}");
+        }
+    });
     Ok(())
 }
 

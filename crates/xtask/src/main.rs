@@ -1,6 +1,10 @@
 //! Development tasks: `cargo xtask COMMAND`. One file per command.
 
 mod schema;
+mod test;
+#[cfg(test)]
+mod tidy;
+mod tools;
 
 use anyhow::{Result, bail};
 
@@ -8,6 +12,11 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some("schema") => schema::run(&args[1..]),
-        other => bail!("unknown command {:?}; there is: schema [--check]", other.unwrap_or("")),
+        Some("test") => test::run(),
+        Some("tools") => tools::Tools::find().map(|tools| println!("{tools:#?}")),
+        other => bail!(
+            "unknown command {:?}; there are: schema [--check], test, tools",
+            other.unwrap_or("")
+        ),
     }
 }

@@ -113,7 +113,7 @@ fn schema(value: &Value) -> Message {
         m.message(25, properties);
     }
     if let Some(object) = value.as_object() {
-        m.extensions(30, object);
+        m.extensions(31, object);
     }
     m
 }

@@ -1,0 +1,128 @@
+//! `cargo xtask test`: everything that must hold before a change lands.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::tools::Tools;
+
+/// The root of the checkout.
+pub(crate) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here).to_owned()
+}
+
+/// Outcomes of the steps.
+#[derive(Default)]
+struct Tally {
+    passed: usize,
+    failed: usize,
+}
+
+impl Tally {
+    /// Runs a step that counts as one test.
+    fn step(&mut self, name: &str, command: &mut Command) {
+        let begun = Instant::now();
+        println!("== {name}");
+        let ok = command.current_dir(root()).status().is_ok_and(|status| status.success());
+        println!("== {name}: {} ({:.0?})", if ok { "ok" } else { "FAILED" }, begun.elapsed());
+        if ok { self.passed += 1 } else { self.failed += 1 }
+    }
+
+    /// Runs tests and adds up their summaries.
+    fn tests(&mut self, name: &str, command: &mut Command) -> Result<()> {
+        let begun = Instant::now();
+        println!("== {name}");
+        let output = command
+            .current_dir(root())
+            .stdout(Stdio::piped())
+            .spawn()
+            .and_then(|child| tee(child))
+            .with_context(|| format!("running {name}"))?;
+        let (mut passed, mut failed) = (0, 0);
+        for line in output.text.lines().filter(|l| l.starts_with("test result:")) {
+            let count = |word: &str| {
+                let before = line.split(word).next()?.trim_end();
+                before.rsplit([' ', ';']).next()?.parse::<usize>().ok()
+            };
+            passed += count(" passed").unwrap_or(0);
+            failed += count(" failed").unwrap_or(0);
+        }
+        if !output.success && failed == 0 {
+            failed = 1;
+        }
+        println!("== {name}: {passed} passed, {failed} failed ({:.0?})", begun.elapsed());
+        self.passed += passed;
+        self.failed += failed;
+        Ok(())
+    }
+}
+
+struct Output {
+    text: String,
+    success: bool,
+}
+
+/// Shows a child's output as it comes, and keeps it.
+fn tee(mut child: std::process::Child) -> std::io::Result<Output> {
+    use std::io::{BufRead, BufReader};
+    let mut text = String::new();
+    if let Some(out) = child.stdout.take() {
+        for line in BufReader::new(out).lines() {
+            let line = line?;
+            println!("{line}");
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    Ok(Output { text, success: child.wait()?.success() })
+}
+
+fn cargo(words: &str) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(words.split_whitespace());
+    command
+}
+
+/// Runs everything; an error if anything failed.
+pub(crate) fn run() -> Result<()> {
+    let mut tally = Tally::default();
+    tally.step("formatting", &mut cargo("fmt --all --check"));
+    tally.step("lints", &mut cargo("clippy --workspace --all-targets --quiet -- -D warnings"));
+    let tools = Tools::find()?;
+    tally.step("schema facts", &mut cargo("xtask schema --check"));
+    tally
+        .tests("unit and API tests", &mut cargo("test --workspace --exclude e2e --no-fail-fast"))?;
+    tally.step("release build", &mut cargo("build --release -p coxswain"));
+    let mut end_to_end = cargo("test -p e2e --no-fail-fast -- --test-threads=1");
+    end_to_end
+        .env("COXSWAIN", release_binary()?)
+        .env("KUBECTL", &tools.kubectl)
+        .env("KUBECTL_OLDEST", &tools.oldest_kubectl)
+        .env("HELM", &tools.helm)
+        .env("BUSYBOX", &tools.busybox);
+    tally.tests("end-to-end tests", &mut end_to_end)?;
+    println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally.failed > 0 {
+        bail!("{} failed", tally.failed);
+    }
+    Ok(())
+}
+
+/// Where cargo put the release binary.
+fn release_binary() -> Result<PathBuf> {
+    let output = cargo("metadata --format-version 1 --no-deps").current_dir(root()).output()?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    let target =
+        PathBuf::from(metadata["target_directory"].as_str().context("no target directory")?);
+    // With an explicit target the profile's directory is one level down.
+    let candidates = std::fs::read_dir(&target)?
+        .filter_map(|entry| Some(entry.ok()?.path().join("release/coxswain")))
+        .chain([target.join("release/coxswain")]);
+    candidates
+        .filter(|path| path.is_file())
+        .max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok())
+        .context("the release build left no binary")
+}

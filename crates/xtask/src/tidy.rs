@@ -1,0 +1,148 @@
+//! House rules, as ordinary tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::test::root;
+
+/// Which of our crates may depend on which. What is not listed depends on none.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("apiserver", &["apimachinery", "pki", "store"]),
+    ("bench", &["apimachinery", "client", "store"]),
+    ("controllers", &["apimachinery", "client"]),
+    ("dns", &["client"]),
+    ("kubelet", &["apimachinery", "client", "network", "runtime"]),
+    ("proxy", &["client", "network"]),
+    ("runtime", &["network"]),
+    ("scheduler", &["apimachinery", "client"]),
+    ("xtask", &["apimachinery"]),
+];
+/// The binary puts everything together.
+const BINARY: &str = "coxswain";
+
+const MAX_LINES: usize = 800;
+const MEDIAN_LINES: usize = 200;
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        if path.is_dir() {
+            if name != "target"
+                && !(name.starts_with('.') && name != ".ci" && name != ".cargo")
+                && name != "data"
+            {
+                files(&path, found);
+            }
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+fn all_files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    files(&root(), &mut found);
+    found
+}
+
+fn rust_files() -> Vec<(PathBuf, String)> {
+    let sources = all_files().into_iter().filter(|p| p.extension().is_some_and(|e| e == "rs"));
+    sources.map(|p| (p.clone(), std::fs::read_to_string(p).unwrap())).collect()
+}
+
+/// Names under `[dependencies]` of a manifest, without the development ones.
+fn dependencies(manifest: &str) -> BTreeSet<String> {
+    let section = manifest.split("\n[dependencies]").nth(1).unwrap_or_default();
+    let section = section.split("\n[").next().unwrap_or_default();
+    section
+        .lines()
+        .filter_map(|line| line.split(['.', '=', ' ']).next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn crates_depend_only_on_what_the_design_allows() {
+    let mut crates = BTreeMap::new();
+    for entry in std::fs::read_dir(root().join("crates")).unwrap().map(Result::unwrap) {
+        let manifest = std::fs::read_to_string(entry.path().join("Cargo.toml")).unwrap();
+        crates.insert(entry.file_name().into_string().unwrap(), dependencies(&manifest));
+    }
+    let ours: BTreeSet<&String> = crates.keys().collect();
+    for (name, dependencies) in &crates {
+        if name == BINARY {
+            continue;
+        }
+        let allowed = ALLOWED.iter().find(|(n, _)| n == name).map_or(&[][..], |(_, list)| list);
+        for dependency in dependencies.iter().filter(|d| ours.contains(d)) {
+            assert!(
+                allowed.contains(&dependency.as_str()),
+                "{name} must not depend on {dependency}"
+            );
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    let mut lengths: Vec<(usize, PathBuf)> =
+        rust_files().into_iter().map(|(path, text)| (text.lines().count(), path)).collect();
+    for (lines, path) in &lengths {
+        assert!(
+            *lines <= MAX_LINES,
+            "{} has {lines} lines: which two jobs are in it?",
+            path.display()
+        );
+    }
+    lengths.sort();
+    let median = lengths[lengths.len() / 2].0;
+    assert!(median <= MEDIAN_LINES, "the median file has {median} lines");
+}
+
+#[test]
+fn nothing_promises_instead_of_doing() {
+    // Split, so that this file does not find itself.
+    let words = [
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("FIX", "ME"),
+        concat!("#[ig", "nore"),
+    ];
+    for (path, text) in rust_files() {
+        for word in words {
+            assert!(!text.contains(word), "{} contains {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stays_where_it_belongs() {
+    for (path, text) in rust_files() {
+        let relative = path.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        let home = ["crates/runtime/", "crates/network/"].iter().any(|c| relative.starts_with(c));
+        let allows = text.contains(concat!("allow(un", "safe_code)"));
+        assert!(home || !allows, "{relative} allows unsafe code");
+    }
+}
+
+#[test]
+fn every_public_file_says_what_it_is_for() {
+    for (path, text) in rust_files() {
+        let first = text.lines().next().unwrap_or_default();
+        let generated =
+            path.components().any(|c| c.as_os_str() == "tests") || first.starts_with("//!");
+        assert!(generated, "{} does not begin with a line that says its job", path.display());
+    }
+}
+
+#[test]
+fn no_path_of_a_developers_machine_is_kept() {
+    for path in all_files() {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for word in [concat!("/wo", "rk/"), concat!("/ro", "ot/.")] {
+            assert!(!text.contains(word), "{} contains {word}", path.display());
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! A running cluster of its own directory and port.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::command::{Outcome, run, tool};
+
+/// A cluster; dropping it takes it down as Ctrl-C would.
+pub struct Cluster {
+    dir: PathBuf,
+    listen: SocketAddr,
+    process: Option<Child>,
+    // Last, so that the directory outlives the process.
+    _kept: tempfile::TempDir,
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("its address")
+}
+
+impl Cluster {
+    /// Starts a cluster and waits until its node is ready.
+    #[must_use]
+    pub fn start() -> Self {
+        let kept = tempfile::tempdir().expect("a directory");
+        let dir = kept.path().to_owned();
+        let mut cluster = Self { dir, listen: free_port(), process: None, _kept: kept };
+        cluster.up();
+        cluster
+    }
+
+    /// Starts the cluster's process again, after `kill` or `stop`.
+    pub fn up(&mut self) {
+        let mut child = Command::new(tool("COXSWAIN"))
+            .args(["up", "--listen", &self.listen.to_string(), "--dir"])
+            .arg(&self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("coxswain starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut said = String::new();
+        let ready = lines.by_ref().map_while(Result::ok).any(|line| {
+            said.push_str(&line);
+            said.push('\n');
+            line == "ready"
+        });
+        assert!(ready, "coxswain ended before it was ready:\n{said}");
+        // Whatever it says later must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.process = Some(child);
+    }
+
+    /// Process id of the cluster.
+    ///
+    /// # Panics
+    /// It is not running.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.process.as_ref().expect("it runs").id() as i32
+    }
+
+    fn signal(&mut self, signal: i32) {
+        if let Some(mut child) = self.process.take() {
+            let status =
+                Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
+            assert!(status.is_ok_and(|s| s.success()), "the process is there to be signalled");
+            let _ = child.wait();
+        }
+    }
+
+    /// Ends the process at once, as a crash would.
+    pub fn kill(&mut self) {
+        self.signal(9);
+    }
+
+    /// Ends the process as Ctrl-C does.
+    pub fn stop(&mut self) {
+        self.signal(2);
+    }
+
+    /// Directory of the cluster.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Address of the API server.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    fn stock(&self, variable: &str) -> Command {
+        let mut command = Command::new(tool(variable));
+        command.env("KUBECONFIG", self.dir.join("kubeconfig/admin.conf"));
+        // Nothing is remembered between clusters.
+        command.env("HOME", self.dir.join("home"));
+        command
+    }
+
+    /// A kubectl command to be given more by the caller.
+    #[must_use]
+    pub fn kubectl_command(&self) -> Command {
+        self.stock("KUBECTL")
+    }
+
+    /// Runs the newest kubectl with words split at spaces.
+    #[must_use]
+    pub fn kubectl(&self, words: &str) -> Outcome {
+        run(self.stock("KUBECTL").args(words.split_whitespace()))
+    }
+
+    /// Runs the oldest supported kubectl.
+    #[must_use]
+    pub fn oldest_kubectl(&self, words: &str) -> Outcome {
+        run(self.stock("KUBECTL_OLDEST").args(words.split_whitespace()))
+    }
+
+    /// Runs helm.
+    #[must_use]
+    pub fn helm(&self, words: &str) -> Outcome {
+        run(self.stock("HELM").args(words.split_whitespace()))
+    }
+
+    /// Applies a manifest.
+    ///
+    /// # Panics
+    /// kubectl refuses it.
+    pub fn apply(&self, manifest: &str) {
+        let mut child = self
+            .kubectl_command()
+            .args(["apply", "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl starts");
+        child.stdin.take().expect("its input").write_all(manifest.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Waits for a condition with `kubectl wait`.
+    #[track_caller]
+    pub fn wait(&self, words: &str) {
+        let outcome = self.kubectl(&format!("wait --timeout=60s {words}"));
+        if outcome.code != 0 {
+            let pods = self.kubectl("get pods -A -o wide").stdout;
+            let events = self.kubectl("get events -A").stdout;
+            panic!("{words}: {}\n{pods}\n{events}", outcome.stderr);
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
