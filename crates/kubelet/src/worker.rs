@@ -178,8 +178,10 @@ impl Worker {
                     if changed.is_err() {
                         return;
                     }
-                    let pod = self.desired.borrow().pod.clone();
-                    self.context.objects.register(&pod);
+                    if self.state != State::Terminated {
+                        let pod = self.desired.borrow().pod.clone();
+                        self.context.objects.register(&pod);
+                    }
                 }
                 () = deadline => {}
             }
