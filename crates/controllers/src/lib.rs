@@ -6,13 +6,19 @@
 mod common;
 mod context;
 mod deployment;
+mod endpoints;
+mod endpointslice;
+mod node_ipam;
+mod node_lifecycle;
+mod pod_gc;
 mod registry;
 mod replicaset;
 mod root_ca;
 mod service_account;
 mod supervisor;
+mod taint_eviction;
 
-use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use client::InformerFactory;
 use ipnet::Ipv4Net;
@@ -48,10 +54,8 @@ pub(crate) struct Settings {
 /// Runs every controller until it is cancelled. A controller that fails is restarted; it never
 /// ends the others.
 pub async fn run(config: Config) {
-    let settings = std::sync::Arc::new(Settings {
-        cluster_cidr: config.cluster_cidr,
-        root_ca: config.root_ca,
-    });
+    let settings =
+        Arc::new(Settings { cluster_cidr: config.cluster_cidr, root_ca: config.root_ca });
     let mut running = JoinSet::new();
     for controller in registry::CONTROLLERS {
         let client = (config.clients)(controller.identity);
@@ -64,12 +68,4 @@ pub async fn run(config: Config) {
         ));
     }
     while running.join_next().await.is_some() {}
-}
-
-/// Size of the range each node gets.
-pub(crate) const NODE_PREFIX: u8 = 24;
-
-/// The first address of a range, which names it.
-pub(crate) fn first(net: &Ipv4Net) -> Ipv4Addr {
-    net.network()
 }

@@ -32,6 +32,12 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "replicationcontroller-controller" as "replication-controller"
         => crate::replicaset::run_replication_controllers,
     "deployment-controller" as "deployment-controller" => crate::deployment::run,
+    "node-lifecycle-controller" as "node-controller" => crate::node_lifecycle::run,
+    "taint-eviction-controller" as "node-controller" => crate::taint_eviction::run,
+    "node-ipam-controller" as "node-controller" => crate::node_ipam::run,
+    "pod-garbage-collector-controller" as "pod-garbage-collector" => crate::pod_gc::run,
+    "endpointslice-controller" as "endpointslice-controller" => crate::endpointslice::run,
+    "endpoints-controller" as "endpoint-controller" => crate::endpoints::run,
 ];
 
 #[cfg(test)]

@@ -51,9 +51,7 @@ async fn a_deployment_rolls_out_and_back_and_scales() {
     cluster.create::<Deployment>("default", deployment("web", 4, "v1")).await;
     rolled_out(&cluster, 4, "v1").await;
 
-    let update = |image: &str| {
-        json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}})
-    };
+    let update = |image: &str| json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
     cluster.merge::<Deployment>("default", "web", update("v2")).await;
     rolled_out(&cluster, 4, "v2").await;
     let revisions = |d: &Deployment| d.annotations()["deployment.kubernetes.io/revision"].clone();

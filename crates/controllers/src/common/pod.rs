@@ -1,12 +1,17 @@
 //! Facts about pods.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use client::Store;
 use k8s_openapi::api::core::v1::{Pod, PodCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 use super::meta;
+use crate::{Context, Error};
 
 /// The pod's phase, or nothing before it has one.
 pub(crate) fn phase(pod: &Pod) -> &str {
@@ -21,11 +26,6 @@ pub(crate) fn is_terminal(pod: &Pod) -> bool {
 /// Whether it counts: neither at its end nor being deleted.
 pub(crate) fn is_active(pod: &Pod) -> bool {
     !is_terminal(pod) && !meta::deleting(pod)
-}
-
-/// Whether it is on its way out but may still run.
-pub(crate) fn is_terminating(pod: &Pod) -> bool {
-    !is_terminal(pod) && meta::deleting(pod)
 }
 
 /// One of its conditions.
@@ -82,4 +82,39 @@ pub(crate) fn is_available(pod: &Pod, min_ready: i32, now: Timestamp) -> bool {
 /// The node it runs on, if any.
 pub(crate) fn node(pod: &Pod) -> Option<&str> {
     pod.spec.as_ref()?.node_name.as_deref().filter(|name| !name.is_empty())
+}
+
+const BY_NODE: &str = "node";
+
+/// Lets pods be found by node; see [`on_node`].
+pub(crate) fn index_by_node(pods: &Store<Pod>) {
+    pods.add_index(BY_NODE, |pod| node(pod).map(str::to_owned).into_iter().collect());
+}
+
+/// The pods of a node.
+pub(crate) fn on_node(pods: &Store<Pod>, node: &str) -> Vec<Arc<Pod>> {
+    pods.by_index(BY_NODE, node)
+}
+
+/// Notes on a pod why it is about to be deleted by somebody other than its owner.
+pub(crate) async fn mark_disrupted(
+    context: &Context,
+    pod: &Pod,
+    reason: &str,
+    message: &str,
+    fail: bool,
+) -> Result<(), Error> {
+    let mut patch = json!({"metadata": {"uid": meta::uid(pod)}, "status": {"conditions": [{
+        "type": "DisruptionTarget", "status": "True", "reason": reason, "message": message,
+        "lastTransitionTime": client::helpers::now(),
+    }]}});
+    if fail {
+        patch["status"]["phase"] = "Failed".into();
+    }
+    let api = context.api::<Pod>(meta::namespace(pod));
+    let patch = Patch::Strategic(patch);
+    match api.patch_status(meta::name(pod), &PatchParams::default(), &patch).await {
+        Err(error) if !client::helpers::is_not_found(&error) => Err(error.into()),
+        _ => Ok(()),
+    }
 }

@@ -65,8 +65,7 @@ impl Cluster {
             root_ca: ca.cert().to_owned(),
             cancel: cancel.clone(),
         }));
-        let cluster =
-            Self { client, informers, cancel, controllers: Some(controllers), _dir: dir };
+        let cluster = Self { client, informers, cancel, controllers: Some(controllers), _dir: dir };
         cluster.play_kubelet();
         cluster
     }
