@@ -1,0 +1,13 @@
+//! What several controllers do alike.
+
+pub(crate) mod batch;
+pub(crate) mod claim;
+pub(crate) mod expectations;
+pub(crate) mod hash;
+pub(crate) mod meta;
+pub(crate) mod namespaced;
+pub(crate) mod pod;
+pub(crate) mod pod_control;
+pub(crate) mod ranking;
+pub(crate) mod selector;
+pub(crate) mod service;

@@ -1,0 +1,121 @@
+//! Distributing endpoints over slices while changing as few slices as possible.
+
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+
+/// Endpoints in one slice (upstream's `MaxEndpointsPerSlice`).
+pub(super) const MAX_ENDPOINTS: usize = 100;
+
+/// What to do about one set of ports.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Plan {
+    pub(super) create: Vec<Vec<Endpoint>>,
+    pub(super) update: Vec<EndpointSlice>,
+    pub(super) delete: Vec<EndpointSlice>,
+}
+
+/// What makes an endpoint the same one, whatever its state.
+fn identity(endpoint: &Endpoint) -> (&[String], Option<&str>) {
+    let target = endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref());
+    (&endpoint.addresses, target)
+}
+
+/// Plans how slices with these ports come to hold exactly `wanted`.
+///
+/// Endpoints stay in the slice they are in. New ones go to slices that are written anyway, then to
+/// the fullest one with room for all that are left, and only then to new slices.
+pub(super) fn plan(present: Vec<EndpointSlice>, mut wanted: Vec<Endpoint>) -> Plan {
+    let mut plan = Plan::default();
+    let (mut dirty, mut clean) = (Vec::new(), Vec::new());
+    for mut slice in present {
+        let before = slice.endpoints.clone();
+        let mut kept = Vec::new();
+        for old in &before {
+            if let Some(at) = wanted.iter().position(|new| identity(new) == identity(old)) {
+                kept.push(wanted.swap_remove(at));
+            }
+        }
+        let changed = kept != before;
+        slice.endpoints = kept;
+        if changed { dirty.push(slice) } else { clean.push(slice) }
+    }
+    let by_order = |a: &Endpoint, b: &Endpoint| a.addresses.cmp(&b.addresses);
+    wanted.sort_by(by_order);
+    dirty.sort_by_key(|slice| std::cmp::Reverse(slice.endpoints.len()));
+    for slice in &mut dirty {
+        let room = MAX_ENDPOINTS.saturating_sub(slice.endpoints.len()).min(wanted.len());
+        slice.endpoints.extend(wanted.drain(..room));
+    }
+    while wanted.len() >= MAX_ENDPOINTS {
+        plan.create.push(wanted.drain(..MAX_ENDPOINTS).collect());
+    }
+    if !wanted.is_empty() {
+        let fits = |slice: &EndpointSlice| slice.endpoints.len() + wanted.len() <= MAX_ENDPOINTS;
+        let fullest = clean.iter_mut().filter(|slice| fits(slice));
+        match fullest.max_by_key(|slice| slice.endpoints.len()) {
+            Some(slice) => {
+                slice.endpoints.append(&mut wanted);
+                dirty.push(slice.clone());
+            }
+            None => plan.create.push(wanted),
+        }
+    }
+    let empty_clean = clean.into_iter().filter(|slice| slice.endpoints.is_empty());
+    plan.delete.extend(empty_clean);
+    for slice in dirty {
+        if slice.endpoints.is_empty() { plan.delete.push(slice) } else { plan.update.push(slice) }
+    }
+    plan
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoints(range: std::ops::Range<usize>) -> Vec<Endpoint> {
+        let one = |i| Endpoint { addresses: vec![format!("10.0.{i:03}")], ..Default::default() };
+        range.map(one).collect()
+    }
+
+    fn slice(name: &str, range: std::ops::Range<usize>) -> EndpointSlice {
+        let mut slice = EndpointSlice { endpoints: endpoints(range), ..Default::default() };
+        slice.metadata.name = Some(name.into());
+        slice
+    }
+
+    fn summary(plan: &Plan) -> (Vec<usize>, Vec<(&str, usize)>, Vec<&str>) {
+        let name = |slice: &'_ EndpointSlice| slice.metadata.name.clone().unwrap().leak() as &str;
+        (
+            plan.create.iter().map(Vec::len).collect(),
+            plan.update.iter().map(|slice| (name(slice), slice.endpoints.len())).collect(),
+            plan.delete.iter().map(name).collect(),
+        )
+    }
+
+    #[test]
+    fn few_slices_change() {
+        let cases = [
+            (vec![], 0..0, (vec![], vec![], vec![])),
+            (vec![], 0..250, (vec![100, 100, 50], vec![], vec![])),
+            (vec![slice("a", 0..5)], 0..5, (vec![], vec![], vec![])),
+            (vec![slice("a", 0..5)], 0..6, (vec![], vec![("a", 6)], vec![])),
+            (vec![slice("a", 0..5)], 5..6, (vec![], vec![("a", 1)], vec![])),
+            (vec![slice("a", 0..5)], 9..9, (vec![], vec![], vec!["a"])),
+            // The fuller slice takes the newcomer, the full one cannot.
+            (
+                vec![slice("a", 0..100), slice("b", 100..110), slice("c", 110..150)],
+                0..151,
+                (vec![], vec![("c", 41)], vec![]),
+            ),
+            // What must be written anyway is filled first.
+            (
+                vec![slice("a", 0..90), slice("b", 90..120)],
+                1..121,
+                (vec![], vec![("a", 90)], vec![]),
+            ),
+        ];
+        for (present, wanted, expected) in cases {
+            let plan = plan(present, endpoints(wanted.clone()));
+            assert_eq!(summary(&plan), expected, "{wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The table of controllers.
+
+use futures::future::BoxFuture;
+
+use crate::context::Context;
+
+/// A controller that can be started, again and again.
+pub(crate) struct Controller {
+    /// Upstream's name of the controller.
+    pub(crate) name: &'static str,
+    /// The service account in `kube-system` it acts as.
+    pub(crate) identity: &'static str,
+    /// Runs it; returns when its context is cancelled.
+    pub(crate) start: fn(Context) -> BoxFuture<'static, ()>,
+}
+
+macro_rules! controllers {
+    ($($name:literal as $identity:literal => $start:path,)*) => {
+        &[$(Controller {
+            name: $name,
+            identity: $identity,
+            start: |context| Box::pin($start(context)),
+        }),*]
+    };
+}
+
+/// Every controller.
+pub(crate) const CONTROLLERS: &[Controller] = controllers![
+    "serviceaccount-controller" as "service-account-controller" => crate::service_account::run,
+    "root-ca-certificate-publisher-controller" as "root-ca-cert-publisher" => crate::root_ca::run,
+    "replicaset-controller" as "replicaset-controller" => crate::replicaset::run_replica_sets,
+    "replicationcontroller-controller" as "replication-controller"
+        => crate::replicaset::run_replication_controllers,
+    "deployment-controller" as "deployment-controller" => crate::deployment::run,
+    "node-lifecycle-controller" as "node-controller" => crate::node_lifecycle::run,
+    "taint-eviction-controller" as "node-controller" => crate::taint_eviction::run,
+    "node-ipam-controller" as "node-controller" => crate::node_ipam::run,
+    "pod-garbage-collector-controller" as "pod-garbage-collector" => crate::pod_gc::run,
+    "endpointslice-controller" as "endpointslice-controller" => crate::endpointslice::run,
+    "endpoints-controller" as "endpoint-controller" => crate::endpoints::run,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique() {
+        let names: HashSet<_> = CONTROLLERS.iter().map(|c| c.name).collect();
+        assert_eq!(names.len(), CONTROLLERS.len());
+    }
+}

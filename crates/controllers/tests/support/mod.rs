@@ -1,0 +1,191 @@
+//! A cluster in this process: a real API server on a temporary store, the controllers, and a
+//! kubelet that only pretends.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apiserver::{ApiServer, User};
+use client::informer::{Event, Kind};
+use client::kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use client::kube::{Api, Client, Resource, ResourceExt};
+use client::{InformerFactory, transport};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Pod;
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::{Embedded, Store};
+use tokio_util::sync::CancellationToken;
+
+/// Nothing here takes long; this is the time after which something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Cluster {
+    pub client: Client,
+    pub informers: InformerFactory,
+    cancel: CancellationToken,
+    controllers: Option<tokio::task::JoinHandle<()>>,
+    _dir: tempfile::TempDir,
+}
+
+impl Cluster {
+    pub async fn start() -> Self {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let dir = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(Embedded::open(&dir.path().join("store"), store::Options::default()).unwrap());
+        let ca = pki::Authority::open(&dir.path().join("certs"), "ca").unwrap();
+        let issued = ca.issue(&pki::Subject { name: "c", ..pki::Subject::default() }).unwrap();
+        let key = dir.path().join("certs/sa.key");
+        let server = ApiServer::start(apiserver::Config {
+            store,
+            service_range: "10.96.0.0/16".parse().unwrap(),
+            signer: Arc::new(pki::Signer::open(&key, "https://kubernetes.default.svc").unwrap()),
+            kubelet_tls: Arc::new(pki::tls::client(&issued, ca.cert()).unwrap()),
+            advertise: "127.0.0.1:6443".parse().unwrap(),
+        })
+        .await
+        .unwrap();
+        let act_as = |user: User| transport::in_process(server.in_process(), user);
+        let client = act_as(User::new("admin", &["system:masters"]));
+        let cancel = CancellationToken::new();
+        let manager = act_as(User::new("system:kube-controller-manager", &[]));
+        let informers = InformerFactory::new(manager, cancel.clone());
+        let for_controllers = server.clone();
+        let controllers = tokio::spawn(controllers::run(controllers::Config {
+            clients: Box::new(move |name| {
+                let user = User::service_account("kube-system", name);
+                transport::in_process(for_controllers.in_process(), user)
+            }),
+            informers: informers.clone(),
+            cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
+            root_ca: ca.cert().to_owned(),
+            cancel: cancel.clone(),
+        }));
+        let cluster = Self { client, informers, cancel, controllers: Some(controllers), _dir: dir };
+        cluster.play_kubelet();
+        cluster
+    }
+
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        if let Some(controllers) = self.controllers.take() {
+            controllers.await.unwrap();
+        }
+    }
+
+    /// Reports every pod running and ready, unless its image is `broken`, and lets deleted ones
+    /// go.
+    fn play_kubelet(&self) {
+        let pods = self.informers.informer::<Pod>();
+        let mut events = pods.subscribe();
+        let (client, mut last) = (self.client.clone(), 0u8);
+        let work = async move {
+            while let Some(event) = events.recv().await {
+                let pod = match &event {
+                    Event::Added(pod) | Event::Modified { new: pod, .. } => pod,
+                    Event::Deleted(_) => continue,
+                };
+                let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap());
+                if pod.metadata.deletion_timestamp.is_some() {
+                    let now = DeleteParams { grace_period_seconds: Some(0), ..Default::default() };
+                    let _ = api.delete(&pod.name_any(), &now).await;
+                    continue;
+                }
+                let image = pod.spec.as_ref().and_then(|spec| spec.containers[0].image.as_deref());
+                let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                let status = match (image, phase) {
+                    (Some("broken"), _) => continue,
+                    (Some("exit-0"), Some("Pending") | None) => json!({"phase": "Succeeded"}),
+                    (Some("exit-1"), Some("Pending") | None) => json!({"phase": "Failed"}),
+                    (_, Some("Pending") | None) => {
+                        last += 1;
+                        let ip = format!("10.244.0.{last}");
+                        json!({"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}],
+                            "conditions": [{"type": "Ready", "status": "True",
+                                "lastTransitionTime": client::helpers::now()}]})
+                    }
+                    _ => continue,
+                };
+                let patch = Patch::Strategic(json!({ "status": status }));
+                let _ = api.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await;
+            }
+        };
+        let cancel = self.cancel.clone();
+        tokio::spawn(async move { cancel.run_until_cancelled(work).await });
+    }
+
+    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub async fn create<K>(&self, namespace: &str, object: Value) -> K
+    where
+        K: Kind + Serialize + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let object: K = serde_json::from_value(object).unwrap();
+        self.api(namespace).create(&PostParams::default(), &object).await.unwrap()
+    }
+
+    pub async fn merge<K>(&self, namespace: &str, name: &str, patch: Value) -> K
+    where
+        K: Kind + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        let api = self.api::<K>(namespace);
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap()
+    }
+
+    /// Waits until the objects of a kind are as they should be; panics with what they are when
+    /// that does not happen.
+    pub async fn until<K>(&self, what: &str, holds: impl Fn(&[Arc<K>]) -> bool) -> Vec<Arc<K>>
+    where
+        K: Kind<DynamicType = ()> + Resource<DynamicType = ()>,
+    {
+        let informer = self.informers.informer::<K>();
+        let mut events = informer.subscribe();
+        informer.wait_synced().await;
+        let wait = async {
+            loop {
+                let objects = informer.store().list();
+                if holds(&objects) {
+                    return objects;
+                }
+                events.recv().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(objects) => objects,
+            Err(_) => panic!("{what} did not come about: {:#?}", informer.store().list()),
+        }
+    }
+}
+
+/// A Deployment of `replicas` pods labelled `app: <name>`.
+pub fn deployment(name: &str, replicas: i32, image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": pod_template(name, image),
+        },
+    })
+}
+
+pub fn pod_template(app: &str, image: &str) -> Value {
+    json!({
+        "metadata": {"labels": {"app": app}},
+        "spec": {"containers": [{"name": "c", "image": image}]},
+    })
+}
+
+/// What a list says about each object.
+pub fn by_name<K: Resource, T>(objects: &[Arc<K>], of: impl Fn(&K) -> T) -> BTreeMap<String, T> {
+    objects.iter().map(|object| (object.name_any(), of(object))).collect()
+}
