@@ -21,11 +21,12 @@ pub(crate) fn spawn(server: &Arc<Server>) {
     tokio::spawn(async move {
         let Some(kind) = registry::find("", "v1", "events") else { return };
         let mut due: BTreeMap<(Instant, u64), Arc<Entry>> = BTreeMap::new();
-        let Some(strong) = server.upgrade() else { return };
-        let Ok(collection) = strong.collection(kind).cloned() else { return };
+        // Held only for a moment, so that this task does not keep the server alive.
+        let collection = server.upgrade().and_then(|s| s.collection(kind).cloned().ok());
+        let Some(collection) = collection else { return };
         let mut after = 0;
         'resume: loop {
-            let Ok((snapshot, revision)) = strong_present(&server, kind) else { return };
+            let Ok((snapshot, revision)) = present(&server, kind) else { return };
             if after == 0 {
                 for entry in snapshot.range("", "") {
                     due.insert((Instant::now() + TTL, entry.revision), entry.clone());
@@ -54,7 +55,7 @@ pub(crate) fn spawn(server: &Arc<Server>) {
     });
 }
 
-fn strong_present(
+fn present(
     server: &std::sync::Weak<Server>,
     kind: &'static Kind,
 ) -> Result<(Arc<crate::cache::Snapshot>, u64), ()> {

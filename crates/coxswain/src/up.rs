@@ -155,7 +155,7 @@ async fn run_cluster(
     );
     let plane =
         ControlPlane { server, store, informers: InformerFactory::new(reader, cancel.clone()) };
-    // CONTROLLERS
+    start_controllers(&plane, plan, ids, cancel, tasks);
     progress.done("controllers");
     tasks.spawn(scheduler::run(scheduler::Config {
         client: plane.client(User::new("system:kube-scheduler", &[])),
@@ -210,6 +210,29 @@ async fn run_cluster(
             () = failed.cancelled() => bail!("the kubelet has ended"),
         }
     }
+}
+
+fn start_controllers(
+    plane: &ControlPlane,
+    plan: &Plan,
+    ids: &Identities,
+    cancel: &CancellationToken,
+    tasks: &TaskTracker,
+) {
+    let server = plane.server.clone();
+    let clients = move |name: &str| {
+        client::transport::in_process(
+            server.in_process(),
+            User::service_account("kube-system", name),
+        )
+    };
+    tasks.spawn(controllers::run(controllers::Config {
+        clients: Box::new(clients),
+        informers: plane.informers.clone(),
+        cluster_cidr: Some(plan.pods),
+        root_ca: ids.ca.cert().to_owned(),
+        cancel: cancel.clone(),
+    }));
 }
 
 /// The service proxy and cluster DNS.

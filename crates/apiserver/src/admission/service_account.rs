@@ -8,7 +8,7 @@ use rand::Rng;
 use serde_json::{Value, json};
 
 use super::{Plugin, Request};
-use crate::registry;
+use crate::registry::{self, items_mut};
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The account of a new namespace is made by a controller: how long to wait for it.
@@ -81,7 +81,7 @@ fn mount_token(pod: &mut Object) {
         (0..5).map(|_| ALPHABET[rng.random_range(0..ALPHABET.len())] as char).collect();
     let volume = format!("kube-api-access-{suffix}");
     for list in ["initContainers", "containers"] {
-        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+        for container in items_mut(&mut pod["spec"], list) {
             let mounts = container["volumeMounts"].as_array();
             if mounts.into_iter().flatten().any(|m| m["mountPath"] == MOUNT_PATH) {
                 continue;
@@ -92,9 +92,6 @@ fn mount_token(pod: &mut Object) {
                 Some(mounts) => mounts.push(mount),
                 None => container["volumeMounts"] = json!([mount]),
             }
-        }
-        if pod["spec"][list].is_null() {
-            pod.remove_path(&["spec", list]);
         }
     }
     if !needed {

@@ -27,7 +27,7 @@ mod strategy;
 
 pub(crate) use column::Column;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
-pub(crate) use strategy::Context;
+pub(crate) use strategy::{Context, items_mut};
 
 /// One served group version.
 pub(crate) struct Group {

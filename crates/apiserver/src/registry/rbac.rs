@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::column::{AGE, CREATED_AT, Column, NAME, join};
 use super::kind::Kind;
-use super::strategy::{Context, PathName, Strategy, set_default};
+use super::strategy::{Context, PathName, Strategy, items_mut, set_default};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -60,7 +60,7 @@ impl Strategy for Binding {
         if let Some(role) = object.get_mut("roleRef").filter(|r| r.is_object()) {
             set_default(role, "apiGroup", GROUP);
         }
-        for subject in object["subjects"].as_array_mut().into_iter().flatten() {
+        for subject in items_mut(object, "subjects") {
             if subject["kind"] != "ServiceAccount" {
                 set_default(subject, "apiGroup", GROUP);
             }

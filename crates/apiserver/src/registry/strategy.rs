@@ -84,6 +84,15 @@ impl Strategy for PathName {
     }
 }
 
+/// The items of a list field, if it is there. (Indexing a missing field to write would make it
+/// null.)
+pub(crate) fn items_mut<'a>(
+    object: &'a mut Value,
+    field: &str,
+) -> impl Iterator<Item = &'a mut Value> + use<'a> {
+    object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
+}
+
 /// Sets `object[path] = value` when nothing stands there.
 pub(crate) fn set_default(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Some(map) = object.as_object_mut() {

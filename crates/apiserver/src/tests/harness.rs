@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apimachinery::ObjectExt;
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use store::{Embedded, Options};
@@ -15,13 +15,12 @@ use crate::{ApiServer, Config, User};
 /// A running server.
 pub(super) struct Api {
     server: ApiServer,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// What came back.
 pub(super) struct Answer {
     pub(super) code: StatusCode,
-    pub(super) headers: HeaderMap,
     pub(super) bytes: Bytes,
 }
 
@@ -63,7 +62,20 @@ pub(super) struct Ask<'a> {
 
 impl Api {
     pub(super) async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let api = Self::open(tempfile::tempdir().unwrap()).await;
+        let account = json!({"metadata": {"name": "default"}});
+        api.post("/api/v1/namespaces/default/serviceaccounts", &account).await.ok();
+        api
+    }
+
+    /// Another server on the same store.
+    pub(super) async fn restart(self) -> Self {
+        let Self { server, dir } = self;
+        drop(server);
+        Self::open(dir).await
+    }
+
+    async fn open(dir: tempfile::TempDir) -> Self {
         let store = Embedded::open(&dir.path().join("store"), Options::default()).unwrap();
         let ca = pki::Authority::open(dir.path(), "ca").unwrap();
         let client =
@@ -78,10 +90,7 @@ impl Api {
         })
         .await
         .unwrap();
-        let api = Self { server, _dir: dir };
-        let account = json!({"metadata": {"name": "default"}});
-        api.post("/api/v1/namespaces/default/serviceaccounts", &account).await.ok();
-        api
+        Self { server, dir }
     }
 
     pub(super) fn ask(&self, method: Method, uri: &str) -> Ask<'_> {
@@ -143,7 +152,7 @@ impl Ask<'_> {
         let response = self.open().await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { code: parts.status, headers: parts.headers, bytes }
+        Answer { code: parts.status, bytes }
     }
 
     /// Sends it and leaves the answer to be read as it comes.

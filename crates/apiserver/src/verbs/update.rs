@@ -14,7 +14,7 @@ use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::cache::Entry;
 use crate::encode::view;
-use crate::registry::Sub;
+use crate::registry::{Sub, items_mut};
 
 /// Tries of an unconditional write before giving up on a busy object.
 const TRIES: usize = 64;
@@ -233,7 +233,7 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
             let wanted = object.get_path(&["spec", "containers"]).cloned();
             rest(object, &[]);
             for container in wanted.iter().filter_map(Value::as_array).flatten() {
-                let containers = object["spec"]["containers"].as_array_mut().into_iter().flatten();
+                let containers = items_mut(&mut object["spec"], "containers");
                 for target in containers.filter(|c| c["name"] == container["name"]) {
                     target["resources"] = container["resources"].clone();
                 }

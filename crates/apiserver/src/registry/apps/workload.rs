@@ -6,7 +6,7 @@ use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
 use crate::registry::core::{default_template, validate_template};
-use crate::registry::strategy::{Context, Strategy, set_default};
+use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
 
 /// The selector must be there, parse, and match the template's labels; it never changes.
 fn check_selector(errors: &mut ErrorList, object: &Object) {
@@ -221,7 +221,7 @@ impl Strategy for StatefulSet {
         for field in ["whenDeleted", "whenScaled"] {
             set_default(&mut spec["persistentVolumeClaimRetentionPolicy"], field, "Retain");
         }
-        for claim in spec["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
+        for claim in items_mut(spec, "volumeClaimTemplates") {
             set_default(claim, "apiVersion", "v1");
             set_default(claim, "kind", "PersistentVolumeClaim");
             set_default(claim, "status", json!({"phase": "Pending"}));

@@ -23,12 +23,11 @@ const fn row(version: &'static str) -> Kind {
     .in_all()
     .subs(&[Sub::Status])
     .columns(COLUMNS)
-    .strategy(&Autoscaler)
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("v2"),
-    row("v1").converted(Conversion {
+    row("v2").strategy(&Autoscaler),
+    row("v1").strategy(&AutoscalerV1).converted(Conversion {
         group: "autoscaling",
         version: "v2",
         to_stored: convert::to_v2,
@@ -78,6 +77,17 @@ impl Strategy for Autoscaler {
             spec["metrics"] = json!([{"type": "Resource", "resource": {
                 "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80},
             }}]);
+        }
+    }
+}
+
+/// In v1 the absence of a target is kept.
+struct AutoscalerV1;
+
+impl Strategy for AutoscalerV1 {
+    fn default(&self, object: &mut Object) {
+        if let Some(spec) = object.get_mut("spec") {
+            set_default(spec, "minReplicas", 1);
         }
     }
 }

@@ -5,7 +5,7 @@ use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
 use crate::registry::column::{AGE, Column, NAME, join, label_map};
-use crate::registry::strategy::{Context, Strategy, set_default};
+use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
 
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
@@ -157,7 +157,7 @@ impl Strategy for Service {
             keep_node_ports(object, old);
         } else if uses_node_ports(old) {
             // Changing the type away from NodePort drops the ports the server gave.
-            for port in object["spec"]["ports"].as_array_mut().into_iter().flatten() {
+            for port in items_mut(&mut object["spec"], "ports") {
                 let given = node_ports(old).iter().any(|(_, n)| port["nodePort"] == *n);
                 if let (true, Some(port)) = (given, port.as_object_mut()) {
                     port.remove("nodePort");
@@ -294,7 +294,7 @@ fn validate_port(
 /// Ports keep the node port they had when the update leaves it out.
 fn keep_node_ports(object: &mut Object, old: &Object) {
     let before: Vec<Value> = list(old, &["spec", "ports"]).cloned().collect();
-    for port in object["spec"]["ports"].as_array_mut().into_iter().flatten() {
+    for port in items_mut(&mut object["spec"], "ports") {
         if port["nodePort"].as_i64().unwrap_or(0) == 0
             && let Some(same) = before
                 .iter()
@@ -346,7 +346,7 @@ fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> ErrorList {
     }
     if uses_node_ports(object) {
         let before = node_ports(old);
-        for (i, port) in object["spec"]["ports"].as_array_mut().into_iter().flatten().enumerate() {
+        for (i, port) in items_mut(&mut object["spec"], "ports").enumerate() {
             let path = Path::new("spec").child("ports").index(i).child("nodePort");
             let protocol = port.str_at(&["protocol"]).to_owned();
             match port["nodePort"].as_i64().unwrap_or(0) {

@@ -5,7 +5,7 @@ use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
 use crate::registry::column::{AGE, Column, NAME, join};
-use crate::registry::strategy::{Context, Strategy, set_default};
+use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
 
 fn list<'a>(object: &'a Value, path: &[&str]) -> impl Iterator<Item = &'a Value> + use<'a> {
     object.get_path(path).and_then(Value::as_array).into_iter().flatten()
@@ -136,8 +136,8 @@ impl Strategy for NetworkPolicy {
             spec["policyTypes"] = json!(types);
         }
         for direction in ["ingress", "egress"] {
-            for rule in spec[direction].as_array_mut().into_iter().flatten() {
-                for port in rule["ports"].as_array_mut().into_iter().flatten() {
+            for rule in items_mut(spec, direction) {
+                for port in items_mut(rule, "ports") {
                     set_default(port, "protocol", "TCP");
                 }
             }
