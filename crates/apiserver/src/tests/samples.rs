@@ -58,7 +58,10 @@ fn body(kind: &Kind) -> Value {
         }),
         ("storage.k8s.io", "StorageClass") => json!({"provisioner": "example.com/x"}),
         ("storage.k8s.io", "CSIStorageCapacity") => json!({"storageClassName": "s"}),
-        ("discovery.k8s.io", _) => json!({"addressType": "IPv4", "endpoints": [], "ports": []}),
+        ("discovery.k8s.io", _) => json!({
+            "addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"], "conditions": {}}],
+            "ports": [{"name": "http", "port": 80, "protocol": "TCP"}],
+        }),
         ("node.k8s.io", _) => json!({"handler": "h"}),
         ("scheduling.k8s.io", _) => json!({"value": 5}),
         _ => json!({}),
