@@ -8,6 +8,8 @@ mod context;
 mod deployment;
 mod endpoints;
 mod endpointslice;
+mod gc;
+mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod pod_gc;

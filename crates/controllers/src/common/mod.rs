@@ -2,6 +2,7 @@
 
 pub(crate) mod batch;
 pub(crate) mod claim;
+pub(crate) mod discovery;
 pub(crate) mod expectations;
 pub(crate) mod hash;
 pub(crate) mod meta;
