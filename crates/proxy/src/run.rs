@@ -18,7 +18,7 @@ use crate::health::HealthServers;
 use crate::model::{NodeTopology, PortRules, rules_of};
 use crate::nftables::Nftables;
 
-const BY_SERVICE: &str = "service";
+const BY_SERVICE: &str = "kube-proxy/service";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// How long to wait after a refusal by the kernel, doubled up to the limit.
 const RETRY: Duration = Duration::from_secs(1);
