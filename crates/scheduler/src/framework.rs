@@ -31,11 +31,14 @@ impl Rejection {
     }
 }
 
+/// Says whether a node takes the cycle's pod.
+pub(crate) type Filter = fn(&Cycle<'_>, &NodeInfo) -> Result<(), Rejection>;
+
 /// One plugin. Filters run in the table's order until one rejects; scores are weighted and added.
 pub(crate) struct Plugin {
     /// Upstream's name of it.
     pub(crate) name: &'static str,
-    pub(crate) filter: Option<fn(&Cycle<'_>, &NodeInfo) -> Result<(), Rejection>>,
+    pub(crate) filter: Option<Filter>,
     pub(crate) score: Option<Score>,
 }
 

@@ -39,7 +39,7 @@ impl Tally {
             .current_dir(root())
             .stdout(Stdio::piped())
             .spawn()
-            .and_then(|child| tee(child))
+            .and_then(tee)
             .with_context(|| format!("running {name}"))?;
         let (mut passed, mut failed) = (0, 0);
         for line in output.text.lines().filter(|l| l.starts_with("test result:")) {
