@@ -23,9 +23,9 @@ pub(super) static KINDS: &[Kind] = &[
         AGE,
         Column::make("MissingPL", |o| {
             let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
-            let dangling =
+            let mut dangling =
                 conditions.filter(|c| c["type"] == "Dangling").map(|c| c["status"].clone());
-            dangling.last().unwrap_or_else(|| "?".into())
+            dangling.next_back().unwrap_or_else(|| "?".into())
         }),
     ]),
     row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration")

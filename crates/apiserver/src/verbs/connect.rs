@@ -208,10 +208,12 @@ fn service_proxy(call: &Call<'_>) -> Result<Target, Status> {
     let port = match wanted.filter(|w| !w.is_empty()) {
         None if ports.len() == 1 => ports.first().copied(),
         None => ports.iter().copied().find(|p| p.str_at(&["name"]).is_empty()),
-        Some(wanted) => ports
-            .iter()
-            .copied()
-            .find(|p| p.str_at(&["name"]) == wanted || p["port"].to_string() == wanted),
+        Some(wanted) => {
+            let number = wanted.parse::<u64>().ok();
+            ports.iter().copied().find(|p| {
+                p.str_at(&["name"]) == wanted || (number.is_some() && p["port"].as_u64() == number)
+            })
+        }
     };
     let none =
         || Status::service_unavailable(format!("no endpoints available for service \"{name}\""));
