@@ -10,6 +10,7 @@ pub mod informer;
 pub mod key;
 pub mod leader;
 pub mod reconcile;
+pub mod service_account;
 pub mod store;
 pub mod transport;
 pub mod workqueue;

@@ -56,14 +56,20 @@ pub async fn https(kubeconfig: &Path) -> Result<kube::Client, Error> {
     // Another crate may have installed a provider already; either one serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let path = kubeconfig.display().to_string();
-    let config = async {
+    kube::Client::try_from(config(kubeconfig).await?)
+        .map_err(|source| Error::Client { path, source: Box::new(source) })
+}
+
+/// What a kubeconfig's current context says.
+pub(crate) async fn config(kubeconfig: &Path) -> Result<kube::Config, Error> {
+    let read = async {
         let file = Kubeconfig::read_from(kubeconfig)?;
         kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await
-    }
-    .await
-    .map_err(|source| Error::Kubeconfig { path: path.clone(), source: Box::new(source) })?;
-    kube::Client::try_from(config)
-        .map_err(|source| Error::Client { path, source: Box::new(source) })
+    };
+    read.await.map_err(|source| Error::Kubeconfig {
+        path: kubeconfig.display().to_string(),
+        source: Box::new(source),
+    })
 }
 
 /// Adds the caller's identity to each request.

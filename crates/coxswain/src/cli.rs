@@ -1,13 +1,14 @@
 //! The command line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
+use ipnet::Ipv4Net;
 
-use crate::{control, daemon, demo};
+use crate::{component, control, daemon, demo};
 
 /// Kubernetes in one binary.
 #[derive(Parser)]
@@ -31,6 +32,19 @@ enum Command {
     /// What the demo image runs.
     #[command(subcommand)]
     Demo(DemoCommand),
+    /// Runs the API server alone.
+    Apiserver(ApiServerArgs),
+    /// Runs the scheduler alone.
+    Scheduler(SchedulerArgs),
+    /// Runs the controllers alone.
+    ControllerManager(ControllerManagerArgs),
+    /// Runs the kubelet alone; it is the node that its kubeconfig speaks for.
+    Kubelet(KubeletArgs),
+    /// Runs the service proxy alone.
+    Proxy(ProxyArgs),
+    /// Runs a further node of `up`.
+    #[command(hide = true)]
+    Node(NodeArgs),
 }
 
 /// Which cluster.
@@ -43,14 +57,14 @@ struct DirArgs {
 
 #[derive(Subcommand)]
 enum ImageCommand {
-    /// Imports an archive (OCI layout or `docker save`) into the running cluster's node.
+    /// Imports an archive (OCI layout or `docker save`) into the running cluster's nodes.
     Import {
         /// The archive.
         archive: PathBuf,
         #[command(flatten)]
         cluster: DirArgs,
     },
-    /// Lists the images of the running cluster's node.
+    /// Lists the images of the running cluster's nodes.
     Ls(DirArgs),
     /// Writes the demo image as an OCI layout tar.
     BuildDemo {
@@ -93,12 +107,107 @@ pub(crate) struct UpArgs {
     /// Address of the API server.
     #[arg(long, default_value = "127.0.0.1:6443")]
     pub(crate) listen: SocketAddr,
+    /// How many nodes; each after the first is a network namespace with a kubelet of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) nodes: u8,
     /// How pods run; embedded for root, else simulated.
     #[arg(long)]
     pub(crate) runtime: Option<RuntimeKind>,
     /// Returns once the cluster is ready and leaves it running in the background.
     #[arg(long)]
     pub(crate) detach: bool,
+}
+
+/// Options of `apiserver`.
+#[derive(clap::Args)]
+pub(crate) struct ApiServerArgs {
+    /// Directory that holds the certificates, the kubeconfigs it writes and the data.
+    #[arg(long, default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1:6443")]
+    pub(crate) listen: SocketAddr,
+    /// Address that nodes and pods reach it at; that of `--listen` if left out.
+    #[arg(long)]
+    pub(crate) advertise_address: Option<IpAddr>,
+    /// Where the administrator's kubeconfig is written besides the directory.
+    #[arg(long)]
+    pub(crate) kubeconfig: Option<PathBuf>,
+}
+
+/// Options of `scheduler`.
+#[derive(clap::Args)]
+pub(crate) struct SchedulerArgs {
+    /// How the API server is reached.
+    #[arg(long)]
+    pub(crate) kubeconfig: PathBuf,
+}
+
+/// Options of `controller-manager`.
+#[derive(clap::Args)]
+pub(crate) struct ControllerManagerArgs {
+    /// How the API server is reached.
+    #[arg(long)]
+    pub(crate) kubeconfig: PathBuf,
+    /// Range that nodes get their pod ranges from.
+    #[arg(long, default_value = "10.244.0.0/16")]
+    pub(crate) cluster_cidr: Ipv4Net,
+}
+
+/// Options of `kubelet`.
+#[derive(clap::Args)]
+pub(crate) struct KubeletArgs {
+    /// How the API server is reached, with the node's certificate.
+    #[arg(long)]
+    pub(crate) kubeconfig: PathBuf,
+    /// Directory for images, pods, volumes and logs.
+    #[arg(long, default_value = "/var/lib/coxswain/node")]
+    pub(crate) data_dir: PathBuf,
+    /// The node's address; that towards the API server if left out.
+    #[arg(long)]
+    pub(crate) node_ip: Option<IpAddr>,
+    /// How pods run; embedded for root, else simulated.
+    #[arg(long)]
+    pub(crate) runtime: Option<RuntimeKind>,
+    /// Address of the cluster's DNS service.
+    #[arg(long, default_value = "10.96.0.10")]
+    pub(crate) cluster_dns: IpAddr,
+    /// Range of all pods.
+    #[arg(long, default_value = "10.244.0.0/16")]
+    pub(crate) cluster_cidr: Ipv4Net,
+    /// Keeps the links and tables of several clusters on one machine apart.
+    #[arg(long, default_value = "default")]
+    pub(crate) cluster_id: String,
+}
+
+/// Options of `proxy`.
+#[derive(clap::Args)]
+pub(crate) struct ProxyArgs {
+    /// How the API server is reached.
+    #[arg(long)]
+    pub(crate) kubeconfig: PathBuf,
+    /// Name of the node; the machine's if left out.
+    #[arg(long)]
+    pub(crate) node_name: Option<String>,
+    /// Range of all pods.
+    #[arg(long, default_value = "10.244.0.0/16")]
+    pub(crate) cluster_cidr: Ipv4Net,
+    /// Keeps the tables of several clusters on one machine apart.
+    #[arg(long, default_value = "default")]
+    pub(crate) cluster_id: String,
+}
+
+/// Options of `node`.
+#[derive(clap::Args)]
+pub(crate) struct NodeArgs {
+    /// Network namespace of the node.
+    #[arg(long)]
+    pub(crate) netns: PathBuf,
+    /// How the service proxy reaches the API server.
+    #[arg(long)]
+    pub(crate) proxy_kubeconfig: PathBuf,
+    #[command(flatten)]
+    pub(crate) kubelet: KubeletArgs,
 }
 
 /// Runs the command; every failure is one line and exit code 1.
@@ -120,13 +229,17 @@ pub(crate) fn run() -> ExitCode {
         Command::Status(DirArgs { dir }) => daemon::status(&dir),
         Command::Image(ImageCommand::BuildDemo { out }) => demo::build(&out),
         Command::Image(ImageCommand::Import { archive, cluster }) => {
-            control::import(&cluster.dir.join(control::SOCKET), &archive)
+            control::import(&cluster.dir, &archive)
         }
-        Command::Image(ImageCommand::Ls(cluster)) => {
-            control::list(&cluster.dir.join(control::SOCKET))
-        }
+        Command::Image(ImageCommand::Ls(cluster)) => control::list(&cluster.dir),
         Command::Demo(DemoCommand::Serve { port }) => on_one_thread(demo::serve(port)),
         Command::Demo(DemoCommand::Get { url }) => on_one_thread(demo::get(&url)),
+        Command::Apiserver(args) => component::apiserver(args),
+        Command::Scheduler(args) => component::scheduler(args),
+        Command::ControllerManager(args) => component::controller_manager(args),
+        Command::Kubelet(args) => component::kubelet(args),
+        Command::Proxy(args) => component::proxy(args),
+        Command::Node(args) => component::node(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,11 @@
-//! The running cluster's control socket, and the commands that use it.
+//! The control socket of each running node, and the commands that use it.
 //!
 //! One request and one answer per connection, each a line of JSON. Only the directory's owner can
 //! reach the socket.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +17,16 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
-/// Where the socket is within the cluster's directory.
-pub(crate) const SOCKET: &str = "data/control.sock";
+/// Name of the socket in a node's directory.
+const SOCKET: &str = "control.sock";
+
+/// A way to the socket in `dir` that is short enough for a socket address, however long the path
+/// of the directory is. It is good while the file is open.
+fn short_path(dir: &Path) -> Result<(File, PathBuf)> {
+    let dir = File::open(dir).with_context(|| dir.display().to_string())?;
+    let path = format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd());
+    Ok((dir, path.into()))
+}
 
 /// What can be asked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -45,17 +55,18 @@ impl From<runtime::Image> for Image {
     }
 }
 
-/// Answers requests until cancelled.
+/// Answers requests on the socket in `dir` until cancelled.
 pub(crate) fn serve(
-    path: &Path,
+    dir: &Path,
     runtime: Arc<dyn Runtime>,
     cancel: CancellationToken,
 ) -> Result<()> {
-    // Left behind by a crash; the store's lock says that nobody else is there.
-    let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
-    let path = path.to_owned();
+    let (dir, path) = short_path(dir)?;
+    // Left behind by a crash; the node's directory is in use by one process only.
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
     tokio::spawn(async move {
+        let _dir = dir;
         while let Some(Ok((stream, _))) = cancel.run_until_cancelled(listener.accept()).await {
             let runtime = runtime.clone();
             tokio::spawn(async move {
@@ -83,10 +94,23 @@ async fn answer(runtime: &dyn Runtime, line: &str) -> Answer {
     Ok(images.map_err(|e| e.to_string())?.into_iter().map(Image::from).collect())
 }
 
-fn ask(socket: &Path, request: &Request) -> Result<Vec<Image>> {
-    let mut stream = match UnixStream::connect(socket) {
+/// The directories of the nodes that run in a cluster's directory.
+fn nodes(cluster: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(cluster.join("data/nodes")).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> =
+        entries.map(|e| e.path()).filter(|path| path.join(SOCKET).exists()).collect();
+    found.sort();
+    if found.is_empty() {
+        bail!("no cluster is running in {}", cluster.display());
+    }
+    Ok(found)
+}
+
+fn ask(node: &Path, request: &Request) -> Result<Vec<Image>> {
+    let (_dir, socket) = short_path(node)?;
+    let mut stream = match UnixStream::connect(&socket) {
         Ok(stream) => stream,
-        Err(e) => bail!("no cluster is running here ({}: {e})", socket.display()),
+        Err(e) => bail!("the node of {} does not run: {e}", node.display()),
     };
     stream.write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes())?;
     let mut line = String::new();
@@ -95,22 +119,28 @@ fn ask(socket: &Path, request: &Request) -> Result<Vec<Image>> {
     answer.map_err(anyhow::Error::msg)
 }
 
-/// `coxswain image import`.
-pub(crate) fn import(socket: &Path, archive: &Path) -> Result<()> {
+/// `coxswain image import`: into every node of the cluster.
+pub(crate) fn import(cluster: &Path, archive: &Path) -> Result<()> {
     let archive = archive.canonicalize().with_context(|| archive.display().to_string())?;
-    for image in ask(socket, &Request::Import(archive))? {
-        println!("{}", image.names.first().unwrap_or(&image.id));
+    for node in nodes(cluster)? {
+        for image in ask(&node, &Request::Import(archive.clone()))? {
+            println!("{}", image.names.first().unwrap_or(&image.id));
+        }
     }
     Ok(())
 }
 
 /// `coxswain image ls`.
-pub(crate) fn list(socket: &Path) -> Result<()> {
-    println!("{:<50} {:<16} {:>9}", "IMAGE", "ID", "SIZE");
-    for image in ask(socket, &Request::Images)? {
-        let id = image.id.trim_start_matches("sha256:");
-        let name = image.names.first().map_or("<none>", String::as_str);
-        println!("{name:<50} {:<16} {:>6} MB", &id[..id.len().min(12)], image.bytes / 1_000_000);
+pub(crate) fn list(cluster: &Path) -> Result<()> {
+    println!("{:<16} {:<50} {:<14} {:>9}", "NODE", "IMAGE", "ID", "SIZE");
+    for node in nodes(cluster)? {
+        for image in ask(&node, &Request::Images)? {
+            let node = node.file_name().unwrap_or_default().to_string_lossy();
+            let id = image.id.trim_start_matches("sha256:");
+            let id = &id[..id.len().min(12)];
+            let name = image.names.first().map_or("<none>", String::as_str);
+            println!("{node:<16} {name:<50} {id:<14} {:>6} MB", image.bytes / 1_000_000);
+        }
     }
     Ok(())
 }

@@ -16,8 +16,9 @@ const COMPONENTS: &[(&str, &str, &str)] = &[
     ("admin", "kubernetes-admin", "system:masters"),
     ("controller-manager", "system:kube-controller-manager", ""),
     ("scheduler", "system:kube-scheduler", ""),
-    ("kube-proxy", "system:kube-proxy", ""),
 ];
+/// The service proxy's, which runs on nodes.
+const PROXY: &str = "kube-proxy";
 
 impl ClusterDir {
     /// Opens or makes the directory.
@@ -43,11 +44,21 @@ impl ClusterDir {
         self.0.join("kubeconfig").join(format!("{name}.conf"))
     }
 
-    /// The authority and everything it signs for the control plane.
-    pub(crate) fn identities(&self, listen: SocketAddr, also: &[IpAddr]) -> Result<Identities> {
+    /// Directory of everything of a node.
+    pub(crate) fn node_data(&self, node: &str) -> PathBuf {
+        self.data("nodes").join(node)
+    }
+
+    /// The authority and everything it signs for the control plane, which is reached at `listen`
+    /// from this machine and at `advertise` from nodes and pods.
+    pub(crate) fn identities(
+        &self,
+        listen: SocketAddr,
+        advertise: SocketAddr,
+        kubernetes: IpAddr,
+    ) -> Result<Identities> {
         let ca = Authority::open(&self.certs(), "ca")?;
-        let mut ips = vec![listen.ip(), IpAddr::from([127, 0, 0, 1])];
-        ips.extend(also);
+        let mut ips = vec![listen.ip(), IpAddr::from([127, 0, 0, 1]), advertise.ip(), kubernetes];
         ips.dedup();
         const NAMES: &[&str] = &[
             "localhost",
@@ -70,16 +81,35 @@ impl ClusterDir {
         )?;
         let host =
             if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
-        let url = format!("https://{}", SocketAddr::new(host, listen.port()));
-        for (file, name, group) in COMPONENTS {
+        let local = format!("https://{}", SocketAddr::new(host, listen.port()));
+        let advertised = format!("https://{advertise}");
+        let proxy = (PROXY, "system:kube-proxy", "");
+        let here = COMPONENTS.iter().map(|component| (component, &local));
+        for ((file, name, group), url) in here.chain([(&proxy, &advertised)]) {
             let issued = ca.issue_kept(file, &Subject { name, group, ..Subject::default() })?;
-            pki::kubeconfig::write(&self.kubeconfig(file), &url, ca.cert(), name, &issued)?;
+            pki::kubeconfig::write(&self.kubeconfig(file), url, ca.cert(), name, &issued)?;
         }
         let signer = pki::Signer::open(
             &self.certs().join("sa.key"),
             "https://kubernetes.default.svc.cluster.local",
         )?;
-        Ok(Identities { ca, server, kubelet_client, signer: Arc::new(signer) })
+        Ok(Identities { ca, server, kubelet_client, signer: Arc::new(signer), advertised })
+    }
+
+    /// A node's certificate, for its kubelet as a client and as a server, and its kubeconfig.
+    pub(crate) fn node_identity(
+        &self,
+        ids: &Identities,
+        name: &str,
+        address: IpAddr,
+    ) -> Result<Issued> {
+        let file = format!("kubelet-{name}");
+        let user = format!("system:node:{name}");
+        let subject = Subject { name: &user, group: "system:nodes", dns: &[name], ips: &[address] };
+        let issued = ids.ca.issue_kept(&file, &subject)?;
+        let path = self.kubeconfig(&file);
+        pki::kubeconfig::write(&path, &ids.advertised, ids.ca.cert(), &user, &issued)?;
+        Ok(issued)
     }
 }
 
@@ -89,4 +119,6 @@ pub(crate) struct Identities {
     pub(crate) server: Issued,
     pub(crate) kubelet_client: Issued,
     pub(crate) signer: Arc<pki::Signer>,
+    /// URL of the API server for nodes.
+    advertised: String,
 }

@@ -2,12 +2,16 @@
 
 mod addons;
 mod cli;
+mod component;
 mod control;
 mod daemon;
 mod demo;
 mod dir;
+mod machine;
 mod node;
 mod plan;
+mod plane;
+mod routes;
 mod up;
 
 use std::process::ExitCode;

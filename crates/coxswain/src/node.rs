@@ -1,22 +1,21 @@
-//! One node: its runtime and its kubelet.
+//! One node: its runtime, its kubelet, its service proxy.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use client::{Client, InformerFactory};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use kubelet::{KubeletConfig, ServerConfig};
-use pki::{Authority, Subject};
+use pki::Issued;
 use runtime::Runtime;
 use runtime::embedded::{Embedded, EmbeddedConfig};
 use runtime::simulated::Simulated;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::RuntimeKind;
-use crate::dir::ClusterDir;
-use crate::plan::Plan;
+use crate::demo;
 
 /// Port of every kubelet's server.
 const PORT: u16 = 10_250;
@@ -25,12 +24,30 @@ const MTU: u32 = 1500;
 /// Domain of the cluster.
 pub(crate) const DOMAIN: &str = "cluster.local";
 
-/// A node's runtime, before its kubelet starts.
-pub(crate) struct Node {
+/// What a node is and where it belongs.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeConfig {
     pub(crate) name: String,
     pub(crate) address: IpAddr,
+    pub(crate) kind: RuntimeKind,
+    /// Keeps what is of several clusters on one machine apart.
+    pub(crate) cluster: String,
+    /// Pod range of the whole cluster.
+    pub(crate) cluster_cidr: Ipv4Net,
+    /// Pod range of this node; `None` where the cluster assigns it.
+    pub(crate) pods: Option<Ipv4Net>,
+    pub(crate) cluster_dns: IpAddr,
+    /// Directory of everything of the node.
+    pub(crate) data: PathBuf,
+    /// Whether pods end when the kubelet does.
+    pub(crate) stop_pods_on_exit: bool,
+}
+
+/// A node's runtime, before its kubelet starts.
+pub(crate) struct Node {
+    pub(crate) config: NodeConfig,
     pub(crate) runtime: Arc<dyn Runtime>,
-    embedded: Option<Embedded>,
+    pub(crate) embedded: Option<Embedded>,
 }
 
 /// The machine's name, as a node's.
@@ -40,88 +57,107 @@ pub(crate) fn machine_name() -> Result<String> {
 }
 
 impl Node {
-    /// Opens node number `number`; its pod network is up when this returns.
-    pub(crate) async fn open(
-        dir: &ClusterDir,
-        plan: &Plan,
-        kind: RuntimeKind,
-        name: String,
-        number: u8,
-    ) -> Result<Self> {
-        let pods = IpNet::V4(plan.node_pods(number));
-        if kind == RuntimeKind::Simulated {
-            let runtime: Arc<dyn Runtime> = Arc::new(Simulated::new(Some(pods)));
-            return Ok(Self {
-                name,
-                address: IpAddr::from([127, 0, 0, 1]),
-                runtime,
-                embedded: None,
-            });
-        }
-        let embedded = Embedded::open(EmbeddedConfig {
-            data_dir: dir.data(&format!("nodes/{name}/runtime")),
-            cluster: plan.id.clone(),
-            node: name.clone(),
-            node_netns: None,
-            pod_cidr: Some(pods),
-            cluster_cidr: IpNet::V4(plan.pods),
-            mtu: MTU,
-            cgroup_root: format!("/coxswain-{}-{name}", plan.id),
-            registry: runtime::RegistryConfig::default(),
-        })
-        .await
-        .context("starting the container runtime")?;
-        Ok(Self {
-            name,
-            address: plan.node_address(number),
-            runtime: Arc::new(embedded.clone()),
-            embedded: Some(embedded),
-        })
+    /// Opens the node; its pod network is up when this returns, unless its range comes later.
+    pub(crate) async fn open(config: NodeConfig) -> Result<Self> {
+        std::fs::create_dir_all(&config.data)
+            .with_context(|| format!("{} is not writable", config.data.display()))?;
+        let pod_cidr = config.pods.map(IpNet::V4);
+        let (runtime, embedded): (Arc<dyn Runtime>, _) = match config.kind {
+            RuntimeKind::Simulated => (Arc::new(Simulated::new(pod_cidr)), None),
+            RuntimeKind::Embedded => {
+                let embedded = Embedded::open(EmbeddedConfig {
+                    data_dir: config.data.join("runtime"),
+                    cluster: config.cluster.clone(),
+                    node: config.name.clone(),
+                    node_netns: None,
+                    pod_cidr,
+                    cluster_cidr: IpNet::V4(config.cluster_cidr),
+                    mtu: MTU,
+                    cgroup_root: format!("/coxswain-{}-{}", config.cluster, config.name),
+                    registry: runtime::RegistryConfig::default(),
+                })
+                .await
+                .context("starting the container runtime")?;
+                (Arc::new(embedded.clone()), Some(embedded))
+            }
+        };
+        Ok(Self { config, runtime, embedded })
     }
 
-    /// Starts the kubelet.
-    pub(crate) fn start_kubelet(
+    /// Runs the kubelet until cancelled. Its server presents `issued` and takes clients that `ca`
+    /// has signed.
+    pub(crate) async fn run_kubelet(
         &self,
-        dir: &ClusterDir,
-        ca: &Authority,
         client: Client,
         informers: InformerFactory,
-        cluster_dns: IpAddr,
+        issued: Issued,
+        ca: String,
         cancel: CancellationToken,
-    ) -> Result<JoinHandle<Result<(), kubelet::Error>>> {
-        let file = format!("kubelet-{}", self.name);
-        let user = format!("system:node:{}", self.name);
-        let issued = ca.issue_kept(
-            &file,
-            &Subject {
-                name: &user,
-                group: "system:nodes",
-                dns: &[&self.name],
-                ips: &[self.address],
-            },
-        )?;
-        let server = match &self.embedded {
-            None => None,
-            Some(_) => Some(ServerConfig {
-                listen: SocketAddr::new(self.address, PORT),
-                tls: Arc::new(pki::tls::server(&issued, ca.cert(), &["http/1.1"])?),
+    ) -> Result<()> {
+        let config = &self.config;
+        let server = match config.kind {
+            RuntimeKind::Simulated => None,
+            RuntimeKind::Embedded => Some(ServerConfig {
+                listen: SocketAddr::new(config.address, PORT),
+                tls: Arc::new(pki::tls::server(&issued, &ca, &["http/1.1"])?),
             }),
         };
-        Ok(tokio::spawn(kubelet::run(KubeletConfig {
+        let routes = self.embedded.clone().map(|runtime| {
+            crate::routes::keep(runtime, informers.clone(), config.name.clone(), cancel.clone())
+        });
+        let routes = async move {
+            if let Some(routes) = routes {
+                routes.await;
+            }
+        };
+        let kubelet = kubelet::run(KubeletConfig {
             client,
             informers,
             runtime: self.runtime.clone(),
-            node_name: self.name.clone(),
-            node_ip: self.address,
-            data_dir: dir.data(&format!("nodes/{}/kubelet", self.name)),
-            cluster_dns: vec![cluster_dns],
+            node_name: config.name.clone(),
+            node_ip: config.address,
+            data_dir: config.data.join("kubelet"),
+            cluster_dns: vec![config.cluster_dns],
             cluster_domain: DOMAIN.to_owned(),
             node_labels: Default::default(),
             max_pods: 110,
             server,
-            stop_pods_on_exit: true,
-            cancel,
-        })))
+            stop_pods_on_exit: config.stop_pods_on_exit,
+            cancel: cancel.clone(),
+        });
+        let (outcome, ()) = tokio::join!(kubelet, routes);
+        match outcome {
+            Ok(()) if !cancel.is_cancelled() => bail!("the kubelet has ended"),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Runs the service proxy until cancelled.
+    pub(crate) async fn run_proxy(
+        &self,
+        informers: &InformerFactory,
+        cancel: CancellationToken,
+    ) -> Result<()> {
+        let config = proxy::ProxyConfig {
+            node_name: self.config.name.clone(),
+            cluster_id: self.config.cluster.clone(),
+            cluster_cidr: IpNet::V4(self.config.cluster_cidr),
+            node_netns: None,
+        };
+        proxy::run(informers, config, cancel).await.context("service proxy")
+    }
+
+    /// Gives the node the demo image, unless it has it.
+    pub(crate) async fn import_demo(&self) -> Result<()> {
+        if matches!(self.runtime.image_status(demo::IMAGE).await, Ok(Some(_))) {
+            return Ok(());
+        }
+        let out = self.config.data.join("demo.tar");
+        let target = out.clone();
+        tokio::task::spawn_blocking(move || demo::build(&target)).await??;
+        let imported = self.runtime.import_image(&out).await;
+        let _ = std::fs::remove_file(&out);
+        imported.map(drop).context("importing the demo image")
     }
 
     /// Removes every container, mount, namespace, link, table and cgroup of the node.

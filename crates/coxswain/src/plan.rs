@@ -66,6 +66,17 @@ impl Plan {
         IpAddr::from([a, b, c, 1])
     }
 
+    /// Addresses of nodes that are network namespaces, and of the machine among them.
+    pub(crate) fn machine_range(&self) -> Ipv4Net {
+        self.node_pods(u8::MAX)
+    }
+
+    /// The address of node number `n` in the machine's range; the machine has the first.
+    pub(crate) fn namespace_address(&self, n: u8) -> IpAddr {
+        let [a, b, c, _] = self.machine_range().network().octets();
+        IpAddr::from([a, b, c, n + 1])
+    }
+
     /// The `n`-th address of the service range.
     pub(crate) fn service_address(&self, n: u8) -> IpAddr {
         let [a, b, c, _] = self.services.network().octets();
@@ -90,6 +101,7 @@ mod tests {
         let plan = Plan::choice(1);
         assert_eq!(plan.node_pods(2).to_string(), "10.245.2.0/24");
         assert_eq!(plan.node_address(2).to_string(), "10.245.2.1");
+        assert_eq!(plan.namespace_address(2).to_string(), "10.245.255.3");
         assert_eq!(plan.service_address(10).to_string(), "10.97.0.10");
         assert!(plan.takes("10.245.3.4".parse().unwrap()));
         assert!(!plan.takes("10.244.3.4".parse().unwrap()));

@@ -1,25 +1,23 @@
-//! `coxswain up`: every component in one process.
+//! `coxswain up`: a cluster in one process, and a process more for every further node.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use apiserver::{ApiServer, User};
-use client::{Client, InformerFactory};
-use ipnet::IpNet;
+use apiserver::User;
 use k8s_openapi::api::core::v1::Node as ApiNode;
-use store::{Embedded, Store};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::addons;
 use crate::cli::{RuntimeKind, UpArgs};
 use crate::dir::{ClusterDir, Identities};
-use crate::node::Node;
+use crate::machine::{Joining, Machine};
+use crate::node::{Node, NodeConfig};
 use crate::plan::Plan;
-use crate::{addons, demo};
+use crate::plane::{self, ControlPlane};
 
 /// How long components may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
@@ -43,7 +41,7 @@ pub(crate) fn run(args: UpArgs) -> Result<()> {
 }
 
 /// Which runtime: real containers for root, a simulation for everybody else.
-fn runtime_kind(wanted: Option<RuntimeKind>) -> Result<RuntimeKind> {
+pub(crate) fn runtime_kind(wanted: Option<RuntimeKind>) -> Result<RuntimeKind> {
     let root = nix::unistd::geteuid().is_root();
     match wanted {
         Some(RuntimeKind::Embedded) if !root => {
@@ -58,252 +56,259 @@ fn runtime_kind(wanted: Option<RuntimeKind>) -> Result<RuntimeKind> {
     }
 }
 
-/// The running control plane.
-struct ControlPlane {
-    server: ApiServer,
-    store: Arc<dyn Store>,
-    informers: InformerFactory,
-}
-
-impl ControlPlane {
-    fn client(&self, user: User) -> Client {
-        client::transport::in_process(self.server.in_process(), user)
-    }
+/// A cluster that is being brought up.
+struct Cluster {
+    kind: RuntimeKind,
+    dir: ClusterDir,
+    plan: Plan,
+    ids: Identities,
+    progress: Progress,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
 }
 
 async fn up(args: UpArgs) -> Result<()> {
     let progress = Progress(Instant::now());
     let kind = runtime_kind(args.runtime)?;
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener = plane::listen(args.listen).await?;
     let dir = ClusterDir::open(&args.dir)?;
-    let store: Arc<dyn Store> =
-        Arc::new(Embedded::open(&dir.data("store"), store::Options::default())?);
-    crate::daemon::write_pid(&dir)?;
+    let store = plane::open_store(&dir)?;
     progress.done("store");
 
     let plan = Plan::open(&dir.data("cluster.json"))?;
-    let own = plan.node_address(0);
-    let ids = dir.identities(args.listen, &[own, plan.service_address(1)])?;
+    // Pods reach the server at the node's address; clients of this machine where they were told.
+    let real = kind == RuntimeKind::Embedded;
+    let advertise =
+        if real { SocketAddr::new(plan.node_address(0), args.listen.port()) } else { args.listen };
+    let ids = dir.identities(args.listen, advertise, plan.service_address(1))?;
     progress.done("certificates");
 
-    let node = Node::open(&dir, &plan, kind, crate::node::machine_name()?, 0).await?;
-    if kind == RuntimeKind::Embedded {
-        progress.done("container runtime and pod network");
+    let cluster = Cluster {
+        kind,
+        dir,
+        plan,
+        ids,
+        progress,
+        cancel: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    let mut nodes = vec![Arc::new(cluster.open_node(0).await?)];
+    let mut machine = None;
+    if real {
+        cluster.progress.done("container runtime and pod network");
+        if args.nodes > 1 {
+            machine = Some(Machine::open(&cluster.plan)?);
+        }
     }
-    let cancel = CancellationToken::new();
-    let tasks = TaskTracker::new();
-    let outcome = run_cluster(
-        &args, kind, &dir, &plan, &ids, listener, store, &node, &cancel, &tasks, &progress,
-    )
+    let mut listeners = vec![listener];
+    if real && !args.listen.ip().is_unspecified() {
+        listeners.push(plane::listen(advertise).await?);
+    }
+    let outcome = async {
+        let running = (&cluster.cancel, &cluster.tasks);
+        let (plan, ids) = (&cluster.plan, &cluster.ids);
+        let plane = ControlPlane::start(store, plan, ids, advertise, listeners, running).await?;
+        cluster.progress.done("API server");
+        plane.start_controllers(plan, ids, running);
+        cluster.progress.done("controllers");
+        plane.start_scheduler(running);
+        cluster.progress.done("scheduler");
+        cluster.run(&plane, args.nodes, &mut nodes, &mut machine).await
+    }
     .await;
     if outcome.is_ok() {
         println!("stopping");
     }
-    cancel.cancel();
-    tasks.close();
-    let _ = tokio::time::timeout(STOP_DEADLINE, tasks.wait()).await;
-    node.destroy().await?;
+    // Nodes first: they still report to the API server that their pods have ended.
+    if let Some(machine) = machine {
+        machine.destroy().await?;
+    }
+    cluster.cancel.cancel();
+    cluster.tasks.close();
+    let _ = tokio::time::timeout(STOP_DEADLINE, cluster.tasks.wait()).await;
+    for node in nodes {
+        node.destroy().await?;
+    }
     outcome
 }
 
-#[allow(clippy::too_many_arguments)]
-async fn run_cluster(
-    args: &UpArgs,
-    kind: RuntimeKind,
-    dir: &ClusterDir,
-    plan: &Plan,
-    ids: &Identities,
-    listener: TcpListener,
-    store: Arc<dyn Store>,
-    node: &Node,
-    cancel: &CancellationToken,
-    tasks: &TaskTracker,
-    progress: &Progress,
-) -> Result<()> {
-    let real = kind == RuntimeKind::Embedded;
-    // Pods reach the server at the node's address; clients of this machine where they were told.
-    let advertise =
-        if real { SocketAddr::new(node.address, args.listen.port()) } else { args.listen };
-    let server = ApiServer::start(apiserver::Config {
-        store: store.clone(),
-        service_range: plan.services,
-        signer: ids.signer.clone(),
-        kubelet_tls: Arc::new(pki::tls::client(&ids.kubelet_client, ids.ca.cert())?),
-        advertise,
-    })
-    .await?;
-    let tls = || pki::tls::server(&ids.server, ids.ca.cert(), &["h2", "http/1.1"]);
-    let mut listeners = vec![listener];
-    if real && !args.listen.ip().is_unspecified() {
-        listeners.push(
-            TcpListener::bind(advertise)
-                .await
-                .with_context(|| format!("cannot listen on {advertise}"))?,
-        );
-    }
-    for listener in listeners {
-        let (server, tls, cancel) = (server.clone(), tls()?, cancel.clone());
-        tasks.spawn(async move { server.serve(listener, tls, cancel).await });
-    }
-    progress.done("API server");
-
-    let reader = client::transport::in_process(
-        server.in_process(),
-        User::new("system:kube-controller-manager", &[]),
-    );
-    let plane =
-        ControlPlane { server, store, informers: InformerFactory::new(reader, cancel.clone()) };
-    start_controllers(&plane, plan, ids, cancel, tasks);
-    progress.done("controllers");
-    tasks.spawn(scheduler::run(scheduler::Config {
-        client: plane.client(User::new("system:kube-scheduler", &[])),
-        informers: plane.informers.clone(),
-        cancel: cancel.clone(),
-    }));
-    progress.done("scheduler");
-
-    let user = User::new(format!("system:node:{}", node.name), &["system:nodes"]);
-    let kubelet = node.start_kubelet(
-        dir,
-        &ids.ca,
-        plane.client(user),
-        plane.informers.clone(),
-        plan.service_address(10),
-        cancel.clone(),
-    )?;
-    let failed = cancel.child_token();
-    {
-        let failed = failed.clone();
-        tasks.spawn(async move {
-            match kubelet.await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => eprintln!("coxswain: kubelet: {error}"),
-                Err(panic) => eprintln!("coxswain: kubelet: {panic}"),
-            }
-            failed.cancel();
-        });
-    }
-    crate::control::serve(&dir.data("control.sock"), node.runtime.clone(), cancel.clone())?;
-    if real {
-        start_services(&plane, plan, node, cancel, tasks).await?;
-        import_demo(dir, node, tasks).await;
+impl Cluster {
+    /// Name of node number `n`; the first has the machine's.
+    fn node_name(&self, n: u8) -> Result<String> {
+        let machine = crate::node::machine_name()?;
+        Ok(if n == 0 { machine } else { format!("{machine}-{}", n + 1) })
     }
 
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let ready = node_ready(&plane, &node.name);
-    tokio::pin!(ready);
-    let mut waiting = true;
-    loop {
-        tokio::select! {
-            () = &mut ready, if waiting => {
-                waiting = false;
-                progress.done("node ready");
-                crate::daemon::report_ready();
-                println!("ready\n\n  export KUBECONFIG={}\n", dir.kubeconfig("admin").display());
-            }
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            reason = plane.store.failed() => bail!("the store has failed: {reason}"),
-            () = failed.cancelled() => bail!("the kubelet has ended"),
-        }
-    }
-}
-
-fn start_controllers(
-    plane: &ControlPlane,
-    plan: &Plan,
-    ids: &Identities,
-    cancel: &CancellationToken,
-    tasks: &TaskTracker,
-) {
-    let server = plane.server.clone();
-    let clients = move |name: &str| {
-        client::transport::in_process(
-            server.in_process(),
-            User::service_account("kube-system", name),
-        )
-    };
-    tasks.spawn(controllers::run(controllers::Config {
-        clients: Box::new(clients),
-        informers: plane.informers.clone(),
-        cluster_cidr: Some(plan.pods),
-        root_ca: ids.ca.cert().to_owned(),
-        cancel: cancel.clone(),
-    }));
-}
-
-/// The service proxy and cluster DNS.
-async fn start_services(
-    plane: &ControlPlane,
-    plan: &Plan,
-    node: &Node,
-    cancel: &CancellationToken,
-    tasks: &TaskTracker,
-) -> Result<()> {
-    let admin = plane.client(User::new("kubernetes-admin", &["system:masters"]));
-    addons::apply_dns(&admin, plan.service_address(10), node.address)
+    /// Opens node number `n` in this process.
+    async fn open_node(&self, n: u8) -> Result<Node> {
+        let name = self.node_name(n)?;
+        let address = match self.kind {
+            RuntimeKind::Embedded => self.plan.node_address(n),
+            RuntimeKind::Simulated => IpAddr::from([127, 0, 0, 1]),
+        };
+        Node::open(NodeConfig {
+            data: self.dir.node_data(&name),
+            name,
+            address,
+            kind: self.kind,
+            cluster: self.plan.id.clone(),
+            cluster_cidr: self.plan.pods,
+            pods: Some(self.plan.node_pods(n)),
+            cluster_dns: self.plan.service_address(10),
+            stop_pods_on_exit: true,
+        })
         .await
-        .context("making the DNS service")?;
-    let proxy = proxy::ProxyConfig {
-        node_name: node.name.clone(),
-        cluster_id: plan.id.clone(),
-        cluster_cidr: IpNet::V4(plan.pods),
-        node_netns: None,
-    };
-    let (informers, token) = (plane.informers.clone(), cancel.clone());
-    tasks.spawn(async move {
-        if let Err(error) = proxy::run(&informers, proxy, token).await {
-            eprintln!("coxswain: service proxy: {error}");
-        }
-    });
-    let dns = dns::DnsConfig {
-        listen: vec![SocketAddr::new(node.address, addons::DNS_PORT)],
-        domain: crate::node::DOMAIN.to_owned(),
-        resolv_conf: "/etc/resolv.conf".into(),
-    };
-    let (informers, token) = (plane.informers.clone(), cancel.clone());
-    tasks.spawn(async move {
-        if let Err(error) = dns::run(&informers, dns, token).await {
-            eprintln!("coxswain: cluster DNS: {error}");
-        }
-    });
-    Ok(())
-}
-
-/// Gives the node the demo image, unless it has it.
-async fn import_demo(dir: &ClusterDir, node: &Node, tasks: &TaskTracker) {
-    if matches!(node.runtime.image_status(demo::IMAGE).await, Ok(Some(_))) {
-        return;
     }
-    let (out, runtime) = (dir.data("demo.tar"), node.runtime.clone());
-    tasks.spawn(async move {
-        let built = {
-            let out = out.clone();
-            tokio::task::spawn_blocking(move || demo::build(&out)).await
+
+    /// Starts the nodes and runs until interrupted.
+    async fn run(
+        &self,
+        plane: &ControlPlane,
+        count: u8,
+        nodes: &mut Vec<Arc<Node>>,
+        machine: &mut Option<Machine>,
+    ) -> Result<()> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let ended = self.cancel.child_token();
+        let begun = k8s_openapi::jiff::Timestamp::now().as_second();
+        let bring_up = async {
+            self.start_node(plane, &nodes[0], &ended)?;
+            if self.kind == RuntimeKind::Embedded {
+                self.start_services(plane, &nodes[0]).await?;
+            }
+            let first = self.node_name(0)?;
+            node_ready(plane, &first, begun).await;
+            self.progress.done(&format!("node {first} ready"));
+            // The first node is there, so that it has the first pod range.
+            let mut further = Vec::new();
+            for number in 1..count {
+                let name = self.node_name(number)?;
+                match machine {
+                    Some(machine) => {
+                        let address = self.plan.namespace_address(number);
+                        self.dir.node_identity(&self.ids, &name, address)?;
+                        let (dir, plan) = (&self.dir, &self.plan);
+                        machine.add(Joining { dir, plan, name: name.clone(), number })?;
+                    }
+                    None => {
+                        let node = Arc::new(self.open_node(number).await?);
+                        self.start_node(plane, &node, &ended)?;
+                        nodes.push(node);
+                    }
+                }
+                further.push(name);
+            }
+            let all_ready = async {
+                for name in further {
+                    node_ready(plane, &name, begun).await;
+                    self.progress.done(&format!("node {name} ready"));
+                }
+            };
+            tokio::select! {
+                () = all_ready => {}
+                name = ended_by_itself(machine) => bail!("node {name} has ended"),
+            }
+            crate::daemon::report_ready();
+            let config = self.dir.kubeconfig("admin");
+            println!("ready\n\n  export KUBECONFIG={}\n", config.display());
+            Ok(())
         };
-        let outcome = match built {
-            Ok(Ok(())) => runtime.import_image(&out).await.map(drop).map_err(anyhow::Error::from),
-            Ok(Err(error)) => Err(error),
-            Err(panic) => Err(panic.into()),
+        let stopped = async {
+            tokio::select! {
+                _ = interrupt.recv() => Ok(()),
+                _ = terminate.recv() => Ok(()),
+                reason = plane.store.failed() => bail!("the store has failed: {reason}"),
+                () = ended.cancelled() => bail!("the kubelet has ended"),
+            }
         };
-        let _ = std::fs::remove_file(&out);
-        if let Err(error) = outcome {
-            eprintln!("coxswain: the demo image was not imported: {error:#}");
+        tokio::pin!(stopped);
+        tokio::select! {
+            outcome = bring_up => { let () = outcome?; }
+            outcome = &mut stopped => return outcome,
         }
-    });
+        tokio::select! {
+            outcome = &mut stopped => outcome,
+            name = ended_by_itself(machine) => bail!("node {name} has ended"),
+        }
+    }
+
+    /// Starts the kubelet of a node in this process; `ended` is cancelled if it fails.
+    fn start_node(
+        &self,
+        plane: &ControlPlane,
+        node: &Arc<Node>,
+        ended: &CancellationToken,
+    ) -> Result<()> {
+        let name = &node.config.name;
+        let issued = self.dir.node_identity(&self.ids, name, node.config.address)?;
+        let user = User::new(format!("system:node:{name}"), &["system:nodes"]);
+        let (client, informers) = (plane.client(user), plane.informers.clone());
+        let (ca, cancel) = (self.ids.ca.cert().to_owned(), self.cancel.clone());
+        let (kubelet, failed) = (node.clone(), ended.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = kubelet.run_kubelet(client, informers, issued, ca, cancel).await {
+                eprintln!("coxswain: {error:#}");
+                failed.cancel();
+            }
+        });
+        crate::control::serve(&node.config.data, node.runtime.clone(), self.cancel.clone())
+    }
+
+    /// The service proxy and cluster DNS, and the image of the tour.
+    async fn start_services(&self, plane: &ControlPlane, node: &Arc<Node>) -> Result<()> {
+        let admin = plane.client(User::new("kubernetes-admin", &["system:masters"]));
+        let address = node.config.address;
+        addons::apply_dns(&admin, node.config.cluster_dns, address)
+            .await
+            .context("making the DNS service")?;
+        let (proxied, informers, cancel) =
+            (node.clone(), plane.informers.clone(), self.cancel.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = proxied.run_proxy(&informers, cancel).await {
+                eprintln!("coxswain: {error:#}");
+            }
+        });
+        let dns = dns::DnsConfig {
+            listen: vec![SocketAddr::new(address, addons::DNS_PORT)],
+            domain: crate::node::DOMAIN.to_owned(),
+            resolv_conf: "/etc/resolv.conf".into(),
+        };
+        let (informers, cancel) = (plane.informers.clone(), self.cancel.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = dns::run(&informers, dns, cancel).await {
+                eprintln!("coxswain: cluster DNS: {error}");
+            }
+        });
+        let importing = node.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = importing.import_demo().await {
+                eprintln!("coxswain: {error:#}");
+            }
+        });
+        Ok(())
+    }
 }
 
-/// Resolves when the node is ready and takes pods.
-async fn node_ready(plane: &ControlPlane, name: &str) {
+/// Resolves with its name when a further node has ended.
+async fn ended_by_itself(machine: &mut Option<Machine>) -> String {
+    match machine {
+        Some(machine) => machine.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the node takes pods and has said so since `begun`, in seconds of Unix time.
+async fn node_ready(plane: &ControlPlane, name: &str, begun: i64) {
     let nodes = plane.informers.informer::<ApiNode>();
     let mut events = nodes.subscribe();
     while let Some(event) = events.recv().await {
         let node = event.object();
         let conditions = node.status.iter().flat_map(|s| s.conditions.iter().flatten());
-        let ready = conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "True");
+        let ready = conditions.into_iter().any(|c| {
+            let fresh = c.last_heartbeat_time.as_ref().is_some_and(|t| t.0.as_second() >= begun);
+            c.type_ == "Ready" && c.status == "True" && fresh
+        });
         let tainted = node.spec.as_ref().is_some_and(|s| {
             s.taints.iter().flatten().any(|t| t.key == "node.kubernetes.io/not-ready")
         });

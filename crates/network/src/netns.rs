@@ -10,6 +10,16 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::{Error, Result};
 
+/// Moves the calling thread, and every thread it starts from then on, into a namespace.
+///
+/// # Errors
+/// Where the namespace cannot be entered.
+pub fn enter(path: &Path) -> Result<()> {
+    let file = File::open(path).map_err(Error::io(format!("open {}", path.display())))?;
+    setns(file.as_fd(), CloneFlags::CLONE_NEWNET)
+        .map_err(|error| Error::io(format!("enter {}", path.display()))(error.into()))
+}
+
 /// Runs `work` on a thread of its own inside the namespace `netns`; `None` means the caller's.
 ///
 /// # Errors
@@ -19,11 +29,7 @@ pub fn run_in<T: Send>(netns: Option<&Path>, work: impl FnOnce() -> Result<T> + 
     std::thread::scope(|scope| {
         scope
             .spawn(|| {
-                let file =
-                    File::open(path).map_err(Error::io(format!("open {}", path.display())))?;
-                setns(file.as_fd(), CloneFlags::CLONE_NEWNET).map_err(|error| {
-                    Error::io(format!("enter {}", path.display()))(error.into())
-                })?;
+                enter(path)?;
                 work()
             })
             .join()

@@ -7,6 +7,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -61,6 +63,18 @@ impl Identity {
             user: subject.iter_common_name().next().map(text).unwrap_or_default(),
             groups: subject.iter_organization().map(text).collect(),
         })
+    }
+}
+
+impl Issued {
+    /// Whom the certificate speaks for.
+    ///
+    /// # Errors
+    /// It is not a certificate.
+    pub fn identity(&self) -> Result<Identity> {
+        let der = CertificateDer::from_pem_slice(self.cert.as_bytes())
+            .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
+        Identity::from_der(&der)
     }
 }
 

@@ -189,10 +189,11 @@ impl PodNetwork {
         self.ipam.lock().address_of(owner)
     }
 
-    /// Makes the routes to other nodes' pod ranges exactly these (range, node address).
+    /// Makes the routes to other nodes' pod ranges exactly these (range, node address). A node that
+    /// is not adjacent is left to the routes that are there.
     ///
     /// # Errors
-    /// Where the kernel refuses, as for a node that is not adjacent.
+    /// Where the kernel refuses.
     pub fn set_node_routes(&self, nodes: &[(IpNet, IpAddr)]) -> Result<()> {
         let config = &self.config;
         netns::run_in(config.node_netns.as_deref(), || {
@@ -211,7 +212,12 @@ impl PodNetwork {
                 }
             }
             for (range, via) in nodes {
-                links.add_route(&Route { destination: *range, gateway: Some(*via), link: None })?;
+                let route = Route { destination: *range, gateway: Some(*via), link: None };
+                match links.add_route(&route) {
+                    // No link leads to the gateway itself.
+                    Err(e) if matches!(e.errno(), Some(libc::EINVAL | libc::ENETUNREACH)) => {}
+                    result => result?,
+                }
             }
             Ok(())
         })

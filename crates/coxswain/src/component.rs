@@ -1,0 +1,237 @@
+//! One component alone in its process, by its kubeconfig: how a cluster spreads over machines.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use client::leader::{LeaderElection, Outcome};
+use client::service_account::ServiceAccounts;
+use client::{Client, InformerFactory, transport};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cli::{
+    ApiServerArgs, ControllerManagerArgs, KubeletArgs, NodeArgs, ProxyArgs, RuntimeKind,
+    SchedulerArgs,
+};
+use crate::dir::ClusterDir;
+use crate::node::{Node, NodeConfig, machine_name};
+use crate::plan::Plan;
+use crate::plane::{self, ControlPlane};
+
+/// Runs `work` with a token that an interrupt cancels.
+fn until_interrupted(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let cancel = CancellationToken::new();
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let token = cancel.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            token.cancel();
+        });
+        work(cancel).await
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+/// `coxswain apiserver`.
+pub(crate) fn apiserver(args: ApiServerArgs) -> Result<()> {
+    until_interrupted(async |cancel| {
+        let listener = plane::listen(args.listen).await?;
+        let dir = ClusterDir::open(&args.dir)?;
+        let store = plane::open_store(&dir)?;
+        let plan = Plan::open(&dir.data("cluster.json"))?;
+        let host = args.advertise_address.unwrap_or_else(|| args.listen.ip());
+        if host.is_unspecified() {
+            bail!("--advertise-address is needed with --listen {}", args.listen);
+        }
+        let advertise = SocketAddr::new(host, args.listen.port());
+        let ids = dir.identities(args.listen, advertise, plan.service_address(1))?;
+        dir.node_identity(&ids, &machine_name()?, host)?;
+        if let Some(path) = &args.kubeconfig {
+            let admin = dir.kubeconfig("admin");
+            std::fs::copy(&admin, path)
+                .with_context(|| format!("{} is not writable", path.display()))?;
+        }
+        let tasks = TaskTracker::new();
+        let running = (&cancel, &tasks);
+        let plane =
+            ControlPlane::start(store, &plan, &ids, advertise, vec![listener], running).await?;
+        println!(
+            "serving on {}; pods {}, services {}; kubeconfigs in {}",
+            args.listen,
+            plan.pods,
+            plan.services,
+            dir.kubeconfig("admin").parent().unwrap_or(Path::new(".")).display(),
+        );
+        let outcome = tokio::select! {
+            reason = plane.store.failed() => Err(anyhow::anyhow!("the store has failed: {reason}")),
+            () = cancel.cancelled() => Ok(()),
+        };
+        tasks.close();
+        tasks.wait().await;
+        outcome
+    })
+}
+
+/// Runs `work` while this process holds the lease `name`.
+async fn lead(
+    client: &Client,
+    name: &str,
+    cancel: CancellationToken,
+    work: impl AsyncFnOnce(CancellationToken),
+) -> Result<()> {
+    let identity = format!("{}_{}", machine_name()?, std::process::id());
+    let election = LeaderElection::new(client.clone(), name, identity);
+    println!("waiting for the lease {name}");
+    let outcome = election
+        .run(cancel, |token| async {
+            println!("leading");
+            work(token).await;
+        })
+        .await;
+    match outcome {
+        Outcome::Lost => bail!("the lease {name} was lost"),
+        Outcome::Cancelled | Outcome::Finished => Ok(()),
+    }
+}
+
+/// `coxswain scheduler`.
+pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
+    until_interrupted(async |cancel| {
+        let client = transport::https(&args.kubeconfig).await?;
+        lead(&client, "kube-scheduler", cancel, async |cancel| {
+            let informers = InformerFactory::new(client.clone(), cancel.clone());
+            scheduler::run(scheduler::Config { client: client.clone(), informers, cancel }).await;
+        })
+        .await
+    })
+}
+
+/// `coxswain controller-manager`.
+pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
+    until_interrupted(async |cancel| {
+        let client = transport::https(&args.kubeconfig).await?;
+        let root_ca = pki::kubeconfig::read(&args.kubeconfig)?.ca;
+        let accounts = ServiceAccounts::new(&args.kubeconfig, "kube-system").await?;
+        // All clients are made of the same kubeconfig: if one can be made, every one can.
+        accounts.client("default").context("the kubeconfig's certificate authority")?;
+        lead(&client, "kube-controller-manager", cancel, async |cancel| {
+            let requester = client.clone();
+            let clients =
+                move |name: &str| accounts.client(name).unwrap_or_else(|_| requester.clone());
+            controllers::run(controllers::Config {
+                clients: Box::new(clients),
+                informers: InformerFactory::new(client.clone(), cancel.clone()),
+                cluster_cidr: Some(args.cluster_cidr),
+                root_ca,
+                cancel,
+            })
+            .await;
+        })
+        .await
+    })
+}
+
+/// `coxswain kubelet`. Its containers go on when it ends; the next one adopts them.
+pub(crate) fn kubelet(args: KubeletArgs) -> Result<()> {
+    until_interrupted(async |cancel| {
+        let node = Arc::new(open_node(&args, false).await?);
+        crate::control::serve(&node.config.data, node.runtime.clone(), cancel.clone())?;
+        run_kubelet(&args, &node, cancel).await
+    })
+}
+
+/// `coxswain proxy`.
+pub(crate) fn proxy(args: ProxyArgs) -> Result<()> {
+    until_interrupted(async |cancel| {
+        let client = transport::https(&args.kubeconfig).await?;
+        let informers = InformerFactory::new(client, cancel.clone());
+        let config = proxy::ProxyConfig {
+            node_name: args.node_name.map_or_else(machine_name, Ok)?,
+            cluster_id: args.cluster_id,
+            cluster_cidr: args.cluster_cidr.into(),
+            node_netns: None,
+        };
+        proxy::run(&informers, config, cancel).await.context("service proxy")
+    })
+}
+
+/// A further node of `coxswain up`: kubelet and service proxy within a network namespace. It ends
+/// with the process that started it, and takes its pods along when it is told to stop.
+pub(crate) fn node(args: NodeArgs) -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    // Every thread to come is in the namespace too.
+    network::netns::enter(&args.netns)?;
+    until_interrupted(async |cancel| {
+        let node = Arc::new(open_node(&args.kubelet, true).await?);
+        crate::control::serve(&node.config.data, node.runtime.clone(), cancel.clone())?;
+        let proxy = transport::https(&args.proxy_kubeconfig).await?;
+        let informers = InformerFactory::new(proxy, cancel.clone());
+        let work = async {
+            tokio::try_join!(
+                run_kubelet(&args.kubelet, &node, cancel.clone()),
+                node.run_proxy(&informers, cancel.clone()),
+                node.import_demo(),
+            )
+        };
+        work.await?;
+        // It was told to stop; after a failure the next start adopts what runs.
+        node.destroy().await
+    })
+}
+
+/// The address this machine has towards the API server.
+fn address_towards(server: &str) -> Result<IpAddr> {
+    let uri: hyper::Uri = server.parse().with_context(|| server.to_owned())?;
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let port = uri.port_u16().unwrap_or(443);
+    // Nothing is sent: connecting only picks the route.
+    let find = || -> std::io::Result<IpAddr> {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect((host, port))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    find().with_context(|| format!("finding a way to {server}"))
+}
+
+/// Opens the node that a kubeconfig speaks for.
+async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> {
+    let credentials = pki::kubeconfig::read(&args.kubeconfig)?;
+    let user = credentials.client.identity()?.user;
+    let Some(name) = user.strip_prefix("system:node:") else {
+        bail!("{} speaks for {user}, which is not a node", args.kubeconfig.display());
+    };
+    let kind = crate::up::runtime_kind(args.runtime)?;
+    let address = match args.node_ip {
+        Some(address) => address,
+        None => address_towards(&credentials.server)?,
+    };
+    Node::open(NodeConfig {
+        name: name.to_owned(),
+        address,
+        kind,
+        cluster: args.cluster_id.clone(),
+        cluster_cidr: args.cluster_cidr,
+        pods: None,
+        cluster_dns: args.cluster_dns,
+        data: args.data_dir.clone(),
+        stop_pods_on_exit: stop_pods_on_exit && kind == RuntimeKind::Embedded,
+    })
+    .await
+}
+
+async fn run_kubelet(args: &KubeletArgs, node: &Node, cancel: CancellationToken) -> Result<()> {
+    let credentials = pki::kubeconfig::read(&args.kubeconfig)?;
+    let client = transport::https(&args.kubeconfig).await?;
+    let informers = InformerFactory::new(client.clone(), cancel.clone());
+    node.run_kubelet(client, informers, credentials.client, credentials.ca, cancel).await
+}

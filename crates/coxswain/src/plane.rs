@@ -1,0 +1,101 @@
+//! The API server of a cluster directory, and the components that run beside it in one process.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use apiserver::{ApiServer, User};
+use client::{Client, InformerFactory};
+use store::{Embedded, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::dir::{ClusterDir, Identities};
+use crate::plan::Plan;
+
+/// Opens the store of a cluster directory, which then belongs to this process.
+pub(crate) fn open_store(dir: &ClusterDir) -> Result<Arc<dyn Store>> {
+    let store = Embedded::open(&dir.data("store"), store::Options::default())?;
+    crate::daemon::write_pid(dir)?;
+    Ok(Arc::new(store))
+}
+
+/// Listens on `address`, or says who cannot.
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// A running API server and what its neighbours share.
+pub(crate) struct ControlPlane {
+    server: ApiServer,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) informers: InformerFactory,
+}
+
+impl ControlPlane {
+    /// Starts the API server on `listeners`.
+    pub(crate) async fn start(
+        store: Arc<dyn Store>,
+        plan: &Plan,
+        ids: &Identities,
+        advertise: SocketAddr,
+        listeners: Vec<TcpListener>,
+        (cancel, tasks): (&CancellationToken, &TaskTracker),
+    ) -> Result<Self> {
+        let server = ApiServer::start(apiserver::Config {
+            store: store.clone(),
+            service_range: plan.services,
+            signer: ids.signer.clone(),
+            kubelet_tls: Arc::new(pki::tls::client(&ids.kubelet_client, ids.ca.cert())?),
+            advertise,
+        })
+        .await?;
+        for listener in listeners {
+            let tls = pki::tls::server(&ids.server, ids.ca.cert(), &["h2", "http/1.1"])?;
+            let (server, cancel) = (server.clone(), cancel.clone());
+            tasks.spawn(async move { server.serve(listener, tls, cancel).await });
+        }
+        let reader = client::transport::in_process(
+            server.in_process(),
+            User::new("system:kube-controller-manager", &[]),
+        );
+        let informers = InformerFactory::new(reader, cancel.clone());
+        Ok(Self { server, store, informers })
+    }
+
+    /// A client inside this process that acts as `user`.
+    pub(crate) fn client(&self, user: User) -> Client {
+        client::transport::in_process(self.server.in_process(), user)
+    }
+
+    /// Starts the controllers.
+    pub(crate) fn start_controllers(
+        &self,
+        plan: &Plan,
+        ids: &Identities,
+        (cancel, tasks): (&CancellationToken, &TaskTracker),
+    ) {
+        let server = self.server.clone();
+        let clients = move |name: &str| {
+            let user = User::service_account("kube-system", name);
+            client::transport::in_process(server.in_process(), user)
+        };
+        tasks.spawn(controllers::run(controllers::Config {
+            clients: Box::new(clients),
+            informers: self.informers.clone(),
+            cluster_cidr: Some(plan.pods),
+            root_ca: ids.ca.cert().to_owned(),
+            cancel: cancel.clone(),
+        }));
+    }
+
+    /// Starts the scheduler.
+    pub(crate) fn start_scheduler(&self, (cancel, tasks): (&CancellationToken, &TaskTracker)) {
+        tasks.spawn(scheduler::run(scheduler::Config {
+            client: self.client(User::new("system:kube-scheduler", &[])),
+            informers: self.informers.clone(),
+            cancel: cancel.clone(),
+        }));
+    }
+}
