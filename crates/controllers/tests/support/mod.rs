@@ -1,7 +1,9 @@
 //! A cluster in this process: a real API server on a temporary store, the controllers, and a
 //! kubelet that only pretends.
 
-use std::collections::BTreeMap;
+// Each test binary uses a part of this, and a failed step here is a failed test.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -183,9 +185,4 @@ pub fn pod_template(app: &str, image: &str) -> Value {
         "metadata": {"labels": {"app": app}},
         "spec": {"containers": [{"name": "c", "image": image}]},
     })
-}
-
-/// What a list says about each object.
-pub fn by_name<K: Resource, T>(objects: &[Arc<K>], of: impl Fn(&K) -> T) -> BTreeMap<String, T> {
-    objects.iter().map(|object| (object.name_any(), of(object))).collect()
 }
