@@ -93,6 +93,12 @@ impl Cluster {
                 };
                 let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap());
                 if pod.metadata.deletion_timestamp.is_some() {
+                    let ended = Patch::Strategic(json!({"status": {"phase": "Failed"}}));
+                    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                    if !matches!(phase, Some("Failed" | "Succeeded")) {
+                        let params = PatchParams::default();
+                        let _ = api.patch_status(&pod.name_any(), &params, &ended).await;
+                    }
                     let now = DeleteParams { grace_period_seconds: Some(0), ..Default::default() };
                     let _ = api.delete(&pod.name_any(), &now).await;
                     continue;
@@ -185,4 +191,14 @@ pub fn pod_template(app: &str, image: &str) -> Value {
         "metadata": {"labels": {"app": app}},
         "spec": {"containers": [{"name": "c", "image": image}]},
     })
+}
+
+/// Ends a pod as its kubelet would.
+pub async fn end(cluster: &Cluster, pod: &Pod, phase: &str, code: i32) {
+    let status = json!({"status": {"phase": phase, "containerStatuses": [{
+        "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": code, "finishedAt": client::helpers::now()}}}]}});
+    let api = cluster.api::<Pod>(&pod.namespace().unwrap());
+    let patch = Patch::Strategic(status);
+    api.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await.unwrap();
 }
