@@ -9,6 +9,7 @@ mod deployment;
 mod endpoints;
 mod endpointslice;
 mod gc;
+mod job;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;

@@ -32,6 +32,7 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "replicationcontroller-controller" as "replication-controller"
         => crate::replicaset::run_replication_controllers,
     "deployment-controller" as "deployment-controller" => crate::deployment::run,
+    "job-controller" as "job-controller" => crate::job::run,
     "node-lifecycle-controller" as "node-controller" => crate::node_lifecycle::run,
     "taint-eviction-controller" as "node-controller" => crate::taint_eviction::run,
     "node-ipam-controller" as "node-controller" => crate::node_ipam::run,

@@ -1,5 +1,7 @@
 //! What goes with what: owners and dependents, namespaces and their content.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use client::kube::ResourceExt;

@@ -1,5 +1,7 @@
 //! A Deployment from birth to death, against a real API server.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use client::EventType;

@@ -48,6 +48,21 @@ where
     K: Kind + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     O: Kind + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
+    claim_with(context, owner, store, matches, None).await
+}
+
+/// As [`claim`], with a finalizer that adopted objects get and released ones lose.
+pub(crate) async fn claim_with<K, O>(
+    context: &Context,
+    owner: &O,
+    store: &Store<K>,
+    matches: impl Fn(&K) -> bool,
+    finalizer: Option<&str>,
+) -> Result<Vec<Arc<K>>, Error>
+where
+    K: Kind + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    O: Kind + Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
     let namespace = owner.namespace().unwrap_or_default();
     let uid = owner.uid().unwrap_or_default();
     let api: Api<K> = context.api(&namespace);
@@ -57,7 +72,7 @@ where
         if matches(&object) {
             claimed.push(object);
         } else if !deleting {
-            release(&api, &*object, &uid).await?;
+            release(&api, &*object, &uid, finalizer).await?;
         }
     }
     if deleting {
@@ -72,7 +87,7 @@ where
             confirm(context, owner).await?;
             may_adopt = true;
         }
-        match adopt(&api, &*object, owner).await {
+        match adopt(&api, &*object, owner, finalizer).await {
             Ok(adopted) => claimed.push(Arc::new(adopted)),
             Err(error) if is_not_found(&error) => {}
             Err(error) => return Err(error.into()),
@@ -97,23 +112,39 @@ where
     Ok(())
 }
 
-async fn adopt<K, O>(api: &Api<K>, object: &K, owner: &O) -> kube::Result<K>
+async fn adopt<K, O>(
+    api: &Api<K>,
+    object: &K,
+    owner: &O,
+    finalizer: Option<&str>,
+) -> kube::Result<K>
 where
     K: Kind,
     O: Resource<DynamicType = ()>,
 {
-    let patch = json!({ "metadata": {
+    let mut patch = json!({ "metadata": {
         "ownerReferences": [owner_ref(owner)],
         "uid": object.uid(),
     }});
+    if let Some(finalizer) = finalizer {
+        patch["metadata"]["finalizers"] = json!([finalizer]);
+    }
     api.patch(&object.name_any(), &PatchParams::default(), &Patch::Strategic(patch)).await
 }
 
-async fn release<K: Kind>(api: &Api<K>, object: &K, owner: &str) -> Result<(), Error> {
-    let patch = json!({ "metadata": {
+async fn release<K: Kind>(
+    api: &Api<K>,
+    object: &K,
+    owner: &str,
+    finalizer: Option<&str>,
+) -> Result<(), Error> {
+    let mut patch = json!({ "metadata": {
         "ownerReferences": [{ "$patch": "delete", "uid": owner }],
         "uid": object.uid(),
     }});
+    if let Some(finalizer) = finalizer {
+        patch["metadata"]["$deleteFromPrimitiveList/finalizers"] = json!([finalizer]);
+    }
     match api.patch(&object.name_any(), &PatchParams::default(), &Patch::Strategic(patch)).await {
         Ok(_) => Ok(()),
         // Gone, or no longer the object we know: either way nothing is left to release.

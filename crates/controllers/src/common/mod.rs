@@ -12,3 +12,4 @@ pub(crate) mod pod_control;
 pub(crate) mod ranking;
 pub(crate) mod selector;
 pub(crate) mod service;
+pub(crate) mod written;

@@ -41,7 +41,7 @@ pub(super) fn is_of(set: &ReplicaSet, deployment: &Deployment) -> bool {
 impl Fleet {
     /// Sorts. Of several with the present template the oldest is the new one.
     pub(super) fn find(deployment: &Deployment, mut sets: Vec<ReplicaSet>) -> Self {
-        sets.sort_by(|a, b| by_age(a, b));
+        sets.sort_by(by_age);
         let new = sets.iter().position(|set| is_of(set, deployment));
         let new = new.map(|at| sets.remove(at));
         Self { new, old: sets }

@@ -86,8 +86,9 @@ mod tests {
         let own = json!({"key": "dedicated", "effect": "NoSchedule"});
         let taint = |key: &str, effect: &str| json!({"key": key, "effect": effect});
         let new = || taint(NOT_READY, "NoSchedule");
-        // Conditions, unschedulable, taints, whether to evict; and what should come of it.
-        let table: Vec<(Value, bool, Value, bool, Option<Vec<(&str, &str)>>)> = vec![
+        /// Conditions, unschedulable, taints, whether to evict; and what should come of it.
+        type Case = (Value, bool, Value, bool, Option<Vec<(&'static str, &'static str)>>);
+        let table: Vec<Case> = vec![
             (
                 ready("True"),
                 false,

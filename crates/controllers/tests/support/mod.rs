@@ -1,7 +1,9 @@
 //! A cluster in this process: a real API server on a temporary store, the controllers, and a
 //! kubelet that only pretends.
 
-use std::collections::BTreeMap;
+// Each test binary uses a part of this, and a failed step here is a failed test.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub)]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +93,12 @@ impl Cluster {
                 };
                 let api: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap());
                 if pod.metadata.deletion_timestamp.is_some() {
+                    let ended = Patch::Strategic(json!({"status": {"phase": "Failed"}}));
+                    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+                    if !matches!(phase, Some("Failed" | "Succeeded")) {
+                        let params = PatchParams::default();
+                        let _ = api.patch_status(&pod.name_any(), &params, &ended).await;
+                    }
                     let now = DeleteParams { grace_period_seconds: Some(0), ..Default::default() };
                     let _ = api.delete(&pod.name_any(), &now).await;
                     continue;
@@ -185,7 +193,12 @@ pub fn pod_template(app: &str, image: &str) -> Value {
     })
 }
 
-/// What a list says about each object.
-pub fn by_name<K: Resource, T>(objects: &[Arc<K>], of: impl Fn(&K) -> T) -> BTreeMap<String, T> {
-    objects.iter().map(|object| (object.name_any(), of(object))).collect()
+/// Ends a pod as its kubelet would.
+pub async fn end(cluster: &Cluster, pod: &Pod, phase: &str, code: i32) {
+    let status = json!({"status": {"phase": phase, "containerStatuses": [{
+        "name": "c", "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": {"terminated": {"exitCode": code, "finishedAt": client::helpers::now()}}}]}});
+    let api = cluster.api::<Pod>(&pod.namespace().unwrap());
+    let patch = Patch::Strategic(status);
+    api.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await.unwrap();
 }

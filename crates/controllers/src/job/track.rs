@@ -1,0 +1,114 @@
+//! Writing the status around the removal of finalizers.
+
+use client::EventType::{Normal, Warning};
+use client::ObjectKey;
+use futures::future::join_all;
+use k8s_openapi::api::batch::v1::{Job, JobStatus};
+use kube::api::PostParams;
+
+use super::account::{self, Account};
+use super::conditions::{self, COMPLETE};
+use super::round::Round;
+use super::{Controller, finalizer};
+use crate::Error;
+use crate::common::meta;
+
+impl Controller {
+    /// Counts what has ended and ends the Job if it is to. `dirty` says that the status has
+    /// changes to write anyway.
+    pub(super) async fn track(&self, round: &mut Round, dirty: bool) -> Result<(), Error> {
+        let mut account = account::note(round);
+        account.dirty |= dirty;
+        let mut dirty = self.release(round, &mut account).await?;
+        let ends = !account.full && finish(round);
+        dirty |= ends;
+        if dirty {
+            self.write_status(&mut round.job).await?;
+        }
+        if ends {
+            self.tell_end(round);
+        }
+        Ok(())
+    }
+
+    /// Writes which pods are to be counted, lets them go, and counts them. Says whether the count
+    /// is still to be written.
+    async fn release(&self, round: &mut Round, account: &mut Account) -> Result<bool, Error> {
+        let key = ObjectKey::of(&round.job);
+        if account.dirty {
+            self.write_status(&mut round.job).await?;
+            self.backoffs.set(&key, round.backoff);
+        }
+        self.removals.expect(&key, account.release.iter().map(|pod| meta::uid(&**pod).to_owned()));
+        let results = join_all(account.release.iter().map(|pod| async {
+            let result = finalizer::remove_strictly(&self.context, pod).await;
+            if result.is_err() {
+                // No event will tell of the removal.
+                self.removals.settle(&key, meta::uid(&**pod));
+            }
+            match result {
+                Err(error) if error.api().is_some_and(client::helpers::is_not_found) => Ok(()),
+                other => other,
+            }
+        }))
+        .await;
+        let mut failure = None;
+        for (pod, result) in account.release.iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    account.held.remove(meta::uid(&**pod));
+                }
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        let status = round.job.status.get_or_insert_default();
+        let dirty = account::count_released(status, &account.held);
+        if let Some(failure) = failure {
+            if dirty {
+                self.write_status(&mut round.job).await?;
+            }
+            return Err(failure);
+        }
+        Ok(dirty)
+    }
+
+    /// Replaces the status on the server; a Job that has changed meanwhile is a conflict, and
+    /// looked at again.
+    async fn write_status(&self, job: &mut Job) -> Result<(), Error> {
+        let api = self.context.api::<Job>(meta::namespace(job));
+        *job =
+            api.replace_subresource("status", meta::name(job), &PostParams::default(), job).await?;
+        self.written.note(job);
+        Ok(())
+    }
+
+    fn tell_end(&self, round: &Round) {
+        let (job, events) = (&round.job, &self.context.events);
+        let Some(end) = &round.finish else { return };
+        if end.type_ == COMPLETE {
+            let succeeded = job.status.as_ref().and_then(|status| status.succeeded).unwrap_or(0);
+            if round.spec.completions.is_some_and(|wanted| succeeded > wanted) {
+                let text = "Too many succeeded pods running after completion count reached";
+                events.event(job, Warning, "TooManySucceededPods", text);
+            }
+            events.event(job, Normal, "Completed", "Job completed");
+        } else {
+            let (reason, message) = (end.reason.as_deref(), end.message.as_deref());
+            events.event(job, Warning, reason.unwrap_or_default(), message.unwrap_or_default());
+        }
+    }
+}
+
+/// Ends the Job, unless pods are still to be counted or to go. Says whether it did.
+fn finish(round: &mut Round) -> bool {
+    let Some(end) = &round.finish else { return false };
+    let status: &mut JobStatus = round.job.status.get_or_insert_default();
+    if account::uncounted(status) > 0 || round.terminating > 0 {
+        return false;
+    }
+    if end.type_ == COMPLETE {
+        status.completion_time = end.last_transition_time.clone();
+    }
+    conditions::set(status, end.clone());
+    true
+}
