@@ -1,0 +1,193 @@
+//! Events to 1,000 watchers, each with a TLS connection of its own, against the same bytes written
+//! from a static buffer to as many connections of the same stack.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
+use http::Method;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::cluster::{self, Cluster};
+use crate::fixture::{self, Fixture};
+use crate::http::{Endpoint, JSON};
+use crate::load::{self, NAMESPACE};
+use crate::report::{Report, Row, Target};
+use crate::{process, stats};
+
+const WATCHERS: usize = 1000;
+const EVENTS: usize = 500;
+const WRITERS: usize = 16;
+const ROUNDS: usize = 3;
+/// Handshakes under way at once.
+const CONNECTING: usize = 32;
+/// Stands once in every event and nowhere else in the stream.
+const MARK: u8 = b'~';
+/// Every watcher must have all events by then.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// One round of either side.
+struct Round {
+    took: Duration,
+    /// Processor time of the server.
+    cpu: Duration,
+}
+
+pub(crate) async fn measure(report: &mut Report) -> Result<()> {
+    let dir = cluster::directory()?;
+    let cluster = Cluster::start(dir.path(), "simulated").await?;
+    let outcome = contest(&cluster, dir.path(), report).await;
+    cluster.stop().await;
+    outcome
+}
+
+async fn contest(cluster: &Cluster, dir: &Path, report: &mut Report) -> Result<()> {
+    load::namespace(&cluster.endpoint).await?;
+    let (mut ours, mut baseline) = (Vec::new(), Vec::new());
+    write(&cluster.endpoint, Method::POST, WRITERS).await?;
+    for _ in 0..ROUNDS {
+        let since = revision(&cluster.endpoint).await?;
+        ours.push(live(cluster, &since).await?);
+        // The same events once more, as one buffer.
+        let path = format!("{}&timeoutSeconds=1", watch_path(&since));
+        let buffer = cluster.endpoint.fetch(&path, JSON).await?.bytes();
+        let events = buffer.iter().filter(|b| **b == MARK).count();
+        ensure!(events == EVENTS, "{events} events in the log instead of {EVENTS}");
+        let fixture = Fixture::start(dir, &buffer).await?;
+        let outcome = from_buffer(&fixture).await;
+        fixture.stop().await;
+        baseline.push(outcome?);
+    }
+    let events = (EVENTS * WATCHERS) as f64;
+    let median = |rounds: &[Round], of: fn(&Round) -> Duration| {
+        let times: Vec<Duration> = rounds.iter().map(of).collect();
+        stats::percentile(&times, 50).as_secs_f64()
+    };
+    report.add(Row {
+        what: format!("events to {WATCHERS} watchers"),
+        figure: events / median(&ours, |r| r.took),
+        baseline: Some(("static buffer", events / median(&baseline, |r| r.took))),
+        unit: "/s",
+        target: Target::RatioAtLeast(0.5),
+    });
+    report.add(Row {
+        what: "  server's processor time per event".into(),
+        figure: median(&ours, |r| r.cpu) / events * 1e6,
+        baseline: Some(("static buffer", median(&baseline, |r| r.cpu) / events * 1e6)),
+        unit: "us",
+        target: Target::None,
+    });
+    Ok(())
+}
+
+fn watch_path(since: &str) -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/configmaps?watch=1&resourceVersion={since}")
+}
+
+async fn revision(endpoint: &Endpoint) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
+    let list: Value = serde_json::from_slice(&endpoint.fetch(&path, JSON).await?.bytes())?;
+    let revision = list["metadata"]["resourceVersion"].as_str();
+    revision.map(str::to_owned).context("a list without a resourceVersion")
+}
+
+/// Makes or changes `count` of the writers' objects, as many at once as there are writers.
+async fn write(endpoint: &Endpoint, method: Method, count: usize) -> Result<()> {
+    let api = endpoint.http2().await?;
+    let collection = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
+    stream::iter(0..count)
+        .map(|number| {
+            let (mut api, method) = (api.clone(), method.clone());
+            let name = format!("events-{}", number % WRITERS);
+            let path = match method {
+                Method::POST => collection.clone(),
+                _ => format!("{collection}/{name}"),
+            };
+            let text = format!("{}{number:04}{}", MARK as char, "x".repeat(1000));
+            let object = json!({
+                "apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": name, "labels": {"app": "bench"}},
+                "data": {"text": text},
+            });
+            async move { api.send(method, &path, Bytes::from(object.to_string())).await }
+        })
+        .buffer_unordered(WRITERS)
+        .try_for_each(|_| async { Ok(()) })
+        .await
+}
+
+/// Watchers whose requests were answered and who now count.
+struct Watchers(JoinSet<Result<()>>);
+
+impl Watchers {
+    async fn open(endpoint: &Endpoint, path: &str) -> Result<Self> {
+        let gate = Arc::new(Semaphore::new(CONNECTING));
+        let streams = (0..WATCHERS).map(|_| async {
+            let _permit = gate.acquire().await?;
+            let mut stream = endpoint.connect().await?;
+            let address = endpoint.address;
+            let head = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\naccept: {JSON}\r\n\r\n");
+            stream.write_all(head.as_bytes()).await?;
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\n") {
+                let n = stream.read_buf(&mut answer).await?;
+                ensure!(n > 0, "a watch ended before it began");
+            }
+            ensure!(answer.starts_with(b"HTTP/1.1 200 "), "a watch was refused");
+            Ok(stream)
+        });
+        let mut tasks = JoinSet::new();
+        for mut stream in try_join_all(streams).await? {
+            tasks.spawn(async move {
+                let mut buffer = vec![0; 32 << 10];
+                let mut seen = 0;
+                while seen < EVENTS {
+                    let n = stream.read(&mut buffer).await?;
+                    ensure!(n > 0, "a watch ended after {seen} events");
+                    seen += buffer[..n].iter().filter(|b| **b == MARK).count();
+                }
+                Ok(())
+            });
+        }
+        Ok(Self(tasks))
+    }
+
+    async fn all_have_seen_everything(mut self) -> Result<()> {
+        let all = async {
+            while let Some(outcome) = self.0.join_next().await {
+                outcome??;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(DEADLINE, all).await.context("watchers wait for events")?
+    }
+}
+
+async fn live(cluster: &Cluster, since: &str) -> Result<Round> {
+    let watchers = Watchers::open(&cluster.endpoint, &watch_path(since)).await?;
+    let used = process::cpu_time(cluster.pid())?;
+    let begun = Instant::now();
+    let (written, seen) = tokio::join!(
+        write(&cluster.endpoint, Method::PUT, EVENTS),
+        watchers.all_have_seen_everything()
+    );
+    written?;
+    seen?;
+    Ok(Round { took: begun.elapsed(), cpu: process::cpu_time(cluster.pid())? - used })
+}
+
+async fn from_buffer(fixture: &Fixture) -> Result<Round> {
+    let watchers = Watchers::open(&fixture.endpoint, fixture::GATED).await?;
+    let used = process::cpu_time(fixture.pid())?;
+    let begun = Instant::now();
+    fixture.endpoint.fetch(fixture::OPEN, JSON).await?;
+    watchers.all_have_seen_everything().await?;
+    Ok(Round { took: begun.elapsed(), cpu: process::cpu_time(fixture.pid())? - used })
+}
