@@ -4,14 +4,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::command::{Outcome, run, tool};
+
+/// How long something may take that takes a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cluster; dropping it takes it down as Ctrl-C would.
 pub struct Cluster {
     dir: PathBuf,
     listen: SocketAddr,
     process: Option<Child>,
+    options: &'static [&'static str],
     // Last, so that the directory outlives the process.
     _kept: tempfile::TempDir,
 }
@@ -26,11 +31,48 @@ impl Cluster {
     /// Starts a cluster and waits until its node is ready.
     #[must_use]
     pub fn start() -> Self {
-        let kept = tempfile::tempdir().expect("a directory");
-        let dir = kept.path().to_owned();
-        let mut cluster = Self { dir, listen: free_port(), process: None, _kept: kept };
+        Self::with(&[])
+    }
+
+    /// Starts a cluster with further options of `up`.
+    #[must_use]
+    pub fn with(options: &'static [&'static str]) -> Self {
+        let mut cluster = Self::place();
+        cluster.options = options;
         cluster.up();
         cluster
+    }
+
+    /// A directory and a port for a cluster that does not run.
+    #[must_use]
+    pub fn place() -> Self {
+        let kept = tempfile::tempdir().expect("a directory");
+        let dir = kept.path().to_owned();
+        Self { dir, listen: free_port(), process: None, options: &[], _kept: kept }
+    }
+
+    /// Waits until somebody serves the API at the cluster's address.
+    pub fn wait_served(&self) {
+        let begun = Instant::now();
+        while self.kubectl("get --raw /readyz").code != 0 {
+            assert!(begun.elapsed() < PATIENCE, "nobody serves {}", self.listen);
+        }
+    }
+
+    /// Waits until a pod's log has a line.
+    pub fn wait_said(&self, pod: &str, line: &str) {
+        let begun = Instant::now();
+        while !self.kubectl(&format!("logs {pod}")).stdout.lines().any(|said| said == line) {
+            assert!(begun.elapsed() < PATIENCE, "{pod} did not say {line}");
+        }
+    }
+
+    /// Waits until an object exists.
+    pub fn wait_created(&self, object: &str) {
+        let begun = Instant::now();
+        while self.kubectl(&format!("get {object}")).code != 0 {
+            assert!(begun.elapsed() < PATIENCE, "{object} is not created");
+        }
     }
 
     /// Starts the cluster's process again, after `kill` or `stop`.
@@ -38,6 +80,7 @@ impl Cluster {
         let mut child = Command::new(tool("COXSWAIN"))
             .args(["up", "--listen", &self.listen.to_string(), "--dir"])
             .arg(&self.dir)
+            .args(self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -109,6 +152,12 @@ impl Cluster {
         self.stock("KUBECTL")
     }
 
+    /// A command of the oldest supported kubectl.
+    #[must_use]
+    pub fn oldest_kubectl_command(&self) -> Command {
+        self.stock("KUBECTL_OLDEST")
+    }
+
     /// Runs the newest kubectl with words split at spaces.
     #[must_use]
     pub fn kubectl(&self, words: &str) -> Outcome {
@@ -125,6 +174,15 @@ impl Cluster {
     #[must_use]
     pub fn helm(&self, words: &str) -> Outcome {
         run(self.stock("HELM").args(words.split_whitespace()))
+    }
+
+    /// Gives the cluster's nodes the image [`crate::BUSYBOX`].
+    pub fn import_busybox(&self) {
+        let archive = self.dir.join("busybox.tar");
+        crate::image::write_busybox(&archive);
+        let mut command = Command::new(tool("COXSWAIN"));
+        command.args(["image", "import"]).arg(&archive).arg("--dir").arg(&self.dir);
+        run(&mut command).ok();
     }
 
     /// Applies a manifest.

@@ -2,6 +2,10 @@
 
 mod cluster;
 mod command;
+mod image;
+mod traces;
 
 pub use cluster::Cluster;
 pub use command::{Outcome, run, tool};
+pub use image::BUSYBOX;
+pub use traces::{machine_name, traces};

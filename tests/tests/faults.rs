@@ -14,21 +14,6 @@ spec:
   containers: [{name: web, image: "coxswain.local/demo:v1"}]
 "#;
 
-/// Everything of coxswain that the machine holds: links, tables, mounts, cgroups, processes.
-fn traces(dir: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mounts = std::fs::read_to_string("/proc/self/mounts").expect("mounts");
-    found.extend(mounts.lines().filter(|l| l.contains(dir)).map(str::to_owned));
-    for entry in std::fs::read_dir("/proc").expect("processes").flatten() {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(dir) {
-            found.push(line);
-        }
-    }
-    found
-}
-
 #[test]
 fn acknowledged_writes_and_containers_outlive_a_crash() {
     let mut cluster = Cluster::start();
@@ -83,7 +68,7 @@ fn a_stop_leaves_nothing_and_a_start_finds_everything() {
     cluster.kubectl("create configmap kept --from-literal=a=b").ok();
     let dir = cluster.dir().to_string_lossy().into_owned();
     cluster.stop();
-    assert_eq!(traces(&dir), Vec::<String>::new());
+    assert_eq!(e2e::traces(&dir), Vec::<String>::new());
     cluster.up();
     assert_eq!(cluster.kubectl("get configmap kept -o jsonpath={.data.a}").ok(), "b");
     cluster.wait("--for=condition=Ready pod/web");

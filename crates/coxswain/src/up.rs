@@ -104,6 +104,8 @@ async fn up(args: UpArgs) -> Result<()> {
     if real && !args.listen.ip().is_unspecified() {
         listeners.push(plane::listen(advertise).await?);
     }
+    // The directory is this process's until nothing of the cluster is left.
+    let _held = store.clone();
     let outcome = async {
         let running = (&cluster.cancel, &cluster.tasks);
         let (plan, ids) = (&cluster.plan, &cluster.ids);

@@ -6,6 +6,11 @@ use k8s_openapi::api::core::v1::Pod;
 
 use crate::pod::{name, namespace, uid};
 
+/// Where a pod's volumes are in its directory.
+pub(crate) const VOLUMES: &str = "volumes";
+/// Where single paths of volumes are mounted in a pod's directory.
+pub(crate) const SUBPATHS: &str = "volume-subpaths";
+
 /// The kubelet's directory tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Dirs {
@@ -33,7 +38,7 @@ impl Dirs {
 
     /// Directory of one volume; `plugin` such as `kubernetes.io~empty-dir`.
     pub(crate) fn volume(&self, uid: &str, plugin: &str, volume: &str) -> PathBuf {
-        self.pod(uid).join("volumes").join(plugin).join(volume)
+        self.pod(uid).join(VOLUMES).join(plugin).join(volume)
     }
 
     /// Bind mounts of single paths within volumes.
@@ -44,7 +49,7 @@ impl Dirs {
         container: &str,
         index: usize,
     ) -> PathBuf {
-        self.pod(uid).join("volume-subpaths").join(volume).join(container).join(index.to_string())
+        self.pod(uid).join(SUBPATHS).join(volume).join(container).join(index.to_string())
     }
 
     /// The pod's `/etc/hosts`.

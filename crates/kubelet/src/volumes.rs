@@ -17,6 +17,7 @@ use k8s_openapi::api::core::v1::{Pod, Volume};
 use k8s_openapi::jiff::Timestamp;
 
 use crate::context::Context;
+use crate::dirs::{SUBPATHS, VOLUMES};
 use crate::pod::{members, spec, uid};
 use crate::spec::downward::Facts;
 
@@ -157,7 +158,8 @@ pub(crate) fn tear_down(context: &Context, uid: &str) -> std::io::Result<()> {
     let pod = context.dirs.pod(uid);
     tmpfs::unmount_below(&pod)?;
     remove_all(&context.dirs.volatile().join(uid))?;
-    remove_all(&pod)
+    remove_all(&pod.join(SUBPATHS))?;
+    remove_all(&pod.join(VOLUMES))
 }
 
 /// Unmounts everything at and below a directory.

@@ -74,8 +74,10 @@ pub(crate) fn json_frame(kind: &str, object: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// Changes below this number are always kept.
+/// Changes below this number are kept unless they are too big.
 const KEEP: usize = 1024;
+/// Bytes of objects that are kept at most, not counting the newest change.
+const KEEP_BYTES: usize = 32 << 20;
 /// Changes above this number are never kept.
 const KEEP_AT_MOST: usize = 16_384;
 /// Between the two, changes younger than this are kept (as upstream's watch cache).
@@ -85,8 +87,21 @@ struct Changes {
     kept: VecDeque<Arc<Change>>,
     /// Sequence number of the first kept change.
     first: u64,
+    /// Bytes of the kept objects.
+    bytes: usize,
     /// Every change after this revision is kept.
     complete_after: Revision,
+}
+
+impl Changes {
+    /// Whether the oldest change must make room for one more.
+    fn is_full(&self) -> bool {
+        self.kept.front().is_some_and(|oldest| {
+            self.bytes > KEEP_BYTES
+                || self.kept.len() >= KEEP_AT_MOST
+                || (self.kept.len() >= KEEP && oldest.at.elapsed() > KEEP_FOR)
+        })
+    }
 }
 
 /// The log and the bell that wakes its readers.
@@ -107,20 +122,21 @@ pub(crate) struct Expired;
 
 impl Log {
     pub(crate) fn new(revision: Revision) -> Self {
-        let changes = Changes { kept: VecDeque::new(), first: 0, complete_after: revision };
+        let changes =
+            Changes { kept: VecDeque::new(), first: 0, bytes: 0, complete_after: revision };
         Self { changes: RwLock::new(changes), bell: watch::channel(()).0 }
     }
 
     pub(crate) fn push(&self, change: Arc<Change>) {
         let mut changes = self.changes.write();
-        while changes.kept.len() >= KEEP
-            && (changes.kept.len() >= KEEP_AT_MOST || changes.kept[0].at.elapsed() > KEEP_FOR)
-        {
+        while changes.is_full() {
             if let Some(gone) = changes.kept.pop_front() {
                 changes.complete_after = gone.revision;
                 changes.first += 1;
+                changes.bytes -= gone.entry.bytes.len();
             }
         }
+        changes.bytes += change.entry.bytes.len();
         changes.kept.push_back(change);
     }
 

@@ -39,8 +39,8 @@ impl Worker {
         }
     }
 
-    /// Gives back the resources of a pod that has ended. Its containers and logs stay until it is
-    /// deleted.
+    /// Gives back the resources of a pod that has ended. Its containers, their last words and their
+    /// logs stay until it is deleted.
     pub(super) async fn clean_up(&mut self, desired: &Desired, view: &PodView) {
         let pod = &desired.pod;
         let id = uid(pod);
@@ -65,6 +65,7 @@ impl Worker {
                 return self.wake_in(RUNTIME_RETRY);
             }
         }
+        let _ = std::fs::remove_dir_all(self.context.dirs.pod(id));
         let _ = std::fs::remove_dir_all(self.context.dirs.pod_logs(pod));
         self.context.status.remove(id);
         self.removed = true;

@@ -1,0 +1,114 @@
+//! Several nodes on one machine, and components that run alone.
+
+use std::process::{Child, Command, Stdio};
+
+use e2e::{Cluster, tool};
+
+const WEB: &str = r#"
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 2
+      containers:
+      - name: web
+        image: coxswain.local/demo:v1
+        ports: [{containerPort: 8080, hostPort: 8088}]
+        readinessProbe: {httpGet: {port: 8080}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{port: 80, targetPort: 8080}]
+"#;
+
+#[test]
+fn pods_of_three_nodes_reach_each_other_and_outlive_a_crash() {
+    let mut cluster = Cluster::with(&["--nodes", "3"]);
+    let nodes = cluster.kubectl("get nodes --no-headers").ok();
+    assert_eq!(nodes.matches(" Ready ").count(), 3, "{nodes}");
+    // The host port lets one pod onto each node.
+    cluster.apply(WEB);
+    cluster.kubectl("rollout status deployment/web --timeout=60s").ok();
+    let pods = cluster.kubectl("get pods -o name").ok();
+    let names: Vec<&str> = pods.lines().map(|name| name.trim_start_matches("pod/")).collect();
+    let ips = cluster.kubectl("get pods -o jsonpath={.items[*].status.podIP}").ok();
+    for from in &names {
+        for (to, ip) in names.iter().zip(ips.split(' ')) {
+            let get = format!("exec {from} -- /coxswain demo get http://{ip}:8080/");
+            assert_eq!(cluster.kubectl(&get).ok(), format!("Hello from {to}\n"));
+        }
+        let get = format!("exec {from} -- /coxswain demo get http://web.default.svc/");
+        assert!(cluster.kubectl(&get).ok().starts_with("Hello from web-"));
+        assert!(cluster.kubectl(&format!("logs {from}")).ok().contains("GET /"));
+    }
+
+    let ids = "get pods -o jsonpath={.items[*].status.containerStatuses[0].containerID}";
+    let before = cluster.kubectl(ids).ok();
+    cluster.kill();
+    cluster.up();
+    cluster.wait("--for=condition=Ready pod --all");
+    assert_eq!(cluster.kubectl(ids).ok(), before, "containers were replaced");
+    let dir = cluster.dir().to_string_lossy().into_owned();
+    cluster.stop();
+    assert_eq!(e2e::traces(&dir), Vec::<String>::new());
+}
+
+/// A component of its own process; ends with the test.
+struct Component(Child);
+
+impl Component {
+    fn start(words: &str) -> Self {
+        let child = Command::new(tool("COXSWAIN"))
+            .args(words.split_whitespace())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(child.expect("coxswain starts"))
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        let kill = Command::new("kill").arg(self.0.id().to_string()).status();
+        assert!(kill.is_ok_and(|status| status.success()), "a component ended by itself");
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn each_component_runs_alone() {
+    let cluster = Cluster::place();
+    let (dir, listen) = (cluster.dir().display().to_string(), cluster.listen());
+    let config = |name: &str| format!("{dir}/kubeconfig/{name}.conf");
+    let _server = Component::start(&format!("apiserver --dir {dir} --listen {listen}"));
+    cluster.wait_served();
+    let _others = [
+        format!("scheduler --kubeconfig {}", config("scheduler")),
+        format!("controller-manager --kubeconfig {}", config("controller-manager")),
+        format!(
+            "kubelet --kubeconfig {} --runtime simulated --data-dir {dir}/node",
+            config(&format!("kubelet-{}", e2e::machine_name()))
+        ),
+    ]
+    .map(|words| Component::start(&words));
+    cluster.wait_created("serviceaccount/default");
+    cluster.kubectl("create deployment web --image=simulated --replicas=2").ok();
+    cluster.kubectl("rollout status deployment/web --timeout=60s").ok();
+    let leases = cluster.kubectl("get leases -n kube-system -o name").ok();
+    assert!(leases.contains("kube-scheduler"), "{leases}");
+    // Each controller acts as its own service account.
+    let managers = "get replicasets -o jsonpath={.items[0].metadata.managedFields[*].manager}";
+    assert!(!cluster.kubectl(managers).ok().is_empty());
+    let accounts = cluster.kubectl("get serviceaccounts -n kube-system -o name").ok();
+    assert!(accounts.contains("deployment-controller"), "{accounts}");
+    cluster.kubectl("delete deployment web --cascade=foreground --timeout=30s").ok();
+    assert_eq!(cluster.kubectl("get replicasets,pods -o name").ok(), "");
+}
