@@ -9,6 +9,7 @@ mod authorization;
 mod autoscaling;
 mod batch;
 mod certificates;
+mod check;
 mod column;
 mod coordination;
 mod core;

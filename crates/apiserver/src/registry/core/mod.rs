@@ -1,13 +1,16 @@
 //! The core group.
 
+mod claim;
 mod config;
 mod event;
 mod namespace;
 mod node;
 mod pod;
 mod replicationcontroller;
+mod resource_names;
 mod service;
 mod volume;
+mod volume_source;
 
 use super::Sub;
 use super::column::{AGE, CREATED_AT, Column, NAME};
