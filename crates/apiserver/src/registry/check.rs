@@ -13,7 +13,7 @@ use apimachinery::quantity::Quantity;
 use serde_json::Value;
 
 pub(crate) use diff::diff;
-pub(crate) use labels::{check_label_selector, check_labels, selector_of};
+pub(crate) use labels::{check_label_selector, check_labels, selector_of, show_selector};
 pub(crate) use rules::{Names, in_range, is_local_path, no_backsteps};
 pub(crate) use shown::internal;
 pub(crate) use signer::check_signer_name;

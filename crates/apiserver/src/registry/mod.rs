@@ -25,6 +25,9 @@ mod resource;
 mod scheduling;
 mod storage;
 mod strategy;
+#[cfg(test)]
+mod testing;
+mod workload;
 
 pub(crate) use column::Column;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};

@@ -25,7 +25,7 @@ pub(crate) trait Strategy: Sync {
     }
 
     /// Checks a new object.
-    fn validate(&self, _ctx: &Context<'_>, _object: &Object) -> ErrorList {
+    fn validate(&self, _object: &Object) -> ErrorList {
         ErrorList::new()
     }
 
@@ -40,21 +40,15 @@ pub(crate) trait Strategy: Sync {
     }
 
     /// Checks a change; `validate` has run on the new object.
-    fn validate_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> ErrorList {
+    fn validate_update(&self, _object: &Object, _old: &Object) -> ErrorList {
         ErrorList::new()
     }
 
     /// Checks a changed object and its change. `sub` is the subresource it came through, never
     /// the status.
-    fn validate_change(
-        &self,
-        ctx: &Context<'_>,
-        _sub: Option<Sub>,
-        object: &Object,
-        old: &Object,
-    ) -> ErrorList {
-        let mut errors = self.validate(ctx, object);
-        errors.0.extend(self.validate_update(ctx, object, old).0);
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        let mut errors = self.validate(object);
+        errors.0.extend(self.validate_update(object, old).0);
         errors
     }
 

@@ -168,7 +168,7 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<(
     errors.0.extend(meta::validate_update(object, old).0);
     errors.0.extend(match call.sub {
         Some(Sub::Status) => strategy.validate_status(object, old).0,
-        sub => strategy.validate_change(&call.context(), sub, object, old).0,
+        sub => strategy.validate_change(sub, object, old).0,
     });
     if !errors.0.is_empty() {
         return Err(Status::invalid(kind.group, kind.kind, object.name(), errors));

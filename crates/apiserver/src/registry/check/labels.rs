@@ -48,6 +48,17 @@ pub(crate) fn check_label_selector(selector: &Field<'_>) {
     }
 }
 
+/// A selector as Go prints it: labels before expressions.
+pub(crate) fn show_selector(selector: &Value) -> String {
+    if selector.is_null() {
+        return "null".to_owned();
+    }
+    let fields = ["matchLabels", "matchExpressions"];
+    let fields = fields.iter().filter(|f| !selector[**f].is_null());
+    let fields: Vec<String> = fields.map(|f| format!("\"{f}\":{}", selector[*f])).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
 /// The parsed selector, unless it is malformed.
 pub(crate) fn selector_of(selector: &Value) -> Option<LabelSelector> {
     LabelSelector::from_value(selector).ok()

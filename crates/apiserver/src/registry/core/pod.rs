@@ -17,7 +17,6 @@ use crate::registry::strategy::{Context, Strategy};
 
 pub(in crate::registry) use defaults::default_disk;
 pub(crate) use defaults::{default_spec, default_template};
-pub(crate) use validate::validate_template;
 pub(in crate::registry) use validate::{
     PROTOCOLS, PULL_POLICIES, TAINT_EFFECTS, VOLUME_FIELDS, aggregate, check_field_ref,
     check_node_selector, check_resource_field_ref, check_template,
@@ -72,17 +71,11 @@ impl Strategy for Pod {
         ErrorList::new()
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         validate::validate_create(object)
     }
 
-    fn validate_change(
-        &self,
-        _ctx: &Context<'_>,
-        sub: Option<Sub>,
-        object: &Object,
-        old: &Object,
-    ) -> ErrorList {
+    fn validate_change(&self, sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         match sub {
             // The binding has been checked, and nothing else has changed.
             Some(Sub::Binding) => ErrorList::new(),
@@ -129,7 +122,7 @@ impl Strategy for PodTemplate {
         }
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         check(object, |f| check_template(&f.at("template")))
     }
 }

@@ -20,12 +20,11 @@ mod update;
 mod volumes;
 mod windows;
 
-use apimachinery::field::{ErrorList, Path};
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, names};
 use serde_json::Value;
 
-use crate::registry::check::{Field, check, check_at, check_labels};
-use crate::registry::strategy::Context;
+use crate::registry::check::{Field, check, check_labels};
 
 pub(in crate::registry) use affinity::check_node_selector;
 pub(in crate::registry) use containers::PULL_POLICIES;
@@ -122,11 +121,6 @@ pub(in crate::registry) fn check_template(template: &Field<'_>) {
         spec.at("ephemeralContainers")
             .forbidden("ephemeral containers not allowed in pod template");
     }
-}
-
-/// Checks a pod template at `path`.
-pub(crate) fn validate_template(_ctx: &Context<'_>, template: &Value, path: &Path) -> ErrorList {
-    check_at(template, path.clone(), check_template)
 }
 
 /// Largest sum of annotation keys and values, in bytes.
