@@ -119,13 +119,28 @@ pub struct FieldError {
     pub path: Path,
     /// The offending value, when the message shows it.
     pub value: Option<Value>,
+    /// How the message shows the value when that is not its JSON.
+    pub shown: Option<String>,
     /// Why; may be empty.
     pub detail: String,
 }
 
 impl FieldError {
     fn new(kind: ErrorType, path: &Path, value: Option<Value>, detail: impl Into<String>) -> Self {
-        Self { kind, path: path.clone(), value, detail: detail.into() }
+        Self { kind, path: path.clone(), value, shown: None, detail: detail.into() }
+    }
+
+    /// The same, showing the value as this text: upstream prints what it holds internally, which
+    /// for some structs is not what the user wrote.
+    #[must_use]
+    pub fn showing(mut self, text: impl Into<String>) -> Self {
+        self.shown = Some(text.into());
+        self
+    }
+
+    /// A wrong value that the message leaves out.
+    pub fn invalid_omitted(path: &Path, detail: impl Into<String>) -> Self {
+        Self::new(ErrorType::Invalid, path, None, detail)
     }
 
     /// A value that refers to nothing.
@@ -193,10 +208,11 @@ impl FieldError {
     #[must_use]
     pub fn body(&self) -> String {
         let mut body = self.kind.label().to_owned();
-        match &self.value {
-            Some(Value::String(s)) => body.push_str(&format!(": {}", quote(s))),
-            Some(value) => body.push_str(&format!(": {value}")),
-            None => {}
+        match (&self.shown, &self.value) {
+            (Some(shown), _) => body.push_str(&format!(": {shown}")),
+            (None, Some(Value::String(s))) => body.push_str(&format!(": {}", quote(s))),
+            (None, Some(value)) => body.push_str(&format!(": {value}")),
+            (None, None) => {}
         }
         if !self.detail.is_empty() {
             body.push_str(": ");

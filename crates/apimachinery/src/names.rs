@@ -8,7 +8,10 @@ mod labels;
 mod network;
 mod other;
 
-pub use dns::{dns1035_label, dns1123_label, dns1123_subdomain, wildcard_dns1123_subdomain};
+pub use dns::{
+    dns1035_label, dns1123_label, dns1123_subdomain, dns1123_subdomain_with_underscore,
+    wildcard_dns1123_subdomain,
+};
 pub use generate::generate_name;
 pub use labels::{label_value, qualified_name};
 pub use network::{cidr, in_range, ip, port_name, port_number};

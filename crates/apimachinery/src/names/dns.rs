@@ -59,6 +59,29 @@ pub fn dns1123_subdomain(value: &str) -> Vec<String> {
     errors
 }
 
+/// A subdomain whose labels may begin with and contain `_`, as DNS search paths do.
+#[must_use]
+pub fn dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
+    const LABEL: &str = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+    let mut errors = Vec::new();
+    if value.len() > MAX_SUBDOMAIN {
+        errors.push(max_len_error(MAX_SUBDOMAIN));
+    }
+    let inner = |b| lower_alnum(b) || matches!(b, b'-' | b'_');
+    let label = |part: &str| {
+        shaped(part.strip_prefix('_').unwrap_or(part), lower_alnum, inner, lower_alnum)
+    };
+    if !value.split('.').all(label) {
+        errors.push(regex_error(
+            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, \
+             '_', '-' or '.', and must start and end with an alphanumeric character",
+            &format!("{LABEL}(\\.{LABEL})*"),
+            &["example.com"],
+        ));
+    }
+    errors
+}
+
 /// A label that starts with a letter, up to 63 bytes: what Service names must be.
 #[must_use]
 pub fn dns1035_label(value: &str) -> Vec<String> {

@@ -9,6 +9,7 @@ mod authorization;
 mod autoscaling;
 mod batch;
 mod certificates;
+mod check;
 mod column;
 mod coordination;
 mod core;
@@ -24,6 +25,9 @@ mod resource;
 mod scheduling;
 mod storage;
 mod strategy;
+#[cfg(test)]
+mod testing;
+mod workload;
 
 pub(crate) use column::Column;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};

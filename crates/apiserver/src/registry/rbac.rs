@@ -71,7 +71,7 @@ impl Strategy for Binding {
         names::path_segment_name(name)
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let path = Path::new("roleRef");
         let kinds: &[&str] =
@@ -103,7 +103,7 @@ impl Strategy for Binding {
         errors
     }
 
-    fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         if object["roleRef"] != old["roleRef"] {
             errors.0.push(FieldError::invalid(

@@ -34,7 +34,7 @@ impl Strategy for Class {
         set_default(object, "value", 0);
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let value = object["value"].as_i64().unwrap_or(0);
         let known = SYSTEM_CLASSES.iter().any(|(n, v)| *n == object.name() && *v == value);
@@ -53,7 +53,7 @@ impl Strategy for Class {
         errors
     }
 
-    fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         for (field, what) in [("value", "Value"), ("preemptionPolicy", "PreemptionPolicy")] {
             if object[field] != old[field] {

@@ -92,7 +92,7 @@ impl Strategy for Class {
         set_default(object, "volumeBindingMode", "Immediate");
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         if object.str_at(&["provisioner"]).is_empty() {
             errors.0.push(FieldError::required(&Path::new("provisioner"), ""));
@@ -109,7 +109,7 @@ impl Strategy for Class {
         errors
     }
 
-    fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
             let set = |o: &Object| o.get(field).cloned().unwrap_or(Value::Null);

@@ -4,6 +4,8 @@ use apimachinery::Object;
 use apimachinery::field::ErrorList;
 use serde_json::Value;
 
+use super::Sub;
+
 /// What a strategy may look at besides the object.
 pub(crate) struct Context<'a> {
     pub(crate) settings: &'a crate::Settings,
@@ -23,7 +25,7 @@ pub(crate) trait Strategy: Sync {
     }
 
     /// Checks a new object.
-    fn validate(&self, _ctx: &Context<'_>, _object: &Object) -> ErrorList {
+    fn validate(&self, _object: &Object) -> ErrorList {
         ErrorList::new()
     }
 
@@ -38,7 +40,23 @@ pub(crate) trait Strategy: Sync {
     }
 
     /// Checks a change; `validate` has run on the new object.
-    fn validate_update(&self, _ctx: &Context<'_>, _object: &Object, _old: &Object) -> ErrorList {
+    fn validate_update(&self, _object: &Object, _old: &Object) -> ErrorList {
+        ErrorList::new()
+    }
+
+    /// Checks a changed object and its change. `sub` is the subresource it came through, never
+    /// the status.
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        let mut errors = self.validate(object);
+        errors.0.extend(self.validate_update(object, old).0);
+        errors
+    }
+
+    /// Readies a write of the status: keeps what the server owns in it.
+    fn prepare_for_status(&self, _object: &mut Object, _old: &Object) {}
+
+    /// Checks a write of the status; the rest of the object is as it was.
+    fn validate_status(&self, _object: &Object, _old: &Object) -> ErrorList {
         ErrorList::new()
     }
 

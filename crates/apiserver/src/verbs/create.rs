@@ -65,7 +65,7 @@ pub(super) async fn create_object(
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
         if errors.0.is_empty() {
             errors = meta::validate(kind, &attempt);
-            errors.0.extend(strategy.validate(&call.context(), &attempt).0);
+            errors.0.extend(strategy.validate(&attempt).0);
         }
         let outcome = finish(call, &mut attempt, errors, ownership, &manager, dry_run).await;
         match outcome {

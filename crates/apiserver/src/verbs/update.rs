@@ -158,20 +158,46 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<(
             }
         }
     }
+    if call.sub == Some(Sub::Status) {
+        strategy.prepare_for_status(object, old);
+    }
     if kind.generation && meta::spec_differs(object, old) {
         object.set_meta("generation", (old.generation() + 1).into());
     }
     errors.0.extend(meta::validate(kind, object).0);
     errors.0.extend(meta::validate_update(object, old).0);
-    if call.sub != Some(Sub::Status) {
-        errors.0.extend(strategy.validate(&call.context(), object).0);
-        errors.0.extend(strategy.validate_update(&call.context(), object, old).0);
-    }
+    errors.0.extend(match call.sub {
+        Some(Sub::Status) => strategy.validate_status(object, old).0,
+        sub => strategy.validate_change(sub, object, old).0,
+    });
     if !errors.0.is_empty() {
         return Err(Status::invalid(kind.group, kind.kind, object.name(), errors));
     }
     call.warn(strategy.warnings(object));
     Ok(())
+}
+
+/// Takes the resources of the containers from `wanted`, or all of them when they are not the same
+/// containers, for validation to say so.
+fn resize(spec: &mut Value, wanted: &Value, list: &str) {
+    let names = |v: &Value| -> Vec<Value> {
+        v[list].as_array().into_iter().flatten().map(|c| c["name"].clone()).collect()
+    };
+    if names(spec) != names(wanted) {
+        spec[list] = wanted[list].clone();
+        return;
+    }
+    let wanted = wanted[list].as_array().into_iter().flatten();
+    for (container, wanted) in items_mut(spec, list).zip(wanted) {
+        for field in ["resources", "resizePolicy"] {
+            match wanted.get(field) {
+                Some(value) => container[field] = value.clone(),
+                None => {
+                    container.remove_path(&[field]);
+                }
+            }
+        }
+    }
 }
 
 /// Each path writes its own part of the object: the rest stays as it was.
@@ -230,13 +256,10 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
             }
         }
         Some(Sub::Resize) => {
-            let wanted = object.get_path(&["spec", "containers"]).cloned();
+            let wanted = object["spec"].clone();
             rest(object, &[]);
-            for container in wanted.iter().filter_map(Value::as_array).flatten() {
-                let containers = items_mut(&mut object["spec"], "containers");
-                for target in containers.filter(|c| c["name"] == container["name"]) {
-                    target["resources"] = container["resources"].clone();
-                }
+            for list in ["containers", "initContainers"] {
+                resize(&mut object["spec"], &wanted, list);
             }
         }
         Some(_) => {}

@@ -1,6 +1,11 @@
 //! The apps group.
 
-mod workload;
+mod daemonset;
+mod deployment;
+mod replicaset;
+mod statefulset;
+#[cfg(test)]
+mod tests;
 
 use apimachinery::ObjectExt;
 use serde_json::Value;
@@ -8,7 +13,10 @@ use serde_json::Value;
 use super::Sub;
 use super::column::{AGE, Column, NAME, containers, images, label_map, selector};
 use super::kind::Kind;
-use workload::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use daemonset::DaemonSet;
+use deployment::Deployment;
+use replicaset::ReplicaSet;
+use statefulset::StatefulSet;
 
 const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
     Kind::new("apps", "v1", kind, resource, singular).namespaced()

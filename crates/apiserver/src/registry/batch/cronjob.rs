@@ -1,10 +1,15 @@
 //! CronJob.
 
-use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
 
-use super::job::{check_job_spec, default_job_spec};
-use crate::registry::strategy::{Context, Strategy, set_default};
+use super::job::default_template_parts;
+use super::rules::check_job_spec;
+use super::schedule::{self, is_time_zone};
+use crate::registry::Sub;
+use crate::registry::check::{Field, check};
+use crate::registry::strategy::{Strategy, set_default};
+use crate::registry::workload::invalid_selector;
 
 pub(super) struct CronJob;
 
@@ -15,36 +20,85 @@ impl Strategy for CronJob {
         set_default(spec, "suspend", false);
         set_default(spec, "successfulJobsHistoryLimit", 3);
         set_default(spec, "failedJobsHistoryLimit", 1);
+        // The job's own defaults wait until there is a job.
         if let Some(job) = spec.get_mut("jobTemplate").and_then(|t| t.get_mut("spec")) {
-            default_job_spec(job);
+            default_template_parts(job);
         }
     }
 
-    fn validate(&self, ctx: &Context<'_>, object: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        let path = Path::new("spec");
-        if object.str_at(&["spec", "schedule"]).is_empty() {
-            errors.0.push(FieldError::required(&path.child("schedule"), ""));
-        }
-        const POLICIES: &[&str] = &["Allow", "Forbid", "Replace"];
-        let policy = object.str_at(&["spec", "concurrencyPolicy"]);
-        if !POLICIES.contains(&policy) {
-            errors.0.push(FieldError::not_supported(
-                &path.child("concurrencyPolicy"),
-                policy,
-                POLICIES,
-            ));
-        }
-        let job = &object["spec"]["jobTemplate"]["spec"];
-        errors.0.extend(check_job_spec(ctx, job, &path.child("jobTemplate").child("spec")).0);
-        // Room for the suffix of the jobs it makes (63 less a dash and ten digits).
-        if object.name().len() > 52 {
-            errors.0.push(FieldError::invalid(
-                &Path::new("metadata").child("name"),
-                object.name(),
-                "must be no more than 52 characters",
-            ));
-        }
-        errors
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| {
+            check_spec(&object.at("spec"), None);
+            // Room for the suffix of the jobs it makes (63 less a dash and ten digits).
+            if object.value().name().len() > 52 {
+                object.at("metadata").at("name").invalid("must be no more than 52 characters");
+            }
+        })
+    }
+
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| check_spec(&object.at("spec"), Some(old)))
+    }
+}
+
+fn check_spec(spec: &Field<'_>, old: Option<&Object>) {
+    if spec.needs("schedule") {
+        check_schedule(spec, old.is_some_and(|o| o.str_at(&["spec", "schedule"]).contains("TZ")));
+    }
+    spec.non_negative("startingDeadlineSeconds");
+    if old.is_none_or(|old| &old["spec"]["timeZone"] != spec.get("timeZone")) {
+        check_time_zone(spec);
+    }
+    spec.needs_one_of("concurrencyPolicy", &["Allow", "Forbid", "Replace"]);
+    let job = spec.at("jobTemplate").at("spec");
+    check_job_spec(&job);
+    if job.has("selector") {
+        invalid_selector(&job.at("selector"), "`selector` will be auto-generated");
+    }
+    if job.flag("manualSelector") {
+        job.at("manualSelector").not_supported(&["nil", "false"]);
+    }
+    spec.non_negative_all(&["successfulJobsHistoryLimit", "failedJobsHistoryLimit"]);
+}
+
+/// Zones in the schedule are let be where they stood before.
+fn check_schedule(spec: &Field<'_>, zone_before: bool) {
+    let (text, at) = (spec.str("schedule"), spec.at("schedule"));
+    if let Err(why) = schedule::check(text) {
+        at.invalid(why);
+    }
+    if !text.contains("TZ") {
+        return;
+    }
+    if !zone_before {
+        at.invalid("cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+    } else if spec.has("timeZone") {
+        at.invalid("cannot use both timeZone field and TZ or CRON_TZ in schedule");
+    }
+}
+
+fn check_time_zone(spec: &Field<'_>) {
+    let Some(zone) = spec.opt("timeZone") else { return };
+    let name = zone.text();
+    if name.is_empty() {
+        return zone.invalid("timeZone must be nil or non-empty string");
+    }
+    let unknown = || zone.invalid(format!("unknown time zone {name}"));
+    let part_is_fine = |part: &str| {
+        (1..=14).contains(&part.len())
+            && !part.starts_with('-')
+            && !matches!(part, "." | "..")
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_+".contains(&b))
+    };
+    if !name.split('/').all(part_is_fine) {
+        return unknown();
+    }
+    if name.eq_ignore_ascii_case("Local") {
+        zone.invalid(
+            "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
+        );
+    }
+    if name != "Local" && !is_time_zone(name) {
+        unknown();
     }
 }

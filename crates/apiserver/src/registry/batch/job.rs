@@ -1,13 +1,18 @@
 //! Job.
 
-use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::{Object, ObjectExt, time};
+use apimachinery::field::ErrorList;
+use apimachinery::{Object, ObjectExt, names, time};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::rules::{check_job_spec, has_generated_labels};
+use super::update::check_update;
+use crate::registry::Sub;
+use crate::registry::check::{Field, check, check_label_selector};
 use crate::registry::column::human_duration;
-use crate::registry::core::{default_spec, validate_template};
-use crate::registry::strategy::{Context, Strategy, set_default};
+use crate::registry::core::default_spec;
+use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
+use crate::registry::workload::check_match;
 
 fn has_condition(object: &Value, of: &str) -> bool {
     let conditions = object.get_path(&["status", "conditions"]).and_then(Value::as_array);
@@ -53,80 +58,51 @@ pub(super) fn duration(object: &Value) -> Value {
     human_duration(end.duration_since(start).as_secs()).into()
 }
 
-/// Defaults of a job spec, also inside a CronJob.
-pub(super) fn default_job_spec(spec: &mut Value) {
-    if !spec.is_object() {
-        return;
-    }
-    // Neither count given: one completion, one at a time.
-    if spec["completions"].is_null() && spec["parallelism"].is_null() {
-        set_default(spec, "completions", 1);
-    }
-    set_default(spec, "parallelism", 1);
-    set_default(spec, "completionMode", "NonIndexed");
-    set_default(spec, "suspend", false);
-    let per_index = !spec["backoffLimitPerIndex"].is_null();
-    set_default(spec, "backoffLimit", if per_index { i64::from(i32::MAX) } else { 6 });
-    let replacement =
-        if spec["podFailurePolicy"].is_null() { "TerminatingOrFailed" } else { "Failed" };
-    set_default(spec, "podReplacementPolicy", replacement);
+/// Defaults of a job's template and failure policy, which a CronJob's template has too.
+pub(super) fn default_template_parts(spec: &mut Value) {
     if let Some(template) = spec.get_mut("template").and_then(|t| t.get_mut("spec")) {
         default_spec(template);
     }
+    if let Some(policy) = spec.get_mut("podFailurePolicy") {
+        for pattern in items_mut(policy, "rules").flat_map(|r| items_mut(r, "onPodConditions")) {
+            set_default(pattern, "status", "True");
+        }
+    }
 }
 
-/// Checks a job spec at `path`.
-pub(super) fn check_job_spec(ctx: &Context<'_>, spec: &Value, path: &Path) -> ErrorList {
-    let mut errors = ErrorList::new();
-    for field in [
-        "parallelism",
-        "completions",
-        "backoffLimit",
-        "activeDeadlineSeconds",
-        "ttlSecondsAfterFinished",
-    ] {
-        if let Some(number) = spec[field].as_i64()
-            && number < 0
-        {
-            errors.0.push(FieldError::invalid(
-                &path.child(field),
-                number,
-                "must be greater than or equal to 0",
-            ));
-        }
-    }
-    const MODES: &[&str] = &["Indexed", "NonIndexed"];
-    let mode = spec.str_at(&["completionMode"]);
-    if !MODES.contains(&mode) {
-        errors.0.push(FieldError::not_supported(&path.child("completionMode"), mode, MODES));
-    }
-    if mode == "Indexed" && spec["completions"].is_null() {
-        errors.0.push(FieldError::required(
-            &path.child("completions"),
-            "when completion mode is Indexed",
-        ));
-    }
-    let template = path.child("template");
-    errors.0.extend(validate_template(ctx, &spec["template"], &template).0);
-    let policy = spec.str_at(&["template", "spec", "restartPolicy"]);
-    let at = template.child("spec").child("restartPolicy");
-    match policy {
-        "OnFailure" | "Never" => {}
-        "" | "Always" => {
-            errors.0.push(FieldError::required(&at, "valid values: \"OnFailure\", \"Never\""))
-        }
-        other => errors.0.push(FieldError::not_supported(&at, other, &["OnFailure", "Never"])),
-    }
-    errors
-}
+/// Labels that tie a job's pods to it, and whether each holds the job's uid or its name.
+pub(super) const LABELS: &[(&str, bool)] = &[
+    ("controller-uid", true),
+    ("job-name", false),
+    ("batch.kubernetes.io/controller-uid", true),
+    ("batch.kubernetes.io/job-name", false),
+];
 
 pub(super) struct Job;
 
 impl Strategy for Job {
     fn default(&self, object: &mut Object) {
-        if let Some(spec) = object.get_mut("spec") {
-            default_job_spec(spec);
+        let labels = object.get_path(&["spec", "template", "metadata", "labels"]).cloned();
+        if let Some(labels) = labels
+            && object.labels().next().is_none()
+        {
+            object.set_meta("labels", labels);
         }
+        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        // Neither count given: one completion, one at a time.
+        if spec["completions"].is_null() && spec["parallelism"].is_null() {
+            set_default(spec, "completions", 1);
+        }
+        set_default(spec, "parallelism", 1);
+        set_default(spec, "completionMode", "NonIndexed");
+        set_default(spec, "suspend", false);
+        set_default(spec, "manualSelector", false);
+        let per_index = !spec["backoffLimitPerIndex"].is_null();
+        set_default(spec, "backoffLimit", if per_index { i64::from(i32::MAX) } else { 6 });
+        let replacement =
+            if spec["podFailurePolicy"].is_null() { "TerminatingOrFailed" } else { "Failed" };
+        set_default(spec, "podReplacementPolicy", replacement);
+        default_template_parts(spec);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -135,48 +111,54 @@ impl Strategy for Job {
             return ErrorList::new();
         }
         let (uid, name) = (object.uid().to_owned(), object.name().to_owned());
-        let labels = [
-            ("controller-uid", &uid),
-            ("job-name", &name),
-            ("batch.kubernetes.io/controller-uid", &uid),
-            ("batch.kubernetes.io/job-name", &name),
-        ];
-        for (key, value) in labels {
-            object
-                .set_path(&["spec", "template", "metadata", "labels", key], value.as_str().into());
+        let mut set = |path: &[&str], value: &str| {
+            if object.get_path(path).is_none() {
+                object.set_path(path, value.into());
+            }
+        };
+        for (label, is_uid) in LABELS {
+            let value = if *is_uid { &uid } else { &name };
+            set(&["spec", "template", "metadata", "labels", label], value);
         }
-        object.set_path(
-            &["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"],
-            uid.into(),
-        );
+        set(&["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"], &uid);
         ErrorList::new()
     }
 
-    fn validate(&self, ctx: &Context<'_>, object: &Object) -> ErrorList {
-        check_job_spec(ctx, &object["spec"], &Path::new("spec"))
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| {
+            has_generated_labels(object);
+            let spec = object.at("spec");
+            check_job_spec(&spec);
+            let selector = spec.at("selector");
+            if selector.value().is_null() {
+                selector.required("");
+            } else {
+                check_label_selector(&selector);
+            }
+            check_match(&spec, &spec.at("template"));
+            check_pod_names(object);
+        })
     }
 
-    fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        let suspended = old["spec"]["suspend"] == true && old["status"]["startTime"].is_null();
-        for field in ["selector", "completionMode", "template", "podFailurePolicy"] {
-            let (new, was) = (&object["spec"][field], &old["spec"][field]);
-            if new != was && !(field == "template" && suspended) {
-                errors.0.push(FieldError::invalid(
-                    &Path::new("spec").child(field),
-                    new.clone(),
-                    "field is immutable",
-                ));
-            }
-        }
-        let (new, was) = (&object["spec"]["completions"], &old["spec"]["completions"]);
-        if new != was && object["spec"]["completionMode"] != "Indexed" {
-            errors.0.push(FieldError::invalid(
-                &Path::new("spec").child("completions"),
-                new.clone(),
-                "field is immutable",
-            ));
-        }
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        let mut errors = self.validate(object);
+        errors.0.extend(check(object, |object| check_update(&object.at("spec"), old)).0);
         errors
+    }
+}
+
+/// Pods of an indexed job are named after it and their index.
+fn check_pod_names(object: &Field<'_>) {
+    let spec = object.at("spec");
+    let completions = spec.int("completions").unwrap_or(0);
+    if spec.str("completionMode") != "Indexed" || completions <= 0 {
+        return;
+    }
+    let last = format!("{}-{}", object.value().name(), completions - 1);
+    if !names::dns1123_label(&last).is_empty() {
+        object
+            .at("metadata")
+            .at("name")
+            .invalid(format!("will not able to create pod with invalid DNS label: {last}"));
     }
 }

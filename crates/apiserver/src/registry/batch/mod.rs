@@ -1,7 +1,14 @@
 //! The batch group.
 
 mod cronjob;
+mod indexes;
 mod job;
+mod policies;
+mod rules;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod update;
 
 use apimachinery::ObjectExt;
 

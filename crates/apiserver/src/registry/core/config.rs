@@ -121,7 +121,7 @@ fn check_immutable(errors: &mut ErrorList, object: &Object, old: &Object, fields
 pub(super) struct ConfigMap;
 
 impl Strategy for ConfigMap {
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let total = check_keys(&mut errors, object, "data", false)
             + check_keys(&mut errors, object, "binaryData", true);
@@ -141,7 +141,7 @@ impl Strategy for ConfigMap {
         errors
     }
 
-    fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         check_immutable(&mut errors, object, old, &["data", "binaryData"]);
         errors
@@ -176,7 +176,7 @@ impl Strategy for Secret {
         }
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let total = check_keys(&mut errors, object, "data", true);
         if total > MAX_DATA {
@@ -209,7 +209,7 @@ impl Strategy for Secret {
         errors
     }
 
-    fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         if object["type"] != old["type"] {
             errors.0.push(FieldError::invalid(

@@ -1,13 +1,16 @@
 //! The core group.
 
+mod claim;
 mod config;
 mod event;
 mod namespace;
 mod node;
 mod pod;
 mod replicationcontroller;
+mod resource_names;
 mod service;
 mod volume;
+mod volume_source;
 
 use super::Sub;
 use super::column::{AGE, CREATED_AT, Column, NAME};
@@ -19,8 +22,10 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
     Kind::new("", "v1", kind, resource, singular)
 }
 
+pub(in crate::registry) use claim::check_claim_spec;
 pub(crate) use event::{COLUMNS as EVENT_COLUMNS, STORED as STORED_EVENT};
-pub(crate) use pod::{default_spec, default_template, validate_template};
+pub(in crate::registry) use pod::check_template;
+pub(crate) use pod::{default_spec, default_template};
 
 pub(super) static KINDS: &[Kind] = &[
     row("Binding", "bindings", "binding").namespaced().computed(),

@@ -5,16 +5,22 @@ mod print;
 mod qos;
 mod validate;
 
-use apimachinery::field::{ErrorList, Path};
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
+use crate::registry::Sub;
+use crate::registry::check::check;
 use crate::registry::column::{AGE, Column, NAME, containers, images, label_map};
 use crate::registry::kind::Selectable;
 use crate::registry::strategy::{Context, Strategy};
 
+pub(in crate::registry) use defaults::default_disk;
 pub(crate) use defaults::{default_spec, default_template};
-pub(crate) use validate::validate_template;
+pub(in crate::registry) use validate::{
+    PROTOCOLS, PULL_POLICIES, TAINT_EFFECTS, VOLUME_FIELDS, aggregate, check_field_ref,
+    check_node_selector, check_resource_field_ref, check_template,
+};
 
 pub(super) const SELECTABLE: &[Selectable] = &[
     Selectable::new("spec.nodeName", &["spec", "nodeName"]),
@@ -53,6 +59,8 @@ impl Strategy for Pod {
         if let Some(spec) = object.get_mut("spec") {
             default_spec(spec);
             defaults::default_requests(spec);
+            defaults::default_pod_resources(spec);
+            defaults::default_host_ports(spec);
             defaults::default_service_links(spec);
         }
     }
@@ -63,10 +71,30 @@ impl Strategy for Pod {
         ErrorList::new()
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        validate::validate_spec(&mut errors, &object["spec"], &Path::new("spec"));
-        errors
+    fn validate(&self, object: &Object) -> ErrorList {
+        validate::validate_create(object)
+    }
+
+    fn validate_change(&self, sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        match sub {
+            // The binding has been checked, and nothing else has changed.
+            Some(Sub::Binding) => ErrorList::new(),
+            Some(Sub::EphemeralContainers) => validate::validate_ephemeral_update(object, old),
+            Some(Sub::Resize) => validate::validate_resize(object, old),
+            _ => validate::validate_update(object, old),
+        }
+    }
+
+    fn prepare_for_status(&self, object: &mut Object, old: &Object) {
+        if object.str_at(&["status", "qosClass"]).is_empty()
+            && let Some(class) = old.get_path(&["status", "qosClass"])
+        {
+            object.set_path(&["status", "qosClass"], class.clone());
+        }
+    }
+
+    fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
+        validate::validate_status_update(object, old)
     }
 
     fn grace_period(&self, object: &Object, asked: Option<i64>) -> Option<i64> {
@@ -92,5 +120,9 @@ impl Strategy for PodTemplate {
         if let Some(spec) = object.get_mut("template").and_then(|t| t.get_mut("spec")) {
             default_spec(spec);
         }
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |f| check_template(&f.at("template")))
     }
 }

@@ -1,12 +1,15 @@
 //! ReplicationController.
 
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
 use serde_json::Value;
 
 use super::Sub;
+use crate::registry::check::check;
 use crate::registry::column::{AGE, Column, NAME, containers, images, label_map};
 use crate::registry::kind::{Kind, Selectable};
 use crate::registry::strategy::{Strategy, set_default};
+use crate::registry::workload::{check_replica_counts, check_running_template};
 
 const TEMPLATE: &[&str] = &["spec", "template", "spec", "containers"];
 
@@ -47,5 +50,44 @@ impl Strategy for Controller {
             set_default(spec, "replicas", 1);
         }
         super::pod::default_template(object);
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| {
+            let spec = object.at("spec");
+            spec.non_negative("minReadySeconds");
+            spec.needs("selector");
+            spec.non_negative("replicas");
+            let template = spec.at("template");
+            if template.value().is_null() {
+                return template.required("");
+            }
+            let labels = template.at("metadata").at("labels");
+            let mut wanted = spec.get("selector").as_object().into_iter().flatten();
+            if wanted.any(|(key, value)| labels.get(key) != value) {
+                labels.invalid_value(
+                    labels.value().clone(),
+                    "`selector` does not match template `labels`",
+                );
+            }
+            check_running_template(&template, "ReplicationController");
+        })
+    }
+
+    fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
+        check(object, |object| {
+            check_replica_counts(
+                &object.at("status"),
+                &[
+                    "replicas",
+                    "fullyLabeledReplicas",
+                    "readyReplicas",
+                    "availableReplicas",
+                    "observedGeneration",
+                ],
+                &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+                "readyReplicas",
+            );
+        })
     }
 }

@@ -174,7 +174,7 @@ impl Strategy for Service {
         errors
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let spec = Path::new("spec");
         const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
@@ -229,7 +229,7 @@ impl Strategy for Service {
         errors
     }
 
-    fn validate_update(&self, _ctx: &Context<'_>, object: &Object, old: &Object) -> ErrorList {
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let (new_ip, old_ip) =
             (object.str_at(&["spec", "clusterIP"]), old.str_at(&["spec", "clusterIP"]));

@@ -105,7 +105,7 @@ impl Strategy for Claim {
         ErrorList::new()
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         check_modes(&mut errors, object);
         if object.get_path(&["spec", "resources", "requests", "storage"]).is_none() {
@@ -134,7 +134,7 @@ impl Strategy for Volume {
         ErrorList::new()
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         check_modes(&mut errors, object);
         if object.get_path(&["spec", "capacity", "storage"]).is_none() {

@@ -69,7 +69,7 @@ impl Strategy for Ingress {
         ErrorList::new()
     }
 
-    fn validate(&self, _ctx: &Context<'_>, object: &Object) -> ErrorList {
+    fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = ErrorList::new();
         let spec = Path::new("spec");
         let default = &object["spec"]["defaultBackend"];

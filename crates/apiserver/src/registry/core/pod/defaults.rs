@@ -3,6 +3,8 @@
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Map, Value, json};
 
+use super::validate::aggregate;
+use crate::registry::core::resource_names::{is_huge_page, is_pod_level, may_overcommit};
 use crate::registry::strategy::set_default;
 
 /// Defaults of `spec.template.spec`.
@@ -29,17 +31,53 @@ pub(crate) fn default_spec(spec: &mut Value) {
     } else if let Some(name) = spec.get("serviceAccount").cloned() {
         set_default(spec, "serviceAccountName", name);
     }
-    let host_network = spec["hostNetwork"] == true;
     for list in ["containers", "initContainers", "ephemeralContainers"] {
         for container in items(spec, list) {
-            default_container(container, host_network);
+            default_container(container);
         }
     }
     for volume in items(spec, "volumes") {
         default_volume(volume);
     }
-    for spread in items(spec, "topologySpreadConstraints") {
-        set_default(spread, "whenUnsatisfiable", "DoNotSchedule");
+}
+
+/// In the host's network a pod's ports are the host's.
+pub(super) fn default_host_ports(spec: &mut Value) {
+    if spec["hostNetwork"] != true {
+        return;
+    }
+    for list in ["containers", "initContainers"] {
+        for port in items(spec, list).flat_map(|c| items(c, "ports")) {
+            if port["hostPort"].as_i64().unwrap_or(0) == 0 {
+                port["hostPort"] = port["containerPort"].clone();
+            }
+        }
+    }
+}
+
+/// Resources of the pod as a whole: huge pages default to what the containers may use, requests
+/// to what they ask for, and then to the limits (KEP-2837).
+pub(super) fn default_pod_resources(spec: &mut Value) {
+    let given = |list: &str| spec["resources"][list].as_object().is_some_and(|m| !m.is_empty());
+    if !given("limits") && !given("requests") {
+        return;
+    }
+    let absent = |spec: &Value, list: &str, name: &str| spec["resources"][list][name].is_null();
+    for (name, limit) in aggregate(spec, "limits") {
+        if is_huge_page(&name) && absent(spec, "requests", &name) && absent(spec, "limits", &name) {
+            spec.set_path(&["resources", "limits", &name], limit.into());
+        }
+    }
+    let Some(limits) = spec["resources"]["limits"].as_object().cloned() else { return };
+    for (name, request) in aggregate(spec, "requests") {
+        if is_pod_level(&name) && may_overcommit(&name) && absent(spec, "requests", &name) {
+            spec.set_path(&["resources", "requests", &name], request.into());
+        }
+    }
+    for (name, limit) in limits {
+        if is_pod_level(&name) && absent(spec, "requests", &name) {
+            spec.set_path(&["resources", "requests", &name], limit);
+        }
     }
 }
 
@@ -73,25 +111,21 @@ fn items<'a>(object: &'a mut Value, field: &str) -> impl Iterator<Item = &'a mut
         .filter(|item| item.is_object())
 }
 
-fn default_container(container: &mut Value, host_network: bool) {
+fn default_container(container: &mut Value) {
     set_default(container, "terminationMessagePath", "/dev/termination-log");
     set_default(container, "terminationMessagePolicy", "File");
     set_default(container, "resources", json!({}));
-    let image = container.str_at(&["image"]);
-    if !image.is_empty() {
-        let policy = pull_policy(image);
-        set_default(container, "imagePullPolicy", policy);
-    }
+    let policy = pull_policy(container.str_at(&["image"]));
+    set_default(container, "imagePullPolicy", policy);
     for port in items(container, "ports") {
         set_default(port, "protocol", "TCP");
-        if host_network {
-            let number = port["containerPort"].clone();
-            set_default(port, "hostPort", number);
-        }
     }
     for variable in items(container, "env") {
         if let Some(field) = variable.get_mut("valueFrom").and_then(|v| v.get_mut("fieldRef")) {
             set_default(field, "apiVersion", "v1");
+        }
+        if let Some(file) = variable.get_mut("valueFrom").and_then(|v| v.get_mut("fileKeyRef")) {
+            set_default(file, "optional", false);
         }
     }
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"] {
@@ -117,7 +151,11 @@ fn pull_policy(image: &str) -> &'static str {
         Some((_, tag)) => tag == "latest",
         None => true,
     };
-    if tagged_latest && !image.contains('@') { "Always" } else { "IfNotPresent" }
+    if tagged_latest && !image.contains('@') && !image.is_empty() {
+        "Always"
+    } else {
+        "IfNotPresent"
+    }
 }
 
 fn default_probe(probe: &mut Value) {
@@ -159,9 +197,11 @@ fn default_volume(volume: &mut Value) {
     if let Some(path) = volume.get_mut("hostPath").filter(|s| s.is_object()) {
         set_default(path, "type", "");
     }
-    if let Some(iscsi) = volume.get_mut("iscsi").filter(|s| s.is_object()) {
-        set_default(iscsi, "iscsiInterface", "default");
+    if let Some(image) = volume.get_mut("image").filter(|s| s.is_object()) {
+        let policy = pull_policy(image.str_at(&["reference"]));
+        set_default(image, "pullPolicy", policy);
     }
+    default_disk(volume);
     if let Some(projected) = volume.get_mut("projected") {
         for source in items(projected, "sources") {
             if let Some(token) = source.get_mut("serviceAccountToken").filter(|t| t.is_object()) {
@@ -181,6 +221,25 @@ fn default_volume(volume: &mut Value) {
         .and_then(|t| t.get_mut("spec"))
     {
         set_default(ephemeral, "volumeMode", "Filesystem");
+    }
+}
+
+/// Defaults of sources that persistent volumes have too.
+pub(in crate::registry) fn default_disk(volume: &mut Value) {
+    const DEFAULTS: &[(&str, &[(&str, &str)])] = &[
+        ("iscsi", &[("iscsiInterface", "default")]),
+        ("rbd", &[("pool", "rbd"), ("user", "admin"), ("keyring", "/etc/ceph/keyring")]),
+        ("azureDisk", &[("cachingMode", "ReadWrite"), ("fsType", "ext4"), ("kind", "Shared")]),
+        ("scaleIO", &[("storageMode", "ThinProvisioned"), ("fsType", "xfs")]),
+    ];
+    for (name, fields) in DEFAULTS {
+        let Some(source) = volume.get_mut(name).filter(|s| s.is_object()) else { continue };
+        for (field, value) in *fields {
+            set_default(source, field, *value);
+        }
+        if *name == "azureDisk" {
+            set_default(source, "readOnly", false);
+        }
     }
 }
 
@@ -219,6 +278,7 @@ mod tests {
             "volumes": [{"name": "v"}, {"name": "s", "secret": {"secretName": "x"}}],
         });
         default_spec(&mut spec);
+        default_host_ports(&mut spec);
         let once = spec.clone();
         default_spec(&mut spec);
         assert_eq!(spec, once);

@@ -1,0 +1,56 @@
+//! ReplicaSet.
+
+use apimachinery::Object;
+use apimachinery::field::ErrorList;
+use serde_json::json;
+
+use crate::registry::check::check;
+use crate::registry::core::default_template;
+use crate::registry::strategy::{Context, Strategy, set_default};
+use crate::registry::workload::{check_replica_counts, check_replicated, selector_is_immutable};
+
+pub(super) struct ReplicaSet;
+
+impl Strategy for ReplicaSet {
+    fn default(&self, object: &mut Object) {
+        default_template(object);
+        if let Some(spec) = object.get_mut("spec") {
+            set_default(spec, "replicas", 1);
+        }
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        object["status"] = json!({"replicas": 0});
+        ErrorList::new()
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| {
+            let spec = object.at("spec");
+            spec.non_negative_all(&["replicas", "minReadySeconds"]);
+            check_replicated(&spec);
+        })
+    }
+
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| selector_is_immutable(&object.at("spec"), &old["spec"]))
+    }
+
+    fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
+        check(object, |object| {
+            check_replica_counts(
+                &object.at("status"),
+                &[
+                    "replicas",
+                    "fullyLabeledReplicas",
+                    "readyReplicas",
+                    "availableReplicas",
+                    "observedGeneration",
+                    "terminatingReplicas",
+                ],
+                &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+                "readyReplicas",
+            );
+        })
+    }
+}

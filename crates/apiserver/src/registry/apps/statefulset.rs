@@ -1,0 +1,217 @@
+//! StatefulSet.
+
+use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::{Object, ObjectExt, names};
+use serde_json::{Value, json};
+
+use crate::registry::Sub;
+use crate::registry::check::{Field, check, internal, selector_of};
+use crate::registry::core::{check_claim_spec, check_template, default_template};
+use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
+use crate::registry::workload::{
+    check_at_most_all, check_collisions, check_int_or_percent, check_match, check_replica_counts,
+    check_runs_for_ever, check_selector, int_or_percent, invalid_selector,
+};
+
+pub(super) struct StatefulSet;
+
+/// What an update may change.
+const MUTABLE: &[&str] = &[
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
+/// What an update does not check again.
+#[derive(Clone, Copy, Default)]
+struct Skip {
+    service_name: bool,
+    claims: bool,
+    template: bool,
+}
+
+impl Strategy for StatefulSet {
+    fn default(&self, object: &mut Object) {
+        default_template(object);
+        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        set_default(spec, "replicas", 1);
+        set_default(spec, "revisionHistoryLimit", 10);
+        set_default(spec, "podManagementPolicy", "OrderedReady");
+        if spec["updateStrategy"].get("type").is_none() {
+            set_default(spec, "updateStrategy", json!({}));
+            set_default(&mut spec["updateStrategy"], "rollingUpdate", json!({}));
+            spec["updateStrategy"]["type"] = "RollingUpdate".into();
+        }
+        let strategy = &mut spec["updateStrategy"];
+        if strategy["type"] == "RollingUpdate" && strategy["rollingUpdate"].is_object() {
+            set_default(&mut strategy["rollingUpdate"], "partition", 0);
+            set_default(&mut strategy["rollingUpdate"], "maxUnavailable", 1);
+        }
+        set_default(spec, "persistentVolumeClaimRetentionPolicy", json!({}));
+        for field in ["whenDeleted", "whenScaled"] {
+            set_default(&mut spec["persistentVolumeClaimRetentionPolicy"], field, "Retain");
+        }
+        for claim in items_mut(spec, "volumeClaimTemplates") {
+            set_default(claim, "apiVersion", "v1");
+            set_default(claim, "kind", "PersistentVolumeClaim");
+            set_default(claim, "status", json!({"phase": "Pending"}));
+            if let Some(spec) = claim.get_mut("spec") {
+                set_default(spec, "volumeMode", "Filesystem");
+            }
+        }
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        object["status"] = json!({"replicas": 0, "availableReplicas": 0});
+        ErrorList::new()
+    }
+
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::dns1123_label(name)
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| check_spec(&object.at("spec"), Skip::default()))
+    }
+
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        let mut skip = Skip { service_name: true, claims: true, template: false };
+        // A template that was let in before stays usable.
+        skip.template = !check(old, |old| check_spec(&old.at("spec"), skip)).is_empty();
+        check(object, |object| {
+            let spec = object.at("spec");
+            check_spec(&spec, skip);
+            let frozen = |spec: &Value| {
+                let mut spec = spec.clone();
+                if let Some(map) = spec.as_object_mut() {
+                    map.retain(|key, _| !MUTABLE.contains(&key.as_str()));
+                }
+                spec
+            };
+            if frozen(spec.value()) != frozen(&old["spec"]) {
+                spec.forbidden(
+                    "updates to statefulset spec for fields other than 'replicas', 'ordinals', \
+                     'template', 'updateStrategy', 'revisionHistoryLimit', \
+                     'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
+                );
+            }
+        })
+    }
+
+    fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| {
+            let status = object.at("status");
+            check_replica_counts(
+                &status,
+                &[
+                    "replicas",
+                    "readyReplicas",
+                    "currentReplicas",
+                    "updatedReplicas",
+                    "availableReplicas",
+                    "observedGeneration",
+                    "collisionCount",
+                ],
+                &["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"],
+                "status.readyReplicas",
+            );
+            check_collisions(&status, old);
+        })
+    }
+}
+
+fn check_spec(spec: &Field<'_>, skip: Skip) {
+    if spec.needs("podManagementPolicy")
+        && !matches!(spec.str("podManagementPolicy"), "OrderedReady" | "Parallel")
+    {
+        spec.at("podManagementPolicy").invalid("must be 'OrderedReady' or 'Parallel'");
+    }
+    check_strategy(&spec.at("updateStrategy"));
+    let retention = spec.at("persistentVolumeClaimRetentionPolicy");
+    for field in ["whenDeleted", "whenScaled"] {
+        retention.one_of(field, &["Retain", "Delete"]);
+    }
+    for claim in spec.items("volumeClaimTemplates").filter(|_| !skip.claims) {
+        check_claim_spec(&claim.at("spec"));
+    }
+    spec.non_negative_all(&["replicas", "minReadySeconds"]);
+    if spec.at("ordinals").int("start").is_some_and(|n| n < 0) {
+        let start = spec.at("ordinals").at("start");
+        start.invalid("must be greater than or equal to 0");
+    }
+    if !skip.service_name {
+        spec.maybe_valid("serviceName", names::dns1123_label);
+    }
+    check_selector(spec, "statefulset");
+    if selector_of(spec.get("selector")).is_some() {
+        check_set_template(spec, skip);
+    } else {
+        invalid_selector(&spec.at("selector"), "");
+    }
+    let template = spec.at("template");
+    check_runs_for_ever(&template, "StatefulSet");
+}
+
+/// The template as its pods will be: each has a name of its own, and the claimed volumes.
+fn check_set_template(spec: &Field<'_>, skip: Skip) {
+    let template = spec.at("template");
+    check_match(spec, &template);
+    if skip.template {
+        return;
+    }
+    let mut whole = template.value().clone();
+    for field in ["subdomain", "hostname"] {
+        whole.remove_path(&["spec", field]);
+    }
+    let claims: Vec<&str> = spec.items("volumeClaimTemplates").map(|c| c.value().name()).collect();
+    if !claims.is_empty() {
+        let claimed = claims
+            .iter()
+            .map(|name| json!({"name": name, "persistentVolumeClaim": {"claimName": name}}));
+        let own = whole["spec"]["volumes"].as_array().cloned().unwrap_or_default();
+        let own = own.into_iter().filter(|v| !claims.contains(&v.str_at(&["name"])));
+        let volumes: Vec<Value> = claimed.chain(own).collect();
+        whole.set_path(&["spec", "volumes"], volumes.into());
+    }
+    template.extend(crate::registry::check::check_at(
+        &whole,
+        template.path().clone(),
+        check_template,
+    ));
+}
+
+fn check_strategy(strategy: &Field<'_>) {
+    let rolling = strategy.at("rollingUpdate");
+    match strategy.str("type") {
+        "" => strategy.required(""),
+        "OnDelete" if strategy.has("rollingUpdate") => {
+            let error = FieldError::invalid_omitted(
+                rolling.path(),
+                "only allowed for updateStrategy 'RollingUpdate'",
+            );
+            strategy.push(error.showing(internal(rolling.value(), "Partition# MaxUnavailable?")));
+        }
+        "OnDelete" => {}
+        "RollingUpdate" => {
+            rolling.non_negative("partition");
+            if rolling.has("maxUnavailable") {
+                check_int_or_percent(&rolling, "maxUnavailable");
+                if int_or_percent(rolling.get("maxUnavailable")) == 0 {
+                    rolling.at("maxUnavailable").invalid("cannot be 0");
+                }
+                check_at_most_all(&rolling, "maxUnavailable");
+            }
+        }
+        _ => {
+            let error = FieldError::invalid_omitted(
+                strategy.path(),
+                "must be 'RollingUpdate' or 'OnDelete'",
+            );
+            strategy.push(error.showing(internal(strategy.value(), "Type RollingUpdate?")));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Sets of indexes in text form, for example `1,3-5,7`.
+
+use apimachinery::text::quote;
+
+fn index(text: &str, completions: i64) -> Result<i64, String> {
+    let number: i64 = text
+        .parse()
+        .map_err(|_| format!("cannot convert string to integer for index: {}", quote(text)))?;
+    if number >= completions {
+        return Err(format!("too large index: {}", quote(text)));
+    }
+    Ok(number)
+}
+
+fn falling(previous: i64, current: i64) -> String {
+    format!("non-increasing order, previous: {previous}, current: {current}")
+}
+
+fn interval(text: &str, completions: i64) -> Result<(i64, i64), String> {
+    match text.split('-').collect::<Vec<_>>()[..] {
+        [one] => index(one, completions).map(|x| (x, x)),
+        [first, last] => {
+            let (x, y) = (index(first, completions)?, index(last, completions)?);
+            if x >= y { Err(falling(x, y)) } else { Ok((x, y)) }
+        }
+        _ => Err(format!(
+            "the fragment {} violates the requirement that an index interval can have at most two \
+             parts separated by '-'",
+            quote(text)
+        )),
+    }
+}
+
+/// How many indexes the text names, all below `completions` and rising.
+pub(super) fn count(text: &str, completions: i64) -> Result<i64, String> {
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let (mut total, mut last) = (0, None);
+    for part in text.split(',') {
+        let (x, y) = interval(part, completions)?;
+        if let Some(last) = last.filter(|last| *last >= x) {
+            return Err(falling(last, x));
+        }
+        total += y - x + 1;
+        last = Some(y);
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_or_says_why_not() {
+        assert_eq!(count("1,3-5,7", 8), Ok(5));
+        assert_eq!(count("", 1), Ok(0));
+        for (text, why) in [
+            ("1,8", "too large index: \"8\""),
+            ("3,1", "non-increasing order, previous: 3, current: 1"),
+            ("5-4", "non-increasing order, previous: 5, current: 4"),
+            ("1-", "cannot convert string to integer for index: \"\""),
+        ] {
+            assert_eq!(count(text, 8), Err(why.to_owned()), "{text}");
+        }
+    }
+}

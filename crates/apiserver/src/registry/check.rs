@@ -1,0 +1,235 @@
+//! A cursor over an object under validation, so that the rules of a kind read as a table.
+
+mod diff;
+mod labels;
+mod rules;
+mod shown;
+mod signer;
+
+use std::cell::RefCell;
+
+use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::quantity::Quantity;
+use serde_json::Value;
+
+pub(crate) use diff::diff;
+pub(crate) use labels::{check_label_selector, check_labels, selector_of, show_selector};
+pub(crate) use rules::{Names, in_range, is_local_path, no_backsteps};
+pub(crate) use shown::internal;
+pub(crate) use signer::check_signer_name;
+
+/// What validation found so far.
+#[derive(Default)]
+struct Findings(RefCell<Vec<FieldError>>);
+
+/// A field of the object: its value (null when absent), its path, and where findings go.
+///
+/// Readers take a child's name and are total: what is absent reads as empty. The path of a child
+/// is made only when somebody steps into it or complains about it.
+pub(crate) struct Field<'a> {
+    value: &'a Value,
+    path: Path,
+    findings: &'a Findings,
+}
+
+/// Runs `rules` over `value`, which stands at `path`.
+pub(crate) fn check_at(value: &Value, path: Path, rules: impl FnOnce(&Field<'_>)) -> ErrorList {
+    let findings = Findings::default();
+    rules(&Field { value, path, findings: &findings });
+    ErrorList(findings.0.into_inner())
+}
+
+/// Runs `rules` over a whole object.
+pub(crate) fn check(object: &Value, rules: impl FnOnce(&Field<'_>)) -> ErrorList {
+    check_at(object, Path::root(), rules)
+}
+
+impl<'a> Field<'a> {
+    fn with(&self, value: &'a Value, path: Path) -> Self {
+        Self { value, path, findings: self.findings }
+    }
+
+    /// The same place, to check another value in its stead.
+    pub(crate) fn instead(&self, value: &'a Value) -> Self {
+        self.with(value, self.path.clone())
+    }
+
+    pub(crate) fn value(&self) -> &'a Value {
+        self.value
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A child, there or not.
+    pub(crate) fn at(&self, name: &str) -> Self {
+        self.with(&self.value[name], self.path.child(name))
+    }
+
+    /// A child of another name than the value has: some of upstream's paths are like that.
+    pub(crate) fn at_as(&self, name: &str, shown: &str) -> Self {
+        self.with(&self.value[name], self.path.child(shown))
+    }
+
+    /// The place of an entry of this map, for complaints.
+    pub(crate) fn key(&self, key: &str) -> Self {
+        self.with(&self.value[key], self.path.key(key))
+    }
+
+    /// The place of an item of this list, for complaints.
+    pub(crate) fn index(&self, i: usize) -> Self {
+        self.with(&self.value[i], self.path.index(i))
+    }
+
+    /// A child that is there.
+    pub(crate) fn opt(&self, name: &str) -> Option<Self> {
+        self.has(name).then(|| self.at(name))
+    }
+
+    /// The items of a list.
+    pub(crate) fn items(&self, name: &str) -> impl Iterator<Item = Self> + use<'a> {
+        let list = self.value[name].as_array().map_or(&[][..], Vec::as_slice);
+        let base = if list.is_empty() { Path::root() } else { self.path.child(name) };
+        let findings = self.findings;
+        list.iter().enumerate().map(move |(i, value)| Field {
+            value,
+            path: base.index(i),
+            findings,
+        })
+    }
+
+    /// The entries of a map.
+    pub(crate) fn entries(&self, name: &str) -> impl Iterator<Item = (&'a str, Self)> + use<'a> {
+        let map = self.value[name].as_object();
+        let base = self.path.child(name);
+        let findings = self.findings;
+        map.into_iter()
+            .flatten()
+            .map(move |(key, value)| (key.as_str(), Field { value, path: base.key(key), findings }))
+    }
+
+    /// Whether a child is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        !self.value[name].is_null()
+    }
+
+    pub(crate) fn get(&self, name: &str) -> &'a Value {
+        &self.value[name]
+    }
+
+    /// A child's text.
+    pub(crate) fn str(&self, name: &str) -> &'a str {
+        self.value[name].as_str().unwrap_or_default()
+    }
+
+    /// This value's text.
+    pub(crate) fn text(&self) -> &'a str {
+        self.value.as_str().unwrap_or_default()
+    }
+
+    pub(crate) fn int(&self, name: &str) -> Option<i64> {
+        self.value[name].as_i64()
+    }
+
+    /// Whether a child is true.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.value[name] == true
+    }
+
+    /// Length of a list or map.
+    pub(crate) fn len(&self, name: &str) -> usize {
+        match &self.value[name] {
+            Value::Array(list) => list.len(),
+            Value::Object(map) => map.len(),
+            _ => 0,
+        }
+    }
+
+    /// The texts of a list.
+    pub(crate) fn strings(&self, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.value[name].as_array().into_iter().flatten().filter_map(Value::as_str)
+    }
+
+    /// This value as a quantity; the schema has checked that it is one.
+    pub(crate) fn quantity(&self) -> Quantity {
+        quantity(self.value)
+    }
+
+    // Complaints about this field.
+
+    pub(crate) fn push(&self, error: FieldError) {
+        self.findings.0.borrow_mut().push(error);
+    }
+
+    pub(crate) fn extend(&self, errors: ErrorList) {
+        self.findings.0.borrow_mut().extend(errors);
+    }
+
+    /// How many complaints there are, to ask later whether more came.
+    pub(crate) fn count(&self) -> usize {
+        self.findings.0.borrow().len()
+    }
+
+    /// The value as a complaint shows it: what is absent is an empty string to Go.
+    fn own(&self) -> Value {
+        if self.value.is_null() { "".into() } else { self.value.clone() }
+    }
+
+    pub(crate) fn invalid(&self, detail: impl Into<String>) {
+        self.push(FieldError::invalid(&self.path, self.own(), detail));
+    }
+
+    pub(crate) fn invalid_value(&self, value: impl Into<Value>, detail: impl Into<String>) {
+        self.push(FieldError::invalid(&self.path, value, detail));
+    }
+
+    /// One complaint for each message.
+    pub(crate) fn invalid_all(&self, messages: Vec<String>) {
+        for message in messages {
+            self.invalid(message);
+        }
+    }
+
+    /// `Invalid value` without a value.
+    pub(crate) fn invalid_omitted(&self, detail: impl Into<String>) {
+        self.push(FieldError::invalid_omitted(&self.path, detail));
+    }
+
+    pub(crate) fn required(&self, detail: impl Into<String>) {
+        self.push(FieldError::required(&self.path, detail));
+    }
+
+    pub(crate) fn forbidden(&self, detail: impl Into<String>) {
+        self.push(FieldError::forbidden(&self.path, detail));
+    }
+
+    pub(crate) fn duplicate(&self) {
+        self.duplicate_of(self.own());
+    }
+
+    pub(crate) fn duplicate_of(&self, value: impl Into<Value>) {
+        self.push(FieldError::duplicate(&self.path, value));
+    }
+
+    pub(crate) fn not_found(&self) {
+        self.push(FieldError::not_found(&self.path, self.own()));
+    }
+
+    pub(crate) fn not_supported(&self, supported: &[&str]) {
+        self.push(FieldError::not_supported(&self.path, self.own(), supported));
+    }
+
+    pub(crate) fn too_long(&self, max: usize) {
+        self.push(FieldError::too_long(&self.path, max));
+    }
+
+    pub(crate) fn too_many(&self, actual: usize, max: usize) {
+        self.push(FieldError::too_many(&self.path, actual, max));
+    }
+}
+
+/// A quantity that the schema has checked.
+pub(crate) fn quantity(value: &Value) -> Quantity {
+    Quantity::from_value(value).unwrap_or_default()
+}

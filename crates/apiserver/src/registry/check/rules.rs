@@ -1,0 +1,200 @@
+//! The rules that many kinds share. Each takes the name of a child.
+
+use apimachinery::names;
+use serde_json::Value;
+
+use super::Field;
+
+const NEGATIVE: &str = "must be greater than or equal to 0";
+const IMMUTABLE: &str = "field is immutable";
+
+/// What complains about a text.
+pub(crate) type Names = fn(&str) -> Vec<String>;
+
+impl Field<'_> {
+    /// A text or list that may not be empty.
+    pub(crate) fn needs(&self, name: &str) -> bool {
+        let there = match self.get(name) {
+            Value::Null => false,
+            Value::String(s) => !s.is_empty(),
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(map) => !map.is_empty(),
+            _ => true,
+        };
+        if !there {
+            self.at(name).required("");
+        }
+        there
+    }
+
+    /// Several of them.
+    pub(crate) fn needs_all(&self, names: &[&str]) {
+        for name in names {
+            self.needs(name);
+        }
+    }
+
+    /// A number that may not be negative.
+    pub(crate) fn non_negative(&self, name: &str) {
+        if self.int(name).is_some_and(|n| n < 0) {
+            self.at(name).invalid(NEGATIVE);
+        }
+    }
+
+    /// Several of them.
+    pub(crate) fn non_negative_all(&self, names: &[&str]) {
+        for name in names {
+            self.non_negative(name);
+        }
+    }
+
+    /// A number above zero; absent reads as zero.
+    pub(crate) fn positive(&self, name: &str) {
+        let number = self.int(name).unwrap_or(0);
+        if number <= 0 {
+            self.at(name).invalid_value(number, "must be greater than zero");
+        }
+    }
+
+    /// A number between two bounds, when given.
+    pub(crate) fn within(&self, name: &str, min: i64, max: i64) {
+        if let Some(number) = self.int(name) {
+            self.at_messages(name, || names::in_range(number, min, max));
+        }
+    }
+
+    /// One of an enumeration, and given.
+    pub(crate) fn one_of(&self, name: &str, supported: &[&str]) {
+        if !supported.contains(&self.str(name)) {
+            self.at(name).not_supported(supported);
+        }
+    }
+
+    /// One of an enumeration when given.
+    pub(crate) fn maybe_one_of(&self, name: &str, supported: &[&str]) {
+        if self.has(name) {
+            self.one_of(name, supported);
+        }
+    }
+
+    /// One of an enumeration, where an empty text is missing.
+    pub(crate) fn needs_one_of(&self, name: &str, supported: &[&str]) {
+        if self.needs(name) {
+            self.one_of(name, supported);
+        }
+    }
+
+    /// A text that `rule` has nothing against.
+    pub(crate) fn valid(&self, name: &str, rule: Names) {
+        self.at_messages(name, || rule(self.str(name)));
+    }
+
+    /// The same, when there is a text.
+    pub(crate) fn maybe_valid(&self, name: &str, rule: Names) {
+        if !self.str(name).is_empty() {
+            self.valid(name, rule);
+        }
+    }
+
+    /// The same, and it must be there.
+    pub(crate) fn needs_valid(&self, name: &str, rule: Names) {
+        if self.needs(name) {
+            self.valid(name, rule);
+        }
+    }
+
+    fn at_messages(&self, name: &str, messages: impl FnOnce() -> Vec<String>) {
+        let messages = messages();
+        if !messages.is_empty() {
+            self.at(name).invalid_all(messages);
+        }
+    }
+
+    /// A port number, or the name of a port.
+    pub(crate) fn port_or_name(&self, name: &str) {
+        match self.get(name) {
+            Value::String(_) => self.valid(name, names::port_name),
+            number => {
+                let number = number.as_i64().unwrap_or(0);
+                for message in names::port_number(number) {
+                    self.at(name).invalid_value(number, message);
+                }
+            }
+        }
+    }
+
+    /// A field that never changes. `old` is what this field was.
+    pub(crate) fn immutable(&self, name: &str, old: &Value) {
+        if self.get(name) != &old[name] {
+            self.at(name).invalid_value(self.get(name).clone(), IMMUTABLE);
+        }
+    }
+
+    /// Several of them.
+    pub(crate) fn immutable_all(&self, names: &[&str], old: &Value) {
+        for name in names {
+            self.immutable(name, old);
+        }
+    }
+
+    /// A relative path that does not climb.
+    pub(crate) fn relative_path(&self) {
+        if self.text().starts_with('/') {
+            self.invalid("must be a relative path");
+        }
+        self.no_backsteps();
+    }
+
+    /// A path without `..`.
+    pub(crate) fn no_backsteps(&self) {
+        if !no_backsteps(self.text()) {
+            self.invalid("must not contain '..'");
+        }
+    }
+
+    /// A relative path whose names do not begin with `..`, which the kubelet keeps to itself.
+    pub(crate) fn local_path(&self) {
+        self.relative_path();
+        if !is_local_path(self.text()) {
+            self.invalid("must not start with '..'");
+        }
+    }
+
+    /// An IP address.
+    pub(crate) fn ip(&self) {
+        self.invalid_all(sloppy_ip(self.text()));
+    }
+
+    /// An IP prefix.
+    pub(crate) fn cidr(&self) {
+        let text = self.text().trim();
+        for message in sloppy_cidr(text) {
+            self.invalid_value(text, message);
+        }
+    }
+}
+
+/// Fields older than strict parsing take leading zeros, IPv4-mapped addresses and bits beyond the
+/// prefix (upstream's `StrictIPCIDRValidation` is off).
+fn sloppy_ip(text: &str) -> Vec<String> {
+    names::ip(text).into_iter().filter(|m| m.contains("must be a valid")).collect()
+}
+
+fn sloppy_cidr(text: &str) -> Vec<String> {
+    names::cidr(text).into_iter().filter(|m| m.contains("must be a valid")).collect()
+}
+
+/// Whether no part of the path is `..`.
+pub(crate) fn no_backsteps(path: &str) -> bool {
+    path.split('/').all(|part| part != "..")
+}
+
+/// Whether the path does not begin with a name that begins with `..`.
+pub(crate) fn is_local_path(path: &str) -> bool {
+    !path.starts_with("..") || path.starts_with("../")
+}
+
+/// Whether a number stands between two bounds, both included.
+pub(crate) fn in_range(number: i64, min: i64, max: i64) -> bool {
+    (min..=max).contains(&number)
+}

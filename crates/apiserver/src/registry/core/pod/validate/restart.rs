@@ -1,0 +1,51 @@
+//! Restart policies of single containers (KEP-753, KEP-5307).
+
+use crate::registry::check::Field;
+
+const POLICIES: &[&str] = &["Always", "Never", "OnFailure"];
+const WITHOUT_POLICY: &str = "must specify restartPolicy when restart rules are used";
+
+/// A container of any kind that has a policy or rules.
+pub(super) fn check(container: &Field<'_>) {
+    if container.has("restartPolicy") {
+        container.one_of("restartPolicy", POLICIES);
+    } else if container.len("restartPolicyRules") > 0 {
+        container.at("restartPolicy").required(WITHOUT_POLICY);
+    } else {
+        return;
+    }
+    if container.len("restartPolicyRules") > 20 {
+        container.at("restartPolicyRules").too_long(20);
+    }
+    for rule in container.items("restartPolicyRules") {
+        rule.one_of("action", &["Restart"]);
+        let codes = rule.at("exitCodes");
+        if rule.has("exitCodes") {
+            codes.one_of("operator", &["In", "NotIn"]);
+            if codes.len("values") > 255 {
+                codes.at("values").too_long(255);
+            }
+        } else {
+            codes.required("must be specified");
+        }
+    }
+}
+
+/// An init container: one that always restarts is a sidecar, and has no use for rules.
+pub(super) fn check_init(container: &Field<'_>) {
+    match container.get("restartPolicy").as_str() {
+        None if container.len("restartPolicyRules") > 0 => {
+            container.at("restartPolicy").required(WITHOUT_POLICY);
+        }
+        None => {}
+        Some("Always") => {
+            if container.len("restartPolicyRules") > 0 {
+                container.at("restartPolicyRules").forbidden(
+                    "restartPolicyRules are not allowed for init containers with restart policy \
+                     Always",
+                );
+            }
+        }
+        Some(_) => check(container),
+    }
+}

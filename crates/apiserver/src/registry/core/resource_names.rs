@@ -1,0 +1,139 @@
+//! Names and amounts of resources (upstream's `pkg/apis/core/helper` and `validateResourceName`).
+
+use apimachinery::names;
+use apimachinery::quantity::Quantity;
+
+use crate::registry::check::Field;
+
+const HUGE: &str = "hugepages-";
+
+/// `hugepages-2Mi`.
+pub(in crate::registry) fn is_huge_page(name: &str) -> bool {
+    name.starts_with(HUGE)
+}
+
+/// Compute resources of containers.
+const CONTAINER: &[&str] = &["cpu", "memory", "ephemeral-storage"];
+
+/// What may stand in a quota.
+const QUOTA: &[&str] = &[
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.storage",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
+/// Counted things.
+const INTEGER: &[&str] = &[
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "configmaps",
+    "persistentvolumeclaims",
+    "services.nodeports",
+    "services.loadbalancers",
+];
+
+fn is_quota_huge_page(name: &str) -> bool {
+    is_huge_page(name) || name.starts_with("requests.hugepages-")
+}
+
+/// Kubernetes' own: without a domain, or in its domain.
+pub(in crate::registry) fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+/// A resource that some device plugin or driver brings.
+pub(in crate::registry) fn is_extended(name: &str) -> bool {
+    !is_native(name)
+        && !name.starts_with("requests.")
+        && names::qualified_name(&format!("requests.{name}")).is_empty()
+}
+
+/// Whether more of it may be promised (limits) than there is (requests).
+pub(in crate::registry) fn may_overcommit(name: &str) -> bool {
+    is_native(name) && !is_huge_page(name)
+}
+
+/// The name of any resource. Complains at the entry `field` of that key.
+pub(in crate::registry) fn check_name(field: &Field<'_>, name: &str) -> bool {
+    let messages = names::qualified_name(name);
+    let wrong = !messages.is_empty();
+    for message in messages {
+        field.invalid_value(name, message);
+    }
+    if wrong {
+        return false;
+    }
+    let standard = QUOTA.contains(&name) || name == "storage" || is_quota_huge_page(name);
+    if !name.contains('/') && !standard {
+        field.invalid_value(name, "must be a standard resource type or fully qualified");
+        return false;
+    }
+    true
+}
+
+/// The name of a resource of containers.
+pub(in crate::registry) fn check_container_name(field: &Field<'_>, name: &str) {
+    check_name(field, name);
+    if !name.contains('/') {
+        if !CONTAINER.contains(&name) && !is_huge_page(name) {
+            field.invalid_value(name, "must be a standard resource for containers");
+        }
+    } else if !is_native(name) && !is_extended(name) {
+        field.invalid_value(name, "doesn't follow extended resource name standard");
+    }
+}
+
+/// The name of a resource that a quota may limit.
+pub(in crate::registry) fn check_quota_name(field: &Field<'_>, name: &str) {
+    check_name(field, name);
+    if !name.contains('/') && !QUOTA.contains(&name) && !is_quota_huge_page(name) {
+        field.invalid_value(name, "must be a standard resource for quota");
+    }
+}
+
+/// Pods have these as a whole.
+pub(in crate::registry) fn is_pod_level(name: &str) -> bool {
+    matches!(name, "cpu" | "memory") || is_huge_page(name)
+}
+
+/// An amount: not negative, and whole where things are counted.
+pub(in crate::registry) fn check_amount(field: &Field<'_>, name: &str) {
+    let amount = field.quantity();
+    if amount.sign() < 0 {
+        field.invalid("must be greater than or equal to 0");
+    }
+    let counted = INTEGER.contains(&name) || is_extended(name);
+    if counted && amount.milli_value() % 1000 != 0 {
+        field.invalid("must be an integer");
+    }
+}
+
+/// Huge pages come in whole pages.
+pub(in crate::registry) fn check_huge_pages(field: &Field<'_>, name: &str) {
+    let Some(size) = name.strip_prefix(HUGE) else { return };
+    let page = Quantity::parse(size).unwrap_or_default();
+    let whole = page.sign() > 0 && page.milli_value() % 1000 == 0;
+    if !whole || field.quantity().value() % page.value() != 0 {
+        let amount = field.quantity();
+        field.invalid(format!("{amount} is not positive integer multiple of {name}"));
+    }
+}

@@ -1,0 +1,91 @@
+//! What the validation of a kind says about a fragment of an object.
+
+use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::patch::merge_patch;
+use apimachinery::{Object, ObjectExt};
+use serde_json::{Value, json};
+
+use super::kind::Kind;
+use super::{Sub, find_kind};
+
+/// A kind under test.
+pub(super) struct Subject {
+    kind: &'static Kind,
+    base: Value,
+}
+
+/// A kind and a valid object of it, without what all objects have.
+pub(super) fn subject(group: &str, version: &str, kind: &str, base: Value) -> Subject {
+    let kind = find_kind(group, version, kind).unwrap();
+    Subject { kind, base }
+}
+
+fn messages(errors: &ErrorList) -> Vec<String> {
+    errors.iter().map(FieldError::to_string).collect()
+}
+
+impl Subject {
+    /// The valid object with this merged into it, and defaults filled in.
+    pub(super) fn object(&self, fragment: &Value) -> Object {
+        let mut object = self.base.clone();
+        object["apiVersion"] = self.kind.api_version().into();
+        object["kind"] = self.kind.kind.into();
+        if object.name().is_empty() {
+            object.set_meta("name", "a".into());
+        }
+        if self.kind.namespaced {
+            object.set_meta("namespace", "default".into());
+        }
+        merge_patch(&mut object, fragment);
+        self.kind.strategy.default(&mut object);
+        object
+    }
+
+    /// Findings about a new object.
+    pub(super) fn create(&self, fragment: &Value) -> Vec<String> {
+        let object = self.object(fragment);
+        messages(&self.kind.strategy.validate(&object))
+    }
+
+    /// Findings about a change of the object from one fragment to another.
+    pub(super) fn update(&self, old: &Value, new: &Value) -> Vec<String> {
+        self.change(None, old, new)
+    }
+
+    /// The same through a subresource.
+    pub(super) fn change(&self, sub: Option<Sub>, old: &Value, new: &Value) -> Vec<String> {
+        let old = self.object(old);
+        let mut object = old.clone();
+        merge_patch(&mut object, new);
+        self.kind.strategy.default(&mut object);
+        let errors = match sub {
+            Some(Sub::Status) => self.kind.strategy.validate_status(&object, &old),
+            sub => self.kind.strategy.validate_change(sub, &object, &old),
+        };
+        messages(&errors)
+    }
+
+    /// Asserts what is said about each new object.
+    #[track_caller]
+    pub(super) fn creates(&self, table: &[(Value, &[&str])]) {
+        for (fragment, want) in table {
+            assert_eq!(self.create(fragment), *want, "{fragment}");
+        }
+    }
+
+    /// Asserts what is said about each change.
+    #[track_caller]
+    pub(super) fn updates(&self, table: &[(Value, Value, &[&str])]) {
+        for (old, new, want) in table {
+            assert_eq!(self.update(old, new), *want, "{old} -> {new}");
+        }
+    }
+}
+
+/// A pod template with the label `app: x`.
+pub(super) fn template() -> Value {
+    json!({
+        "metadata": {"labels": {"app": "x"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    })
+}
