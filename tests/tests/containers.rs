@@ -97,7 +97,7 @@ fn volumes_and_environment_hold_what_they_should() {
     let script = "echo $color $KEY $NAME $IP_SET $CPU $MIRROR; cat /conf/b.txt; echo; cat /sec/key; echo; \
         cat /down/labels; echo; cat /down/mem; echo; ls /proj; wc -c < /proj/token; stat -c %a /sec/..data/key; \
         mount | grep -c \"/shm-like type tmpfs\"; echo made > /empty/made; cat /sub; \
-        touch /conf/b.txt 2> /dev/null || echo " read-only"; hostname; cat /etc/hosts | grep -c volumes; \
+        touch /conf/b.txt 2> /dev/null || echo :read-only; hostname; cat /etc/hosts | grep -c volumes; \
         cat /var/run/secrets/kubernetes.io/serviceaccount/namespace";
     let manifest = format!(
         r#"
@@ -153,7 +153,7 @@ spec:
     assert_eq!(lines[4], (64 << 20).to_string(), "{log}");
     assert_eq!(lines[5..7], ["c", "token"], "{log}");
     assert!(lines[7].trim().parse::<usize>().expect("a length") > 500, "{log}");
-    assert_eq!(lines[8..], ["400", "1", "blue read-only", "volumes", "1", "default"], "{log}");
+    assert_eq!(lines[8..], ["400", "1", "blue:read-only", "volumes", "1", "default"], "{log}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ fn tee(mut child: std::process::Child) -> std::io::Result<Output> {
     Ok(Output { text, success: child.wait()?.success() })
 }
 
-fn cargo(words: &str) -> Command {
+pub(crate) fn cargo(words: &str) -> Command {
     let mut command = Command::new("cargo");
     command.args(words.split_whitespace());
     command
@@ -112,7 +112,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// Where cargo put the release binary.
-fn release_binary() -> Result<PathBuf> {
+pub(crate) fn release_binary() -> Result<PathBuf> {
     let output = cargo("metadata --format-version 1 --no-deps").current_dir(root()).output()?;
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
     let target =

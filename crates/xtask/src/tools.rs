@@ -136,13 +136,34 @@ fn build_helm() -> Result<PathBuf> {
 fn busybox() -> Result<PathBuf> {
     let path = PathBuf::from("/bin/busybox");
     if !path.is_file() {
-        println!("installing busybox-static");
-        let apt = |words: &[&str]| {
-            Command::new("apt-get").args(words).status().is_ok_and(|status| status.success())
-        };
-        if !(apt(&["update", "-q"]) && apt(&["install", "-y", "-q", "busybox-static"])) {
-            bail!("busybox is missing: install the package busybox-static");
-        }
+        install("busybox-static")?;
     }
     Ok(path)
+}
+
+/// Sees to it that there is an etcd on PATH to compare with.
+///
+/// # Errors
+/// There is none and it cannot be installed.
+pub(crate) fn ensure_etcd() -> Result<()> {
+    match on_path("etcd") {
+        Some(_) => Ok(()),
+        None => install("etcd-server"),
+    }
+}
+
+/// Installs a package with the system's package manager.
+fn install(package: &str) -> Result<()> {
+    println!("installing {package}");
+    let apt = |words: &[&str]| {
+        Command::new("apt-get")
+            .args(words)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    if !(apt(&["update", "-q"]) && apt(&["install", "-y", "-q", package])) {
+        bail!("the package {package} is missing and could not be installed");
+    }
+    Ok(())
 }
