@@ -45,6 +45,17 @@ impl Error {
         }
     }
 
+    /// Names the kernel feature that is missing, where that is why the kernel refused.
+    #[must_use]
+    pub(crate) fn lacking(self, feature: &str) -> Self {
+        match self.errno() {
+            Some(
+                libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOPROTOOPT,
+            ) => Self::Invalid(format!("this kernel lacks {feature} ({self})")),
+            _ => self,
+        }
+    }
+
     /// Whether the thing asked for is not there.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
@@ -58,5 +69,26 @@ impl Error {
     #[must_use]
     pub fn is_exists(&self) -> bool {
         self.errno() == Some(libc::EEXIST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_feature_is_named() {
+        let refused = |errno| Error::Kernel {
+            what: "add bridge cx0".to_owned(),
+            source: std::io::Error::from_raw_os_error(errno),
+        };
+        let told = refused(libc::EOPNOTSUPP).lacking("network bridges (CONFIG_BRIDGE)");
+        assert_eq!(
+            told.to_string(),
+            "this kernel lacks network bridges (CONFIG_BRIDGE) \
+             (add bridge cx0: Operation not supported (os error 95))"
+        );
+        let other = refused(libc::EPERM).lacking("network bridges");
+        assert_eq!(other.errno(), Some(libc::EPERM));
     }
 }

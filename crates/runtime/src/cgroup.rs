@@ -35,7 +35,7 @@ impl Hierarchies {
         Self::detect_at(Path::new(BASE))
     }
 
-    fn detect_at(base: &Path) -> Self {
+    pub(crate) fn detect_at(base: &Path) -> Self {
         if base.join("cgroup.controllers").exists() {
             return Self { roots: vec![base.to_owned()], unified: true };
         }

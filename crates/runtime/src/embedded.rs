@@ -5,6 +5,7 @@ mod container;
 mod exec;
 mod executable;
 mod plan;
+mod preflight;
 mod recover;
 mod sandbox;
 mod state;
@@ -66,10 +67,12 @@ impl Embedded {
             }
             let mut config = config;
             config.data_dir = config.data_dir.canonicalize()?;
+            let hierarchies = Hierarchies::detect();
+            preflight::check(&config.data_dir, &hierarchies)?;
             let images = Arc::new(ImageStore::open(&config.data_dir)?);
             Ok(Self(Arc::new(Inner {
                 executable: Executable::open()?,
-                hierarchies: Hierarchies::detect(),
+                hierarchies,
                 puller: Puller::new(Arc::clone(&images), config.registry.clone()),
                 images,
                 network: RwLock::new(None),

@@ -89,7 +89,9 @@ impl PodNetwork {
         let gateway = self.ipam.lock().gateway();
         netns::run_in(config.node_netns.as_deref(), || {
             let mut links = LinkSocket::open()?;
-            links.add_bridge(&config.bridge, stable_mac(&config.bridge))?;
+            links
+                .add_bridge(&config.bridge, stable_mac(&config.bridge))
+                .map_err(|e| e.lacking("network bridges (CONFIG_BRIDGE)"))?;
             let index = index_of(&config.bridge)?;
             links.set_up(index)?;
             links.add_address(index, prefixed(gateway, config.pod_cidr.prefix_len())?)?;
@@ -100,6 +102,7 @@ impl PodNetwork {
                 sysctl("net/ipv6/conf/all/forwarding", "1")?;
             }
             rules::install(&config.bridge, config.pod_cidr, config.cluster_cidr)
+                .map_err(|e| e.lacking("nf_tables with NAT (CONFIG_NF_TABLES, CONFIG_NFT_NAT)"))
         })
     }
 
@@ -142,7 +145,9 @@ impl PodNetwork {
             let mut links = LinkSocket::open()?;
             let bridge = index_of(&config.bridge)?;
             let peer = Peer { name: "eth0", netns: pod.as_raw_fd(), address: mac };
-            links.add_veth(&name, Some(bridge), peer, config.mtu)?;
+            links
+                .add_veth(&name, Some(bridge), peer, config.mtu)
+                .map_err(|e| e.lacking("virtual Ethernet pairs (CONFIG_VETH)"))?;
             links.set_hairpin(index_of(&name)?)
         })?;
         let (gateway, prefix) = (self.gateway(), config.pod_cidr.prefix_len());
