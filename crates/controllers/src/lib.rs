@@ -5,6 +5,7 @@
 
 mod common;
 mod context;
+mod cronjob;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -20,6 +21,7 @@ mod root_ca;
 mod service_account;
 mod supervisor;
 mod taint_eviction;
+mod ttl_after_finished;
 
 use std::sync::Arc;
 
