@@ -6,6 +6,7 @@
 mod common;
 mod context;
 mod cronjob;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;

@@ -36,6 +36,7 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "ttl-after-finished-controller" as "ttl-after-finished-controller"
         => crate::ttl_after_finished::run,
     "cronjob-controller" as "cronjob-controller" => crate::cronjob::run,
+    "daemonset-controller" as "daemon-set-controller" => crate::daemonset::run,
     "node-lifecycle-controller" as "node-controller" => crate::node_lifecycle::run,
     "taint-eviction-controller" as "node-controller" => crate::taint_eviction::run,
     "node-ipam-controller" as "node-controller" => crate::node_ipam::run,
