@@ -20,6 +20,7 @@ mod registry;
 mod replicaset;
 mod root_ca;
 mod service_account;
+mod statefulset;
 mod supervisor;
 mod taint_eviction;
 mod ttl_after_finished;

@@ -37,6 +37,7 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
         => crate::ttl_after_finished::run,
     "cronjob-controller" as "cronjob-controller" => crate::cronjob::run,
     "daemonset-controller" as "daemon-set-controller" => crate::daemonset::run,
+    "statefulset-controller" as "statefulset-controller" => crate::statefulset::run,
     "node-lifecycle-controller" as "node-controller" => crate::node_lifecycle::run,
     "taint-eviction-controller" as "node-controller" => crate::taint_eviction::run,
     "node-ipam-controller" as "node-controller" => crate::node_ipam::run,

@@ -28,6 +28,13 @@ pub(crate) fn data(template: &PodTemplateSpec) -> Value {
     json!({"spec": {"template": template}})
 }
 
+/// The template that a revision keeps.
+pub(crate) fn template(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
+    let mut template = revision.data.as_ref()?.0.get("spec")?.get("template")?.clone();
+    template.as_object_mut()?.remove("$patch");
+    serde_json::from_value(template).ok()
+}
+
 /// Whether a revision keeps this.
 pub(crate) fn keeps(revision: &ControllerRevision, data: &Value) -> bool {
     revision.data.as_ref().is_some_and(|kept| kept.0 == *data)
@@ -143,6 +150,7 @@ mod tests {
             ..ControllerRevision::default()
         };
         assert!(keeps(&revision, &kept));
+        assert_eq!(template(&revision), Some(original));
     }
 
     #[test]
