@@ -5,6 +5,8 @@
 
 mod common;
 mod context;
+mod cronjob;
+mod daemonset;
 mod deployment;
 mod endpoints;
 mod endpointslice;
@@ -18,8 +20,10 @@ mod registry;
 mod replicaset;
 mod root_ca;
 mod service_account;
+mod statefulset;
 mod supervisor;
 mod taint_eviction;
+mod ttl_after_finished;
 
 use std::sync::Arc;
 

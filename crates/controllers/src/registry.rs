@@ -33,6 +33,11 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
         => crate::replicaset::run_replication_controllers,
     "deployment-controller" as "deployment-controller" => crate::deployment::run,
     "job-controller" as "job-controller" => crate::job::run,
+    "ttl-after-finished-controller" as "ttl-after-finished-controller"
+        => crate::ttl_after_finished::run,
+    "cronjob-controller" as "cronjob-controller" => crate::cronjob::run,
+    "daemonset-controller" as "daemon-set-controller" => crate::daemonset::run,
+    "statefulset-controller" as "statefulset-controller" => crate::statefulset::run,
     "node-lifecycle-controller" as "node-controller" => crate::node_lifecycle::run,
     "taint-eviction-controller" as "node-controller" => crate::taint_eviction::run,
     "node-ipam-controller" as "node-controller" => crate::node_ipam::run,

@@ -12,6 +12,7 @@ use kube::api::{DeleteParams, Preconditions};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::common::toleration::tolerates;
 use crate::common::{meta, pod};
 use crate::{Context, Outcome};
 
@@ -52,18 +53,6 @@ pub(crate) async fn run(context: Context) {
 fn no_execute(node: &Node) -> Vec<Taint> {
     let taints = node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
     taints.filter(|taint| taint.effect == "NoExecute").cloned().collect()
-}
-
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let (key, effect) = (text(&toleration.key), text(&toleration.effect));
-    if !effect.is_empty() && effect != taint.effect || !key.is_empty() && key != taint.key {
-        return false;
-    }
-    match text(&toleration.operator).as_str() {
-        "Exists" => true,
-        _ => !key.is_empty() && text(&toleration.value) == text(&taint.value),
-    }
 }
 
 /// How long a pod may stay.
