@@ -3,11 +3,13 @@
 //! One folder per controller, one table ([`registry`]) that names them. Each acts as its own
 //! service account, reads from shared informers and is restarted by itself when it fails.
 
+mod cluster_role_aggregation;
 mod common;
 mod context;
 mod cronjob;
 mod daemonset;
 mod deployment;
+mod disruption;
 mod endpoints;
 mod endpointslice;
 mod gc;
@@ -16,6 +18,8 @@ mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod pod_gc;
+mod pv_protection;
+mod pvc_protection;
 mod registry;
 mod replicaset;
 mod root_ca;

@@ -38,6 +38,13 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "cronjob-controller" as "cronjob-controller" => crate::cronjob::run,
     "daemonset-controller" as "daemon-set-controller" => crate::daemonset::run,
     "statefulset-controller" as "statefulset-controller" => crate::statefulset::run,
+    "disruption-controller" as "disruption-controller" => crate::disruption::run,
+    "clusterrole-aggregation-controller" as "clusterrole-aggregation-controller"
+        => crate::cluster_role_aggregation::run,
+    "persistentvolumeclaim-protection-controller" as "pvc-protection-controller"
+        => crate::pvc_protection::run,
+    "persistentvolume-protection-controller" as "pv-protection-controller"
+        => crate::pv_protection::run,
     "node-lifecycle-controller" as "node-controller" => crate::node_lifecycle::run,
     "taint-eviction-controller" as "node-controller" => crate::taint_eviction::run,
     "node-ipam-controller" as "node-controller" => crate::node_ipam::run,

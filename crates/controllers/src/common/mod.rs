@@ -11,6 +11,7 @@ pub(crate) mod namespaced;
 pub(crate) mod node_selector;
 pub(crate) mod pod;
 pub(crate) mod pod_control;
+pub(crate) mod protection;
 pub(crate) mod ranking;
 pub(crate) mod selector;
 pub(crate) mod service;
