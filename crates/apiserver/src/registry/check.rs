@@ -1,6 +1,7 @@
 //! A cursor over an object under validation, so that the rules of a kind read as a table.
 
 mod diff;
+mod domain;
 mod labels;
 mod rules;
 mod shown;
@@ -13,8 +14,9 @@ use apimachinery::quantity::Quantity;
 use serde_json::Value;
 
 pub(crate) use diff::diff;
+pub(crate) use domain::check_domain_path;
 pub(crate) use labels::{check_label_selector, check_labels, selector_of, show_selector};
-pub(crate) use rules::{Names, in_range, is_local_path, no_backsteps};
+pub(crate) use rules::{Names, in_range, no_backsteps};
 pub(crate) use shown::internal;
 pub(crate) use signer::check_signer_name;
 
@@ -43,6 +45,9 @@ pub(crate) fn check_at(value: &Value, path: Path, rules: impl FnOnce(&Field<'_>)
 pub(crate) fn check(object: &Value, rules: impl FnOnce(&Field<'_>)) -> ErrorList {
     check_at(object, Path::root(), rules)
 }
+
+/// Rules of a field.
+pub(crate) type Rule = fn(&Field<'_>);
 
 impl<'a> Field<'a> {
     fn with(&self, value: &'a Value, path: Path) -> Self {

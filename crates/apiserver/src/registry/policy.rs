@@ -1,9 +1,13 @@
 //! The policy group.
 
 use super::Sub;
+use super::check::{check, check_label_selector, show_selector};
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
-use apimachinery::ObjectExt;
+use super::strategy::Strategy;
+use super::workload::{check_at_most_all, check_int_or_percent};
+use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::{Object, ObjectExt};
 use serde_json::Value;
 
 fn amount(object: &Value, field: &str) -> Value {
@@ -24,6 +28,7 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
 .namespaced()
 .short(&["pdb"])
 .subs(&[Sub::Status])
+.strategy(&Budget)
 .generation()
 .columns(&[
     NAME,
@@ -32,3 +37,69 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
     Column::number("Allowed Disruptions", &["status", "disruptionsAllowed"]),
     AGE,
 ])];
+
+struct Budget;
+
+impl Strategy for Budget {
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| {
+            let spec = object.at("spec");
+            if spec.has("minAvailable") && spec.has("maxUnavailable") {
+                let shown = format!(
+                    "{{\"MinAvailable\":{},\"Selector\":{},\"MaxUnavailable\":{},\"UnhealthyPodEvictionPolicy\":{}}}",
+                    spec.get("minAvailable"),
+                    show_selector(spec.get("selector")),
+                    spec.get("maxUnavailable"),
+                    spec.get("unhealthyPodEvictionPolicy"),
+                );
+                let error = FieldError::invalid_omitted(
+                    spec.path(),
+                    "minAvailable and maxUnavailable cannot be both set",
+                );
+                spec.push(error.showing(shown));
+            }
+            for field in ["minAvailable", "maxUnavailable"] {
+                check_int_or_percent(&spec, field);
+                check_at_most_all(&spec, field);
+            }
+            if let Some(selector) = spec.opt("selector") {
+                check_label_selector(&selector);
+            }
+            spec.maybe_one_of("unhealthyPodEvictionPolicy", &["AlwaysAllow", "IfHealthyBudget"]);
+        })
+    }
+
+    fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
+        check(object, |object| {
+            object.at("status").non_negative_all(&[
+                "disruptionsAllowed",
+                "currentHealthy",
+                "desiredHealthy",
+                "expectedPods",
+            ]);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::subject;
+    use serde_json::json;
+
+    #[test]
+    fn budgets() {
+        let base = json!({"spec": {"selector": {"matchLabels": {"a": "b"}}}});
+        subject("policy", "v1", "PodDisruptionBudget", base).creates(&[
+            (json!({"spec": {"minAvailable": "50%"}}), &[]),
+            (
+                json!({"spec": {"minAvailable": -1, "maxUnavailable": "200%", "unhealthyPodEvictionPolicy": "No"}}),
+                &[
+                    "spec: Invalid value: {\"MinAvailable\":-1,\"Selector\":{\"matchLabels\":{\"a\":\"b\"}},\"MaxUnavailable\":\"200%\",\"UnhealthyPodEvictionPolicy\":\"No\"}: minAvailable and maxUnavailable cannot be both set",
+                    "spec.minAvailable: Invalid value: -1: must be greater than or equal to 0",
+                    "spec.maxUnavailable: Invalid value: \"200%\": must not be greater than 100%",
+                    "spec.unhealthyPodEvictionPolicy: Unsupported value: \"No\": supported values: \"AlwaysAllow\", \"IfHealthyBudget\"",
+                ],
+            ),
+        ]);
+    }
+}

@@ -1,12 +1,13 @@
 //! The rbac.authorization.k8s.io group. Escalation is checked in `authz::escalation`.
 
-use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::field::{ErrorList, FieldError};
 use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
+use super::check::{Field, check, check_label_selector, internal, selector_of};
 use super::column::{AGE, CREATED_AT, Column, NAME, join};
 use super::kind::Kind;
-use super::strategy::{Context, PathName, Strategy, items_mut, set_default};
+use super::strategy::{Strategy, items_mut, set_default};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -42,13 +43,16 @@ pub(super) static KINDS: &[Kind] = &[
         .strategy(&Binding { namespaced: false })
         .columns(BINDING),
     row("ClusterRole", "clusterroles", "clusterrole")
-        .strategy(&PathName)
+        .strategy(&Role { namespaced: false })
         .columns(&[NAME, CREATED_AT]),
     row("RoleBinding", "rolebindings", "rolebinding")
         .namespaced()
         .strategy(&Binding { namespaced: true })
         .columns(BINDING),
-    row("Role", "roles", "role").namespaced().strategy(&PathName).columns(&[NAME, CREATED_AT]),
+    row("Role", "roles", "role")
+        .namespaced()
+        .strategy(&Role { namespaced: true })
+        .columns(&[NAME, CREATED_AT]),
 ];
 
 struct Binding {
@@ -61,7 +65,7 @@ impl Strategy for Binding {
             set_default(role, "apiGroup", GROUP);
         }
         for subject in items_mut(object, "subjects") {
-            if subject["kind"] != "ServiceAccount" {
+            if subject["kind"] == "User" || subject["kind"] == "Group" {
                 set_default(subject, "apiGroup", GROUP);
             }
         }
@@ -72,46 +76,152 @@ impl Strategy for Binding {
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        let path = Path::new("roleRef");
-        let kinds: &[&str] =
-            if self.namespaced { &["ClusterRole", "Role"] } else { &["ClusterRole"] };
-        let kind = object.str_at(&["roleRef", "kind"]);
-        if !kinds.contains(&kind) {
-            errors.0.push(FieldError::not_supported(&path.child("kind"), kind, kinds));
-        }
-        if object.str_at(&["roleRef", "name"]).is_empty() {
-            errors.0.push(FieldError::required(&path.child("name"), ""));
-        }
-        for (i, subject) in object["subjects"].as_array().into_iter().flatten().enumerate() {
-            let at = Path::new("subjects").index(i);
-            if subject.str_at(&["name"]).is_empty() {
-                errors.0.push(FieldError::required(&at.child("name"), ""));
+        check(object, |object| {
+            let role = object.at("roleRef");
+            role.one_of("apiGroup", &[GROUP]);
+            if self.namespaced {
+                role.one_of("kind", &["Role", "ClusterRole"]);
+            } else {
+                role.one_of("kind", &["ClusterRole"]);
             }
-            const KINDS: &[&str] = &["Group", "ServiceAccount", "User"];
-            let kind = subject.str_at(&["kind"]);
-            if !KINDS.contains(&kind) {
-                errors.0.push(FieldError::not_supported(&at.child("kind"), kind, KINDS));
-            }
-            if kind == "ServiceAccount"
-                && !self.namespaced
-                && subject.str_at(&["namespace"]).is_empty()
-            {
-                errors.0.push(FieldError::required(&at.child("namespace"), ""));
-            }
-        }
-        errors
+            role.needs_valid("name", names::path_segment_name);
+            object.items("subjects").for_each(|s| check_subject(&s, self.namespaced));
+        })
     }
 
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        if object["roleRef"] != old["roleRef"] {
-            errors.0.push(FieldError::invalid(
-                &Path::new("roleRef"),
-                object["roleRef"].clone(),
-                "cannot change roleRef",
-            ));
+        check(object, |object| {
+            if object.get("roleRef") != &old["roleRef"] {
+                let role = object.at("roleRef");
+                let error = FieldError::invalid_omitted(role.path(), "cannot change roleRef");
+                let layout = "APIGroup=apiGroup Kind Name";
+                role.push(error.showing(internal(role.value(), layout)));
+            }
+        })
+    }
+}
+
+fn check_subject(subject: &Field<'_>, namespaced: bool) {
+    subject.needs("name");
+    match subject.str("kind") {
+        "ServiceAccount" => {
+            subject.maybe_valid("name", names::dns1123_subdomain);
+            subject.one_of("apiGroup", &[""]);
+            if !namespaced {
+                subject.needs("namespace");
+            }
         }
-        errors
+        "User" | "Group" => subject.one_of("apiGroup", &[GROUP]),
+        _ => subject.at("kind").not_supported(&["ServiceAccount", "User", "Group"]),
+    }
+}
+
+struct Role {
+    namespaced: bool,
+}
+
+impl Strategy for Role {
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::path_segment_name(name)
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| {
+            object.items("rules").for_each(|rule| check_rule(&rule, self.namespaced));
+            let Some(aggregation) = object.opt("aggregationRule") else { return };
+            if aggregation.len("clusterRoleSelectors") == 0 {
+                aggregation.at("clusterRoleSelectors").required(
+                    "at least one clusterRoleSelector required if aggregationRule is non-nil",
+                );
+            }
+            aggregation.items("clusterRoleSelectors").for_each(|s| {
+                check_label_selector(&s);
+                if selector_of(s.value()).is_none() {
+                    s.invalid_value(Value::Null, "invalid label selector.");
+                }
+            });
+        })
+    }
+}
+
+fn check_rule(rule: &Field<'_>, namespaced: bool) {
+    if rule.len("verbs") == 0 {
+        rule.at("verbs").required("verbs must contain at least one value");
+    }
+    if rule.len("nonResourceURLs") > 0 {
+        let urls = rule.at("nonResourceURLs");
+        if namespaced {
+            urls.invalid("namespaced rules cannot apply to non-resource URLs");
+        }
+        if ["apiGroups", "resources", "resourceNames"].iter().any(|list| rule.len(list) > 0) {
+            urls.invalid("rules cannot apply to both regular resources and non-resource URLs");
+        }
+        return;
+    }
+    for (list, what) in [("apiGroups", "api group"), ("resources", "resource")] {
+        if rule.len(list) == 0 {
+            rule.at(list).required(format!("resource rules must supply at least one {what}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::subject;
+    use serde_json::json;
+
+    #[test]
+    fn rules() {
+        let role = subject(super::GROUP, "v1", "Role", json!({}));
+        role.creates(&[
+            (
+                json!({"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}, {}]}),
+                &[
+                    "rules[1].verbs: Required value: verbs must contain at least one value",
+                    "rules[1].apiGroups: Required value: resource rules must supply at least one api group",
+                    "rules[1].resources: Required value: resource rules must supply at least one resource",
+                ],
+            ),
+            (
+                json!({"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"], "resources": ["a"]}]}),
+                &[
+                    "rules[0].nonResourceURLs: Invalid value: [\"/x\"]: namespaced rules cannot apply to non-resource URLs",
+                    "rules[0].nonResourceURLs: Invalid value: [\"/x\"]: rules cannot apply to both regular resources and non-resource URLs",
+                ],
+            ),
+        ]);
+        subject(super::GROUP, "v1", "ClusterRole", json!({})).creates(&[
+            (json!({"rules": [{"verbs": ["get"], "nonResourceURLs": ["/x"]}]}), &[]),
+            (
+                json!({"aggregationRule": {}}),
+                &["aggregationRule.clusterRoleSelectors: Required value: at least one clusterRoleSelector required if aggregationRule is non-nil"],
+            ),
+        ]);
+    }
+
+    #[test]
+    fn bindings() {
+        let base = json!({"roleRef": {"kind": "ClusterRole", "name": "view"}});
+        let of = |kind| subject(super::GROUP, "v1", kind, base.clone());
+        of("ClusterRoleBinding").creates(&[
+            (json!({"subjects": [{"kind": "User", "name": "u"}]}), &[]),
+            (
+                json!({"roleRef": {"apiGroup": "x", "kind": "Role", "name": ""}, "subjects": [{"kind": "ServiceAccount", "name": "S"}, {"kind": "Robot", "name": ""}]}),
+                &[
+                    "roleRef.apiGroup: Unsupported value: \"x\": supported values: \"rbac.authorization.k8s.io\"",
+                    "roleRef.kind: Unsupported value: \"Role\": supported values: \"ClusterRole\"",
+                    "roleRef.name: Required value",
+                    "subjects[0].name: Invalid value: \"S\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+                    "subjects[0].namespace: Required value",
+                    "subjects[1].name: Required value",
+                    "subjects[1].kind: Unsupported value: \"Robot\": supported values: \"ServiceAccount\", \"User\", \"Group\"",
+                ],
+            ),
+        ]);
+        of("RoleBinding").updates(&[(
+            json!({}),
+            json!({"roleRef": {"name": "edit"}}),
+            &["roleRef: Invalid value: {\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"ClusterRole\",\"Name\":\"edit\"}: cannot change roleRef"],
+        )]);
     }
 }

@@ -1,11 +1,13 @@
 //! The scheduling.k8s.io group.
 
-use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
 
+use super::Sub;
+use super::check::check;
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
-use super::strategy::{Context, Strategy, set_default};
+use super::strategy::{Strategy, set_default};
 
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass")
@@ -28,6 +30,18 @@ const SYSTEM_CLASSES: &[(&str, i64)] =
 
 struct Class;
 
+/// Why a class of that name may not be.
+fn not_of_the_system(name: &str, value: i64, global: bool) -> Option<String> {
+    match SYSTEM_CLASSES.iter().find(|(known, _)| *known == name) {
+        None => Some(format!("{name} is not a known system priority class")),
+        Some((_, must)) if *must != value => {
+            Some(format!("value of {name} PriorityClass must be {must}"))
+        }
+        Some(_) if global => Some(format!("globalDefault of {name} PriorityClass must be false")),
+        Some(_) => None,
+    }
+}
+
 impl Strategy for Class {
     fn default(&self, object: &mut Object) {
         set_default(object, "preemptionPolicy", "PreemptLowerPriority");
@@ -35,36 +49,67 @@ impl Strategy for Class {
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        let value = object["value"].as_i64().unwrap_or(0);
-        let known = SYSTEM_CLASSES.iter().any(|(n, v)| *n == object.name() && *v == value);
-        if object.name().starts_with(SYSTEM) && !known {
-            errors.0.push(FieldError::forbidden(
-                &Path::new("metadata").child("name"),
-                "priority class names with 'system-' prefix are reserved for system use only",
-            ));
-        }
-        if value > HIGHEST_USER && !known {
-            errors.0.push(FieldError::forbidden(
-                &Path::new("value"),
-                format!("maximum allowed value of a user defined priority is {HIGHEST_USER}"),
-            ));
-        }
-        errors
-    }
-
-    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        for (field, what) in [("value", "Value"), ("preemptionPolicy", "PreemptionPolicy")] {
-            if object[field] != old[field] {
-                let detail = format!("may not be changed in an update: {what}");
-                errors.0.push(FieldError::invalid(
-                    &Path::new(field),
-                    object[field].clone(),
-                    detail,
+        check(object, |object| {
+            let (name, value) = (object.value().name(), object.int("value").unwrap_or(0));
+            if name.starts_with(SYSTEM) {
+                if let Some(why) = not_of_the_system(name, value, object.flag("globalDefault")) {
+                    object.at("metadata").at("name").forbidden(format!(
+                        "priority class names with '{SYSTEM}' prefix are reserved for system use \
+                         only. error: {why}"
+                    ));
+                }
+            } else if value > HIGHEST_USER {
+                object.at("value").forbidden(format!(
+                    "maximum allowed value of a user defined priority is {HIGHEST_USER}"
                 ));
             }
-        }
-        errors
+            object.needs_one_of("preemptionPolicy", &["PreemptLowerPriority", "Never"]);
+        })
+    }
+
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| {
+            if object.get("value") != &old["value"] {
+                object.at("value").forbidden("may not be changed in an update.");
+            }
+            object.immutable("preemptionPolicy", old);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::subject;
+    use serde_json::json;
+
+    #[test]
+    fn classes() {
+        let class = subject("scheduling.k8s.io", "v1", "PriorityClass", json!({"value": 5}));
+        class.creates(&[
+            (json!({}), &[]),
+            (
+                json!({"value": 1_000_000_001, "preemptionPolicy": "Always"}),
+                &[
+                    "value: Forbidden: maximum allowed value of a user defined priority is 1000000000",
+                    "preemptionPolicy: Unsupported value: \"Always\": supported values: \"PreemptLowerPriority\", \"Never\"",
+                ],
+            ),
+            (
+                json!({"metadata": {"name": "system-x"}}),
+                &["metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: system-x is not a known system priority class"],
+            ),
+            (
+                json!({"metadata": {"name": "system-node-critical"}}),
+                &["metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: value of system-node-critical PriorityClass must be 2000001000"],
+            ),
+        ]);
+        class.updates(&[(
+            json!({}),
+            json!({"value": 6, "preemptionPolicy": "Never"}),
+            &[
+                "value: Forbidden: may not be changed in an update.",
+                "preemptionPolicy: Invalid value: \"Never\": field is immutable",
+            ],
+        )]);
     }
 }

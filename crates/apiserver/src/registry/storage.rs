@@ -1,13 +1,15 @@
 //! The storage.k8s.io group.
 
-use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::{Object, ObjectExt};
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+use apimachinery::field::ErrorList;
+use apimachinery::{Object, ObjectExt, names};
 
 use super::Sub;
+use super::check::{Field, check};
 use super::column::{AGE, Column, NAME, join};
 use super::kind::Kind;
-use super::strategy::{Context, Strategy, set_default};
+use super::strategy::{Strategy, set_default};
 
 const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
     Kind::new("storage.k8s.io", "v1", kind, resource, singular)
@@ -93,33 +95,117 @@ impl Strategy for Class {
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        if object.str_at(&["provisioner"]).is_empty() {
-            errors.0.push(FieldError::required(&Path::new("provisioner"), ""));
-        }
-        for (field, allowed) in [
-            ("reclaimPolicy", &["Delete", "Retain"]),
-            ("volumeBindingMode", &["Immediate", "WaitForFirstConsumer"]),
-        ] {
-            let value = object.str_at(&[field]);
-            if !allowed.contains(&value) {
-                errors.0.push(FieldError::not_supported(&Path::new(field), value, allowed));
+        check(object, |object| {
+            if object.needs("provisioner") {
+                let provisioner = object.at("provisioner");
+                let lower = provisioner.text().to_lowercase();
+                for message in names::qualified_name(&lower) {
+                    provisioner.invalid_value(lower.as_str(), message);
+                }
             }
-        }
-        errors
+            check_parameters(object);
+            object.maybe_one_of("reclaimPolicy", &["Delete", "Retain"]);
+            object.one_of("volumeBindingMode", &["Immediate", "WaitForFirstConsumer"]);
+            check_topologies(object);
+        })
     }
 
-    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
-            let set = |o: &Object| o.get(field).cloned().unwrap_or(Value::Null);
-            if set(object) != set(old) {
-                errors.0.push(FieldError::forbidden(
-                    &Path::new(field),
-                    format!("updates to {field} are forbidden."),
-                ));
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| {
+            for field in ["parameters", "provisioner", "reclaimPolicy"] {
+                if object.get(field) != &old[field] {
+                    object.at(field).forbidden(format!("updates to {field} are forbidden."));
+                }
+            }
+            object.immutable("volumeBindingMode", old);
+        })
+    }
+}
+
+/// Most parameters, and the largest sum of their keys and values in bytes.
+const MAX_PARAMETERS: usize = 512;
+const MAX_PARAMETER_BYTES: usize = 256 << 10;
+
+fn check_parameters(class: &Field<'_>) {
+    let parameters = class.at("parameters");
+    if class.len("parameters") > MAX_PARAMETERS {
+        return parameters.too_long(MAX_PARAMETERS);
+    }
+    let mut bytes = 0;
+    for (key, value) in class.entries("parameters") {
+        if key.is_empty() {
+            parameters.invalid_value(key, "field can not be empty.");
+        }
+        bytes += key.len() + value.text().len();
+    }
+    if bytes > MAX_PARAMETER_BYTES {
+        parameters.too_long(MAX_PARAMETER_BYTES);
+    }
+}
+
+fn check_topologies(class: &Field<'_>) {
+    let mut terms: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
+    for topology in class.items("allowedTopologies") {
+        let mut term = BTreeMap::new();
+        for expression in topology.items("matchLabelExpressions") {
+            let mut values = BTreeSet::new();
+            expression.needs("values");
+            for value in expression.items("values") {
+                if !values.insert(value.text()) {
+                    value.duplicate();
+                }
+            }
+            expression.valid("key", names::qualified_name);
+            if term.insert(expression.str("key"), values).is_some() {
+                expression.at("key").duplicate();
             }
         }
-        errors
+        if terms.contains(&term) {
+            topology.at("matchLabelExpressions").duplicate_of("");
+        }
+        terms.push(term);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::subject;
+    use serde_json::json;
+
+    #[test]
+    fn classes() {
+        let base = json!({"provisioner": "example.com/x"});
+        let class = subject("storage.k8s.io", "v1", "StorageClass", base);
+        let term = json!({"matchLabelExpressions": [{"key": "a", "values": ["b"]}]});
+        class.creates(&[
+            (json!({}), &[]),
+            (
+                json!({"provisioner": "", "reclaimPolicy": "Recycle", "volumeBindingMode": "Later"}),
+                &[
+                    "provisioner: Required value",
+                    "reclaimPolicy: Unsupported value: \"Recycle\": supported values: \"Delete\", \"Retain\"",
+                    "volumeBindingMode: Unsupported value: \"Later\": supported values: \"Immediate\", \"WaitForFirstConsumer\"",
+                ],
+            ),
+            (
+                json!({"allowedTopologies": [term, term, {"matchLabelExpressions": [{"key": "a", "values": ["b", "b"]}, {"key": "a"}]}]}),
+                &[
+                    "allowedTopologies[1].matchLabelExpressions: Duplicate value: \"\"",
+                    "allowedTopologies[2].matchLabelExpressions[0].values[1]: Duplicate value: \"b\"",
+                    "allowedTopologies[2].matchLabelExpressions[1].values: Required value",
+                    "allowedTopologies[2].matchLabelExpressions[1].key: Duplicate value: \"a\"",
+                ],
+            ),
+        ]);
+        class.updates(&[(
+            json!({}),
+            json!({"parameters": {"a": "b"}, "provisioner": "other", "reclaimPolicy": "Retain", "volumeBindingMode": "WaitForFirstConsumer"}),
+            &[
+                "parameters: Forbidden: updates to parameters are forbidden.",
+                "provisioner: Forbidden: updates to provisioner are forbidden.",
+                "reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.",
+                "volumeBindingMode: Invalid value: \"WaitForFirstConsumer\": field is immutable",
+            ],
+        )]);
     }
 }

@@ -94,14 +94,6 @@ pub(crate) trait Strategy: Sync {
 pub(crate) struct Plain;
 impl Strategy for Plain {}
 
-/// Names are path segments (RBAC objects may contain colons).
-pub(crate) struct PathName;
-impl Strategy for PathName {
-    fn validate_name(&self, name: &str) -> Vec<String> {
-        apimachinery::names::path_segment_name(name)
-    }
-}
-
 /// The items of a list field, if it is there. (Indexing a missing field to write would make it
 /// null.)
 pub(crate) fn items_mut<'a>(

@@ -52,6 +52,7 @@ fn body(kind: &Kind) -> Value {
         ("networking.k8s.io", "Ingress") => json!({"spec": {
             "defaultBackend": {"service": {"name": "s", "port": {"number": 80}}},
         }}),
+        ("networking.k8s.io", "IngressClass") => json!({"spec": {"controller": "example.com/c"}}),
         ("networking.k8s.io", "NetworkPolicy") => json!({"spec": {"podSelector": {}}}),
         ("rbac.authorization.k8s.io", of) if of.ends_with("Binding") => json!({
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},

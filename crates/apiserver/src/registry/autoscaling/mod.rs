@@ -1,11 +1,14 @@
 //! The autoscaling group: one stored form (v2), shown as v1 too.
 
 mod convert;
+mod rules;
 
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
 use super::Sub;
+use super::check::check;
 use super::column::{AGE, Column, NAME};
 use super::kind::{Conversion, Kind};
 use super::strategy::{Strategy, set_default};
@@ -78,6 +81,36 @@ impl Strategy for Autoscaler {
                 "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80},
             }}]);
         }
+        if let Some(behavior) = spec.get_mut("behavior").filter(|b| b.is_object()) {
+            default_behavior(behavior);
+        }
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| rules::check_autoscaler(&object.at("spec")))
+    }
+
+    fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
+        check(object, |object| {
+            object.at("status").non_negative_all(&["currentReplicas", "desiredReplicas"]);
+        })
+    }
+}
+
+/// Both directions scale by at most 100 percent in 15 seconds, upwards by four pods at least.
+fn default_behavior(behavior: &mut Value) {
+    let percent = json!({"type": "Percent", "value": 100, "periodSeconds": 15});
+    let pods = json!({"type": "Pods", "value": 4, "periodSeconds": 15});
+    for (direction, policies) in
+        [("scaleUp", json!([pods, percent])), ("scaleDown", json!([percent]))]
+    {
+        set_default(behavior, direction, json!({}));
+        let rules = &mut behavior[direction];
+        set_default(rules, "selectPolicy", "Max");
+        set_default(rules, "policies", policies);
+        if direction == "scaleUp" {
+            set_default(rules, "stabilizationWindowSeconds", 0);
+        }
     }
 }
 
@@ -89,5 +122,11 @@ impl Strategy for AutoscalerV1 {
         if let Some(spec) = object.get_mut("spec") {
             set_default(spec, "minReplicas", 1);
         }
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        let mut stored = object.clone();
+        convert::to_v2(&mut stored);
+        Autoscaler.validate(&stored)
     }
 }

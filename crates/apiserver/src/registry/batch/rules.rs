@@ -1,14 +1,11 @@
 //! Rules of a job's spec, also inside a CronJob (upstream's `validateJobSpec`).
 
-use apimachinery::field::FieldError;
-use apimachinery::{ObjectExt, names};
-use regex::Regex;
+use apimachinery::ObjectExt;
 use serde_json::json;
-use std::sync::LazyLock;
 
 use super::job::LABELS;
 use super::policies::{check_failure_policy, check_success_policy};
-use crate::registry::check::{Field, selector_of};
+use crate::registry::check::{Field, check_domain_path, selector_of};
 use crate::registry::core::check_template;
 use crate::registry::workload::invalid_selector;
 
@@ -149,29 +146,5 @@ fn check_completion_mode(spec: &Field<'_>) {
                  {MANY_COMPLETIONS} and used with backoff limit per index"
             ));
         }
-    }
-}
-
-const PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
-static PATH_REGEX: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(&format!("^{PATH}$")).ok());
-
-/// `example.com/path`.
-fn check_domain_path(field: &Field<'_>) {
-    let text = field.text();
-    if text.is_empty() {
-        return field.required("");
-    }
-    match text.split_once('/') {
-        Some((host, path)) if !host.is_empty() && !path.is_empty() => {
-            for message in names::dns1123_subdomain(host) {
-                field.invalid_value(host, message);
-            }
-            if PATH_REGEX.as_ref().is_some_and(|r| !r.is_match(path)) {
-                let message = names::regex_error("Invalid path", PATH, &[]);
-                field.push(FieldError::invalid(field.path(), path, message));
-            }
-        }
-        _ => field.invalid("must be a domain-prefixed path (such as \"acme.io/foo\")"),
     }
 }

@@ -1,5 +1,7 @@
 //! The rules that many kinds share. Each takes the name of a child.
 
+use std::net::IpAddr;
+
 use apimachinery::names;
 use serde_json::Value;
 
@@ -165,6 +167,47 @@ impl Field<'_> {
         self.invalid_all(sloppy_ip(self.text()));
     }
 
+    /// An IP address in the one form that it is printed in.
+    pub(crate) fn canonical_ip(&self) {
+        let messages = names::ip(self.text());
+        if !messages.is_empty() {
+            return self.invalid_all(messages);
+        }
+        if let Ok(ip) = self.text().parse::<IpAddr>()
+            && ip.to_string() != self.text()
+        {
+            let canonical = apimachinery::text::quote(&ip.to_string());
+            self.invalid(format!("must be in canonical form ({canonical})"));
+        }
+    }
+
+    /// A domain name of at least two labels.
+    pub(crate) fn domain_name(&self) {
+        if self.text().is_empty() {
+            return self.required("");
+        }
+        let name = self.text().strip_suffix('.').unwrap_or(self.text());
+        let messages = names::dns1123_subdomain(name);
+        if !messages.is_empty() {
+            return self.invalid_value(name, messages.join(","));
+        }
+        if !name.contains('.') {
+            return self.invalid_value(
+                name,
+                "should be a domain with at least two segments separated by dots",
+            );
+        }
+        let wrong = |label: &&str| !names::dns1123_label(label).is_empty();
+        if let Some(label) = name.split('.').find(wrong) {
+            self.invalid_value(label, names::dns1123_label(label).join(","));
+        }
+    }
+
+    /// An address that an endpoint may have.
+    pub(crate) fn endpoint_ip(&self) {
+        self.invalid_all(not_an_endpoint(self.text()));
+    }
+
     /// An IP prefix.
     pub(crate) fn cidr(&self) {
         let text = self.text().trim();
@@ -190,11 +233,39 @@ pub(crate) fn no_backsteps(path: &str) -> bool {
 }
 
 /// Whether the path does not begin with a name that begins with `..`.
-pub(crate) fn is_local_path(path: &str) -> bool {
+fn is_local_path(path: &str) -> bool {
     !path.starts_with("..") || path.starts_with("../")
 }
 
 /// Whether a number stands between two bounds, both included.
 pub(crate) fn in_range(number: i64, min: i64, max: i64) -> bool {
     (min..=max).contains(&number)
+}
+
+/// Why an address cannot be that of an endpoint.
+fn not_an_endpoint(text: &str) -> Vec<String> {
+    let Ok(ip) = text.parse::<IpAddr>() else {
+        return vec!["must be a valid IP address".to_owned()];
+    };
+    let (link_local, link_local_multicast) = match ip {
+        IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(ip) => {
+            (ip.segments()[0] & 0xffc0 == 0xfe80, ip.segments()[0] & 0xff0f == 0xff02)
+        }
+    };
+    let mut messages = Vec::new();
+    for (wrong, message) in [
+        (ip.is_unspecified(), format!("may not be unspecified ({text})")),
+        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned()),
+        (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)".to_owned()),
+        (
+            link_local_multicast,
+            "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)".to_owned(),
+        ),
+    ] {
+        if wrong {
+            messages.push(message);
+        }
+    }
+    messages
 }

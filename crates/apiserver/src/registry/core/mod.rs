@@ -2,15 +2,21 @@
 
 mod claim;
 mod config;
+mod data;
+mod endpoints;
 mod event;
 mod namespace;
 mod node;
 mod pod;
+mod quota;
 mod replicationcontroller;
 mod resource_names;
 mod service;
 mod volume;
 mod volume_source;
+
+#[cfg(test)]
+mod tests;
 
 use super::Sub;
 use super::column::{AGE, CREATED_AT, Column, NAME};
@@ -24,8 +30,9 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 
 pub(in crate::registry) use claim::check_claim_spec;
 pub(crate) use event::{COLUMNS as EVENT_COLUMNS, STORED as STORED_EVENT};
-pub(in crate::registry) use pod::check_template;
+pub(in crate::registry) use pod::{PROTOCOLS, check_template};
 pub(crate) use pod::{default_spec, default_template};
+pub(in crate::registry) use resource_names::check_container_name;
 
 pub(super) static KINDS: &[Kind] = &[
     row("Binding", "bindings", "binding").namespaced().computed(),
@@ -38,17 +45,18 @@ pub(super) static KINDS: &[Kind] = &[
     row("ConfigMap", "configmaps", "configmap")
         .namespaced()
         .short(&["cm"])
-        .strategy(&config::ConfigMap)
+        .strategy(&data::ConfigMap)
         .columns(&[NAME, config::CONFIG_MAP_DATA, AGE]),
-    row("Endpoints", "endpoints", "endpoints").namespaced().short(&["ep"]).columns(&[
-        NAME,
-        Column::make("Endpoints", service::endpoints),
-        AGE,
-    ]),
+    row("Endpoints", "endpoints", "endpoints")
+        .namespaced()
+        .short(&["ep"])
+        .strategy(&endpoints::Endpoints)
+        .columns(&[NAME, Column::make("Endpoints", service::endpoints), AGE]),
     event::EVENT,
     row("LimitRange", "limitranges", "limitrange")
         .namespaced()
         .short(&["limits"])
+        .strategy(&quota::LimitRange)
         .columns(&[NAME, CREATED_AT]),
     row("Namespace", "namespaces", "namespace")
         .short(&["ns"])
@@ -104,11 +112,12 @@ pub(super) static KINDS: &[Kind] = &[
         .namespaced()
         .short(&["quota"])
         .subs(STATUS)
+        .strategy(&quota::ResourceQuota)
         .columns(config::QUOTA_COLUMNS),
     row("Secret", "secrets", "secret")
         .namespaced()
         .selectable(&[Selectable::new("type", &["type"])])
-        .strategy(&config::Secret)
+        .strategy(&data::Secret)
         .columns(config::SECRET_COLUMNS),
     row("ServiceAccount", "serviceaccounts", "serviceaccount")
         .namespaced()

@@ -1,8 +1,14 @@
 //! Node.
 
-use apimachinery::{Object, ObjectExt};
+use std::collections::HashSet;
+
+use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
+use super::pod::TAINT_EFFECTS;
+use super::resource_names::check_amount;
+use crate::registry::check::{Field, check, internal};
 use crate::registry::column::{AGE, Column, NAME, join};
 use crate::registry::strategy::Strategy;
 
@@ -68,6 +74,89 @@ impl Strategy for Node {
         {
             let capacity = object["status"]["capacity"].clone();
             object.set_path(&["status", "allocatable"], capacity);
+        }
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |node| {
+            check_taints(node);
+            check_amounts(node);
+            check_ranges(&node.at("spec"));
+        })
+    }
+
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
+        check(object, |node| check_update(node, old))
+    }
+
+    fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
+        check(object, |node| {
+            check_amounts(node);
+            check_update(node, old);
+        })
+    }
+}
+
+/// Upstream complains about taints in the metadata.
+fn check_taints(node: &Field<'_>) {
+    let list = node.at("metadata").at("taints");
+    let mut seen = HashSet::new();
+    for (i, taint) in node.at("spec").items("taints").enumerate() {
+        let taint = list.index(i).instead(taint.value());
+        taint.valid("key", names::qualified_name);
+        let messages = names::label_value(taint.str("value"));
+        if !messages.is_empty() {
+            taint.at("value").invalid(messages.join(";"));
+        }
+        taint.needs_one_of("effect", TAINT_EFFECTS);
+        if !seen.insert((taint.str("effect"), taint.str("key"))) {
+            let mut error = FieldError::duplicate(taint.path(), "")
+                .showing(internal(taint.value(), "Key Value Effect TimeAdded?"));
+            error.detail = "taints must be unique by key and effect pair".to_owned();
+            taint.push(error);
+        }
+    }
+}
+
+fn check_amounts(node: &Field<'_>) {
+    let status = node.at("status");
+    for list in ["capacity", "allocatable"] {
+        for (name, amount) in status.entries(list) {
+            check_amount(&status.at(list).at(name).instead(amount.value()), name);
+        }
+    }
+}
+
+fn check_ranges(spec: &Field<'_>) {
+    let mut sixes = Vec::new();
+    for range in spec.items("podCIDRs") {
+        range.cidr();
+        sixes.push(range.text().contains(':'));
+    }
+    let dual = sixes.contains(&true) && sixes.contains(&false);
+    if sixes.len() > 2 || (sixes.len() == 2 && !dual) {
+        spec.at("podCIDRs").invalid("may specify no more than one CIDR for each IP family");
+    }
+}
+
+fn check_update(node: &Field<'_>, old: &Object) {
+    let (spec, was) = (node.at("spec"), &old["spec"]);
+    let mut seen = HashSet::new();
+    for address in node.at("status").items("addresses") {
+        if !seen.insert((address.str("type"), address.str("address"))) {
+            let error = FieldError::duplicate(address.path(), "");
+            address.push(error.showing(internal(address.value(), "Type Address")));
+        }
+    }
+    for field in ["podCIDRs", "providerID"] {
+        let given = match &was[field] {
+            Value::Array(list) => !list.is_empty(),
+            value => !value.as_str().unwrap_or_default().is_empty(),
+        };
+        if given && spec.get(field) != &was[field] {
+            let what = field.trim_end_matches('s');
+            spec.at(field)
+                .forbidden(format!("node updates may not change {what} except from \"\" to valid"));
         }
     }
 }

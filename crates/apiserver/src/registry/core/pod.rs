@@ -18,8 +18,8 @@ use crate::registry::strategy::{Context, Strategy};
 pub(in crate::registry) use defaults::default_disk;
 pub(crate) use defaults::{default_spec, default_template};
 pub(in crate::registry) use validate::{
-    PROTOCOLS, PULL_POLICIES, TAINT_EFFECTS, VOLUME_FIELDS, aggregate, check_field_ref,
-    check_node_selector, check_resource_field_ref, check_template,
+    PROTOCOLS, PULL_POLICIES, TAINT_EFFECTS, VOLUME_FIELDS, check_field_ref, check_node_selector,
+    check_resource_field_ref, check_template,
 };
 
 pub(super) const SELECTABLE: &[Selectable] = &[

@@ -137,3 +137,8 @@ pub(in crate::registry) fn check_huge_pages(field: &Field<'_>, name: &str) {
         field.invalid(format!("{amount} is not positive integer multiple of {name}"));
     }
 }
+
+/// Whether Kubernetes itself counts the resource for quotas.
+pub(in crate::registry) fn is_quota_resource(name: &str) -> bool {
+    QUOTA.contains(&name) || is_quota_huge_page(name)
+}

@@ -1,11 +1,20 @@
-//! Service and Endpoints: columns, defaults and allocation of addresses and ports.
+//! Service: columns, defaults and strategy; the columns of Endpoints.
 
-use apimachinery::field::{ErrorList, FieldError, Path};
+mod allocate;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod update;
+
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
+use crate::registry::Sub;
+use crate::registry::check::check;
 use crate::registry::column::{AGE, Column, NAME, join, label_map};
 use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
+use allocate::{allocate, release};
 
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
@@ -78,32 +87,34 @@ pub(super) fn endpoints(object: &Value) -> Value {
 
 pub(super) struct Service;
 
-fn uses_cluster_ip(object: &Object) -> bool {
-    object.str_at(&["spec", "type"]) != "ExternalName"
-}
-
-fn uses_node_ports(object: &Object) -> bool {
-    match object.str_at(&["spec", "type"]) {
-        "NodePort" => true,
-        "LoadBalancer" => {
-            object.get_path(&["spec", "allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false))
-        }
+/// Whether the spec is one that clients outside the cluster can reach.
+fn is_external(spec: &Value) -> bool {
+    match spec.str_at(&["type"]) {
+        "NodePort" | "LoadBalancer" => true,
+        "ClusterIP" => spec["externalIPs"].as_array().is_some_and(|ips| !ips.is_empty()),
         _ => false,
     }
 }
 
-/// Node ports are kept per protocol.
-fn node_ports(object: &Object) -> Vec<(String, u16)> {
-    list(object, &["spec", "ports"])
-        .filter_map(|p| {
-            let number = u16::try_from(p["nodePort"].as_u64()?).ok().filter(|n| *n > 0)?;
-            Some((p.str_at(&["protocol"]).to_owned(), number))
-        })
-        .collect()
+/// Whether a load balancer asks the nodes which of them have endpoints.
+fn needs_health_check(spec: &Value) -> bool {
+    spec["type"] == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local"
+}
+
+/// Whether the service has the address `None`.
+fn is_headless(spec: &Value) -> bool {
+    spec["clusterIPs"].as_array().is_some_and(|ips| ips.len() == 1 && ips[0] == "None")
 }
 
 impl Strategy for Service {
     fn default(&self, object: &mut Object) {
+        if object["spec"]["type"] == "LoadBalancer"
+            && let Some(balancer) = object.get_mut("status").and_then(|s| s.get_mut("loadBalancer"))
+        {
+            for ingress in items_mut(balancer, "ingress").filter(|i| i["ip"].is_string()) {
+                set_default(ingress, "ipMode", "VIP");
+            }
+        }
         let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
         set_default(spec, "sessionAffinity", "None");
         set_default(spec, "type", "ClusterIP");
@@ -112,8 +123,10 @@ impl Strategy for Service {
         {
             spec.set_path(&["sessionAffinityConfig", "clientIP", "timeoutSeconds"], 10_800.into());
         }
-        let external = matches!(spec.str_at(&["type"]), "NodePort" | "LoadBalancer");
-        if external {
+        if spec["sessionAffinity"] == "None" {
+            spec.remove_path(&["sessionAffinityConfig"]);
+        }
+        if is_external(spec) {
             set_default(spec, "externalTrafficPolicy", "Cluster");
         }
         if spec["type"] == "LoadBalancer" {
@@ -134,6 +147,11 @@ impl Strategy for Service {
 
     fn prepare_for_create(&self, ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         object["status"] = json!({"loadBalancer": {}});
+        if object.get_path(&["spec", "clusterIPs"]).is_none()
+            && let Some(ip) = object.get_path(&["spec", "clusterIP"]).cloned()
+        {
+            object.set_path(&["spec", "clusterIPs"], json!([ip]));
+        }
         allocate(ctx, object, &Value::Null)
     }
 
@@ -143,31 +161,11 @@ impl Strategy for Service {
         object: &mut Object,
         old: &Object,
     ) -> ErrorList {
-        // An update that leaves the address out keeps it, unless the type no longer has one.
-        if uses_cluster_ip(object) && uses_cluster_ip(old) {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                if object.get_path(&["spec", field]).is_none()
-                    && let Some(value) = old.get_path(&["spec", field])
-                {
-                    object.set_path(&["spec", field], value.clone());
-                }
-            }
-        }
-        if uses_node_ports(object) {
-            keep_node_ports(object, old);
-        } else if uses_node_ports(old) {
-            // Changing the type away from NodePort drops the ports the server gave.
-            for port in items_mut(&mut object["spec"], "ports") {
-                let given = node_ports(old).iter().any(|(_, n)| port["nodePort"] == *n);
-                if let (true, Some(port)) = (given, port.as_object_mut()) {
-                    port.remove("nodePort");
-                }
-            }
-        }
-        if !uses_cluster_ip(object) {
-            for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-                object.remove_path(&["spec", field]);
-            }
+        update::drop_what_the_type_had(object, old);
+        update::keep_what_was_given(object, old);
+        // What is refused anyway takes nothing.
+        if !self.validate_change(None, object, old).is_empty() {
+            return ErrorList::new();
         }
         let errors = allocate(ctx, object, old);
         release(ctx, old, object);
@@ -175,70 +173,18 @@ impl Strategy for Service {
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        let spec = Path::new("spec");
-        const TYPES: &[&str] = &["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-        let of = object.str_at(&["spec", "type"]);
-        if !TYPES.contains(&of) {
-            errors.0.push(FieldError::not_supported(&spec.child("type"), of, TYPES));
-        }
-        const AFFINITIES: &[&str] = &["ClientIP", "None"];
-        let affinity = object.str_at(&["spec", "sessionAffinity"]);
-        if !AFFINITIES.contains(&affinity) {
-            errors.0.push(FieldError::not_supported(
-                &spec.child("sessionAffinity"),
-                affinity,
-                AFFINITIES,
-            ));
-        }
-        let headless = object.str_at(&["spec", "clusterIP"]) == "None";
-        let ports: Vec<&Value> = list(object, &["spec", "ports"]).collect();
-        if ports.is_empty() && !headless && of != "ExternalName" {
-            errors.0.push(FieldError::required(&spec.child("ports"), ""));
-        }
-        if of == "ExternalName" {
-            let name = object.str_at(&["spec", "externalName"]);
-            let path = spec.child("externalName");
-            if name.is_empty() {
-                errors.0.push(FieldError::required(&path, ""));
-            } else {
-                errors.invalid_all(
-                    &path,
-                    name,
-                    names::dns1123_subdomain(name.trim_end_matches('.')),
-                );
-            }
-        }
-        for (i, port) in ports.iter().enumerate() {
-            validate_port(
-                &mut errors,
-                &spec.child("ports").index(i),
-                port,
-                ports.len() > 1,
-                &ports[..i],
-            );
-        }
-        for (key, value) in
-            object.get_path(&["spec", "selector"]).and_then(Value::as_object).into_iter().flatten()
-        {
-            let path = spec.child("selector");
-            errors.invalid_all(&path, key, names::qualified_name(key));
-            let value = value.as_str().unwrap_or_default();
-            errors.invalid_all(&path, value, names::label_value(value));
-        }
-        errors
+        check(object, |object| rules::check_service(object, None))
     }
 
-    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        let (new_ip, old_ip) =
-            (object.str_at(&["spec", "clusterIP"]), old.str_at(&["spec", "clusterIP"]));
-        if uses_cluster_ip(object) && uses_cluster_ip(old) && !old_ip.is_empty() && new_ip != old_ip
-        {
-            let path = Path::new("spec").child("clusterIPs").index(0);
-            errors.0.push(FieldError::invalid(&path, json!([new_ip]), "may not change once set"));
-        }
-        errors
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| {
+            update::check_update(&object.at("spec"), &old["spec"]);
+            rules::check_service(object, Some(old));
+        })
+    }
+
+    fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| rules::check_status(object, old))
     }
 
     fn validate_name(&self, name: &str) -> Vec<String> {
@@ -247,137 +193,5 @@ impl Strategy for Service {
 
     fn after_delete(&self, ctx: &Context<'_>, object: &Object) {
         release(ctx, object, &Value::Null);
-    }
-}
-
-fn validate_port(
-    errors: &mut ErrorList,
-    path: &Path,
-    port: &Value,
-    named: bool,
-    before: &[&Value],
-) {
-    let name = port.str_at(&["name"]);
-    if name.is_empty() && named {
-        errors.0.push(FieldError::required(&path.child("name"), ""));
-    } else if !name.is_empty() {
-        errors.invalid_all(&path.child("name"), name, names::dns1123_label(name));
-        if before.iter().any(|p| p.str_at(&["name"]) == name) {
-            errors.0.push(FieldError::duplicate(&path.child("name"), name));
-        }
-    }
-    let in_range = |v: &Value| v.as_i64().is_some_and(|n| (1..=65_535).contains(&n));
-    const RANGE: &str = "must be between 1 and 65535, inclusive";
-    if !in_range(&port["port"]) {
-        errors.0.push(FieldError::invalid(&path.child("port"), port["port"].clone(), RANGE));
-    }
-    const PROTOCOLS: &[&str] = &["SCTP", "TCP", "UDP"];
-    let protocol = port.str_at(&["protocol"]);
-    if !PROTOCOLS.contains(&protocol) {
-        errors.0.push(FieldError::not_supported(&path.child("protocol"), protocol, PROTOCOLS));
-    }
-    match &port["targetPort"] {
-        Value::String(name) => {
-            errors.invalid_all(&path.child("targetPort"), name, names::port_name(name));
-        }
-        number if in_range(number) => {}
-        number => {
-            errors.0.push(FieldError::invalid(&path.child("targetPort"), number.clone(), RANGE))
-        }
-    }
-    if before.iter().any(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"]) {
-        let shown = json!({"port": port["port"], "protocol": port["protocol"]});
-        errors.0.push(FieldError::duplicate(path, shown));
-    }
-}
-
-/// Ports keep the node port they had when the update leaves it out.
-fn keep_node_ports(object: &mut Object, old: &Object) {
-    let before: Vec<Value> = list(old, &["spec", "ports"]).cloned().collect();
-    for port in items_mut(&mut object["spec"], "ports") {
-        if port["nodePort"].as_i64().unwrap_or(0) == 0
-            && let Some(same) = before
-                .iter()
-                .find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"])
-            && same["nodePort"].as_i64().unwrap_or(0) > 0
-        {
-            port["nodePort"] = same["nodePort"].clone();
-        }
-    }
-}
-
-/// Gives the service an address and node ports where it wants them and has none yet.
-fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> ErrorList {
-    let mut errors = ErrorList::new();
-    if uses_cluster_ip(object) {
-        let path = Path::new("spec").child("clusterIPs");
-        if let Some(first) =
-            object.get_path(&["spec", "clusterIPs"]).and_then(|v| v.get(0)).cloned()
-            && object.str_at(&["spec", "clusterIP"]).is_empty()
-        {
-            object.set_path(&["spec", "clusterIP"], first);
-        }
-        let wanted = object.str_at(&["spec", "clusterIP"]).to_owned();
-        let kept = !wanted.is_empty() && wanted == old.str_at(&["spec", "clusterIP"]);
-        if wanted != "None" && !kept {
-            let taken = if wanted.is_empty() {
-                ctx.settings.addresses.allocate().map(|ip| {
-                    object.set_path(&["spec", "clusterIP"], ip.to_string().into());
-                })
-            } else {
-                ctx.settings.addresses.reserve(&wanted)
-            };
-            if let Err(why) = taken {
-                errors.0.push(FieldError::invalid(&path, json!([wanted]), why));
-                return errors;
-            }
-        }
-        let ip = object.str_at(&["spec", "clusterIP"]).to_owned();
-        if object.get_path(&["spec", "clusterIPs"]).is_none() {
-            object.set_path(&["spec", "clusterIPs"], json!([ip]));
-        }
-        for (field, value) in
-            [("ipFamilies", json!(["IPv4"])), ("ipFamilyPolicy", "SingleStack".into())]
-        {
-            if object.get_path(&["spec", field]).is_none() {
-                object.set_path(&["spec", field], value);
-            }
-        }
-    }
-    if uses_node_ports(object) {
-        let before = node_ports(old);
-        for (i, port) in items_mut(&mut object["spec"], "ports").enumerate() {
-            let path = Path::new("spec").child("ports").index(i).child("nodePort");
-            let protocol = port.str_at(&["protocol"]).to_owned();
-            match port["nodePort"].as_i64().unwrap_or(0) {
-                0 => match ctx.settings.node_ports.allocate(&protocol) {
-                    Ok(number) => port["nodePort"] = number.into(),
-                    Err(why) => errors.0.push(FieldError::internal(&path, why)),
-                },
-                number => {
-                    let number16 = u16::try_from(number).unwrap_or(0);
-                    if !before.contains(&(protocol.clone(), number16))
-                        && let Err(why) = ctx.settings.node_ports.reserve(&protocol, number)
-                    {
-                        errors.0.push(FieldError::invalid(&path, number, why));
-                    }
-                }
-            }
-        }
-    }
-    errors
-}
-
-/// Gives back what `old` held and `new` does not.
-fn release(ctx: &Context<'_>, old: &Object, new: &Object) {
-    let ip = old.str_at(&["spec", "clusterIP"]);
-    if ip != new.str_at(&["spec", "clusterIP"]) {
-        ctx.settings.addresses.release(ip);
-    }
-    let kept = node_ports(new);
-    for (protocol, number) in node_ports(old) {
-        if !kept.contains(&(protocol.clone(), number)) {
-            ctx.settings.node_ports.release(&protocol, number);
-        }
     }
 }

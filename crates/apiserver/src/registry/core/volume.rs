@@ -1,8 +1,13 @@
 //! PersistentVolume and PersistentVolumeClaim.
 
-use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::{Object, ObjectExt};
+use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
+
+use super::claim::{VOLUME_MODES, check_access_modes, check_claim_spec};
+use super::pod::check_node_selector;
+use super::volume_source::{check_persistent_source, persistent_sources};
+use crate::registry::check::{Field, check, diff, quantity};
 
 use crate::registry::column::{AGE, Column, NAME};
 use crate::registry::strategy::{Context, Strategy, set_default};
@@ -74,29 +79,13 @@ pub(super) const CLAIM_COLUMNS: &[Column] = &[
     VOLUME_MODE,
 ];
 
-const MODES: &[&str] = &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
-
-fn check_modes(errors: &mut ErrorList, object: &Object) {
-    let path = Path::new("spec").child("accessModes");
-    let modes = object.get_path(&["spec", "accessModes"]).and_then(Value::as_array);
-    match modes.filter(|m| !m.is_empty()) {
-        None => errors.0.push(FieldError::required(&path, "at least 1 access mode is required")),
-        Some(modes) => {
-            for mode in modes {
-                if !mode.as_str().is_some_and(|m| MODES.contains(&m)) {
-                    errors.0.push(FieldError::not_supported(&path, mode.clone(), MODES));
-                }
-            }
-        }
-    }
-}
-
 pub(super) struct Claim;
 
 impl Strategy for Claim {
     fn default(&self, object: &mut Object) {
         if let Some(spec) = object.get_mut("spec") {
             set_default(spec, "volumeMode", "Filesystem");
+            same_source(spec);
         }
     }
 
@@ -106,13 +95,102 @@ impl Strategy for Claim {
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        check_modes(&mut errors, object);
-        if object.get_path(&["spec", "resources", "requests", "storage"]).is_none() {
-            let path = Path::new("spec").child("resources").key("storage");
-            errors.0.push(FieldError::required(&path, ""));
+        check(object, |object| check_claim_spec(&object.at("spec")))
+    }
+
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| check_claim_update(object, old))
+    }
+}
+
+/// The two ways to name a source say the same, unless only the newer one can say it.
+fn same_source(spec: &mut Value) {
+    let (source, reference) = (spec["dataSource"].clone(), spec["dataSourceRef"].clone());
+    if reference.is_null() && source.is_object() {
+        spec["dataSourceRef"] = source;
+    } else if source.is_null()
+        && reference.is_object()
+        && reference.str_at(&["namespace"]).is_empty()
+    {
+        spec["dataSource"] = reference;
+        spec.remove_path(&["dataSource", "namespace"]);
+    }
+}
+
+const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
+
+fn check_claim_update(object: &Field<'_>, old: &Object) {
+    let (spec, was) = (object.at("spec"), &old["spec"]);
+    let (mut now, mut before) = (spec.value().clone(), was.clone());
+    let put = |target: &mut Value, from: &Value, path: &[&str]| match from.get_path(path) {
+        Some(value) => target.set_path(path, value.clone()),
+        None => {
+            target.remove_path(path);
         }
-        errors
+    };
+    if was["volumeName"].is_null() {
+        put(&mut before, spec.value(), &["volumeName"]);
+    }
+    check_class(object, old, &mut now);
+    if object.at("status").str("phase") == "Bound" {
+        put(&mut now, was, &["resources", "requests", "storage"]);
+        put(&mut now, was, &["volumeAttributesClassName"]);
+    }
+    if now != before {
+        spec.forbidden(format!(
+            "spec is immutable after creation except resources.requests and \
+             volumeAttributesClassName for bound claims\n{}",
+            diff(&before, &now)
+        ));
+    }
+    let storage =
+        |value: &Value, path: &[&str]| value.get_path(path).map(quantity).unwrap_or_default();
+    let size = ["resources", "requests", "storage"];
+    let (new_size, old_size) = (storage(spec.value(), &size), storage(was, &size));
+    if new_size < old_size && new_size <= storage(&old["status"], &["capacity", "storage"]) {
+        spec.at("resources")
+            .at("requests")
+            .at("storage")
+            .forbidden("field can not be less than status.capacity");
+    }
+    if spec.get("volumeMode") != &was["volumeMode"] {
+        object.at("volumeMode").invalid_value(spec.get("volumeMode").clone(), "field is immutable");
+    }
+    let class = spec.at("volumeAttributesClassName");
+    if class.value() != &was["volumeAttributesClassName"]
+        && !old["status"]["currentVolumeAttributesClassName"].is_null()
+    {
+        let to = match class.value() {
+            Value::Null => "nil",
+            value if value == "" => "empty string",
+            _ => return,
+        };
+        class.forbidden(format!(
+            "update to {to} is forbidden when status.currentVolumeAttributesClassName is not nil"
+        ));
+    }
+}
+
+/// The class may move from the annotation to the field, and be set where there was none.
+fn check_class(object: &Field<'_>, old: &Object, now: &mut Value) {
+    let (name, before) =
+        (object.at("spec").get("storageClassName"), &old["spec"]["storageClassName"]);
+    let (annotation, was) = (object.value().annotation(BETA_CLASS), old.annotation(BETA_CLASS));
+    let moved = before.is_null()
+        && was.is_some_and(|was| name == was && annotation.is_none_or(|now| now == was));
+    if moved {
+        now.remove_path(&["storageClassName"]);
+        return;
+    }
+    if annotation.unwrap_or_default() != was.unwrap_or_default() {
+        object
+            .at("metadata")
+            .at("annotations")
+            .at(BETA_CLASS)
+            .invalid_value(annotation.unwrap_or_default(), "field is immutable");
+    }
+    if !name.is_null() && before.is_null() && was.is_none_or(|was| name == was) {
+        now.remove_path(&["storageClassName"]);
     }
 }
 
@@ -120,12 +198,13 @@ pub(super) struct Volume;
 
 impl Strategy for Volume {
     fn default(&self, object: &mut Object) {
-        if let Some(spec) = object.get_mut("spec") {
+        if let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) {
             set_default(spec, "volumeMode", "Filesystem");
             set_default(spec, "persistentVolumeReclaimPolicy", "Retain");
             if let Some(path) = spec.get_mut("hostPath") {
                 set_default(path, "type", "");
             }
+            super::pod::default_disk(spec);
         }
     }
 
@@ -135,11 +214,98 @@ impl Strategy for Volume {
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
-        let mut errors = ErrorList::new();
-        check_modes(&mut errors, object);
-        if object.get_path(&["spec", "capacity", "storage"]).is_none() {
-            errors.0.push(FieldError::required(&Path::new("spec").child("capacity"), ""));
+        check(object, |object| check_volume(&object.at("spec"), object.value().name()))
+    }
+
+    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| check_volume_update(object, old))
+    }
+}
+
+fn check_volume(spec: &Field<'_>, name: &str) {
+    check_access_modes(spec, "");
+    let capacity = spec.at("capacity");
+    spec.needs("capacity");
+    if spec.len("capacity") > 1 || capacity.get("storage").is_null() {
+        let shown = capacity.value().clone();
+        let error = FieldError::not_supported(capacity.path(), shown, &["storage"]);
+        capacity.push(error);
+    }
+    for (_, amount) in spec.entries("capacity") {
+        let value = amount.quantity().value();
+        if value < 0 {
+            amount.invalid_value(value, "must be a valid resource quantity");
         }
-        errors
+        if amount.quantity().sign() <= 0 {
+            amount.invalid("must be greater than zero");
+        }
+    }
+    let policy = spec.str("persistentVolumeReclaimPolicy");
+    if !policy.is_empty() {
+        spec.one_of("persistentVolumeReclaimPolicy", &["Delete", "Recycle", "Retain"]);
+    }
+    let affinity = spec.at("nodeAffinity");
+    if spec.has("nodeAffinity") {
+        match affinity.opt("required") {
+            Some(selector) => check_node_selector(&selector),
+            None => affinity.at("required").required("must specify required node constraints"),
+        }
+    }
+    check_persistent_source(spec, name);
+    if spec.has("local") && !spec.has("nodeAffinity") {
+        affinity.required("Local volume requires node affinity");
+    }
+    let root = spec.at("hostPath").str("path").split('/').all(|p| p.is_empty() || p == ".");
+    if spec.has("hostPath") && root && policy == "Recycle" {
+        spec.at("persistentVolumeReclaimPolicy")
+            .forbidden("may not be 'recycle' for a hostPath mount of '/'");
+    }
+    spec.maybe_valid("storageClassName", names::dns1123_subdomain);
+    spec.maybe_one_of("volumeMode", VOLUME_MODES);
+    if let Some(class) = spec.opt("volumeAttributesClassName") {
+        if class.text().is_empty() {
+            class.required("an empty string is disallowed");
+        } else {
+            class.invalid_all(names::dns1123_subdomain(class.text()));
+        }
+        if !spec.has("csi") {
+            spec.at("csi").required("has to be specified when using volumeAttributesClassName");
+        }
+    }
+}
+
+fn check_volume_update(object: &Field<'_>, old: &Object) {
+    let (spec, was) = (object.at("spec"), &old["spec"]);
+    let source = |spec: &Value| {
+        let mut source = json!({});
+        for name in persistent_sources().filter(|name| !spec[*name].is_null()) {
+            source[name] = spec[name].clone();
+        }
+        source
+    };
+    let (mut now, before) = (source(spec.value()), source(was));
+    // The secret for expansion may be added once.
+    let secret = ["csi", "controllerExpandSecretRef"];
+    if before["csi"].is_object() && before.get_path(&secret).is_none() {
+        now.remove_path(&secret);
+    }
+    if now != before {
+        spec.at("persistentvolumesource").forbidden(format!(
+            "spec.persistentvolumesource is immutable after creation\n{}",
+            diff(&before, &now)
+        ));
+    }
+    if spec.get("volumeMode") != &was["volumeMode"] {
+        object.at("volumeMode").invalid_value(spec.get("volumeMode").clone(), "field is immutable");
+    }
+    if was["nodeAffinity"].is_object() && spec.get("nodeAffinity") != &was["nodeAffinity"] {
+        object.at("nodeAffinity").invalid_value(
+            spec.get("nodeAffinity").clone(),
+            "field is immutable, except for updating from beta label to GA",
+        );
+    }
+    if !was["volumeAttributesClassName"].is_null() && !spec.has("volumeAttributesClassName") {
+        spec.at("volumeAttributesClassName")
+            .forbidden("update from non-nil value to nil is forbidden");
     }
 }

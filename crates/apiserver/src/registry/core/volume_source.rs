@@ -5,9 +5,7 @@ mod disks;
 mod files;
 mod projected;
 
-use crate::registry::check::Field;
-
-pub(in crate::registry) use files::file_mode;
+use crate::registry::check::{Field, Rule};
 
 /// One kind of source. Two of upstream's paths differ from the field's name, and are kept.
 struct Source {
@@ -16,10 +14,10 @@ struct Source {
     extra: &'static str,
     /// Where the source's own fields are.
     place: &'static str,
-    rule: fn(&Field<'_>),
+    rule: Rule,
 }
 
-const fn source(name: &'static str, rule: fn(&Field<'_>)) -> Source {
+const fn source(name: &'static str, rule: Rule) -> Source {
     Source { name, extra: name, place: name, rule }
 }
 

@@ -1,6 +1,10 @@
 //! The networking.k8s.io group.
 
 mod ingress;
+mod policy;
+mod rules;
+#[cfg(test)]
+mod tests;
 
 use apimachinery::ObjectExt;
 
@@ -13,19 +17,22 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("IngressClass", "ingressclasses", "ingressclass").generation().columns(&[
-        NAME,
-        Column::text_or("Controller", &["spec", "controller"], ""),
-        Column::make("Parameters", |o| match o.get_path(&["spec", "parameters"]) {
-            Some(p) => {
-                let group = p.str_at(&["apiGroup"]);
-                let dot = if group.is_empty() { "" } else { "." };
-                format!("{}{dot}{group}/{}", p.str_at(&["kind"]), p.str_at(&["name"])).into()
-            }
-            None => "<none>".into(),
-        }),
-        AGE,
-    ]),
+    row("IngressClass", "ingressclasses", "ingressclass")
+        .strategy(&ingress::IngressClass)
+        .generation()
+        .columns(&[
+            NAME,
+            Column::text_or("Controller", &["spec", "controller"], ""),
+            Column::make("Parameters", |o| match o.get_path(&["spec", "parameters"]) {
+                Some(p) => {
+                    let group = p.str_at(&["apiGroup"]);
+                    let dot = if group.is_empty() { "" } else { "." };
+                    format!("{}{dot}{group}/{}", p.str_at(&["kind"]), p.str_at(&["name"])).into()
+                }
+                None => "<none>".into(),
+            }),
+            AGE,
+        ]),
     row("Ingress", "ingresses", "ingress")
         .namespaced()
         .short(&["ing"])
@@ -50,7 +57,7 @@ pub(super) static KINDS: &[Kind] = &[
     row("NetworkPolicy", "networkpolicies", "networkpolicy")
         .namespaced()
         .short(&["netpol"])
-        .strategy(&ingress::NetworkPolicy)
+        .strategy(&policy::NetworkPolicy)
         .generation()
         .columns(&[
             NAME,

@@ -7,7 +7,7 @@ use super::super::pod::{VOLUME_FIELDS, check_field_ref, check_resource_field_ref
 use crate::registry::check::{Field, in_range};
 
 /// File permission bits.
-pub(in crate::registry) fn file_mode(parent: &Field<'_>, name: &str) {
+pub(super) fn file_mode(parent: &Field<'_>, name: &str) {
     if parent.int(name).is_some_and(|mode| !in_range(mode, 0, 0o777)) {
         parent.at(name).invalid("must be a number between 0 and 0777 (octal), both inclusive");
     }

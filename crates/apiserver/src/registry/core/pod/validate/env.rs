@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use apimachinery::names;
 
 use super::all_containers;
-use crate::registry::check::{Field, no_backsteps};
+use crate::registry::check::{Field, Rule, no_backsteps};
 
 pub(super) fn check(container: &Field<'_>) {
     for variable in container.items("env") {
@@ -18,7 +18,7 @@ pub(super) fn check(container: &Field<'_>) {
 
 fn check_source(source: &Field<'_>, value: &str) {
     let mut given = 0;
-    let rules: [(&str, fn(&Field<'_>)); 5] = [
+    let rules: [(&str, Rule); 5] = [
         ("fieldRef", |f| check_field_ref(f, ENV_FIELDS)),
         ("resourceFieldRef", |f| check_resource_field_ref(f, false)),
         ("configMapKeyRef", check_key_ref),

@@ -17,7 +17,7 @@ type NameRule = fn(&Field<'_>, &str);
 
 fn check(resources: &Field<'_>, name_rule: NameRule) {
     let (mut computes, mut huge) = (false, false);
-    let mut entry = |field: &Field<'_>, name: &str| {
+    let entry = |field: &Field<'_>, name: &str| {
         name_rule(field, name);
         check_amount(field, name);
     };

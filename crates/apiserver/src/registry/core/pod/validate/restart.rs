@@ -38,14 +38,12 @@ pub(super) fn check_init(container: &Field<'_>) {
             container.at("restartPolicy").required(WITHOUT_POLICY);
         }
         None => {}
-        Some("Always") => {
-            if container.len("restartPolicyRules") > 0 {
-                container.at("restartPolicyRules").forbidden(
-                    "restartPolicyRules are not allowed for init containers with restart policy \
-                     Always",
-                );
-            }
+        Some("Always") if container.len("restartPolicyRules") > 0 => {
+            container.at("restartPolicyRules").forbidden(
+                "restartPolicyRules are not allowed for init containers with restart policy Always",
+            );
         }
+        Some("Always") => {}
         Some(_) => check(container),
     }
 }

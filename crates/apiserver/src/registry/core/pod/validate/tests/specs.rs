@@ -6,7 +6,7 @@ use super::{LABEL, creates, messages, pod, validate_create};
 
 #[test]
 fn policies_names_and_numbers() {
-    let host = format!("spec.hostname: Invalid value: \"a.b\": must not contain dots");
+    let host = "spec.hostname: Invalid value: \"a.b\": must not contain dots";
     creates(&[
         (
             pod(&json!({"restartPolicy": "Once", "dnsPolicy": "Mine", "preemptionPolicy": "No"})),
@@ -22,7 +22,7 @@ fn policies_names_and_numbers() {
                 "spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, inclusive",
             ],
         ),
-        (pod(&json!({"hostname": "a.b"})), &[&host]),
+        (pod(&json!({"hostname": "a.b"})), &[host]),
         (
             pod(
                 &json!({"nodeName": "n", "schedulingGates": [{"name": "a.b/c"}, {"name": "a.b/c"}]}),

@@ -1,0 +1,156 @@
+//! Addresses and ports that the server gives to services.
+
+use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::{Object, ObjectExt};
+use serde_json::{Value, json};
+
+use super::rules::check_addresses;
+use super::{list, needs_health_check};
+use crate::registry::check::{Field, check};
+use crate::registry::strategy::{Context, items_mut};
+
+pub(super) fn uses_cluster_ip(object: &Object) -> bool {
+    object.str_at(&["spec", "type"]) != "ExternalName"
+}
+
+pub(super) fn uses_node_ports(object: &Object) -> bool {
+    match object.str_at(&["spec", "type"]) {
+        "NodePort" => true,
+        "LoadBalancer" => {
+            object.get_path(&["spec", "allocateLoadBalancerNodePorts"]) != Some(&Value::Bool(false))
+        }
+        _ => false,
+    }
+}
+
+/// Node ports are kept per protocol; the health check's is TCP.
+pub(super) fn node_ports(object: &Object) -> Vec<(String, u16)> {
+    let health = object.get_path(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64);
+    let health = health.and_then(|n| u16::try_from(n).ok());
+    list(object, &["spec", "ports"])
+        .filter_map(|p| {
+            let number = u16::try_from(p["nodePort"].as_u64()?).ok().filter(|n| *n > 0)?;
+            Some((p.str_at(&["protocol"]).to_owned(), number))
+        })
+        .chain(health.filter(|n| *n > 0).map(|n| ("TCP".to_owned(), n)))
+        .collect()
+}
+
+/// Ports keep the node port they had when the update leaves it out.
+pub(super) fn keep_node_ports(object: &mut Object, old: &Object) {
+    let before: Vec<Value> = list(old, &["spec", "ports"]).cloned().collect();
+    for port in items_mut(&mut object["spec"], "ports") {
+        if port["nodePort"].as_i64().unwrap_or(0) == 0
+            && let Some(same) = before
+                .iter()
+                .find(|p| p["port"] == port["port"] && p["protocol"] == port["protocol"])
+            && same["nodePort"].as_i64().unwrap_or(0) > 0
+        {
+            port["nodePort"] = same["nodePort"].clone();
+        }
+    }
+}
+
+/// Gives the service an address and node ports where it wants them and has none yet.
+pub(super) fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> ErrorList {
+    let mut errors = ErrorList::new();
+    if uses_cluster_ip(object) {
+        let path = Path::new("spec").child("clusterIPs");
+        errors = check(object, |object| check_addresses(&object.at("spec"), None));
+        errors.0.extend(check(object, |object| check_families(&object.at("spec"))).0);
+        if !errors.is_empty() {
+            return errors;
+        }
+        let wanted = object.str_at(&["spec", "clusterIP"]).to_owned();
+        let kept = !wanted.is_empty() && wanted == old.str_at(&["spec", "clusterIP"]);
+        if wanted != "None" && !kept {
+            let taken = if wanted.is_empty() {
+                ctx.settings.addresses.allocate().map(|ip| {
+                    object.set_path(&["spec", "clusterIP"], ip.to_string().into());
+                })
+            } else {
+                ctx.settings.addresses.reserve(&wanted)
+            };
+            if let Err(why) = taken {
+                errors.0.push(FieldError::invalid(&path, json!([wanted]), why));
+                return errors;
+            }
+        }
+        let ip = object.str_at(&["spec", "clusterIP"]).to_owned();
+        if object.get_path(&["spec", "clusterIPs"]).is_none() {
+            object.set_path(&["spec", "clusterIPs"], json!([ip]));
+        }
+        for (field, value) in
+            [("ipFamilies", json!(["IPv4"])), ("ipFamilyPolicy", "SingleStack".into())]
+        {
+            if object.get_path(&["spec", field]).is_none() {
+                object.set_path(&["spec", field], value);
+            }
+        }
+    }
+    if uses_node_ports(object) {
+        let before = node_ports(old);
+        for (i, port) in items_mut(&mut object["spec"], "ports").enumerate() {
+            let path = Path::new("spec").child("ports").index(i).child("nodePort");
+            let protocol = port.str_at(&["protocol"]).to_owned();
+            match port["nodePort"].as_i64().unwrap_or(0) {
+                0 => match ctx.settings.node_ports.allocate(&protocol) {
+                    Ok(number) => port["nodePort"] = number.into(),
+                    Err(why) => errors.0.push(FieldError::internal(&path, why)),
+                },
+                number => {
+                    let number16 = u16::try_from(number).unwrap_or(0);
+                    if !before.contains(&(protocol.clone(), number16))
+                        && let Err(why) = ctx.settings.node_ports.reserve(&protocol, number)
+                    {
+                        errors.0.push(FieldError::invalid(&path, number, why));
+                    }
+                }
+            }
+        }
+    }
+    if needs_health_check(&object["spec"]) {
+        let path = Path::new("spec").child("healthCheckNodePort");
+        let (given, before) =
+            (&object["spec"]["healthCheckNodePort"], &old["spec"]["healthCheckNodePort"]);
+        match given.as_i64().unwrap_or(0) {
+            0 => match ctx.settings.node_ports.allocate("TCP") {
+                Ok(number) => {
+                    object.set_path(&["spec", "healthCheckNodePort"], number.into());
+                }
+                Err(why) => errors.0.push(FieldError::internal(&path, why)),
+            },
+            number if given != before => {
+                if let Err(why) = ctx.settings.node_ports.reserve("TCP", number) {
+                    errors.0.push(FieldError::invalid(&path, number, why));
+                }
+            }
+            _ => {}
+        }
+    }
+    errors
+}
+
+/// This cluster has IPv4 only.
+fn check_families(spec: &Field<'_>) {
+    for family in spec.items("ipFamilies").filter(|f| f.text() == "IPv6") {
+        family.invalid("not configured on this cluster");
+    }
+    if spec.str("ipFamilyPolicy") == "RequireDualStack" {
+        spec.at("ipFamilyPolicy").invalid("this cluster is not configured for dual-stack services");
+    }
+}
+
+/// Gives back what `old` held and `new` does not.
+pub(super) fn release(ctx: &Context<'_>, old: &Object, new: &Object) {
+    let ip = old.str_at(&["spec", "clusterIP"]);
+    if ip != new.str_at(&["spec", "clusterIP"]) {
+        ctx.settings.addresses.release(ip);
+    }
+    let kept = node_ports(new);
+    for (protocol, number) in node_ports(old) {
+        if !kept.contains(&(protocol.clone(), number)) {
+            ctx.settings.node_ports.release(&protocol, number);
+        }
+    }
+}
