@@ -187,3 +187,32 @@ async fn orphans_are_adopted_and_strangers_released() {
     assert!(free.owner_references().is_empty() && free.finalizers().is_empty());
     cluster.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_pod_is_lost_or_counted_twice_in_crashes() {
+    let mut cluster = Cluster::start().await;
+    let many = json!({"completions": 120, "parallelism": 15});
+    cluster.create::<Job>("default", job("many", "exit-0", many)).await;
+    let indexed = json!({"completions": 60, "parallelism": 10, "completionMode": "Indexed"});
+    cluster.create::<Job>("default", job("indexed", "exit-0", indexed)).await;
+    for round in 1..=6 {
+        status(&cluster, "many", |s| s.succeeded.unwrap_or(0) >= round * 15).await;
+        cluster.crash_controllers().await;
+    }
+    for (name, wanted) in [("many", 120), ("indexed", 60)] {
+        let done = finished(&cluster, name).await;
+        assert_eq!(holding(&done).last(), Some(&("Complete", "CompletionsReached")));
+        assert_eq!(done.failed, None, "{name}");
+        let ended =
+            |pod: &Pod| pod.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Succeeded");
+        let pods = pods_of(&cluster, name).await;
+        let pods = i32::try_from(pods.iter().filter(|pod| ended(pod)).count()).unwrap();
+        // A request that outlives its controller may make one pod more; it counts all the same.
+        let counted = if name == "many" { done.succeeded.unwrap() } else { pods };
+        assert!(pods >= wanted && counted == pods, "{name}: {counted} of {pods}");
+    }
+    let indexed = status(&cluster, "indexed", |_| true).await;
+    assert_eq!(indexed.completed_indexes.as_deref(), Some("0-59"));
+    assert_eq!(indexed.succeeded, Some(60));
+    cluster.stop().await;
+}

@@ -215,7 +215,7 @@ impl Controller {
         let events = &self.context.events;
         let late = |seconds: i64| due + SignedDuration::from_secs(seconds) < now;
         if spec.starting_deadline_seconds.is_some_and(late) {
-            let at = due.strftime("%a, %d %b %Y %H:%M:%S UTC");
+            let at = due.strftime("%a, %d %b %Y %H:%M:%S +0000");
             let text = format!("Missed scheduled time to start a job: {at}");
             events.event(cron, Warning, "MissSchedule", text);
             return Ok(false);

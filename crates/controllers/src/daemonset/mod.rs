@@ -25,6 +25,7 @@ use kube::api::PostParams;
 use crate::common::batch::slow_start;
 use crate::common::expectations::Expectations;
 use crate::common::selector::Selector;
+use crate::common::written::Written;
 use crate::common::{claim, meta, pod_control};
 use crate::{Context, Error, Outcome};
 use scene::{Plan, Scene};
@@ -38,6 +39,7 @@ struct Controller {
     queue: WorkQueue<ObjectKey>,
     expectations: Expectations,
     backoffs: backoff::Backoffs,
+    written: Written,
     sets: Store<DaemonSet>,
     revisions: Store<ControllerRevision>,
     pods: Store<Pod>,
@@ -56,6 +58,7 @@ pub(crate) async fn run(context: Context) {
         queue: WorkQueue::new(),
         expectations: Expectations::default(),
         backoffs: backoff::Backoffs::default(),
+        written: Written::default(),
         sets: sets.store().clone(),
         revisions: revisions.store().clone(),
         pods: pods.store().clone(),
@@ -85,8 +88,12 @@ impl Controller {
     async fn sync(&self, key: ObjectKey) -> Outcome {
         let Some(set) = self.sets.get(&key) else {
             self.expectations.forget(&key);
+            self.written.forget(&key);
             return Ok(None);
         };
+        if !self.written.seen(&*set) {
+            return Ok(None);
+        }
         let selector = Selector::optional(set.spec.as_ref().map(|spec| &spec.selector));
         if selector.is_everything() {
             let text = "This daemon set is selecting all pods. A non-empty selector is required.";
@@ -189,8 +196,12 @@ impl Controller {
         let api = self.context.api::<DaemonSet>(meta::namespace(set));
         let name = meta::name(set);
         match api.replace_subresource("status", name, &PostParams::default(), &changed).await {
-            Err(error) if !is_not_found(&error) => Err(error.into()),
-            _ => Ok(()),
+            Err(error) if is_not_found(&error) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(written) => {
+                self.written.note(&written);
+                Ok(())
+            }
         }
     }
 }

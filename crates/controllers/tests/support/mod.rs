@@ -26,8 +26,16 @@ pub struct Cluster {
     pub client: Client,
     pub informers: InformerFactory,
     cancel: CancellationToken,
-    controllers: Option<tokio::task::JoinHandle<()>>,
+    server: ApiServer,
+    root_ca: String,
+    controllers: Option<Running>,
     _dir: tempfile::TempDir,
+}
+
+/// One life of the controllers.
+struct Running {
+    cancel: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Cluster {
@@ -56,26 +64,47 @@ impl Cluster {
         let cancel = CancellationToken::new();
         let manager = act_as(User::new("system:kube-controller-manager", &[]));
         let informers = InformerFactory::new(manager, cancel.clone());
-        let for_controllers = server.clone();
-        let controllers = tokio::spawn(controllers::run(controllers::Config {
-            clients: Box::new(move |name| {
-                let user = User::service_account("kube-system", name);
-                transport::in_process(for_controllers.in_process(), user)
-            }),
-            informers: informers.clone(),
-            cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
-            root_ca: ca.cert().to_owned(),
-            cancel: cancel.clone(),
-        }));
-        let cluster = Self { client, informers, cancel, controllers: Some(controllers), _dir: dir };
+        let root_ca = ca.cert().to_owned();
+        let mut cluster =
+            Self { client, informers, cancel, server, root_ca, controllers: None, _dir: dir };
+        cluster.start_controllers(cluster.informers.clone(), cluster.cancel.child_token());
         cluster.play_kubelet();
         cluster
     }
 
+    fn start_controllers(&mut self, informers: InformerFactory, cancel: CancellationToken) {
+        let server = self.server.clone();
+        let task = tokio::spawn(controllers::run(controllers::Config {
+            clients: Box::new(move |name| {
+                let user = User::service_account("kube-system", name);
+                transport::in_process(server.in_process(), user)
+            }),
+            informers,
+            cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
+            root_ca: self.root_ca.clone(),
+            cancel: cancel.clone(),
+        }));
+        self.controllers = Some(Running { cancel, task });
+    }
+
+    /// Ends the controllers in the midst of what they do, and starts others that know nothing.
+    pub async fn crash_controllers(&mut self) {
+        if let Some(running) = self.controllers.take() {
+            running.task.abort();
+            let _ = running.task.await;
+            running.cancel.cancel();
+        }
+        let cancel = self.cancel.child_token();
+        let user = User::new("system:kube-controller-manager", &[]);
+        let manager = transport::in_process(self.server.in_process(), user);
+        let informers = InformerFactory::new(manager, cancel.clone());
+        self.start_controllers(informers, cancel);
+    }
+
     pub async fn stop(mut self) {
         self.cancel.cancel();
-        if let Some(controllers) = self.controllers.take() {
-            controllers.await.unwrap();
+        if let Some(running) = self.controllers.take() {
+            running.task.await.unwrap();
         }
     }
 
