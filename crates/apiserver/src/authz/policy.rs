@@ -7,8 +7,8 @@ use super::rbac::GROUP;
 /// Roles and bindings, in a form that reads as a table. A line is one of
 ///
 /// ```text
-/// role NAME [label=value …]        a ClusterRole; rules follow, indented
-/// role NAME <- LABEL               a ClusterRole aggregated from those with the label
+/// role NAME [LABEL …]              a ClusterRole that is aggregated to others; rules follow, indented
+/// role NAME [LABEL …] <- LABEL     a ClusterRole aggregated from those with the last label
 ///   VERBS | GROUPS | RESOURCES [| NAMES]
 ///   VERBS | /paths …
 /// bind ROLE KIND:NAME …            a ClusterRoleBinding of the role's name
@@ -103,16 +103,15 @@ pub(crate) fn objects() -> Vec<Value> {
             (Some("role"), Some(name)) => {
                 let mut role = object("ClusterRole", "", name);
                 role["rules"] = json!([]);
-                let rest: Vec<&str> = parts.collect();
-                if let ["<-", label] = rest.as_slice() {
-                    let key = format!("rbac.authorization.k8s.io/aggregate-to-{label}");
-                    role["aggregationRule"] =
-                        json!({"clusterRoleSelectors": [{"matchLabels": {key: "true"}}]});
-                } else {
-                    for label in rest {
-                        let key = format!("rbac.authorization.k8s.io/aggregate-to-{label}");
-                        role["metadata"]["labels"][key] = "true".into();
+                let aggregate = |label| format!("rbac.authorization.k8s.io/aggregate-to-{label}");
+                while let Some(word) = parts.next() {
+                    if let ("<-", Some(label)) = (word, parts.clone().next()) {
+                        let labels = json!({aggregate(label): "true"});
+                        role["aggregationRule"] =
+                            json!({"clusterRoleSelectors": [{"matchLabels": labels}]});
+                        break;
                     }
+                    role["metadata"]["labels"][aggregate(word)] = "true".into();
                 }
                 objects.push(role);
             }
