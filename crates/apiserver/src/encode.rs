@@ -1,6 +1,9 @@
 //! From objects to answers: entries share their bytes; Table and partial forms are made on demand.
 
+use std::sync::Arc;
+
 use apimachinery::codec::protobuf;
+use apimachinery::schema::{Registry, Type};
 use apimachinery::{Object, ObjectExt, Status};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -48,9 +51,29 @@ pub(crate) fn view(kind: &Kind, entry: &Entry) -> Object {
 pub(crate) fn entry_bytes(kind: &Kind, entry: &Entry, encoding: Encoding) -> Result<Bytes, Status> {
     match (encoding, kind.conversion) {
         (Encoding::Json, None) => Ok(entry.bytes.clone()),
-        (Encoding::Protobuf, None) => entry.protobuf(),
+        (Encoding::Protobuf, None) => match protobuf_type(kind) {
+            Some(ty) => {
+                let raw = entry.raw_protobuf(ty);
+                Ok(protobuf::envelope(&kind.api_version(), kind.kind, raw).into())
+            }
+            None => value_bytes(&entry.object(), encoding),
+        },
         _ => value_bytes(&view(kind, entry), encoding),
     }
+}
+
+fn protobuf_type(kind: &Kind) -> Option<&'static Type> {
+    Registry::builtin().lookup(kind.group, kind.version, kind.kind).map(Arc::as_ref)
+}
+
+/// An entry's protobuf without envelope, as lists hold it.
+pub(crate) fn raw_protobuf(kind: &Kind, entry: &Entry) -> Result<Bytes, Status> {
+    let ty = protobuf_type(kind)
+        .ok_or_else(|| Status::internal(format!("no schema for {}", kind.kind)))?;
+    Ok(match kind.conversion {
+        None => entry.raw_protobuf(ty).clone(),
+        Some(_) => protobuf::encode_raw(ty, &view(kind, entry)).into(),
+    })
 }
 
 /// A value's bytes in an encoding.

@@ -1,10 +1,10 @@
 //! Child processes and what the kernel counts about them.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Child;
@@ -80,18 +80,18 @@ pub(crate) fn free_port() -> Result<u16> {
 }
 
 /// The binary under test.
-pub(crate) fn coxswain() -> Result<std::path::PathBuf> {
+pub(crate) fn coxswain() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("COXSWAIN") {
         return Ok(path.into());
     }
-    // This binary and that one come from the same build directory.
-    let own = std::env::current_exe()?;
-    let beside = own.with_file_name("coxswain");
-    let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/release/coxswain");
-    [beside, checkout]
-        .into_iter()
-        .find(|p| p.is_file())
-        .context("no coxswain binary: cargo build --release -p coxswain, or set COXSWAIN")
+    // Both come from the same build directory.
+    let beside = std::env::current_exe()?.with_file_name("coxswain");
+    ensure!(
+        beside.is_file(),
+        "{} is missing: cargo build --release -p coxswain, or set COXSWAIN",
+        beside.display()
+    );
+    Ok(beside)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
+use apimachinery::codec::protobuf;
+use apimachinery::schema::Type;
 use apimachinery::{Object, ObjectExt};
 use bytes::{BufMut, Bytes, BytesMut};
 use serde_json::Value;
@@ -25,7 +27,7 @@ pub(crate) struct Entry {
     labels: Box<[(Box<str>, Box<str>)]>,
     fields: Box<[Box<str>]>,
     selectable: &'static [Selectable],
-    protobuf: OnceLock<Bytes>,
+    raw_protobuf: OnceLock<Bytes>,
 }
 
 impl Entry {
@@ -48,7 +50,7 @@ impl Entry {
             labels,
             fields,
             selectable,
-            protobuf: OnceLock::new(),
+            raw_protobuf: OnceLock::new(),
         }
     }
 
@@ -103,17 +105,14 @@ impl Entry {
             labels: self.labels.clone(),
             fields: self.fields.clone(),
             selectable: self.selectable,
-            protobuf: OnceLock::new(),
+            raw_protobuf: OnceLock::new(),
         }
     }
 
-    /// The enveloped protobuf form, encoded on first use and remembered.
-    pub(crate) fn protobuf(&self) -> Result<Bytes, apimachinery::Status> {
-        if let Some(bytes) = self.protobuf.get() {
-            return Ok(bytes.clone());
-        }
-        let bytes = Bytes::from(apimachinery::codec::protobuf::encode(&self.object())?);
-        Ok(self.protobuf.get_or_init(|| bytes).clone())
+    /// The protobuf form without envelope, as a list holds it; encoded on first use and remembered.
+    /// `ty` must be the type of the object.
+    pub(crate) fn raw_protobuf(&self, ty: &Type) -> &Bytes {
+        self.raw_protobuf.get_or_init(|| protobuf::encode_raw(ty, &self.object()).into())
     }
 }
 

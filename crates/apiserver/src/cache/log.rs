@@ -38,7 +38,8 @@ pub(crate) struct Change {
     /// The state before.
     pub(crate) previous: Option<Arc<Entry>>,
     at: Instant,
-    frame: OnceLock<Bytes>,
+    json_frame: OnceLock<Bytes>,
+    protobuf_frame: OnceLock<Bytes>,
 }
 
 impl Change {
@@ -53,13 +54,26 @@ impl Change {
             entry,
             previous,
             at: Instant::now(),
-            frame: OnceLock::new(),
+            json_frame: OnceLock::new(),
+            protobuf_frame: OnceLock::new(),
         })
     }
 
     /// The JSON watch frame, encoded on first use and shared.
     pub(crate) fn json_frame(&self) -> Bytes {
-        self.frame.get_or_init(|| json_frame(self.kind.as_str(), &self.entry.bytes)).clone()
+        self.json_frame.get_or_init(|| json_frame(self.kind.as_str(), &self.entry.bytes)).clone()
+    }
+
+    /// The protobuf watch frame, made by the first watcher that wants it and shared.
+    pub(crate) fn protobuf_frame<E>(
+        &self,
+        make: impl FnOnce() -> Result<Bytes, E>,
+    ) -> Result<Bytes, E> {
+        if let Some(frame) = self.protobuf_frame.get() {
+            return Ok(frame.clone());
+        }
+        let frame = make()?;
+        Ok(self.protobuf_frame.get_or_init(|| frame).clone())
     }
 }
 

@@ -3,21 +3,21 @@
 use std::sync::Arc;
 
 use apimachinery::Status;
-use apimachinery::codec::protobuf;
 use apimachinery::schema::Registry;
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Call;
-use crate::body::{self, Body};
+use super::list_body::{json_list, protobuf_list};
+use crate::body::Body;
 use crate::cache::{Entry, Snapshot};
-use crate::encode::{self, Include, entry_bytes, view};
+use crate::encode::{self, Include, view};
 use crate::negotiate::{Accepted, Encoding, Form};
-use crate::registry::{Kind, api_version};
+use crate::registry::api_version;
 
 /// Which objects a list, watch or deletecollection is about.
 pub(crate) struct Filter {
@@ -253,12 +253,12 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
             }
         }
     }
-    respond(call, &entries, metadata)
+    respond(call, entries, metadata)
 }
 
 fn respond(
     call: &Call<'_>,
-    entries: &[Arc<Entry>],
+    entries: Vec<Arc<Entry>>,
     metadata: Value,
 ) -> Result<Response<Body>, Status> {
     let kind = call.kind;
@@ -266,28 +266,20 @@ fn respond(
     let media_type = encoding.media_type();
     match (form, encoding) {
         (Form::Object, Encoding::Json) => {
-            let chunks = json_chunks(kind, entries, &metadata)?;
-            let stream = futures::stream::iter(chunks.into_iter().map(Ok));
-            Ok(encode::respond(StatusCode::OK, media_type, body::stream(stream)))
+            let body = json_list(kind, entries, &metadata);
+            Ok(encode::respond(StatusCode::OK, media_type, body))
         }
         (Form::Object, Encoding::Protobuf) => {
             let list = format!("{}List", kind.kind);
             let list_type = Registry::builtin()
                 .lookup(kind.group, kind.version, &list)
                 .ok_or_else(|| Status::internal(format!("no schema for {list}")))?;
-            let item_type = Registry::builtin()
-                .lookup(kind.group, kind.version, kind.kind)
-                .ok_or_else(|| Status::internal(format!("no schema for {}", kind.kind)))?;
-            let items: Vec<Vec<u8>> =
-                entries.iter().map(|e| protobuf::encode_raw(item_type, &view(kind, e))).collect();
-            let bytes = protobuf::encode_list_envelope(
-                list_type,
-                &kind.api_version(),
-                &list,
-                &metadata,
-                items.iter().map(Vec::as_slice),
-            );
-            Ok(encode::respond(StatusCode::OK, media_type, body::full(bytes)))
+            let items = entries
+                .iter()
+                .map(|e| encode::raw_protobuf(kind, e))
+                .collect::<Result<Vec<Bytes>, _>>()?;
+            let body = protobuf_list(list_type, &kind.api_version(), &list, &metadata, items)?;
+            Ok(encode::respond(StatusCode::OK, media_type, body))
         }
         (Form::Object, Encoding::Yaml) => {
             let items: Vec<Value> = entries.iter().map(|e| view(kind, e)).collect();
@@ -312,38 +304,6 @@ fn respond(
             encode::value(StatusCode::OK, &encode::table(kind, rows, metadata, true), encoding)
         }
     }
-}
-
-/// Small entries are copied together, so that the transport sees few and large chunks.
-const CHUNK: usize = 64 << 10;
-
-fn json_chunks(
-    kind: &Kind,
-    entries: &[Arc<Entry>],
-    metadata: &Value,
-) -> Result<Vec<Bytes>, Status> {
-    let mut chunks = Vec::new();
-    let mut chunk = BytesMut::with_capacity(CHUNK.min(512 + entries.len() * 1024));
-    let head = format!(
-        r#"{{"kind":"{}List","apiVersion":"{}","metadata":{metadata},"items":["#,
-        kind.kind,
-        kind.api_version()
-    );
-    chunk.put_slice(head.as_bytes());
-    for (i, entry) in entries.iter().enumerate() {
-        if i > 0 {
-            chunk.put_u8(b',');
-        }
-        chunk.put_slice(&entry_bytes(kind, entry, Encoding::Json)?);
-        if chunk.len() >= CHUNK {
-            chunks.push(
-                std::mem::replace(&mut chunk, BytesMut::with_capacity(CHUNK + 4096)).freeze(),
-            );
-        }
-    }
-    chunk.put_slice(b"]}\n");
-    chunks.push(chunk.freeze());
-    Ok(chunks)
 }
 
 #[cfg(test)]

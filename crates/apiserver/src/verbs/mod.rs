@@ -7,6 +7,7 @@ mod delete;
 mod eviction;
 mod get;
 mod list;
+mod list_body;
 mod meta;
 mod patch;
 mod pod_binding;

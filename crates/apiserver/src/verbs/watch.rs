@@ -36,13 +36,16 @@ struct Writer {
 }
 
 impl Writer {
-    fn plain_json(&self) -> bool {
-        self.accepted == Accepted::JSON && self.kind.conversion.is_none()
-    }
-
     fn change(&mut self, kind: ChangeKind, change: &Change) -> Result<Bytes, Status> {
-        if self.plain_json() && kind == change.kind {
-            return Ok(change.json_frame());
+        let as_stored = self.accepted.form == Form::Object && self.kind.conversion.is_none();
+        if as_stored && kind == change.kind {
+            match self.accepted.encoding {
+                Encoding::Json => return Ok(change.json_frame()),
+                Encoding::Protobuf => {
+                    return change.protobuf_frame(|| self.entry(kind.as_str(), &change.entry));
+                }
+                Encoding::Yaml => {}
+            }
         }
         self.entry(kind.as_str(), &change.entry)
     }

@@ -139,9 +139,9 @@ async fn all_together(client: &Client, prefix: &str, count: usize) -> Result<Vec
         }
         Ok::<_, anyhow::Error>(times)
     };
-    let (created, times) = tokio::join!(creating, running);
-    created?;
-    Ok(times?.into_values().collect())
+    let creating = async { Ok(creating.await?) };
+    let (_, times) = tokio::try_join!(creating, running)?;
+    Ok(times.into_values().collect())
 }
 
 async fn remove_all(client: &Client) -> Result<()> {

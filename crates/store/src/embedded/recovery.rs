@@ -62,44 +62,48 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: Options) -> Result<S
             offset: offset as u64,
             what: what.into(),
         };
-        let later_segment_used = || {
-            sequences[i + 1..].iter().any(|s| {
-                std::fs::read(segment_path(dir, *s))
-                    .is_ok_and(|b| matches!(record::decode(&b), Frame::Record(_)))
+        // Revisions have no gaps: where a later segment goes on tells whether this one is whole.
+        let goes_on_at = |revision| {
+            sequences[i + 1..].iter().find_map(|s| {
+                let bytes = std::fs::read(segment_path(dir, *s)).ok()?;
+                match record::decode(&bytes) {
+                    Frame::Record(first) => Some(first.event.revision),
+                    _ => None,
+                }
+                .filter(|next| *next > revision)
             })
         };
         let mut at = 0;
-        loop {
-            match record::decode(&bytes[at..]) {
+        let what = loop {
+            let event = match record::decode(&bytes[at..]) {
+                // Left over from what the segment held before it was used again.
+                Frame::Record(old) if old.event.revision <= revision => {
+                    break "a record that is older than those before it";
+                }
                 Frame::Record(decoded) => {
-                    let event = decoded.event;
-                    // Segments from before the snapshot's revision may be replayed in part.
-                    if event.revision > revision {
-                        if event.revision != revision + 1 {
-                            return Err(corrupt(at, "a revision is missing before this record"));
-                        }
-                        revision = event.revision;
-                        match event.record {
-                            Some(record) => records.insert(event.key, record),
-                            None => records.remove(&event.key),
-                        };
+                    if decoded.event.revision != revision + 1 {
+                        return Err(corrupt(at, "a revision is missing before this record"));
                     }
                     at += decoded.len;
+                    decoded.event
                 }
-                Frame::End if bytes[at..].iter().all(|b| *b == 0) => break,
-                frame => {
-                    let what = match frame {
-                        Frame::Bad(what) => what,
-                        _ => "data after the end mark",
-                    };
-                    if later_segment_used()
-                        || record::acknowledged_after(&bytes[at..], at as u64, revision)
-                    {
-                        return Err(corrupt(at, what));
-                    }
-                    tracing::warn!(file = %path.display(), at, what, "cut a torn tail");
-                    break;
+                Frame::End => break "data after the end mark",
+                Frame::Bad(what) => break what,
+            };
+            revision = event.revision;
+            match event.record {
+                Some(record) => records.insert(event.key, record),
+                None => records.remove(&event.key),
+            };
+        };
+        if bytes[at..].iter().any(|b| *b != 0) {
+            match goes_on_at(revision) {
+                Some(next) if next == revision + 1 => {}
+                Some(_) => return Err(corrupt(at, what)),
+                None if record::acknowledged_after(&bytes[at..], at as u64, revision) => {
+                    return Err(corrupt(at, what));
                 }
+                None => tracing::debug!(file = %path.display(), at, what, "cut the tail"),
             }
         }
         log_bytes += at as u64;

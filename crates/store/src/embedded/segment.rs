@@ -1,6 +1,6 @@
 //! The log's files: the one being written and the one zeroed ahead.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,30 +36,72 @@ impl Segment {
         }
         made
     }
+
+    /// Makes segment `sequence` of at least `len` bytes, of a spare one if there is one.
+    fn next(
+        disk: &dyn Disk,
+        dir: &Path,
+        spare: Option<u64>,
+        sequence: u64,
+        len: u64,
+    ) -> io::Result<Segment> {
+        match spare.map(|old| Segment::reuse(disk, dir, old, sequence)) {
+            Some(Ok(segment)) if segment.len >= len => Ok(segment),
+            _ => Segment::create(disk, dir, sequence, len),
+        }
+    }
+
+    /// Makes segment `old`, which holds nothing of use, the segment `sequence`.
+    fn reuse(disk: &dyn Disk, dir: &Path, old: u64, sequence: u64) -> io::Result<Segment> {
+        let path = segment_path(dir, sequence);
+        std::fs::rename(segment_path(dir, old), &path)?;
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let len = file.metadata()?.len();
+        disk.sync_dir(dir)?;
+        Ok(Segment { sequence, file, len, at: 0 })
+    }
 }
 
-/// Zeroes the next segment on a thread of its own, so that the writer finds it ready.
+/// Segments kept for reuse, at most.
+const SPARES: usize = 3;
+
+/// Makes the next segment ready on a thread of its own, so that the writer finds it: one that a
+/// snapshot has made superfluous, since zeroing a new one writes as many bytes as the log itself.
+///
+/// What a reused segment held stays in it until it is written over. Recovery knows such records by
+/// their revisions, which are not above those before them.
 pub(crate) struct Ahead {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     len: u64,
     sequence: u64,
+    spares: Vec<u64>,
     making: Option<JoinHandle<io::Result<Segment>>>,
 }
 
 impl Ahead {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, len: u64, sequence: u64) -> Self {
-        Self { disk, dir, len, sequence, making: None }
+        Self { disk, dir, len, sequence, spares: Vec::new(), making: None }
     }
 
-    /// Starts zeroing the next segment unless that is under way.
+    /// Takes over a segment that holds nothing of use: to use it again, or to remove it.
+    pub(crate) fn recycle(&mut self, sequence: u64) {
+        if self.spares.len() < SPARES {
+            self.spares.push(sequence);
+        } else {
+            let _ = std::fs::remove_file(segment_path(&self.dir, sequence));
+        }
+    }
+
+    /// Starts making the next segment unless that is under way.
     pub(crate) fn prepare(&mut self) {
         if self.making.is_none() {
             let (disk, dir, len, sequence) =
                 (self.disk.clone(), self.dir.clone(), self.len, self.sequence);
+            let spare = self.spares.pop();
             self.making = std::thread::Builder::new()
-                .name("store-zero".into())
-                .spawn(move || Segment::create(&*disk, &dir, sequence, len))
+                .name("store-ahead".into())
+                .spawn(move || Segment::next(&*disk, &dir, spare, sequence, len))
                 .ok();
         }
     }
@@ -68,7 +110,10 @@ impl Ahead {
     pub(crate) fn take(&mut self, need: u64) -> io::Result<Segment> {
         let ready = match self.making.take().map(JoinHandle::join) {
             Some(Ok(Ok(segment))) if segment.len >= need => segment,
-            _ => Segment::create(&*self.disk, &self.dir, self.sequence, self.len.max(need))?,
+            _ => {
+                let (spare, len) = (self.spares.pop(), self.len.max(need));
+                Segment::next(&*self.disk, &self.dir, spare, self.sequence, len)?
+            }
         };
         self.sequence += 1;
         Ok(ready)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread::JoinHandle;
 
 use bytes::{BufMut, BytesMut};
@@ -12,13 +12,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Options;
 use super::disk::Disk;
-use super::manifest::{Manifest, segment_path, snapshot_path};
+use super::manifest::{Manifest, snapshot_path};
 use super::recovery::State;
 use super::segment::Ahead;
 use super::{record, snapshot};
 use crate::{CommitError, Event, Expect, Feed, Op, Record, Revision};
 
 type Reply<T> = oneshot::Sender<Result<T, CommitError>>;
+type Replies = Vec<(Revision, Reply<Revision>)>;
 
 /// What the writer is asked to do.
 pub(crate) enum Request {
@@ -30,6 +31,53 @@ pub(crate) enum Request {
 const BATCH_OPS: usize = 1024;
 const BATCH_BYTES: usize = 4 << 20;
 
+/// Replies of more commits than this are sent by a thread of their own.
+const ACKS_BY_THE_WRITER: usize = 4;
+
+/// Tells authors that their commits are durable. Waking many takes about as long as syncing them,
+/// so that happens while the writer goes on.
+struct Acks {
+    queue: Option<Sender<Replies>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Acks {
+    fn spawn() -> io::Result<Self> {
+        let (queue, replies) = channel();
+        let thread = std::thread::Builder::new()
+            .name("store-acks".into())
+            .spawn(move || replies.iter().for_each(acknowledge))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    fn send(&self, replies: Replies) {
+        match &self.queue {
+            Some(queue) if replies.len() > ACKS_BY_THE_WRITER => {
+                if let Err(SendError(replies)) = queue.send(replies) {
+                    acknowledge(replies);
+                }
+            }
+            _ => acknowledge(replies),
+        }
+    }
+}
+
+impl Drop for Acks {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn acknowledge(replies: Replies) {
+    for (revision, reply) in replies {
+        // Who asked may have left.
+        let _ = reply.send(Ok(revision));
+    }
+}
+
 struct Writer {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -37,6 +85,7 @@ struct Writer {
     state: State,
     ahead: Ahead,
     feeds: Vec<mpsc::UnboundedSender<Arc<[Event]>>>,
+    acks: Acks,
     buffer: BytesMut,
     /// Bytes of all live values, to scale the snapshot interval with the state.
     live_bytes: u64,
@@ -51,6 +100,7 @@ pub(crate) fn spawn(
     queue: Receiver<Request>,
     fail: watch::Sender<Option<Arc<str>>>,
 ) -> io::Result<JoinHandle<()>> {
+    let acks = Acks::spawn()?;
     std::thread::Builder::new().name("store-writer".into()).spawn(move || {
         let next = state.segment.sequence + 1;
         let live_bytes = state.records.values().map(|r| r.bytes.len() as u64).sum();
@@ -61,6 +111,7 @@ pub(crate) fn spawn(
             options,
             state,
             feeds: Vec::new(),
+            acks,
             buffer: BytesMut::new(),
             live_bytes,
             snapshotting: None,
@@ -168,9 +219,7 @@ impl Writer {
         }
         let events: Arc<[Event]> = batch.events.into();
         self.feeds.retain(|feed| feed.send(events.clone()).is_ok());
-        for (revision, reply) in batch.replies {
-            let _ = reply.send(Ok(revision));
-        }
+        self.acks.send(batch.replies);
     }
 
     fn maybe_snapshot(&mut self) -> Result<(), String> {
@@ -207,7 +256,7 @@ impl Writer {
             Ok(Ok(manifest)) => {
                 let old = std::mem::replace(&mut self.state.manifest, manifest);
                 for sequence in old.first_segment..self.state.manifest.first_segment {
-                    let _ = std::fs::remove_file(segment_path(&self.dir, sequence));
+                    self.ahead.recycle(sequence);
                 }
                 if old.snapshot != 0 {
                     let _ = std::fs::remove_file(snapshot_path(&self.dir, old.snapshot));
@@ -231,7 +280,7 @@ impl Drop for Writer {
 #[derive(Default)]
 struct Batch {
     events: Vec<Event>,
-    replies: Vec<(Revision, Reply<Revision>)>,
+    replies: Replies,
     /// Index into `events` of each key's latest change in this batch.
     touched: HashMap<crate::Key, usize>,
 }

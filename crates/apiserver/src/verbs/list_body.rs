@@ -1,0 +1,165 @@
+//! The bytes of a list, made as they are sent.
+
+use std::iter;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use apimachinery::Status;
+use apimachinery::codec::protobuf;
+use apimachinery::schema::Type;
+use bytes::{BufMut, Bytes, BytesMut};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, SizeHint};
+use serde_json::{Value, json};
+
+use crate::body::{Body, BoxError};
+use crate::cache::Entry;
+use crate::encode::entry_bytes;
+use crate::negotiate::Encoding;
+use crate::registry::Kind;
+
+/// Small pieces are copied together, so that the transport sees few and large chunks.
+const CHUNK: usize = 64 << 10;
+
+/// Packs pieces into chunks as they are sent: a large list is never in memory as a whole.
+fn packed(
+    mut pieces: impl Iterator<Item = Result<Bytes, Status>>,
+) -> impl Iterator<Item = Result<Frame<Bytes>, BoxError>> {
+    let mut capacity = 4096;
+    std::iter::from_fn(move || {
+        let mut chunk = BytesMut::with_capacity(capacity);
+        capacity = CHUNK + 4096;
+        while chunk.len() < CHUNK {
+            match pieces.next() {
+                Some(Ok(piece)) => chunk.put_slice(&piece),
+                Some(Err(status)) => return Some(Err(status.message.into())),
+                None => break,
+            }
+        }
+        (!chunk.is_empty()).then(|| Ok(Frame::data(chunk.freeze())))
+    })
+}
+
+/// A list of the entries' JSON.
+pub(super) fn json_list(kind: &'static Kind, entries: Vec<Arc<Entry>>, metadata: &Value) -> Body {
+    let head = format!(
+        r#"{{"kind":"{}List","apiVersion":"{}","metadata":{metadata},"items":["#,
+        kind.kind,
+        kind.api_version()
+    );
+    let items = entries.into_iter().enumerate().flat_map(move |(i, entry)| {
+        let comma: &[u8] = if i > 0 { b"," } else { b"" };
+        [Ok(Bytes::from_static(comma)), entry_bytes(kind, &entry, Encoding::Json)]
+    });
+    let pieces =
+        iter::once(Ok(head.into())).chain(items).chain(iter::once(Ok(Bytes::from_static(b"]}\n"))));
+    StreamBody::new(futures::stream::iter(packed(pieces))).boxed_unsync()
+}
+
+/// `raw`, `contentEncoding` and `contentType` of a `runtime.Unknown`, all empty
+/// (`k8s.io/apimachinery/pkg/runtime/generated.proto`).
+const NOTHING_ENVELOPED: [u8; 6] = [RAW, 0, 0x1a, 0, 0x22, 0];
+const RAW: u8 = 0x12;
+
+/// An enveloped list of items that are encoded already. Of known size, so that it can be
+/// compressed.
+pub(super) fn protobuf_list(
+    list: &Type,
+    api_version: &str,
+    kind: &str,
+    metadata: &Value,
+    items: Vec<Bytes>,
+) -> Result<Body, Status> {
+    let number = list.field("items").map_or(2, |f| f.tag);
+    let own = protobuf::encode_raw(list, &json!({"metadata": metadata}));
+    let sizes = items.iter().map(|item| field_head(number, item.len()).len() + item.len());
+    let raw_len = own.len() + sizes.sum::<usize>();
+    let empty = protobuf::envelope(api_version, kind, b"");
+    let opening = empty
+        .strip_suffix(&NOTHING_ENVELOPED)
+        .ok_or_else(|| Status::internal("the protobuf envelope has changed"))?;
+    let mut head = BytesMut::from(opening);
+    head.put_u8(RAW);
+    put_varint(&mut head, raw_len as u64);
+    head.put_slice(&own);
+    let tail = &NOTHING_ENVELOPED[2..];
+    let size = head.len() + raw_len - own.len() + tail.len();
+    let items = items.into_iter().flat_map(move |item| {
+        let head = field_head(number, item.len());
+        [head, item]
+    });
+    let pieces =
+        iter::once(head.freeze()).chain(items).chain(iter::once(Bytes::from_static(tail))).map(Ok);
+    let stream = StreamBody::new(futures::stream::iter(packed(pieces)));
+    Ok(OfSize { body: stream.boxed_unsync(), left: size as u64 }.boxed_unsync())
+}
+
+/// Key and length of a length-delimited field (protobuf's wire type 2).
+fn field_head(number: u32, len: usize) -> Bytes {
+    let mut head = BytesMut::with_capacity(8);
+    put_varint(&mut head, u64::from(number << 3 | 2));
+    put_varint(&mut head, len as u64);
+    head.freeze()
+}
+
+fn put_varint(out: &mut BytesMut, mut n: u64) {
+    while n >= 0x80 {
+        out.put_u8(n as u8 | 0x80);
+        n >>= 7;
+    }
+    out.put_u8(n as u8);
+}
+
+/// A body whose size is known before it is made.
+struct OfSize {
+    body: Body,
+    left: u64,
+}
+
+impl http_body::Body for OfSize {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(frame)) = &frame {
+            let sent = frame.data_ref().map_or(0, Bytes::len) as u64;
+            self.left = self.left.saturating_sub(sent);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apimachinery::schema::Registry;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_streamed_protobuf_list_is_the_encoded_one() {
+        let list = Registry::builtin().lookup("", "v1", "PodList").unwrap();
+        let metadata = json!({"resourceVersion": "7"});
+        for items in [vec![], vec![vec![1; 3]], vec![vec![2; 200]; 1000]] {
+            let items: Vec<Bytes> = items.into_iter().map(Bytes::from).collect();
+            let want = protobuf::encode_list_envelope(
+                list,
+                "v1",
+                "PodList",
+                &metadata,
+                items.iter().map(Bytes::as_ref),
+            );
+            let body = protobuf_list(list, "v1", "PodList", &metadata, items).unwrap();
+            assert_eq!(http_body::Body::size_hint(&body).exact(), Some(want.len() as u64));
+            assert_eq!(body.collect().await.unwrap().to_bytes(), want);
+        }
+    }
+}
