@@ -5,14 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::validate::aggregate;
 use crate::registry::core::resource_names::{is_huge_page, is_pod_level, may_overcommit};
-use crate::registry::strategy::set_default;
+use crate::registry::strategy::{ensure, set_default};
 
 /// Defaults of `spec.template.spec`.
 pub(crate) fn default_template(object: &mut Object) {
-    let template = object.get_mut("spec").and_then(|s| s.get_mut("template"));
-    if let Some(spec) = template.and_then(|t| t.get_mut("spec")) {
-        default_spec(spec);
-    }
+    default_spec(ensure(object, &["spec", "template", "spec"]));
 }
 
 /// Defaults of a pod spec wherever it stands.
@@ -23,6 +20,9 @@ pub(crate) fn default_spec(spec: &mut Value) {
     set_default(spec, "dnsPolicy", "ClusterFirst");
     set_default(spec, "restartPolicy", "Always");
     set_default(spec, "terminationGracePeriodSeconds", 30);
+    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|n| n < 0) {
+        spec["terminationGracePeriodSeconds"] = 1.into();
+    }
     set_default(spec, "schedulerName", "default-scheduler");
     set_default(spec, "securityContext", json!({}));
     // The two names of the service account are one field.
