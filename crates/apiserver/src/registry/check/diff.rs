@@ -79,9 +79,9 @@ fn longest_match(
 ) -> (usize, usize, usize) {
     let (mut i, mut j, mut n) = (a.0, b.0, 0);
     let mut lengths: HashMap<usize, usize> = HashMap::new();
-    for row in a.0..a.1 {
+    for (row, line) in old.iter().enumerate().take(a.1).skip(a.0) {
         let mut next = HashMap::new();
-        let columns = places.get(old[row]).map_or(&[][..], Vec::as_slice);
+        let columns = places.get(line).map_or(&[][..], Vec::as_slice);
         for &column in columns.iter().filter(|c| (b.0..b.1).contains(*c)) {
             let before = column.checked_sub(1).and_then(|c| lengths.get(&c));
             let length = before.copied().unwrap_or(0) + 1;
