@@ -4,8 +4,8 @@ use crate::quantity::Quantity;
 use crate::schema::{Shape, Type};
 use crate::text::quote;
 use crate::time;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine as _, alphabet};
 use serde_json::Value;
 
 /// What is wrong with a scalar.
@@ -70,19 +70,50 @@ fn replace(value: &mut Value, normal: String) {
     }
 }
 
+/// Go's decoder: line breaks do not count, nor do bits too many in the last symbol.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
+
 fn base64(text: &str) -> Result<String, Bad> {
-    let text: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    match STANDARD.decode(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => {
-            let at = match error {
-                base64::DecodeError::InvalidByte(at, _)
-                | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-                _ => text.len(),
-            };
+    let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    match LENIENT.decode(&plain) {
+        Ok(bytes) => Ok(LENIENT.encode(bytes)),
+        Err(_) => {
+            let at = corrupt(text.as_bytes());
             Err(Bad::Text(format!("illegal base64 data at input byte {at}")))
         }
     }
+}
+
+/// Where Go's decoder stops.
+fn corrupt(text: &[u8]) -> usize {
+    let skip_breaks = |mut at: usize| {
+        while matches!(text.get(at), Some(b'\r' | b'\n')) {
+            at += 1;
+        }
+        at
+    };
+    // How many of the four symbols that make three bytes are there.
+    let mut symbols = 0;
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'\r' | b'\n' => {}
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'/' => symbols = (symbols + 1) % 4,
+            b'=' if symbols == 2 => {
+                let next = skip_breaks(at + 1);
+                return match text.get(next) {
+                    None => text.len(),
+                    Some(b'=') => skip_breaks(next + 1),
+                    Some(_) => next - 1,
+                };
+            }
+            b'=' if symbols == 3 => return skip_breaks(at + 1),
+            _ => return at,
+        }
+    }
+    text.len() - symbols
 }
 
 fn bad_time(shape: &Shape, text: &str) -> Bad {
@@ -135,5 +166,36 @@ pub(super) fn go_type(shape: &Shape) -> String {
         Shape::SchemaOr(_, ty) | Shape::Object(ty) => go_name(ty),
         Shape::List(list) => format!("[]{}", go_type(&list.item)),
         Shape::Map(map) => format!("map[string]{}", go_type(&map.value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_as_go_reads_it() {
+        for (text, want) in [
+            ("aGk=", "aGk="),
+            ("aG\nk=\n", "aGk="),
+            ("YR==", "YQ=="),
+            ("", ""),
+            ("OnFailure", "8"),
+            ("password!", "8"),
+            ("my secret", "2"),
+            ("a", "0"),
+            ("YQ", "0"),
+            ("YWJjYQ=", "7"),
+            ("YQ=x", "2"),
+            ("YQ==YQ==", "4"),
+            ("aGk=k", "4"),
+            ("a===", "1"),
+        ] {
+            let got = base64(text).unwrap_or_else(|bad| match bad {
+                Bad::Text(text) => text.rsplit(' ').next().unwrap_or_default().to_owned(),
+                Bad::Type => "type".to_owned(),
+            });
+            assert_eq!(got, want, "{text:?}");
+        }
     }
 }

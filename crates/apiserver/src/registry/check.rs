@@ -189,6 +189,12 @@ impl<'a> Field<'a> {
         self.push(FieldError::invalid(&self.path, value, detail));
     }
 
+    /// The same, where upstream prints an internal type.
+    pub(crate) fn invalid_as(&self, of: &str, detail: impl Into<String>) {
+        let shown = if self.value.is_null() { "null".into() } else { internal(self.value, of) };
+        self.push(FieldError::invalid_omitted(&self.path, detail).showing(shown));
+    }
+
     /// One complaint for each message.
     pub(crate) fn invalid_all(&self, messages: Vec<String>) {
         for message in messages {

@@ -26,7 +26,9 @@ impl Strategy for Lease {
             let strategy = spec.at("strategy");
             if spec.has("strategy") {
                 if strategy.text().contains('/') {
-                    strategy.invalid_all(names::qualified_name(strategy.text()));
+                    for message in names::qualified_name(strategy.text()) {
+                        strategy.at("strategy").invalid_value(strategy.text(), message);
+                    }
                 } else if strategy.text() != "OldestEmulationVersion" {
                     let at = strategy.at("strategy");
                     at.push(FieldError::not_supported(

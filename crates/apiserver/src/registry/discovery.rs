@@ -68,7 +68,7 @@ impl Strategy for Slice {
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| {
             check_slice(object, Some(old));
-            object.immutable("addressType", old);
+            object.immutable_text("addressType", old);
         })
     }
 }

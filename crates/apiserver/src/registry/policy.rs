@@ -1,12 +1,12 @@
 //! The policy group.
 
 use super::Sub;
-use super::check::{check, check_label_selector, show_selector};
+use super::check::{check, check_label_selector};
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
 use super::strategy::Strategy;
 use super::workload::{check_at_most_all, check_int_or_percent};
-use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
 use serde_json::Value;
 
@@ -45,18 +45,10 @@ impl Strategy for Budget {
         check(object, |object| {
             let spec = object.at("spec");
             if spec.has("minAvailable") && spec.has("maxUnavailable") {
-                let shown = format!(
-                    "{{\"MinAvailable\":{},\"Selector\":{},\"MaxUnavailable\":{},\"UnhealthyPodEvictionPolicy\":{}}}",
-                    spec.get("minAvailable"),
-                    show_selector(spec.get("selector")),
-                    spec.get("maxUnavailable"),
-                    spec.get("unhealthyPodEvictionPolicy"),
-                );
-                let error = FieldError::invalid_omitted(
-                    spec.path(),
+                spec.invalid_as(
+                    "PodDisruptionBudgetSpec",
                     "minAvailable and maxUnavailable cannot be both set",
                 );
-                spec.push(error.showing(shown));
             }
             for field in ["minAvailable", "maxUnavailable"] {
                 check_int_or_percent(&spec, field);

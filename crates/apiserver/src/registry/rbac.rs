@@ -1,13 +1,13 @@
 //! The rbac.authorization.k8s.io group. Escalation is checked in `authz::escalation`.
 
-use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
-use super::check::{Field, check, check_label_selector, internal, selector_of};
+use super::check::{Field, check, check_label_selector, selector_of};
 use super::column::{AGE, CREATED_AT, Column, NAME, join};
 use super::kind::Kind;
-use super::strategy::{Strategy, items_mut, set_default};
+use super::strategy::{Strategy, ensure, items_mut, set_default};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -61,8 +61,9 @@ struct Binding {
 
 impl Strategy for Binding {
     fn default(&self, object: &mut Object) {
-        if let Some(role) = object.get_mut("roleRef").filter(|r| r.is_object()) {
-            set_default(role, "apiGroup", GROUP);
+        let role = ensure(object, &["roleRef"]);
+        if role.str_at(&["apiGroup"]).is_empty() {
+            role["apiGroup"] = GROUP.into();
         }
         for subject in items_mut(object, "subjects") {
             if subject["kind"] == "User" || subject["kind"] == "Group" {
@@ -92,10 +93,7 @@ impl Strategy for Binding {
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| {
             if object.get("roleRef") != &old["roleRef"] {
-                let role = object.at("roleRef");
-                let error = FieldError::invalid_omitted(role.path(), "cannot change roleRef");
-                let layout = "APIGroup=apiGroup Kind Name";
-                role.push(error.showing(internal(role.value(), layout)));
+                object.at("roleRef").invalid_as("RoleRef", "cannot change roleRef");
             }
         })
     }

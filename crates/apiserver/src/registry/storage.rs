@@ -104,7 +104,9 @@ impl Strategy for Class {
                 }
             }
             check_parameters(object);
-            object.maybe_one_of("reclaimPolicy", &["Delete", "Retain"]);
+            if !object.str("reclaimPolicy").is_empty() {
+                object.one_of("reclaimPolicy", &["Delete", "Retain"]);
+            }
             object.one_of("volumeBindingMode", &["Immediate", "WaitForFirstConsumer"]);
             check_topologies(object);
         })
@@ -144,7 +146,9 @@ fn check_parameters(class: &Field<'_>) {
 }
 
 fn check_topologies(class: &Field<'_>) {
-    let mut terms: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
+    // Upstream begins with as many empty terms, so that another empty one repeats them.
+    let mut terms: Vec<BTreeMap<&str, BTreeSet<&str>>> =
+        vec![BTreeMap::new(); class.len("allowedTopologies")];
     for topology in class.items("allowedTopologies") {
         let mut term = BTreeMap::new();
         for expression in topology.items("matchLabelExpressions") {
@@ -160,7 +164,7 @@ fn check_topologies(class: &Field<'_>) {
                 expression.at("key").duplicate();
             }
         }
-        if terms.contains(&term) {
+        for _ in terms.iter().filter(|t| **t == term) {
             topology.at("matchLabelExpressions").duplicate_of("");
         }
         terms.push(term);

@@ -112,3 +112,17 @@ pub(crate) fn set_default(object: &mut Value, field: &str, value: impl Into<Valu
         }
     }
 }
+
+/// The struct at `path`, made where it is missing: to Go a struct is always there, and so are the
+/// defaults of its fields. A value of another type stays, for the schema to refuse.
+pub(crate) fn ensure<'a>(object: &'a mut Value, path: &[&str]) -> &'a mut Value {
+    let mut target = object;
+    for name in path {
+        if !target.is_object() {
+            return target;
+        }
+        set_default(target, name, Value::Object(serde_json::Map::new()));
+        target = &mut target[*name];
+    }
+    target
+}

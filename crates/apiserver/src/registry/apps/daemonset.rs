@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::registry::check::{Field, check, check_label_selector, internal};
 use crate::registry::core::default_template;
-use crate::registry::strategy::{Context, Strategy, set_default};
+use crate::registry::strategy::{Context, Strategy, ensure, set_default};
 use crate::registry::workload::{
     check_at_most_all, check_collisions, check_int_or_percent, check_match, check_running_template,
     int_or_percent, invalid_selector, selector_is_immutable,
@@ -25,7 +25,7 @@ fn set_generation(object: &mut Object, generation: i64) {
 impl Strategy for DaemonSet {
     fn default(&self, object: &mut Object) {
         default_template(object);
-        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        let spec = ensure(object, &["spec"]);
         set_default(spec, "revisionHistoryLimit", 10);
         set_default(spec, "updateStrategy", json!({}));
         set_default(&mut spec["updateStrategy"], "type", "RollingUpdate");
@@ -121,7 +121,7 @@ fn check_strategy(strategy: &Field<'_>) {
         _ => {
             let error =
                 FieldError::not_supported(strategy.path(), "", &["RollingUpdate", "OnDelete"]);
-            strategy.push(error.showing(internal(strategy.value(), "Type RollingUpdate?")));
+            strategy.push(error.showing(internal(strategy.value(), "DaemonSetUpdateStrategy")));
         }
     }
 }

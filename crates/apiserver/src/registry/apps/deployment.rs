@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::registry::check::{Field, check, internal};
 use crate::registry::core::default_template;
-use crate::registry::strategy::{Strategy, set_default};
+use crate::registry::strategy::{Strategy, ensure, set_default};
 use crate::registry::workload::{
     check_at_most_all, check_collisions, check_int_or_percent, check_replica_counts,
     check_replicated, int_or_percent, selector_is_immutable, shown_int_or_percent,
@@ -17,7 +17,7 @@ pub(super) struct Deployment;
 impl Strategy for Deployment {
     fn default(&self, object: &mut Object) {
         default_template(object);
-        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        let spec = ensure(object, &["spec"]);
         set_default(spec, "replicas", 1);
         set_default(spec, "revisionHistoryLimit", 10);
         set_default(spec, "progressDeadlineSeconds", 600);
@@ -98,7 +98,7 @@ fn check_strategy(strategy: &Field<'_>) {
         _ => {
             let error =
                 FieldError::not_supported(strategy.path(), "", &["Recreate", "RollingUpdate"]);
-            strategy.push(error.showing(internal(strategy.value(), "Type RollingUpdate?")));
+            strategy.push(error.showing(internal(strategy.value(), "DeploymentStrategy")));
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::registry::check::check;
 use crate::registry::core::default_template;
-use crate::registry::strategy::{Context, Strategy, set_default};
+use crate::registry::strategy::{Context, Strategy, ensure, set_default};
 use crate::registry::workload::{check_replica_counts, check_replicated, selector_is_immutable};
 
 pub(super) struct ReplicaSet;
@@ -14,9 +14,7 @@ pub(super) struct ReplicaSet;
 impl Strategy for ReplicaSet {
     fn default(&self, object: &mut Object) {
         default_template(object);
-        if let Some(spec) = object.get_mut("spec") {
-            set_default(spec, "replicas", 1);
-        }
+        set_default(ensure(object, &["spec"]), "replicas", 1);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {

@@ -1,13 +1,13 @@
 //! StatefulSet.
 
-use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
 use crate::registry::Sub;
-use crate::registry::check::{Field, check, internal, selector_of};
+use crate::registry::check::{Field, check, selector_of};
 use crate::registry::core::{check_claim_spec, check_template, default_template};
-use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
+use crate::registry::strategy::{Context, Strategy, ensure, items_mut, set_default};
 use crate::registry::workload::{
     check_at_most_all, check_collisions, check_int_or_percent, check_match, check_replica_counts,
     check_runs_for_ever, check_selector, int_or_percent, invalid_selector,
@@ -37,7 +37,7 @@ struct Skip {
 impl Strategy for StatefulSet {
     fn default(&self, object: &mut Object) {
         default_template(object);
-        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        let spec = ensure(object, &["spec"]);
         set_default(spec, "replicas", 1);
         set_default(spec, "revisionHistoryLimit", 10);
         set_default(spec, "podManagementPolicy", "OrderedReady");
@@ -167,7 +167,13 @@ fn check_set_template(spec: &Field<'_>, skip: Skip) {
     for field in ["subdomain", "hostname"] {
         whole.remove_path(&["spec", field]);
     }
-    let claims: Vec<&str> = spec.items("volumeClaimTemplates").map(|c| c.value().name()).collect();
+    let mut claims: Vec<&str> = Vec::new();
+    for claim in spec.items("volumeClaimTemplates") {
+        let name = claim.value().name();
+        if !claims.contains(&name) {
+            claims.push(name);
+        }
+    }
     if !claims.is_empty() {
         let claimed = claims
             .iter()
@@ -188,13 +194,10 @@ fn check_strategy(strategy: &Field<'_>) {
     let rolling = strategy.at("rollingUpdate");
     match strategy.str("type") {
         "" => strategy.required(""),
-        "OnDelete" if strategy.has("rollingUpdate") => {
-            let error = FieldError::invalid_omitted(
-                rolling.path(),
-                "only allowed for updateStrategy 'RollingUpdate'",
-            );
-            strategy.push(error.showing(internal(rolling.value(), "Partition# MaxUnavailable?")));
-        }
+        "OnDelete" if strategy.has("rollingUpdate") => rolling.invalid_as(
+            "RollingUpdateStatefulSetStrategy",
+            "only allowed for updateStrategy 'RollingUpdate'",
+        ),
         "OnDelete" => {}
         "RollingUpdate" => {
             rolling.non_negative("partition");
@@ -206,12 +209,7 @@ fn check_strategy(strategy: &Field<'_>) {
                 check_at_most_all(&rolling, "maxUnavailable");
             }
         }
-        _ => {
-            let error = FieldError::invalid_omitted(
-                strategy.path(),
-                "must be 'RollingUpdate' or 'OnDelete'",
-            );
-            strategy.push(error.showing(internal(strategy.value(), "Type RollingUpdate?")));
-        }
+        _ => strategy
+            .invalid_as("StatefulSetUpdateStrategy", "must be 'RollingUpdate' or 'OnDelete'"),
     }
 }

@@ -11,7 +11,7 @@ use super::Sub;
 use super::check::check;
 use super::column::{AGE, Column, NAME};
 use super::kind::{Conversion, Kind};
-use super::strategy::{Strategy, set_default};
+use super::strategy::{Strategy, ensure, set_default};
 
 const fn row(version: &'static str) -> Kind {
     Kind::new(
@@ -74,7 +74,7 @@ struct Autoscaler;
 
 impl Strategy for Autoscaler {
     fn default(&self, object: &mut Object) {
-        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        let spec = ensure(object, &["spec"]);
         set_default(spec, "minReplicas", 1);
         if spec["metrics"].as_array().is_none_or(Vec::is_empty) {
             spec["metrics"] = json!([{"type": "Resource", "resource": {
@@ -119,9 +119,7 @@ struct AutoscalerV1;
 
 impl Strategy for AutoscalerV1 {
     fn default(&self, object: &mut Object) {
-        if let Some(spec) = object.get_mut("spec") {
-            set_default(spec, "minReplicas", 1);
-        }
+        set_default(ensure(object, &["spec"]), "minReplicas", 1);
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

@@ -8,22 +8,20 @@ use super::rules::check_job_spec;
 use super::schedule::{self, is_time_zone};
 use crate::registry::Sub;
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::{Strategy, set_default};
+use crate::registry::strategy::{Strategy, ensure, set_default};
 use crate::registry::workload::invalid_selector;
 
 pub(super) struct CronJob;
 
 impl Strategy for CronJob {
     fn default(&self, object: &mut Object) {
-        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        let spec = ensure(object, &["spec"]);
         set_default(spec, "concurrencyPolicy", "Allow");
         set_default(spec, "suspend", false);
         set_default(spec, "successfulJobsHistoryLimit", 3);
         set_default(spec, "failedJobsHistoryLimit", 1);
         // The job's own defaults wait until there is a job.
-        if let Some(job) = spec.get_mut("jobTemplate").and_then(|t| t.get_mut("spec")) {
-            default_template_parts(job);
-        }
+        default_template_parts(ensure(spec, &["jobTemplate", "spec"]));
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

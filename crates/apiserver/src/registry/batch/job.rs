@@ -11,7 +11,7 @@ use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_label_selector};
 use crate::registry::column::human_duration;
 use crate::registry::core::default_spec;
-use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
+use crate::registry::strategy::{Context, Strategy, ensure, items_mut, set_default};
 use crate::registry::workload::check_match;
 
 fn has_condition(object: &Value, of: &str) -> bool {
@@ -60,12 +60,12 @@ pub(super) fn duration(object: &Value) -> Value {
 
 /// Defaults of a job's template and failure policy, which a CronJob's template has too.
 pub(super) fn default_template_parts(spec: &mut Value) {
-    if let Some(template) = spec.get_mut("template").and_then(|t| t.get_mut("spec")) {
-        default_spec(template);
-    }
+    default_spec(ensure(spec, &["template", "spec"]));
     if let Some(policy) = spec.get_mut("podFailurePolicy") {
         for pattern in items_mut(policy, "rules").flat_map(|r| items_mut(r, "onPodConditions")) {
-            set_default(pattern, "status", "True");
+            if pattern.str_at(&["status"]).is_empty() {
+                pattern["status"] = "True".into();
+            }
         }
     }
 }
@@ -88,7 +88,7 @@ impl Strategy for Job {
         {
             object.set_meta("labels", labels);
         }
-        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        let spec = ensure(object, &["spec"]);
         // Neither count given: one completion, one at a time.
         if spec["completions"].is_null() && spec["parallelism"].is_null() {
             set_default(spec, "completions", 1);

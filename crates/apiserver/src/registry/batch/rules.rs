@@ -76,7 +76,7 @@ pub(super) fn check_job_spec(spec: &Field<'_>) {
         if spec.str("completionMode") == "Indexed" {
             check_success_policy(&policy, spec.int("completions"));
         } else {
-            policy.invalid("requires indexed completion mode");
+            policy.invalid_as("SuccessPolicy", "requires indexed completion mode");
         }
     }
     if spec.has("podFailurePolicy") {

@@ -16,19 +16,12 @@ pub(super) fn check_update(spec: &Field<'_>, old: &Object) {
         allow_directives(&mut template, spec.get("template"));
     }
     if spec.get("template") != &template {
-        let now = spec.get("template").clone();
-        spec.at("template").invalid_value(now, "field is immutable");
+        spec.at("template").invalid_as("PodTemplateSpec", "field is immutable");
     }
-    spec.immutable_all(
-        &[
-            "completionMode",
-            "podFailurePolicy",
-            "backoffLimitPerIndex",
-            "managedBy",
-            "successPolicy",
-        ],
-        was,
-    );
+    spec.immutable("completionMode", was);
+    spec.immutable_as("podFailurePolicy", was, "PodFailurePolicy");
+    spec.immutable_all(&["backoffLimitPerIndex", "managedBy"], was);
+    spec.immutable_as("successPolicy", was, "SuccessPolicy");
 }
 
 /// The completions of an indexed job change together with its parallelism.

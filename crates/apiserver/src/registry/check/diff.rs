@@ -1,27 +1,26 @@
 //! What an update that is refused would have changed (upstream's `pkg/util/diff`).
 
+use std::collections::HashMap;
+
 use serde_json::Value;
-use serde_json::ser::{PrettyFormatter, Serializer};
+
+use super::shown::{indented, internal};
 
 /// Lines shown around a change.
 const CONTEXT: usize = 3;
-/// Beyond this many pairs of lines the changed part is shown as a whole.
-const MAX_PAIRS: usize = 1 << 20;
+/// From this many lines on, those that occur often do not start a common run.
+const POPULAR_FROM: usize = 200;
 
-/// A unified diff of two values as indented JSON.
-pub(crate) fn diff(old: &Value, new: &Value) -> String {
-    let (old, new) = (pretty(old), pretty(new));
-    let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
-    hunks(&edits(&old, &new), &old, &new)
+/// A unified diff of two values, shown as one of upstream's internal types.
+pub(crate) fn diff(old: &Value, new: &Value, of: &str) -> String {
+    unified(&internal(old, of), &internal(new, of))
 }
 
-fn pretty(value: &Value) -> String {
-    let mut text = Vec::new();
-    let mut out = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b" "));
-    if serde::Serialize::serialize(value, &mut out).is_err() {
-        return String::new();
-    }
-    String::from_utf8(text).unwrap_or_default()
+fn unified(old: &str, new: &str) -> String {
+    let (old, new) = (indented(old), indented(new));
+    let (old, new): (Vec<&str>, Vec<&str>) =
+        (old.iter().map(String::as_str).collect(), new.iter().map(String::as_str).collect());
+    hunks(&edits(&old, &new), &old, &new)
 }
 
 /// A run of lines: equal, or replaced (either side may be empty). Ends are exclusive.
@@ -32,55 +31,74 @@ struct Edit {
     new: (usize, usize),
 }
 
+/// Runs of lines as difflib's `SequenceMatcher` finds them: the longest common run first, then
+/// what is before and after it.
 fn edits(old: &[&str], new: &[&str]) -> Vec<Edit> {
-    let shorter = old.len().min(new.len());
-    let head = (0..shorter).take_while(|i| old[*i] == new[*i]).count();
-    let tail =
-        (1..=shorter - head).take_while(|i| old[old.len() - i] == new[new.len() - i]).count();
-    let (a, b) = (&old[head..old.len() - tail], &new[head..new.len() - tail]);
-    let mut runs: Vec<Edit> = Vec::new();
-    let mut push = |equal: bool, rows: usize, columns: usize| {
-        let (i, j) = runs.last().map_or((0, 0), |e| (e.old.1, e.new.1));
-        match runs.last_mut() {
-            Some(last) if last.equal == equal => {
-                last.old.1 += rows;
-                last.new.1 += columns;
-            }
-            _ => runs.push(Edit { equal, old: (i, i + rows), new: (j, j + columns) }),
-        }
-    };
-    push(true, head, head);
-    if a.len() * b.len() > MAX_PAIRS {
-        push(false, a.len(), b.len());
-    } else {
-        // Lengths of the longest common subsequences of what is left of each side.
-        let mut longest = vec![vec![0_u32; b.len() + 1]; a.len() + 1];
-        for i in (0..a.len()).rev() {
-            for j in (0..b.len()).rev() {
-                longest[i][j] = if a[i] == b[j] {
-                    longest[i + 1][j + 1] + 1
-                } else {
-                    longest[i + 1][j].max(longest[i][j + 1])
-                };
-            }
-        }
-        let (mut i, mut j) = (0, 0);
-        while i < a.len() || j < b.len() {
-            if i < a.len() && j < b.len() && a[i] == b[j] {
-                push(true, 1, 1);
-                (i, j) = (i + 1, j + 1);
-            } else if j == b.len() || (i < a.len() && longest[i + 1][j] >= longest[i][j + 1]) {
-                push(false, 1, 0);
-                i += 1;
-            } else {
-                push(false, 0, 1);
-                j += 1;
-            }
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (j, line) in new.iter().enumerate() {
+        places.entry(line).or_default().push(j);
+    }
+    if new.len() >= POPULAR_FROM {
+        places.retain(|_, at| at.len() <= new.len() / 100 + 1);
+    }
+    let mut matches = Vec::new();
+    let mut left = vec![((0, old.len()), (0, new.len()))];
+    while let Some((a, b)) = left.pop() {
+        let (i, j, n) = longest_match(old, new, &places, a, b);
+        if n > 0 {
+            matches.push((i, j, n));
+            left.push(((a.0, i), (b.0, j)));
+            left.push(((i + n, a.1), (j + n, b.1)));
         }
     }
-    push(true, tail, tail);
-    runs.retain(|e| e.old.0 < e.old.1 || e.new.0 < e.new.1);
+    matches.sort_unstable();
+    matches.push((old.len(), new.len(), 0));
+    let mut runs: Vec<Edit> = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    for (a, b, n) in matches {
+        if i < a || j < b {
+            runs.push(Edit { equal: false, old: (i, a), new: (j, b) });
+        }
+        (i, j) = (a + n, b + n);
+        match runs.last_mut() {
+            Some(last) if last.equal => (last.old.1, last.new.1) = (i, j),
+            _ if n > 0 => runs.push(Edit { equal: true, old: (a, i), new: (b, j) }),
+            _ => {}
+        }
+    }
     runs
+}
+
+/// The first longest run common to two ranges; lines without places only extend one.
+fn longest_match(
+    old: &[&str],
+    new: &[&str],
+    places: &HashMap<&str, Vec<usize>>,
+    a: (usize, usize),
+    b: (usize, usize),
+) -> (usize, usize, usize) {
+    let (mut i, mut j, mut n) = (a.0, b.0, 0);
+    let mut lengths: HashMap<usize, usize> = HashMap::new();
+    for (row, line) in old.iter().enumerate().take(a.1).skip(a.0) {
+        let mut next = HashMap::new();
+        let columns = places.get(line).map_or(&[][..], Vec::as_slice);
+        for &column in columns.iter().filter(|c| (b.0..b.1).contains(*c)) {
+            let before = column.checked_sub(1).and_then(|c| lengths.get(&c));
+            let length = before.copied().unwrap_or(0) + 1;
+            next.insert(column, length);
+            if length > n {
+                (i, j, n) = (row + 1 - length, column + 1 - length, length);
+            }
+        }
+        lengths = next;
+    }
+    while i > a.0 && j > b.0 && old[i - 1] == new[j - 1] {
+        (i, j, n) = (i - 1, j - 1, n + 1);
+    }
+    while i + n < a.1 && j + n < b.1 && old[i + n] == new[j + n] {
+        n += 1;
+    }
+    (i, j, n)
 }
 
 fn hunks(edits: &[Edit], old: &[&str], new: &[&str]) -> String {
@@ -163,8 +181,8 @@ mod tests {
         new["e"] = json!(50);
         let want = "@@ -3,7 +3,7 @@\n  \"b\": 2,\n  \"c\": 3,\n  \"d\": 4,\n- \"e\": 5,\n\
                     + \"e\": 50,\n  \"f\": 6,\n  \"g\": 7,\n  \"h\": 8\n";
-        assert_eq!(diff(&old, &new), want);
-        assert_eq!(diff(&old, &old), "");
+        assert_eq!(unified(&old.to_string(), &new.to_string()), want);
+        assert_eq!(unified(&old.to_string(), &old.to_string()), "");
     }
 
     #[test]
@@ -173,9 +191,9 @@ mod tests {
         let mut new = old.clone();
         new.insert(5, 99);
         new[25] = 98;
-        let text = diff(&json!(old), &json!(new));
+        let text = unified(&json!(old).to_string(), &json!(new).to_string());
         assert_eq!(text.matches("@@ -").count(), 2, "{text}");
         assert!(text.contains("@@ -4,6 +4,7 @@"), "{text}");
-        assert_eq!(diff(&json!([]), &json!([1])), "@@ -1 +1,3 @@\n-[]\n+[\n+ 1\n+]\n");
+        assert_eq!(unified("[]", "[1]"), "@@ -1 +1,3 @@\n-[]\n+[\n+ 1\n+]\n");
     }
 }

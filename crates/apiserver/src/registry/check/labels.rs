@@ -53,10 +53,26 @@ pub(crate) fn show_selector(selector: &Value) -> String {
     if selector.is_null() {
         return "null".to_owned();
     }
-    let fields = ["matchLabels", "matchExpressions"];
-    let fields = fields.iter().filter(|f| !selector[**f].is_null());
-    let fields: Vec<String> = fields.map(|f| format!("\"{f}\":{}", selector[*f])).collect();
+    let labels = &selector["matchLabels"];
+    let labels = labels.is_object().then(|| format!("\"matchLabels\":{labels}"));
+    let expressions = selector["matchExpressions"].as_array().map(|list| {
+        let list: Vec<String> = list.iter().map(show_requirement).collect();
+        format!("\"matchExpressions\":[{}]", list.join(","))
+    });
+    let fields: Vec<String> = labels.into_iter().chain(expressions).collect();
     format!("{{{}}}", fields.join(","))
+}
+
+fn show_requirement(requirement: &Value) -> String {
+    let text = |field: &str| match &requirement[field] {
+        Value::Null => Value::from(""),
+        value => value.clone(),
+    };
+    let values = match &requirement["values"] {
+        Value::Null => String::new(),
+        values => format!(",\"values\":{values}"),
+    };
+    format!("{{\"key\":{},\"operator\":{}{values}}}", text("key"), text("operator"))
 }
 
 /// The parsed selector, unless it is malformed.

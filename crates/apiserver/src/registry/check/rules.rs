@@ -132,6 +132,20 @@ impl Field<'_> {
         }
     }
 
+    /// The same of a struct, which upstream prints as its internal type.
+    pub(crate) fn immutable_as(&self, name: &str, old: &Value, of: &str) {
+        if self.get(name) != &old[name] {
+            self.at(name).invalid_as(of, IMMUTABLE);
+        }
+    }
+
+    /// A text that never changes; when it is gone, an empty one is shown.
+    pub(crate) fn immutable_text(&self, name: &str, old: &Value) {
+        if self.get(name) != &old[name] {
+            self.at(name).invalid(IMMUTABLE);
+        }
+    }
+
     /// Several of them.
     pub(crate) fn immutable_all(&self, names: &[&str], old: &Value) {
         for name in names {
@@ -210,10 +224,7 @@ impl Field<'_> {
 
     /// An IP prefix.
     pub(crate) fn cidr(&self) {
-        let text = self.text().trim();
-        for message in sloppy_cidr(text) {
-            self.invalid_value(text, message);
-        }
+        self.invalid_all(sloppy_cidr(self.text()));
     }
 }
 

@@ -1,35 +1,143 @@
-//! Structs as upstream's messages show them: its internal types, in Go's field order.
+//! Values as upstream's messages show them: its internal types, in Go's field order.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// Renders `value` as Go prints the internal struct with these fields.
-///
-/// `layout` lists Go names in order; each ends in a mark for its zero value: `?` for pointers,
-/// lists and maps (`null`), `#` for numbers, `!` for booleans, none for text. The JSON name is the
-/// Go name with a small first letter, or what follows `=`.
-pub(crate) fn internal(value: &Value, layout: &str) -> String {
-    let fields: Vec<String> = layout
-        .split_whitespace()
-        .map(|field| {
-            let (field, json) = field.split_once('=').unwrap_or((field, ""));
-            let go = field.trim_end_matches(['?', '#', '!']);
-            let zero = match field.chars().last() {
-                Some('?') => Value::Null,
-                Some('#') => 0.into(),
-                Some('!') => false.into(),
-                _ => "".into(),
-            };
-            let json = if json.is_empty() { small(go) } else { json.to_owned() };
-            let own = value.get(&json).filter(|v| !v.is_null()).unwrap_or(&zero);
-            format!("\"{go}\":{own}")
-        })
-        .collect();
-    format!("{{{}}}", fields.join(","))
+use super::show_selector;
+
+/// Types by name, with their fields.
+static TYPES: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
+    let lines = include_str!("internal.facts").lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').unwrap_or((line, ""))).collect()
+});
+
+/// Fields of ObjectMeta, which Go omits when they are empty.
+const METADATA: &[&str] = &[
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+];
+
+/// The text of `value` as one of upstream's internal types.
+pub(crate) fn internal(value: &Value, of: &str) -> String {
+    show(value, of, &Value::Null)
+}
+
+fn show(value: &Value, of: &str, parent: &Value) -> String {
+    let fields = TYPES.get(of).copied().unwrap_or_default();
+    let mut shown: Vec<String> = Vec::new();
+    for field in fields.split_whitespace() {
+        if field == "@metadata" {
+            let meta = &value["metadata"];
+            let given = METADATA.iter().filter(|name| !meta[**name].is_null());
+            shown.extend(given.map(|name| format!("\"{name}\":{}", json(&meta[*name]))));
+        } else if let Some((name, rest)) = field.split_once('=') {
+            shown.push(format!("\"{name}\":{}", show_field(value, parent, name, rest)));
+        }
+    }
+    format!("{{{}}}", shown.join(","))
+}
+
+fn show_field(value: &Value, parent: &Value, name: &str, rest: &str) -> String {
+    let shapes = ['$', '#', '!', '~', '?', '%', '*', '.', '['];
+    let split = rest.find(shapes).unwrap_or(rest.len());
+    let (json_name, shape) = rest.split_at(split);
+    let small = small(name);
+    let own = match json_name.strip_prefix('^') {
+        Some(outer) => &parent[outer],
+        None if json_name.is_empty() => &value[small.as_str()],
+        None => &value[json_name],
+    };
+    let zero = |zero: &str| if own.is_null() { zero.to_owned() } else { json(own) };
+    match shape.split_at(1.min(shape.len())) {
+        ("$", _) => zero("\"\""),
+        ("#", _) => zero("0"),
+        ("!", _) => zero("false"),
+        ("~", _) => zero("\"0\""),
+        ("%", _) => show_selector(own),
+        ("*", _) if own.is_null() => "null".to_owned(),
+        ("*" | ".", of) => show(own, of, value),
+        ("[", of) => match own.as_array() {
+            None => "null".to_owned(),
+            Some(items) => {
+                let of = of.trim_start_matches(']');
+                let items: Vec<String> = items.iter().map(|item| show(item, of, own)).collect();
+                format!("[{}]", items.join(","))
+            }
+        },
+        _ => zero("null"),
+    }
 }
 
 fn small(name: &str) -> String {
     let mut chars = name.chars();
     chars.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(chars).collect()
+}
+
+/// JSON as Go writes it, safe to stand in HTML.
+fn json(value: &Value) -> String {
+    let text = value.to_string();
+    if text.contains(['<', '>', '&']) {
+        text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    } else {
+        text
+    }
+}
+
+/// The lines of compact JSON, indented by one space.
+pub(super) fn indented(compact: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let (mut depth, mut quoted, mut escaped) = (0, false, false);
+    let mut chars = compact.chars().peekable();
+    while let Some(c) = chars.next() {
+        let last = match lines.last_mut() {
+            Some(line) if quoted => {
+                line.push(c);
+                quoted = escaped || c != '"';
+                escaped = !escaped && c == '\\';
+                continue;
+            }
+            Some(line) => line,
+            None => continue,
+        };
+        match c {
+            '{' | '[' => {
+                last.push(c);
+                if matches!(chars.peek(), Some('}' | ']')) {
+                    last.extend(chars.next());
+                } else {
+                    depth += 1;
+                    lines.push(" ".repeat(depth));
+                }
+            }
+            '}' | ']' => {
+                depth -= 1;
+                lines.push(format!("{}{c}", " ".repeat(depth)));
+            }
+            ',' => {
+                last.push(c);
+                lines.push(" ".repeat(depth));
+            }
+            ':' => last.push_str(": "),
+            c => {
+                quoted = c == '"';
+                last.push(c);
+            }
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -39,10 +147,45 @@ mod tests {
 
     #[test]
     fn renders_in_go_order_with_zeros() {
-        let port = json!({"port": 80, "protocol": "TCP"});
+        let port = json!({"port": 80, "protocol": "TCP", "name": "a<b"});
         assert_eq!(
-            internal(&port, "Name Protocol AppProtocol? Port# On! ID=id"),
-            r#"{"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"On":false,"ID":""}"#
+            internal(&port, "ServicePort"),
+            r#"{"Name":"a\u003cb","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}"#
         );
+        let quota = json!({"resource": "limits.cpu"});
+        assert_eq!(
+            internal(&quota, "ResourceFieldSelector"),
+            r#"{"ContainerName":"","Resource":"limits.cpu","Divisor":"0"}"#
+        );
+    }
+
+    #[test]
+    fn every_type_that_is_named_is_there() {
+        for fields in TYPES.values() {
+            for field in fields.split_whitespace().filter_map(|f| f.split_once('=')) {
+                let of = field.1.rsplit(['*', '.', ']']).next().unwrap_or_default();
+                if field.1.contains(['*', '.', ']']) {
+                    assert!(TYPES.contains_key(of), "{of}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn indents_as_go_does() {
+        let lines = indented(r#"{"a":[],"b":{"c":"x,{\"y"},"d":[1,2]}"#);
+        let want = [
+            "{",
+            " \"a\": [],",
+            " \"b\": {",
+            "  \"c\": \"x,{\\\"y\"",
+            " },",
+            " \"d\": [",
+            "  1,",
+            "  2",
+            " ]",
+            "}",
+        ];
+        assert_eq!(lines, want);
     }
 }

@@ -110,8 +110,8 @@ fn check_taints(node: &Field<'_>) {
         }
         taint.needs_one_of("effect", TAINT_EFFECTS);
         if !seen.insert((taint.str("effect"), taint.str("key"))) {
-            let mut error = FieldError::duplicate(taint.path(), "")
-                .showing(internal(taint.value(), "Key Value Effect TimeAdded?"));
+            let mut error =
+                FieldError::duplicate(taint.path(), "").showing(internal(taint.value(), "Taint"));
             error.detail = "taints must be unique by key and effect pair".to_owned();
             taint.push(error);
         }
@@ -145,7 +145,7 @@ fn check_update(node: &Field<'_>, old: &Object) {
     for address in node.at("status").items("addresses") {
         if !seen.insert((address.str("type"), address.str("address"))) {
             let error = FieldError::duplicate(address.path(), "");
-            address.push(error.showing(internal(address.value(), "Type Address")));
+            address.push(error.showing(internal(address.value(), "NodeAddress")));
         }
     }
     for field in ["podCIDRs", "providerID"] {

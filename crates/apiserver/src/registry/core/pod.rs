@@ -13,7 +13,7 @@ use crate::registry::Sub;
 use crate::registry::check::check;
 use crate::registry::column::{AGE, Column, NAME, containers, images, label_map};
 use crate::registry::kind::Selectable;
-use crate::registry::strategy::{Context, Strategy};
+use crate::registry::strategy::{Context, Strategy, ensure};
 
 pub(in crate::registry) use defaults::default_disk;
 pub(crate) use defaults::{default_spec, default_template};
@@ -56,13 +56,12 @@ pub(super) struct Pod;
 
 impl Strategy for Pod {
     fn default(&self, object: &mut Object) {
-        if let Some(spec) = object.get_mut("spec") {
-            default_spec(spec);
-            defaults::default_requests(spec);
-            defaults::default_pod_resources(spec);
-            defaults::default_host_ports(spec);
-            defaults::default_service_links(spec);
-        }
+        let spec = ensure(object, &["spec"]);
+        default_spec(spec);
+        defaults::default_requests(spec);
+        defaults::default_pod_resources(spec);
+        defaults::default_host_ports(spec);
+        defaults::default_service_links(spec);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -117,9 +116,7 @@ pub(super) struct PodTemplate;
 
 impl Strategy for PodTemplate {
     fn default(&self, object: &mut Object) {
-        if let Some(spec) = object.get_mut("template").and_then(|t| t.get_mut("spec")) {
-            default_spec(spec);
-        }
+        default_spec(ensure(object, &["template", "spec"]));
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

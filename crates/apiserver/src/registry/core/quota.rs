@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::field::ErrorList;
 use apimachinery::quantity::{Format, Quantity};
 use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use super::resource_names::{
     check_amount, check_container_name, check_name, check_quota_name, is_quota_resource,
     may_overcommit,
 };
-use crate::registry::check::{Field, check, internal};
+use crate::registry::check::{Field, check};
 use crate::registry::strategy::{Strategy, items_mut};
 
 pub(super) struct ResourceQuota;
@@ -123,10 +123,8 @@ fn check_scope_selector(spec: &Field<'_>, selector: &Field<'_>) {
             at("scopeName").invalid("unsupported scope");
         }
         for _ in 0..misfits(spec, scope) {
-            let shown = internal(selector.value(), "MatchExpressions?");
-            let error =
-                FieldError::invalid_omitted(list.path(), "unsupported scope applied to resource");
-            list.push(error.showing(shown));
+            list.instead(selector.value())
+                .invalid_as("ScopeSelector", "unsupported scope applied to resource");
         }
         let own_operator =
             !matches!(scope, "PriorityClass" | "VolumeAttributesClass") && SCOPES.contains(&scope);

@@ -49,7 +49,9 @@ impl Strategy for Controller {
         if let Some(spec) = object.get_mut("spec") {
             set_default(spec, "replicas", 1);
         }
-        super::pod::default_template(object);
+        if object.get_path(&["spec", "template"]).is_some() {
+            super::pod::default_template(object);
+        }
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

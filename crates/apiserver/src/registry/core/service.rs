@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::registry::Sub;
 use crate::registry::check::check;
 use crate::registry::column::{AGE, Column, NAME, join, label_map};
-use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
+use crate::registry::strategy::{Context, Strategy, ensure, items_mut, set_default};
 use allocate::{allocate, release};
 
 pub(super) const COLUMNS: &[Column] = &[
@@ -115,7 +115,7 @@ impl Strategy for Service {
                 set_default(ingress, "ipMode", "VIP");
             }
         }
-        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        let spec = ensure(object, &["spec"]);
         set_default(spec, "sessionAffinity", "None");
         set_default(spec, "type", "ClusterIP");
         if spec["sessionAffinity"] == "ClientIP"

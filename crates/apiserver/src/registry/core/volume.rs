@@ -10,7 +10,7 @@ use super::volume_source::{check_persistent_source, persistent_sources};
 use crate::registry::check::{Field, check, diff, quantity};
 
 use crate::registry::column::{AGE, Column, NAME};
-use crate::registry::strategy::{Context, Strategy, set_default};
+use crate::registry::strategy::{Context, Strategy, ensure, set_default};
 
 /// `RWO,ROX,…`.
 fn access_modes(modes: Option<&Value>) -> Value {
@@ -83,10 +83,9 @@ pub(super) struct Claim;
 
 impl Strategy for Claim {
     fn default(&self, object: &mut Object) {
-        if let Some(spec) = object.get_mut("spec") {
-            set_default(spec, "volumeMode", "Filesystem");
-            same_source(spec);
-        }
+        let spec = ensure(object, &["spec"]);
+        set_default(spec, "volumeMode", "Filesystem");
+        same_source(spec);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -140,7 +139,7 @@ fn check_claim_update(object: &Field<'_>, old: &Object) {
         spec.forbidden(format!(
             "spec is immutable after creation except resources.requests and \
              volumeAttributesClassName for bound claims\n{}",
-            diff(&before, &now)
+            diff(&before, &now, "PersistentVolumeClaimSpec")
         ));
     }
     let storage =
@@ -198,14 +197,13 @@ pub(super) struct Volume;
 
 impl Strategy for Volume {
     fn default(&self, object: &mut Object) {
-        if let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) {
-            set_default(spec, "volumeMode", "Filesystem");
-            set_default(spec, "persistentVolumeReclaimPolicy", "Retain");
-            if let Some(path) = spec.get_mut("hostPath") {
-                set_default(path, "type", "");
-            }
-            super::pod::default_disk(spec);
+        let spec = ensure(object, &["spec"]);
+        set_default(spec, "volumeMode", "Filesystem");
+        set_default(spec, "persistentVolumeReclaimPolicy", "Retain");
+        if let Some(path) = spec.get_mut("hostPath") {
+            set_default(path, "type", "");
         }
+        super::pod::default_disk(spec);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -252,11 +250,9 @@ fn check_volume(spec: &Field<'_>, name: &str) {
         }
     }
     check_persistent_source(spec, name);
-    if spec.has("local") && !spec.has("nodeAffinity") {
-        affinity.required("Local volume requires node affinity");
-    }
-    let root = spec.at("hostPath").str("path").split('/').all(|p| p.is_empty() || p == ".");
-    if spec.has("hostPath") && root && policy == "Recycle" {
+    let path = spec.at("hostPath").str("path");
+    let root = path.starts_with('/') && path.split('/').all(|p| p.is_empty() || p == ".");
+    if root && policy == "Recycle" {
         spec.at("persistentVolumeReclaimPolicy")
             .forbidden("may not be 'recycle' for a hostPath mount of '/'");
     }
@@ -292,15 +288,15 @@ fn check_volume_update(object: &Field<'_>, old: &Object) {
     if now != before {
         spec.at("persistentvolumesource").forbidden(format!(
             "spec.persistentvolumesource is immutable after creation\n{}",
-            diff(&before, &now)
+            diff(&before, &now, "PersistentVolumeSource")
         ));
     }
     if spec.get("volumeMode") != &was["volumeMode"] {
         object.at("volumeMode").invalid_value(spec.get("volumeMode").clone(), "field is immutable");
     }
     if was["nodeAffinity"].is_object() && spec.get("nodeAffinity") != &was["nodeAffinity"] {
-        object.at("nodeAffinity").invalid_value(
-            spec.get("nodeAffinity").clone(),
+        object.at("nodeAffinity").instead(spec.get("nodeAffinity")).invalid_as(
+            "VolumeNodeAffinity",
             "field is immutable, except for updating from beta label to GA",
         );
     }

@@ -143,6 +143,10 @@ pub(in crate::registry) fn check_pod_source(volume: &Field<'_>, in_pod: bool) {
 /// Checks the source of a persistent volume of this name.
 pub(in crate::registry) fn check_persistent_source(spec: &Field<'_>, name: &str) {
     exactly_one(spec, PERSISTENT);
+    let first = PERSISTENT.iter().find(|s| spec.has(s.name));
+    if first.is_some_and(|s| s.name == "local") && !spec.has("nodeAffinity") {
+        spec.at("nodeAffinity").required("Local volume requires node affinity");
+    }
     if let Some(iscsi) = spec.opt("iscsi")
         && target_too_long(&iscsi, name)
     {

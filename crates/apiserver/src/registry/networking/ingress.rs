@@ -84,6 +84,6 @@ impl Strategy for IngressClass {
     }
 
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        check(object, |object| object.at("spec").immutable("controller", &old["spec"]))
+        check(object, |object| object.at("spec").immutable_text("controller", &old["spec"]))
     }
 }

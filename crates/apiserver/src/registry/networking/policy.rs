@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_label_selector};
-use crate::registry::strategy::{Strategy, items_mut, set_default};
+use crate::registry::strategy::{Strategy, ensure, items_mut, set_default};
 
 pub(super) struct NetworkPolicy;
 
 impl Strategy for NetworkPolicy {
     fn default(&self, object: &mut Object) {
-        let Some(spec) = object.get_mut("spec").filter(|s| s.is_object()) else { return };
+        let spec = ensure(object, &["spec"]);
         if spec["policyTypes"].as_array().is_none_or(Vec::is_empty) {
             let mut types = vec!["Ingress"];
             if spec["egress"].as_array().is_some_and(|e| !e.is_empty()) {

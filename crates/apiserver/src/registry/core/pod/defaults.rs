@@ -1,18 +1,18 @@
 //! Defaults of a PodSpec (upstream's `pkg/apis/core/v1/defaults.go`).
 
+use std::sync::LazyLock;
+
 use apimachinery::{Object, ObjectExt};
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::validate::aggregate;
 use crate::registry::core::resource_names::{is_huge_page, is_pod_level, may_overcommit};
-use crate::registry::strategy::set_default;
+use crate::registry::strategy::{ensure, set_default};
 
 /// Defaults of `spec.template.spec`.
 pub(crate) fn default_template(object: &mut Object) {
-    let template = object.get_mut("spec").and_then(|s| s.get_mut("template"));
-    if let Some(spec) = template.and_then(|t| t.get_mut("spec")) {
-        default_spec(spec);
-    }
+    default_spec(ensure(object, &["spec", "template", "spec"]));
 }
 
 /// Defaults of a pod spec wherever it stands.
@@ -23,6 +23,9 @@ pub(crate) fn default_spec(spec: &mut Value) {
     set_default(spec, "dnsPolicy", "ClusterFirst");
     set_default(spec, "restartPolicy", "Always");
     set_default(spec, "terminationGracePeriodSeconds", 30);
+    if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|n| n < 0) {
+        spec["terminationGracePeriodSeconds"] = 1.into();
+    }
     set_default(spec, "schedulerName", "default-scheduler");
     set_default(spec, "securityContext", json!({}));
     // The two names of the service account are one field.
@@ -144,17 +147,24 @@ fn default_container(container: &mut Value) {
     }
 }
 
-/// `Always` for the tag latest, `IfNotPresent` for any other.
+/// A reference to an image: where from, path, tag and digest (distribution's grammar).
+static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    let host = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+    let part = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+    Regex::new(&format!(
+        "^(?:(?:{host}(?:\\.{host})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]+)?/)?{part}(?:/{part})*\
+         (?::([0-9A-Za-z_][0-9A-Za-z_.-]{{0,127}}))?(@[A-Za-z][0-9A-Za-z+._-]*:[0-9a-fA-F]{{32,}})?$"
+    ))
+    .ok()
+});
+
+/// The latest image is always pulled; what is no reference to one has no tag.
 fn pull_policy(image: &str) -> &'static str {
-    let last = image.rsplit('/').next().unwrap_or(image);
-    let tagged_latest = match last.split_once(':') {
-        Some((_, tag)) => tag == "latest",
-        None => true,
-    };
-    if tagged_latest && !image.contains('@') && !image.is_empty() {
-        "Always"
-    } else {
-        "IfNotPresent"
+    let parts = REFERENCE.as_ref().and_then(|r| r.captures(image));
+    let hash = image.len() == 64 && image.bytes().all(|b| b.is_ascii_hexdigit());
+    match parts.filter(|_| !hash).map(|p| (p.get(1).map(|tag| tag.as_str()), p.get(2))) {
+        Some((None, None) | (Some("latest"), _)) => "Always",
+        _ => "IfNotPresent",
     }
 }
 
@@ -264,6 +274,12 @@ mod tests {
             ("host:5000/nginx", "Always"),
             ("host:5000/nginx:v1", "IfNotPresent"),
             ("nginx@sha256:abc", "IfNotPresent"),
+            ("r.io/a/nginx:latest@sha256:0123456789abcdef0123456789abcdef", "Always"),
+            ("nginx@sha256:0123456789abcdef0123456789abcdef", "IfNotPresent"),
+            ("Host/a__b", "Always"),
+            ("Nginx", "IfNotPresent"),
+            ("a..b", "IfNotPresent"),
+            ("", "IfNotPresent"),
         ] {
             assert_eq!(pull_policy(image), want, "{image}");
         }

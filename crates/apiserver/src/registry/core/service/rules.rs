@@ -212,9 +212,8 @@ fn check_unique_ports(spec: &Field<'_>, of: &str) {
     for port in spec.items("ports") {
         if !seen.insert((port.str("protocol"), port.int("port"))) {
             let key = json!({"protocol": port.get("protocol"), "port": port.get("port")});
-            let layout = "Name Protocol AppProtocol? Port# TargetPort# NodePort#";
             let error = FieldError::duplicate(port.path(), "");
-            port.push(error.showing(internal(&key, layout)));
+            port.push(error.showing(internal(&key, "ServicePort")));
         }
     }
 }
@@ -230,7 +229,7 @@ fn check_load_balancer(spec: &Field<'_>, annotations: &Field<'_>, old: Option<&O
         for (i, range) in spec.items("loadBalancerSourceRanges").enumerate() {
             let was = old.map(|old| &old["spec"]["loadBalancerSourceRanges"]);
             if !was.is_some_and(|was| contains(was, range.value())) {
-                place.index(i).cidr();
+                place.index(i).instead(&range.text().trim().into()).cidr();
             }
         }
     } else if let Some(text) = annotations.get(SOURCE_RANGES).as_str() {
@@ -240,7 +239,7 @@ fn check_load_balancer(spec: &Field<'_>, annotations: &Field<'_>, old: Option<&O
         }
         if old.and_then(|old| old.annotation(SOURCE_RANGES)) != Some(text) {
             for range in text.trim().split(',').filter(|_| !text.trim().is_empty()) {
-                place.instead(&range.into()).cidr();
+                place.instead(&range.trim().into()).cidr();
             }
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn check_host_network(spec: &Field<'_>, in_pod: bool) {
     }
     for port in spec.items("containers").flat_map(|c| c.items("ports")) {
         let host = port.int("hostPort").unwrap_or(0);
-        if (in_pod || host != 0) && Some(host) != port.int("containerPort") {
+        if (in_pod || host != 0) && host != port.int("containerPort").unwrap_or(0) {
             port.at("hostPort")
                 .invalid_value(host, "must match `containerPort` when `hostNetwork` is true");
         }

@@ -7,7 +7,7 @@ use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
 use super::Scope;
-use crate::registry::check::{Field, internal, quantity};
+use crate::registry::check::{Field, quantity};
 use crate::registry::core::resource_names::{
     check_amount, check_container_name, check_huge_pages, check_name, is_huge_page, is_pod_level,
     may_overcommit,
@@ -146,10 +146,7 @@ pub(super) fn check_claims(spec: &Field<'_>, pod: Option<&Object>) {
             _ => "",
         };
         if !wrong.is_empty() {
-            let shown =
-                internal(claim.value(), "Name ResourceClaimName? ResourceClaimTemplateName?");
-            let error = apimachinery::field::FieldError::invalid_omitted(claim.path(), wrong);
-            claim.push(error.showing(shown));
+            claim.invalid_as("PodResourceClaim", wrong);
         }
         for field in ["resourceClaimName", "resourceClaimTemplateName"] {
             if claim.has(field) {

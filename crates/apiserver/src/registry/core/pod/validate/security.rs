@@ -2,12 +2,11 @@
 
 use std::collections::HashSet;
 
-use apimachinery::field::FieldError;
 use apimachinery::names;
 
 use super::Scope;
 use super::windows::check_windows_options;
-use crate::registry::check::{Field, internal};
+use crate::registry::check::Field;
 
 /// User and group ids.
 fn id(context: &Field<'_>, name: &str) {
@@ -37,11 +36,6 @@ pub(super) fn check_pod(context: &Field<'_>, spec: &Field<'_>) {
     context.maybe_one_of("seLinuxChangePolicy", &["Recursive"]);
 }
 
-/// The struct as upstream prints it.
-const INTERNAL: &str = "Capabilities? Privileged? SELinuxOptions?=seLinuxOptions WindowsOptions? \
-                        RunAsUser? RunAsGroup? RunAsNonRoot? ReadOnlyRootFilesystem? \
-                        AllowPrivilegeEscalation? ProcMount? SeccompProfile? AppArmorProfile?";
-
 pub(super) fn check_container(context: &Field<'_>, scope: &Scope<'_>) {
     id(context, "runAsUser");
     id(context, "runAsGroup");
@@ -53,10 +47,7 @@ pub(super) fn check_container(context: &Field<'_>, scope: &Scope<'_>) {
     }
     check_seccomp(context);
     if context.get("allowPrivilegeEscalation") == false {
-        let refuse = |detail: &str| {
-            let error = FieldError::invalid_omitted(context.path(), detail);
-            context.push(error.showing(internal(context.value(), INTERNAL)));
-        };
+        let refuse = |detail: &str| context.invalid_as("SecurityContext", detail);
         if context.flag("privileged") {
             refuse("cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
         }
@@ -90,8 +81,7 @@ fn check_seccomp(context: &Field<'_>) {
         (true, Some(path)) => path.relative_path(),
         (false, Some(path)) => {
             let detail = "can only be set when seccomp type is Localhost";
-            let error = FieldError::invalid_omitted(path.path(), detail);
-            profile.push(error.showing(internal(profile.value(), "Type LocalhostProfile?")));
+            path.instead(profile.value()).invalid_as("SeccompProfile", detail);
         }
         (false, None) => {}
     }

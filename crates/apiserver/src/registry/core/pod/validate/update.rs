@@ -143,7 +143,7 @@ fn check_rest(spec: &Field<'_>, was: &Value) {
     if munged != *was {
         spec.forbidden(format!(
             "pod updates may not change fields other than {UPDATABLE}\n{}",
-            diff(was, &munged)
+            diff(was, &munged, "PodSpec")
         ));
     }
 }
@@ -239,7 +239,7 @@ pub(in crate::registry::core::pod) fn validate_ephemeral_update(
                 )),
                 Some(now) if now.value() != was => at.forbidden(format!(
                     "existing ephemeral containers {name} may not be changed\n{}",
-                    diff(was, now.value())
+                    diff(was, now.value(), "EphemeralContainer")
                 )),
                 Some(_) => {}
             }

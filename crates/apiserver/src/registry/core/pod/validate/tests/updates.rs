@@ -45,7 +45,7 @@ fn a_pod_hardly_changes() {
     assert_eq!(
         changed,
         [format!(
-            "{OTHERS}@@ -9,7 +9,7 @@\n    \"terminationMessagePolicy\": \"File\"\n   }}\n  ],\n- \"dnsPolicy\": \"ClusterFirst\",\n+ \"dnsPolicy\": \"Default\",\n  \"enableServiceLinks\": true,\n  \"restartPolicy\": \"Always\",\n  \"schedulerName\": \"default-scheduler\",\n"
+            "{OTHERS}@@ -38,7 +38,7 @@\n  \"RestartPolicy\": \"Always\",\n  \"TerminationGracePeriodSeconds\": 30,\n  \"ActiveDeadlineSeconds\": null,\n- \"DNSPolicy\": \"ClusterFirst\",\n+ \"DNSPolicy\": \"Default\",\n  \"NodeSelector\": null,\n  \"ServiceAccountName\": \"\",\n  \"AutomountServiceAccountToken\": null,\n"
         )]
     );
 }
@@ -120,7 +120,7 @@ fn ephemeral_containers_only_come() {
     let changed = check(&with(json!([{"name": "e", "image": "j"}])));
     assert_eq!(changed.len(), 1);
     assert!(changed[0].starts_with(
-        "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be changed\n@@ -1,5 +1,5 @@\n {\n- \"image\": \"i\",\n+ \"image\": \"j\",\n"
+        "spec.ephemeralContainers: Forbidden: existing ephemeral containers \"e\" may not be changed\n@@ -1,6 +1,6 @@\n {\n  \"Name\": \"e\",\n- \"Image\": \"i\",\n+ \"Image\": \"j\",\n"
     ), "{changed:?}");
 }
 
