@@ -80,7 +80,7 @@ fn streams_work_both_ways() {
 
     let stamped = cluster.kubectl("logs shell --timestamps --tail=1").ok();
     assert!(stamped.starts_with("20") && stamped.contains("Z got line"), "{stamped}");
-    std::thread::sleep(std::time::Duration::from_millis(1100));
+    cluster.kubectl("exec shell -- sleep 2").ok();
     let quiet = cluster.kubectl("logs shell --since=1s").ok();
     assert!(!quiet.contains("one"), "{quiet}");
     let wrong = cluster.kubectl("logs shell -c other").fails();
