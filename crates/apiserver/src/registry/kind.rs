@@ -11,13 +11,20 @@ use apimachinery::ObjectExt;
 pub(crate) struct Selectable {
     pub(crate) name: &'static str,
     path: &'static [&'static str],
+    /// Where the value is when it is not at `path`.
+    otherwise: &'static [&'static str],
     /// What an absent value reads as.
     default: &'static str,
 }
 
 impl Selectable {
     pub(crate) const fn new(name: &'static str, path: &'static [&'static str]) -> Self {
-        Self { name, path, default: "" }
+        Self { name, path, otherwise: &[], default: "" }
+    }
+
+    pub(crate) const fn or_at(mut self, path: &'static [&'static str]) -> Self {
+        self.otherwise = path;
+        self
     }
 
     pub(crate) const fn or(mut self, default: &'static str) -> Self {
@@ -26,7 +33,9 @@ impl Selectable {
     }
 
     pub(crate) fn read(&self, object: &Value) -> String {
-        match object.get_path(self.path) {
+        let own = object.get_path(self.path).filter(|v| *v != "");
+        match own.or_else(|| object.get_path(self.otherwise).filter(|_| !self.otherwise.is_empty()))
+        {
             Some(Value::String(s)) => s.clone(),
             Some(Value::Null) | None => self.default.to_owned(),
             Some(other) => other.to_string(),

@@ -161,7 +161,9 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<(
     if call.sub == Some(Sub::Status) {
         strategy.prepare_for_status(object, old);
     }
-    if kind.generation && meta::spec_differs(object, old) {
+    // Binding is the cluster's doing, not a new wish.
+    let wish = call.sub != Some(Sub::Binding);
+    if wish && kind.generation && meta::spec_differs(object, old) {
         object.set_meta("generation", (old.generation() + 1).into());
     }
     errors.0.extend(meta::validate(kind, object).0);

@@ -8,20 +8,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Inputs, termination};
-use crate::pod::{Member, Role, members, status as known_status};
+use crate::pod::{Member, Role, members, spec, status as known_status};
 
 /// Statuses of the containers with these roles, in the order of the spec.
 pub(super) fn statuses(pod: &Pod, inputs: &Inputs<'_>, roles: &[Role]) -> Vec<ContainerStatus> {
     let members = members(pod);
-    let initialised = super::conditions::is_initialised(pod, inputs);
     members
         .iter()
         .filter(|member| roles.contains(&member.role))
-        .map(|member| one(pod, inputs, member, initialised))
+        .map(|member| one(pod, inputs, member))
         .collect()
 }
 
-fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>, initialised: bool) -> ContainerStatus {
+fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     let container = &member.container;
     let name = &container.name;
     let mut instances = inputs.view.instances(name);
@@ -29,7 +28,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>, initialised: bool) -
     let previous = instances.next();
     let waiting = inputs.waiting.get(name);
     let Some(latest) = latest else {
-        return absent(pod, inputs, member, initialised);
+        return absent(pod, inputs, member);
     };
     let runs = latest.state == runtime::ContainerState::Running;
     let exited = latest.state == runtime::ContainerState::Exited;
@@ -89,12 +88,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>, initialised: bool) -
 }
 
 /// The status of a container the runtime knows nothing of.
-fn absent(
-    pod: &Pod,
-    inputs: &Inputs<'_>,
-    member: &Member<'_>,
-    initialised: bool,
-) -> ContainerStatus {
+fn absent(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     let container = &member.container;
     let known = known_status(pod);
     let lists = [
@@ -112,11 +106,8 @@ fn absent(
     {
         return lost(old.clone());
     }
-    let default = match member.role {
-        Role::App if !initialised => "PodInitializing",
-        Role::Init if !inputs.view.sandboxes.is_empty() => "PodInitializing",
-        _ => "ContainerCreating",
-    };
+    let initialises = spec(pod).init_containers.as_ref().is_some_and(|list| !list.is_empty());
+    let default = if initialises { "PodInitializing" } else { "ContainerCreating" };
     let waiting = inputs.waiting.get(&container.name);
     let state = ContainerStateWaiting {
         reason: Some(waiting.map_or(default, |waiting| &waiting.reason).to_owned()),

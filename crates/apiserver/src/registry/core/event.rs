@@ -66,7 +66,7 @@ const SELECTABLE: &[Selectable] = &[
     Selectable::new("involvedObject.fieldPath", &["involvedObject", "fieldPath"]),
     Selectable::new("reason", &["reason"]),
     Selectable::new("reportingComponent", &["reportingComponent"]),
-    Selectable::new("source", &["source", "component"]),
+    Selectable::new("source", &["source", "component"]).or_at(&["reportingComponent"]),
     Selectable::new("type", &["type"]),
 ];
 
