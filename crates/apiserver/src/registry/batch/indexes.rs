@@ -48,6 +48,18 @@ pub(super) fn count(text: &str, completions: i64) -> Result<i64, String> {
     Ok(total)
 }
 
+/// The first index that both texts name; intervals that do not parse are passed over.
+pub(super) fn overlap(one: &str, other: &str, completions: i64) -> Option<i64> {
+    let intervals = |text: &str| -> Vec<(i64, i64)> {
+        text.split(',').filter_map(|part| interval(part, completions).ok()).collect()
+    };
+    let others = intervals(other);
+    let common = |(x, y): (i64, i64)| {
+        others.iter().find(|(u, v)| x <= *v && *u <= y).map(|(u, _)| x.max(*u))
+    };
+    intervals(one).into_iter().find_map(common)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::rules::{check_job_spec, has_generated_labels};
+use super::status::check_status;
 use super::update::check_update;
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_label_selector};
@@ -144,6 +145,10 @@ impl Strategy for Job {
         let mut errors = self.validate(object);
         errors.0.extend(check(object, |object| check_update(&object.at("spec"), old)).0);
         errors
+    }
+
+    fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| check_status(object, old))
     }
 }
 

@@ -6,6 +6,7 @@ mod job;
 mod policies;
 mod rules;
 mod schedule;
+mod status;
 #[cfg(test)]
 mod tests;
 mod update;
