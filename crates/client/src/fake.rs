@@ -78,9 +78,15 @@ impl Fake {
                 let frames = futures::stream::unfold(events, |mut events| async move {
                     events.recv().await.map(|event| (event, events))
                 })
-                .map(|event| event.map(|event| Frame::data(Bytes::from(format!("{event}\n")))));
+                .map(|event| event.map(|event| Frame::data(line(&event))));
                 Ok(Response::new(BodyExt::boxed_unsync(StreamBody::new(frames))))
             }
         }
     }
+}
+
+/// A line of a watch, its type first as servers send it.
+fn line(event: &Value) -> Bytes {
+    let (kind, object) = (&event["type"], &event["object"]);
+    Bytes::from(format!("{{\"type\":{kind},\"object\":{object}}}\n"))
 }

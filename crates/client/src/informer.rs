@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::key::ObjectKey;
 use crate::store::Store;
 
+mod item;
 mod reflector;
 
 /// A kind that an informer can hold: any `k8s_openapi` type, `DynamicObject`, or

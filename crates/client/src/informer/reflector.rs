@@ -10,8 +10,8 @@ use kube::api::{ListParams, WatchEvent, WatchParams};
 use rand::Rng;
 use tokio::time::Instant;
 
+use super::item::{Item, Page};
 use super::{Kind, Selection, Shared};
-use crate::key::ObjectKey;
 
 /// Objects per page of the first list.
 const PAGE: u32 = 500;
@@ -95,11 +95,16 @@ impl<K: Kind> Reflector<K> {
         let mut params = self.list.clone();
         let mut seen = HashSet::new();
         loop {
-            let page = self.api.list(&params).await?;
-            for mut object in page.items {
-                seen.insert(ObjectKey::of(&object));
-                slim(&mut object);
-                self.shared.upsert(object);
+            let request = kube::core::Request::new(self.api.resource_url())
+                .list(&params)
+                .map_err(kube::Error::BuildRequest)?;
+            let page: Page<K> = self.api.clone().into_client().request(request).await?;
+            for item in page.items {
+                seen.insert(item.key());
+                if let Some(mut object) = item.known(self.api.resource_url()) {
+                    slim(&mut object);
+                    self.shared.upsert(object);
+                }
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
@@ -117,7 +122,13 @@ impl<K: Kind> Reflector<K> {
 
     async fn watch(&mut self, version: &str) -> Ended {
         let deadline = Instant::now() + WATCH_DEADLINE;
-        let events = match self.api.watch(&self.watch, version).await {
+        let url = self.api.resource_url().to_owned();
+        let request = match kube::core::Request::new(&url).watch(&self.watch, version) {
+            Ok(request) => request,
+            Err(error) => return Ended::Failed(kube::Error::BuildRequest(error)),
+        };
+        let client = self.api.clone().into_client();
+        let events = match client.request_events::<Item<K>>(request).await {
             Ok(events) => events,
             Err(error) => return ended(error),
         };
@@ -136,15 +147,19 @@ impl<K: Kind> Reflector<K> {
             };
             progress = true;
             match event {
-                WatchEvent::Added(mut object) | WatchEvent::Modified(mut object) => {
-                    self.advance(object.meta().resource_version.clone());
-                    slim(&mut object);
-                    self.shared.upsert(object);
+                WatchEvent::Added(item) | WatchEvent::Modified(item) => {
+                    self.advance(item.version());
+                    if let Some(mut object) = item.known(&url) {
+                        slim(&mut object);
+                        self.shared.upsert(object);
+                    }
                 }
-                WatchEvent::Deleted(mut object) => {
-                    self.advance(object.meta().resource_version.clone());
-                    slim(&mut object);
-                    self.shared.remove(&ObjectKey::of(&object), Some(object));
+                WatchEvent::Deleted(item) => {
+                    self.advance(item.version());
+                    let key = item.key();
+                    let mut object = item.known(&url);
+                    object.iter_mut().for_each(slim);
+                    self.shared.remove(&key, object);
                 }
                 WatchEvent::Bookmark(mark) => self.advance(Some(mark.metadata.resource_version)),
                 WatchEvent::Error(status) => return ended(kube::Error::Api(status)),

@@ -156,3 +156,25 @@ async fn an_object_made_anew_under_its_old_name_is_deleted_then_added() {
     assert_eq!(told(&mut events).await, "deleted a@1");
     assert_eq!(told(&mut events).await, "added a@5");
 }
+
+#[tokio::test]
+async fn an_object_that_cannot_be_read_stops_nobody() {
+    let mut odd = map("odd", 2);
+    odd["data"] = json!("not a map");
+    let (changes, step) = watch();
+    let (client, _requests) =
+        Fake::client([list(3, vec![map("a", 1), odd.clone(), map("b", 3)], ""), step]);
+    let informer = start(client);
+    let mut events = informer.subscribe();
+    informer.wait_synced().await;
+    assert_eq!(told(&mut events).await, "added a@1");
+    assert_eq!(told(&mut events).await, "added b@3");
+    odd["metadata"]["resourceVersion"] = json!("4");
+    changes.send(event("MODIFIED", odd)).unwrap();
+    changes.send(event("MODIFIED", map("a", 5))).unwrap();
+    assert_eq!(told(&mut events).await, "modified a@5");
+    let mut odd = map("b", 6);
+    odd["data"] = json!(7);
+    changes.send(event("DELETED", odd)).unwrap();
+    assert_eq!(told(&mut events).await, "deleted b@3");
+}
