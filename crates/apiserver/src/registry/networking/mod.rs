@@ -1,5 +1,6 @@
 //! The networking.k8s.io group.
 
+mod address;
 mod ingress;
 mod policy;
 mod rules;
@@ -42,6 +43,7 @@ pub(super) static KINDS: &[Kind] = &[
         .columns(ingress::COLUMNS),
     row("IPAddress", "ipaddresses", "ipaddress")
         .short(&["ip"])
+        .strategy(&address::IpAddress)
         .selectable(&[Selectable::new("spec.parentRef.name", &["spec", "parentRef", "name"])])
         .generation()
         .columns(&[
