@@ -112,6 +112,13 @@ impl Status {
         self
     }
 
+    /// Adds a finding.
+    #[must_use]
+    pub fn caused_by(mut self, cause: Cause) -> Self {
+        self.details.get_or_insert_default().causes.push(cause);
+        self
+    }
+
     fn retry_after(mut self, seconds: u32) -> Self {
         self.details.get_or_insert_default().retry_after_seconds = seconds;
         self

@@ -1,17 +1,19 @@
 //! `pods/eviction`: a deletion that asks the disruption budgets first.
 
 use apimachinery::selector::LabelSelector;
+use apimachinery::status::Cause;
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::Expect;
 
-use super::Call;
 use super::commit::Failure;
+use super::create::Ownership;
+use super::{Call, update};
 use crate::body::Body;
 use crate::decode::Expected;
 use crate::encode::{self, view};
-use crate::registry;
+use crate::registry::{self, Sub};
 
 const EVICTION: Expected<'static> = Expected { group: "policy", version: "v1", kind: "Eviction" };
 /// What upstream tells a client to wait, in seconds.
@@ -34,10 +36,19 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     if !free {
         take_disruption(call, &pod).await?;
     }
+    if !call.dry_run()? {
+        mark(call).await?;
+    }
     let options = eviction.get("deleteOptions").cloned().unwrap_or(Value::Null);
     let body =
         crate::body::full(if options.is_null() { String::new() } else { options.to_string() });
-    let delete = Call {
+    super::delete::delete(&of_pod(call, None), body).await?;
+    encode::value(StatusCode::CREATED, &Status::success().to_value(), call.accepted.encoding)
+}
+
+/// The eviction as a call on the pod itself, or on a subresource of it.
+fn of_pod<'a>(call: &Call<'a>, sub: Option<Sub>) -> Call<'a> {
+    Call {
         server: call.server,
         user: call.user.clone(),
         info: call.info.clone(),
@@ -46,11 +57,83 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         content_type: None,
         agent: call.agent.clone(),
         kind: call.kind,
-        sub: None,
+        sub,
         warnings: Default::default(),
+    }
+}
+
+/// Says on the pod why it goes, for whoever counts its end.
+async fn mark(call: &Call<'_>) -> Result<(), Status> {
+    let condition = json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
+        "message": "Eviction API: evicting", "lastTransitionTime": time::now_rfc3339(),
+    });
+    let call = of_pod(call, Some(Sub::Status));
+    let marked = update::change(&call, |old| {
+        let mut pod = old.clone();
+        pod.set_meta("resourceVersion", Value::Null);
+        if !pod["status"]["conditions"].is_array() {
+            pod.set_path(&["status", "conditions"], json!([]));
+        }
+        if let Some(conditions) = pod["status"]["conditions"].as_array_mut() {
+            conditions.retain(|c| c["type"] != "DisruptionTarget");
+            conditions.push(condition.clone());
+        }
+        Ok((pod, Ownership::Update))
+    });
+    marked.await.map(drop)
+}
+
+/// Why a budget does not let a pod go now.
+fn refusal(budget: &Object) -> Option<Status> {
+    let name = budget.name();
+    let number = |field| budget["status"][field].as_i64().unwrap_or(0);
+    let refuse = |wait, why: String| {
+        let cause = Cause { reason: "DisruptionBudget".into(), message: why, ..Cause::default() };
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        Some(Status::too_many_requests(message, wait).caused_by(cause))
     };
-    super::delete::delete(&delete, body).await?;
-    encode::value(StatusCode::CREATED, &Status::success().to_value(), call.accepted.encoding)
+    if number("observedGeneration") < budget.generation() {
+        let why = format!("The disruption budget {name} is still being processed by the server.");
+        return refuse(RETRY, why);
+    }
+    let allowed = number("disruptionsAllowed");
+    if allowed < 0 {
+        let why = "pdb disruptions allowed is negative";
+        return Some(Status::forbidden("policy", "poddisruptionbudget", name, why));
+    }
+    if allowed > 0 {
+        return None;
+    }
+    let (desired, current) = (number("desiredHealthy"), number("currentHealthy"));
+    let mut conditions = budget["status"]["conditions"].as_array().into_iter().flatten();
+    let told = conditions.find(|c| c["type"] == "DisruptionAllowed" && c["status"] == "False");
+    let (reason, message) =
+        told.map_or(("", ""), |c| (c.str_at(&["reason"]), c.str_at(&["message"])));
+    let denied = format!("The disruption budget {name} does not allow evicting pods currently");
+    let why = match (reason, message) {
+        ("SyncFailed", why) if !why.is_empty() => {
+            format!("{denied} because it failed sync: {why}")
+        }
+        _ if current <= desired => format!(
+            "The disruption budget {name} needs {desired} healthy pods and has {current} currently"
+        ),
+        (_, "") => denied,
+        (reason, why) => format!("{denied} ({reason}): {why}"),
+    };
+    refuse(0, why)
+}
+
+/// Whether the budget lets pods go that are not healthy anyway.
+fn lets_unhealthy_go(budget: &Object, pod: &Object) -> bool {
+    let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    if conditions.any(|c| c["type"] == "Ready" && c["status"] == "True") {
+        return false;
+    }
+    let number = |field| budget["status"][field].as_i64().unwrap_or(0);
+    let desired = number("desiredHealthy");
+    budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+        || (desired > 0 && number("currentHealthy") >= desired)
 }
 
 /// Counts the eviction against the budget that covers the pod.
@@ -76,17 +159,13 @@ async fn take_disruption(call: &Call<'_>, pod: &Object) -> Result<(), Status> {
                 ));
             }
         };
-        let blocked = |why: &str| {
-            Err(Status::too_many_requests(
-                format!("Cannot evict pod as it would violate the pod's disruption budget.{why}"),
-                RETRY,
-            ))
-        };
-        let observed = budget["status"]["observedGeneration"].as_i64().unwrap_or(0);
-        let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
-        if observed < budget.generation() || allowed <= 0 {
-            return blocked("");
+        if lets_unhealthy_go(&budget, pod) {
+            return Ok(());
         }
+        if let Some(status) = refusal(&budget) {
+            return Err(status);
+        }
+        let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
         budget.set_path(&["status", "disruptionsAllowed"], (allowed - 1).into());
         budget.set_path(&["status", "disruptedPods", pod.name()], time::now_rfc3339().into());
         match call.server.commit(kind, &mut budget, Expect::At(revision)).await {
