@@ -9,6 +9,7 @@ mod error;
 mod image;
 mod shim;
 pub mod simulated;
+pub mod spdy;
 mod spec;
 
 pub use api::*;
