@@ -4,6 +4,7 @@
 
 mod api;
 mod cgroup;
+pub mod cri;
 pub mod embedded;
 mod error;
 mod image;
