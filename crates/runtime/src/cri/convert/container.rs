@@ -79,15 +79,10 @@ fn mount_back(mount: proto::Mount) -> Mount {
     }
 }
 
-/// In CRI zero says that a limit is left as it is.
+/// In CRI zero says that a limit is left as it is. It has none for processes, which upstream limits
+/// for the whole pod.
 pub(in crate::cri) fn linux_resources(resources: &Resources) -> proto::LinuxContainerResources {
     let signed = |value: Option<u64>| value.and_then(|v| v.try_into().ok()).unwrap_or_default();
-    let mut unified = resources.unified.clone();
-    if let Some(pids) = resources.pids_limit {
-        // CRI has no field for it; the file of cgroup v2 says the same.
-        let limit = if pids < 0 { "max".to_owned() } else { pids.to_string() };
-        unified.entry("pids.max".to_owned()).or_insert(limit);
-    }
     proto::LinuxContainerResources {
         cpu_period: signed(resources.cpu_period),
         cpu_quota: resources.cpu_quota.unwrap_or_default(),
@@ -101,7 +96,7 @@ pub(in crate::cri) fn linux_resources(resources: &Resources) -> proto::LinuxCont
             .iter()
             .map(|(size, limit)| proto::HugepageLimit { page_size: size.clone(), limit: *limit })
             .collect(),
-        unified,
+        unified: resources.unified.clone(),
         memory_swap_limit_in_bytes: resources.memory_swap_limit.unwrap_or_default(),
     }
 }
@@ -119,7 +114,7 @@ fn resources_back(resources: proto::LinuxContainerResources) -> Resources {
         oom_score_adj: given(resources.oom_score_adj).and_then(|value| value.try_into().ok()),
         cpuset_cpus: some(resources.cpuset_cpus),
         cpuset_mems: some(resources.cpuset_mems),
-        pids_limit: resources.unified.get("pids.max").and_then(|limit| limit.parse().ok()),
+        pids_limit: None,
         hugepage_limits: resources
             .hugepage_limits
             .into_iter()
@@ -219,7 +214,7 @@ mod tests {
             ..Default::default()
         };
         let sent = container_config(&config);
-        assert_eq!((sent.stop_signal, sent.envs[0].value.as_str()), (30, "b"));
+        assert_eq!((sent.stop_signal, sent.envs[0].value.as_str()), (29, "b"));
         assert_eq!(mount_back(sent.mounts[0].clone()), config.mounts[0]);
         let status = proto::ContainerStatus {
             metadata: sent.metadata,
@@ -244,12 +239,9 @@ mod tests {
             memory_limit: Some(1 << 30),
             oom_score_adj: Some(-997),
             cpuset_cpus: Some("0-1".into()),
-            pids_limit: Some(10),
             hugepage_limits: [("2MB".to_owned(), 7)].into(),
             ..Default::default()
         };
-        let mut back = resources_back(linux_resources(&limits));
-        assert_eq!(back.unified.remove("pids.max").as_deref(), Some("10"));
-        assert_eq!(back, limits);
+        assert_eq!(resources_back(linux_resources(&limits)), limits);
     }
 }
