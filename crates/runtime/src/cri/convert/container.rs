@@ -147,14 +147,16 @@ pub(in crate::cri) fn container_status(
         id if id.is_empty() && status.image_ref.starts_with("sha256:") => status.image_ref.clone(),
         id => id,
     };
+    let (started, finished) = (time(status.started_at), time(status.finished_at));
     let status = ContainerStatus {
         id: status.id,
         sandbox_id: sandbox_id.to_owned(),
         metadata: ContainerMetadata { name: metadata.name, attempt: metadata.attempt },
         state: container_state(status.state),
         created_at: time(status.created_at).unwrap_or_default(),
-        started_at: time(status.started_at),
-        finished_at: time(status.finished_at),
+        // containerd reads the clock after the start, when a short process may have ended already.
+        started_at: started.map(|started| finished.map_or(started, |end| started.min(end))),
+        finished_at: finished,
         exit_code: status.exit_code,
         reason: status.reason,
         message: status.message,
@@ -221,11 +223,13 @@ mod tests {
             annotations: sent.annotations,
             state: 2,
             image_ref: "sha256:1".into(),
+            started_at: 6,
             finished_at: 5,
             ..Default::default()
         };
         let (status, tty) = container_status(status, "pod");
-        assert!(tty && status.annotations.is_empty() && status.started_at.is_none());
+        assert!(tty && status.annotations.is_empty());
+        assert!(status.started_at.is_some() && status.started_at == status.finished_at);
         assert_eq!((status.state, status.sandbox_id.as_str()), (ContainerState::Exited, "pod"));
         assert_eq!((status.metadata, status.image_id.as_str()), (config.metadata, "sha256:1"));
     }
