@@ -49,6 +49,7 @@ pub(crate) struct Node {
     pub(crate) config: NodeConfig,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) embedded: Option<Embedded>,
+    cri: Option<Cri>,
 }
 
 /// The machine's name, as a node's.
@@ -80,11 +81,11 @@ impl Node {
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("{} is not writable", config.data.display()))?;
         let pod_cidr = config.pods.map(IpNet::V4);
-        let (runtime, embedded): (Arc<dyn Runtime>, _) = match &config.kind {
-            RuntimeKind::Simulated => (Arc::new(Simulated::new(pod_cidr)), None),
+        let (runtime, embedded, cri): (Arc<dyn Runtime>, _, _) = match &config.kind {
+            RuntimeKind::Simulated => (Arc::new(Simulated::new(pod_cidr)), None, None),
             RuntimeKind::Cri(socket) => {
                 let cri = Cri::connect(socket).await.context("starting the container runtime")?;
-                (Arc::new(cri), None)
+                (Arc::new(cri.clone()), None, Some(cri))
             }
             RuntimeKind::Embedded => {
                 let embedded = Embedded::open(EmbeddedConfig {
@@ -100,10 +101,10 @@ impl Node {
                 })
                 .await
                 .context("starting the container runtime")?;
-                (Arc::new(embedded.clone()), Some(embedded))
+                (Arc::new(embedded.clone()), Some(embedded), None)
             }
         };
-        Ok(Self { config, runtime, embedded })
+        Ok(Self { config, runtime, embedded, cri })
     }
 
     /// Runs the kubelet until cancelled. Its server presents `issued` and takes clients that `ca`
@@ -186,6 +187,9 @@ impl Node {
     pub(crate) async fn destroy(&self) -> Result<()> {
         if let Some(embedded) = &self.embedded {
             embedded.destroy_all().await.context("removing the node's containers")?;
+        }
+        if let Some(cri) = &self.cri {
+            cri.destroy_all().await.context("removing the node's containers")?;
         }
         Ok(())
     }

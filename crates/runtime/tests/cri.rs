@@ -14,7 +14,7 @@ type Outcome = std::result::Result<(), Box<dyn std::error::Error + Send + Sync>>
 
 #[tokio::test]
 async fn containerd_runs_pods() -> Outcome {
-    let node = Containerd::start()?;
+    let node = Containerd::start().await?;
     let cri = node.connect().await?;
     assert_eq!(cri.version().await?.runtime_name, "containerd");
     let status = cri.status().await?;
@@ -271,6 +271,9 @@ async fn removal(node: &Containerd, cri: &cri::Cri, sandbox: &str, id: &str) -> 
         cri.remove_pod_sandbox(sandbox).await?;
     }
     assert!(!cgroup.exists(), "{}", cgroup.display());
+    let second = cri.run_pod_sandbox(node.sandbox("second")).await?;
+    assert_eq!(cri.list_pod_sandboxes(SandboxFilter::default()).await?[0].id, second);
+    cri.destroy_all().await?;
     assert!(cri.list_pod_sandboxes(SandboxFilter::default()).await?.is_empty());
     assert!(cri.list_containers(ContainerFilter::default()).await?.is_empty());
     cri.remove_image(containerd::IMAGE).await?;

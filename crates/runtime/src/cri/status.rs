@@ -205,7 +205,7 @@ mod tests {
             let error = pull_error("a/b:1", status(code, message));
             let Error::ImagePull(inner) = &error else { panic!("{error:?}") };
             assert!(format!("{inner:?}").starts_with(kind), "{inner:?} is not {kind}");
-            assert_eq!(error.to_string().matches("failed to resolve").count() < 2, true);
+            assert!(error.to_string().matches("failed to resolve").count() < 2, "{error}");
         }
     }
 }

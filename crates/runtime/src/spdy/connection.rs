@@ -26,9 +26,12 @@ fn gone() -> io::Error {
     io::ErrorKind::BrokenPipe.into()
 }
 
-/// Where the bytes of each stream go; nothing once the connection has ended.
+/// Where the bytes of each stream go.
+type Receivers = HashMap<u32, mpsc::Sender<Bytes>>;
+
+/// The streams that are open; `None` once the connection has ended.
 #[derive(Clone)]
-struct Open(Arc<Mutex<Option<HashMap<u32, mpsc::Sender<Bytes>>>>>);
+struct Open(Arc<Mutex<Option<Receivers>>>);
 
 impl Open {
     fn insert(&self, stream: u32, sender: mpsc::Sender<Bytes>) -> io::Result<bool> {

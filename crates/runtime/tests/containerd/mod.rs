@@ -21,7 +21,7 @@ pub(crate) struct Containerd {
 }
 
 impl Containerd {
-    pub(crate) fn start() -> Fallible<Self> {
+    pub(crate) async fn start() -> Fallible<Self> {
         for needed in ["/bin/busybox", "/usr/lib/cni/bridge", "/usr/lib/cni/host-local"] {
             let here = Path::new(needed).is_file();
             assert!(here, "{needed} is missing; `cargo xtask test` installs it");
@@ -42,6 +42,7 @@ impl Containerd {
             .spawn()
             .map_err(|error| format!("containerd: {error}; `cargo xtask test` installs it"))?;
         let node = Self { dir, bridge, child };
+        node.until(async |_| Ok(())).await?;
         let busybox = std::fs::read("/bin/busybox")?;
         node.import(PAUSE, &["/bin/busybox", "sleep", "1000000"], &busybox)?;
         node.import(IMAGE, &["/bin/sh", "-c"], &busybox)?;
@@ -54,20 +55,32 @@ impl Containerd {
 
     /// Connects, and waits for the images that were imported.
     pub(crate) async fn connect(&self) -> Fallible<Cri> {
+        self.until(async |cri| {
+            for image in [PAUSE, IMAGE] {
+                cri.image_status(image).await?.ok_or_else(|| Error::NotFound(image.into()))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Connects until the runtime is as `wanted`.
+    async fn until(&self, wanted: impl AsyncFn(&Cri) -> Result<()>) -> Fallible<Cri> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let ready = match Cri::connect(&self.socket()).await {
-                Ok(cri) => match (cri.image_status(PAUSE).await, cri.image_status(IMAGE).await) {
-                    (Ok(Some(_)), Ok(Some(_))) => return Ok(cri),
-                    other => format!("{other:?}"),
-                },
-                Err(error) => error.to_string(),
+            let attempt = async {
+                let cri = Cri::connect(&self.socket()).await?;
+                wanted(&cri).await?;
+                Ok::<_, Error>(cri)
             };
-            if Instant::now() > deadline {
-                let log = std::fs::read_to_string(self.dir.path().join("containerd.log"))?;
-                return Err(format!("containerd is not ready: {ready}\n{log}").into());
+            match attempt.await {
+                Ok(cri) => return Ok(cri),
+                Err(error) if Instant::now() > deadline => {
+                    let log = std::fs::read_to_string(self.dir.path().join("containerd.log"))?;
+                    return Err(format!("containerd is not ready: {error}\n{log}").into());
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
@@ -90,24 +103,17 @@ impl Containerd {
             ..ImageSpec::default()
         };
         build_image_tar(&archive, name, &spec)?;
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let output = Command::new("ctr")
-                .arg("--address")
-                .arg(self.socket())
-                .args(["--namespace", "k8s.io", "images", "import"])
-                .arg(&archive)
-                .output()?;
-            if output.status.success() {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                let log = std::fs::read_to_string(self.dir.path().join("containerd.log"))?;
-                let said = String::from_utf8_lossy(&output.stderr);
-                return Err(format!("ctr import: {said}\n{log}").into());
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        let output = Command::new("ctr")
+            .arg("--address")
+            .arg(self.socket())
+            .args(["--namespace", "k8s.io", "images", "import"])
+            .arg(&archive)
+            .output()?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("ctr images import: {said}").into());
         }
+        Ok(())
     }
 
     fn cgroup(&self, pod: &str) -> String {
@@ -177,16 +183,14 @@ impl Containerd {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
+        // A failed test leaves pods, whose processes would outlive containerd.
         let socket = self.socket();
-        let ctr = |words: &[&str]| {
-            let mut command = Command::new("ctr");
-            command.arg("--address").arg(&socket).args(["--namespace", "k8s.io"]).args(words);
-            let output = command.output().map(|output| output.stdout).unwrap_or_default();
-            String::from_utf8_lossy(&output).into_owned()
-        };
-        // A failed test leaves some: their shims would outlive containerd.
-        for task in ctr(&["tasks", "ls", "-q"]).lines() {
-            ctr(&["tasks", "rm", "-f", task]);
+        let cleaner = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async { Cri::connect(&socket).await?.destroy_all().await })
+        });
+        if !matches!(cleaner.join(), Ok(Ok(()))) {
+            eprintln!("pods of {} are left", self.dir.path().display());
         }
         let pid = self.child.id().to_string();
         let _ = Command::new("kill").arg(&pid).status();

@@ -20,6 +20,25 @@ pub(in crate::cri) async fn status(
 }
 
 impl Cri {
+    /// Removes every pod that a kubelet of this project has made.
+    ///
+    /// # Errors
+    /// The runtime could not be asked, or could not remove one.
+    pub async fn destroy_all(&self) -> Result<()> {
+        let all = proto::ListPodSandboxRequest::default();
+        let list: proto::ListPodSandboxResponse =
+            self.0.calls.runtime("ListPodSandbox", &all).await?;
+        let remove = list.items.into_iter().map(|item| async move {
+            match self.sandbox_config(&item.id).await {
+                Ok(_) => self.remove_sandbox(&item.id).await,
+                // Somebody else's, or gone by now.
+                Err(Error::FailedPrecondition(_) | Error::NotFound(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        });
+        join_all(remove).await.into_iter().collect()
+    }
+
     pub(in crate::cri) async fn run_sandbox(&self, config: SandboxConfig) -> Result<String> {
         self.make_cgroup(&config).await?;
         let request = proto::RunPodSandboxRequest {
