@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use ipnet::Ipv4Net;
 
 use crate::{component, control, daemon, demo};
@@ -90,12 +91,44 @@ enum DemoCommand {
 }
 
 /// How a node runs pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RuntimeKind {
     /// Real containers, by this binary. Needs root.
     Embedded,
     /// Pods are reported as running; nothing runs.
     Simulated,
+    /// Real containers, by the runtime that serves CRI on this socket. Needs root.
+    Cri(PathBuf),
+}
+
+impl RuntimeKind {
+    /// Whether there are processes, with addresses and streams.
+    pub(crate) fn is_real(&self) -> bool {
+        !matches!(self, Self::Simulated)
+    }
+}
+
+impl FromStr for RuntimeKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("cri:")) {
+            ("embedded", _) => Ok(Self::Embedded),
+            ("simulated", _) => Ok(Self::Simulated),
+            (_, Some(socket)) => {
+                // Other kubelets are given the socket as a URL.
+                let path = PathBuf::from(socket.strip_prefix("unix://").unwrap_or(socket));
+                if path.is_absolute() {
+                    Ok(Self::Cri(path))
+                } else {
+                    Err("cri: wants the absolute path of a socket, such as \
+                         cri:/run/containerd/containerd.sock"
+                        .to_owned())
+                }
+            }
+            _ => Err("expected embedded, simulated or cri:<socket>".to_owned()),
+        }
+    }
 }
 
 /// Options of `up`.
@@ -110,7 +143,7 @@ pub(crate) struct UpArgs {
     /// How many nodes; each after the first is a network namespace with a kubelet of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) nodes: u8,
-    /// How pods run; embedded for root, else simulated.
+    /// How pods run: embedded, simulated or cri:<socket>; embedded for root, else simulated.
     #[arg(long)]
     pub(crate) runtime: Option<RuntimeKind>,
     /// Returns once the cluster is ready and leaves it running in the background.
@@ -166,7 +199,7 @@ pub(crate) struct KubeletArgs {
     /// The node's address; that towards the API server if left out.
     #[arg(long)]
     pub(crate) node_ip: Option<IpAddr>,
-    /// How pods run; embedded for root, else simulated.
+    /// How pods run: embedded, simulated or cri:<socket>; embedded for root, else simulated.
     #[arg(long)]
     pub(crate) runtime: Option<RuntimeKind>,
     /// Address of the cluster's DNS service.
@@ -252,4 +285,21 @@ pub(crate) fn run() -> ExitCode {
 
 fn on_one_thread(work: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runtimes_have_names() {
+        let socket = Ok(RuntimeKind::Cri("/run/c.sock".into()));
+        assert_eq!("embedded".parse(), Ok(RuntimeKind::Embedded));
+        assert_eq!("simulated".parse(), Ok(RuntimeKind::Simulated));
+        assert_eq!("cri:/run/c.sock".parse(), socket);
+        assert_eq!("cri:unix:///run/c.sock".parse(), socket);
+        for wrong in ["", "docker", "cri", "cri:", "cri:run/c.sock"] {
+            assert!(wrong.parse::<RuntimeKind>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -210,11 +210,12 @@ async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> 
     let Some(name) = user.strip_prefix("system:node:") else {
         bail!("{} speaks for {user}, which is not a node", args.kubeconfig.display());
     };
-    let kind = crate::up::runtime_kind(args.runtime)?;
+    let kind = crate::up::runtime_kind(args.runtime.clone())?;
     let address = match args.node_ip {
         Some(address) => address,
         None => address_towards(&credentials.server)?,
     };
+    let stop_pods_on_exit = stop_pods_on_exit && kind == RuntimeKind::Embedded;
     Node::open(NodeConfig {
         name: name.to_owned(),
         address,
@@ -224,7 +225,7 @@ async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> 
         pods: None,
         cluster_dns: args.cluster_dns,
         data: args.data_dir.clone(),
-        stop_pods_on_exit: stop_pods_on_exit && kind == RuntimeKind::Embedded,
+        stop_pods_on_exit,
     })
     .await
 }

@@ -10,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 use kubelet::{KubeletConfig, ServerConfig};
 use pki::Issued;
 use runtime::Runtime;
+use runtime::cri::Cri;
 use runtime::embedded::{Embedded, EmbeddedConfig};
 use runtime::simulated::Simulated;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,7 @@ pub(crate) struct Node {
     pub(crate) config: NodeConfig,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) embedded: Option<Embedded>,
+    cri: Option<Cri>,
 }
 
 /// The machine's name, as a node's.
@@ -56,14 +58,35 @@ pub(crate) fn machine_name() -> Result<String> {
     Ok(name.to_string_lossy().to_lowercase())
 }
 
+/// The machine's address towards others; without a route to them, that of its first interface.
+pub(crate) fn machine_address() -> Result<IpAddr> {
+    // Nothing is sent, and nobody has this address (RFC 5737): connecting only picks the route.
+    let routed = || -> std::io::Result<IpAddr> {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+        socket.connect(("192.0.2.1", 9))?;
+        Ok(socket.local_addr()?.ip())
+    };
+    if let Ok(address) = routed() {
+        return Ok(address);
+    }
+    let interfaces = nix::ifaddrs::getifaddrs().context("reading the machine's addresses")?;
+    let mut addresses = interfaces.filter_map(|i| Some(i.address?.as_sockaddr_in()?.ip()));
+    let found = addresses.find(|ip| !ip.is_loopback() && !ip.is_link_local());
+    found.map(IpAddr::V4).context("the machine has no address besides loopback")
+}
+
 impl Node {
     /// Opens the node; its pod network is up when this returns, unless its range comes later.
     pub(crate) async fn open(config: NodeConfig) -> Result<Self> {
         std::fs::create_dir_all(&config.data)
             .with_context(|| format!("{} is not writable", config.data.display()))?;
         let pod_cidr = config.pods.map(IpNet::V4);
-        let (runtime, embedded): (Arc<dyn Runtime>, _) = match config.kind {
-            RuntimeKind::Simulated => (Arc::new(Simulated::new(pod_cidr)), None),
+        let (runtime, embedded, cri): (Arc<dyn Runtime>, _, _) = match &config.kind {
+            RuntimeKind::Simulated => (Arc::new(Simulated::new(pod_cidr)), None, None),
+            RuntimeKind::Cri(socket) => {
+                let cri = Cri::connect(socket).await.context("starting the container runtime")?;
+                (Arc::new(cri.clone()), None, Some(cri))
+            }
             RuntimeKind::Embedded => {
                 let embedded = Embedded::open(EmbeddedConfig {
                     data_dir: config.data.join("runtime"),
@@ -78,10 +101,10 @@ impl Node {
                 })
                 .await
                 .context("starting the container runtime")?;
-                (Arc::new(embedded.clone()), Some(embedded))
+                (Arc::new(embedded.clone()), Some(embedded), None)
             }
         };
-        Ok(Self { config, runtime, embedded })
+        Ok(Self { config, runtime, embedded, cri })
     }
 
     /// Runs the kubelet until cancelled. Its server presents `issued` and takes clients that `ca`
@@ -95,9 +118,9 @@ impl Node {
         cancel: CancellationToken,
     ) -> Result<()> {
         let config = &self.config;
-        let server = match config.kind {
+        let server = match &config.kind {
             RuntimeKind::Simulated => None,
-            RuntimeKind::Embedded => Some(ServerConfig {
+            RuntimeKind::Embedded | RuntimeKind::Cri(_) => Some(ServerConfig {
                 listen: SocketAddr::new(config.address, PORT),
                 tls: Arc::new(pki::tls::server(&issued, &ca, &["http/1.1"])?),
             }),
@@ -164,6 +187,9 @@ impl Node {
     pub(crate) async fn destroy(&self) -> Result<()> {
         if let Some(embedded) = &self.embedded {
             embedded.destroy_all().await.context("removing the node's containers")?;
+        }
+        if let Some(cri) = &self.cri {
+            cri.destroy_all().await.context("removing the node's containers")?;
         }
         Ok(())
     }

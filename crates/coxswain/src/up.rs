@@ -47,12 +47,25 @@ pub(crate) fn runtime_kind(wanted: Option<RuntimeKind>) -> Result<RuntimeKind> {
         Some(RuntimeKind::Embedded) if !root => {
             bail!("--runtime embedded needs root; try --runtime simulated")
         }
+        Some(RuntimeKind::Cri(_)) if !root => {
+            bail!("--runtime cri needs root; try --runtime simulated")
+        }
         Some(kind) => Ok(kind),
         None if root => Ok(RuntimeKind::Embedded),
         None => {
             println!("not root: pods are simulated (run as root for real containers)");
             Ok(RuntimeKind::Simulated)
         }
+    }
+}
+
+/// The address of the first node: the gateway of its pods, or with a CRI runtime, whose network is
+/// its own affair, that of the machine, which pods reach over any gateway.
+fn node_address(kind: &RuntimeKind, plan: &Plan) -> Result<IpAddr> {
+    match kind {
+        RuntimeKind::Embedded => Ok(plan.node_address(0)),
+        RuntimeKind::Simulated => Ok(IpAddr::from([127, 0, 0, 1])),
+        RuntimeKind::Cri(_) => crate::node::machine_address(),
     }
 }
 
@@ -70,6 +83,9 @@ struct Cluster {
 async fn up(args: UpArgs) -> Result<()> {
     let progress = Progress(Instant::now());
     let kind = runtime_kind(args.runtime)?;
+    if matches!(kind, RuntimeKind::Cri(_)) && args.nodes > 1 {
+        bail!("--nodes needs --runtime embedded or simulated: a CRI runtime is that of one node");
+    }
     let listener = plane::listen(args.listen).await?;
     let dir = ClusterDir::open(&args.dir)?;
     let store = plane::open_store(&dir)?;
@@ -77,9 +93,9 @@ async fn up(args: UpArgs) -> Result<()> {
 
     let plan = Plan::open(&dir.data("cluster.json"))?;
     // Pods reach the server at the node's address; clients of this machine where they were told.
-    let real = kind == RuntimeKind::Embedded;
-    let advertise =
-        if real { SocketAddr::new(plan.node_address(0), args.listen.port()) } else { args.listen };
+    let real = kind.is_real();
+    let address = node_address(&kind, &plan)?;
+    let advertise = if real { SocketAddr::new(address, args.listen.port()) } else { args.listen };
     let ids = dir.identities(args.listen, advertise, plan.service_address(1))?;
     progress.done("certificates");
 
@@ -101,7 +117,7 @@ async fn up(args: UpArgs) -> Result<()> {
         }
     }
     let mut listeners = vec![listener];
-    if real && !args.listen.ip().is_unspecified() {
+    if real && !args.listen.ip().is_unspecified() && advertise != args.listen {
         listeners.push(plane::listen(advertise).await?);
     }
     // The directory is this process's until nothing of the cluster is left.
@@ -146,13 +162,13 @@ impl Cluster {
         let name = self.node_name(n)?;
         let address = match self.kind {
             RuntimeKind::Embedded => self.plan.node_address(n),
-            RuntimeKind::Simulated => IpAddr::from([127, 0, 0, 1]),
+            _ => node_address(&self.kind, &self.plan)?,
         };
         Node::open(NodeConfig {
             data: self.dir.node_data(&name),
             name,
             address,
-            kind: self.kind,
+            kind: self.kind.clone(),
             cluster: self.plan.id.clone(),
             cluster_cidr: self.plan.pods,
             pods: Some(self.plan.node_pods(n)),
@@ -176,7 +192,7 @@ impl Cluster {
         let begun = k8s_openapi::jiff::Timestamp::now().as_second();
         let bring_up = async {
             self.start_node(plane, &nodes[0], &ended)?;
-            if self.kind == RuntimeKind::Embedded {
+            if self.kind.is_real() {
                 self.start_services(plane, &nodes[0]).await?;
             }
             let first = self.node_name(0)?;
@@ -282,6 +298,9 @@ impl Cluster {
                 eprintln!("coxswain: cluster DNS: {error}");
             }
         });
+        if self.kind != RuntimeKind::Embedded {
+            return Ok(());
+        }
         let importing = node.clone();
         self.tasks.spawn(async move {
             if let Err(error) = importing.import_demo().await {

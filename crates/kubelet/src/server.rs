@@ -7,9 +7,7 @@ mod metrics;
 mod portforward;
 mod remote;
 mod routes;
-mod spdy;
 mod stats;
-mod stream;
 mod websocket;
 
 use std::convert::Infallible;

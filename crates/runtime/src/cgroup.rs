@@ -100,6 +100,14 @@ impl Hierarchies {
         Ok(())
     }
 
+    /// Removes a cgroup unless something is in it.
+    pub(crate) fn remove_if_empty(&self, path: &str) {
+        for directory in self.directories(path) {
+            // The kernel refuses while there are processes or further cgroups.
+            std::fs::remove_dir(directory).ok();
+        }
+    }
+
     /// Removes a cgroup and all below it, killing what still runs there.
     pub(crate) fn remove(&self, path: &str) -> io::Result<()> {
         self.directories(path).iter().try_for_each(|directory| remove_tree(directory))

@@ -4,11 +4,13 @@
 
 mod api;
 mod cgroup;
+pub mod cri;
 pub mod embedded;
 mod error;
 mod image;
 mod shim;
 pub mod simulated;
+pub mod spdy;
 mod spec;
 
 pub use api::*;

@@ -92,6 +92,7 @@ pub(crate) fn run() -> Result<()> {
     tally.step("formatting", &mut cargo("fmt --all --check"));
     tally.step("lints", &mut cargo("clippy --workspace --all-targets --quiet -- -D warnings"));
     let tools = Tools::find()?;
+    crate::tools::ensure_containerd()?;
     tally.step("schema facts", &mut cargo("xtask schema --check"));
     tally
         .tests("unit and API tests", &mut cargo("test --workspace --exclude e2e --no-fail-fast"))?;

@@ -152,6 +152,21 @@ pub(crate) fn ensure_etcd() -> Result<()> {
     }
 }
 
+/// Sees to it that there is a containerd to drive through CRI, with what it needs.
+///
+/// # Errors
+/// It is missing and cannot be installed.
+pub(crate) fn ensure_containerd() -> Result<()> {
+    let here = ["containerd", "ctr", "runc"].iter().all(|name| on_path(name).is_some());
+    if here && Path::new("/usr/lib/cni/bridge").is_file() {
+        return Ok(());
+    }
+    for package in ["containerd", "runc", "containernetworking-plugins"] {
+        install(package)?;
+    }
+    Ok(())
+}
+
 /// Installs a package with the system's package manager.
 fn install(package: &str) -> Result<()> {
     println!("installing {package}");

@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 
 use super::remote::spdy_answer;
 use super::routes::Query;
-use super::spdy::session::Session;
 use super::websocket::channels::{Channels, Codec};
 use super::websocket::tunnel::Tunnel;
 use super::{Answer, find, refuse, websocket};
 use crate::context::Context;
+use runtime::spdy::Session;
 
 const SPDY: [&str; 1] = ["portforward.k8s.io"];
 const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";

@@ -11,9 +11,9 @@ use runtime::{Reader, Writer};
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::spdy::session::Session;
 use crate::server::websocket::channels::{Channels, Codec};
 use crate::server::{Answer, Refusal, full, refuse, websocket};
+use runtime::spdy::Session;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
-use crate::server::stream::{ChannelReader, ChannelWriter};
+use runtime::spdy::{ChannelReader, ChannelWriter};
 
 /// With version 5 a message from the client on this channel closes the one it names.
 const CLOSE: u8 = 255;

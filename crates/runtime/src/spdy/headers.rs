@@ -10,10 +10,10 @@ use super::dictionary;
 const MAX_BLOCK: usize = 64 * 1024;
 
 /// Names (lower case) and values.
-pub(in crate::server) type Headers = Vec<(String, String)>;
+pub type Headers = Vec<(String, String)>;
 
 /// Unpacks the blocks of one direction, in their order.
-pub(in crate::server) struct Decoder {
+pub(super) struct Decoder {
     zlib: Decompress,
 }
 
@@ -28,7 +28,7 @@ fn broken(message: &str) -> io::Error {
 }
 
 impl Decoder {
-    pub(in crate::server) fn decode(&mut self, block: &[u8]) -> io::Result<Headers> {
+    pub(super) fn decode(&mut self, block: &[u8]) -> io::Result<Headers> {
         let mut out = Vec::with_capacity(1024);
         let mut input = block;
         loop {
@@ -87,18 +87,18 @@ fn string(block: &mut &[u8]) -> io::Result<String> {
 }
 
 /// Packs the blocks of one direction, in their order.
-pub(in crate::server) struct Encoder {
+pub(super) struct Encoder {
     zlib: Compress,
 }
 
 impl Encoder {
-    pub(in crate::server) fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         let mut zlib = Compress::new(Compression::fast(), true);
         zlib.set_dictionary(&dictionary::bytes()).map_err(io::Error::other)?;
         Ok(Self { zlib })
     }
 
-    pub(in crate::server) fn encode(&mut self, headers: &Headers) -> io::Result<Vec<u8>> {
+    pub(super) fn encode(&mut self, headers: &Headers) -> io::Result<Vec<u8>> {
         let mut block = (headers.len() as u32).to_be_bytes().to_vec();
         for text in headers.iter().flat_map(|(name, value)| [name, value]) {
             block.extend_from_slice(&(text.len() as u32).to_be_bytes());

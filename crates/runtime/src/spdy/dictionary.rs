@@ -79,7 +79,7 @@ const TAIL: &str = concat!(
 );
 
 /// Its bytes.
-pub(in crate::server) fn bytes() -> Vec<u8> {
+pub(super) fn bytes() -> Vec<u8> {
     let mut out = Vec::with_capacity(1423);
     for word in WORDS.iter().chain(&LAST_WORDS) {
         out.extend_from_slice(&(word.len() as u32).to_be_bytes());

@@ -13,13 +13,16 @@ use tokio_util::sync::PollSender;
 const CHUNK: usize = 32 * 1024;
 
 /// Reads what is sent on a channel; its end is the end of the stream.
-pub(super) struct ChannelReader {
+#[derive(Debug)]
+pub struct ChannelReader {
     receiver: mpsc::Receiver<Bytes>,
     present: Bytes,
 }
 
 impl ChannelReader {
-    pub(super) fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
+    /// Reads from `receiver`.
+    #[must_use]
+    pub fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
         Self { receiver, present: Bytes::new() }
     }
 }
@@ -44,15 +47,22 @@ impl AsyncRead for ChannelReader {
 }
 
 /// Sends what is written, each piece wrapped into a message of the protocol.
-pub(super) struct ChannelWriter<T> {
+pub struct ChannelWriter<T> {
     sender: PollSender<T>,
     wrap: Box<dyn Fn(Bytes) -> T + Send + Sync>,
     /// Says that nothing more comes.
     end: Option<T>,
 }
 
+impl<T> std::fmt::Debug for ChannelWriter<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChannelWriter").finish_non_exhaustive()
+    }
+}
+
 impl<T: Send + 'static> ChannelWriter<T> {
-    pub(super) fn new(
+    /// Sends to `sender`, and `end` when it is shut down.
+    pub fn new(
         sender: mpsc::Sender<T>,
         wrap: impl Fn(Bytes) -> T + Send + Sync + 'static,
         end: Option<T>,

@@ -5,12 +5,15 @@ use std::io;
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::headers::Headers;
+
 const VERSION: u16 = 3;
 const SYN_STREAM: u16 = 1;
 const SYN_REPLY: u16 = 2;
 const RST_STREAM: u16 = 3;
 const PING: u16 = 6;
 const GOAWAY: u16 = 7;
+const HEADERS: u16 = 8;
 const FIN: u8 = 1;
 /// Most bytes of a control frame.
 const MAX_CONTROL: usize = 64 * 1024;
@@ -20,8 +23,8 @@ const STREAM_MASK: u32 = 0x7fff_ffff;
 
 /// What we read.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::server) enum Incoming {
-    /// The client opens a stream; `headers` is its packed header block.
+pub(super) enum Incoming {
+    /// The other side opens a stream; `headers` is its packed header block.
     Open {
         stream: u32,
         fin: bool,
@@ -40,10 +43,12 @@ pub(in crate::server) enum Incoming {
     Ping {
         id: u32,
     },
-    /// The client opens no more streams.
+    /// The other side opens no more streams.
     GoAway,
     /// Headers of an open stream, packed: they say nothing here, but carry compression state.
     Headers {
+        stream: u32,
+        fin: bool,
         block: Vec<u8>,
     },
     /// Something without meaning for us.
@@ -52,7 +57,12 @@ pub(in crate::server) enum Incoming {
 
 /// What we write.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::server) enum Outgoing {
+pub(super) enum Outgoing {
+    /// This side opens a stream.
+    Open {
+        stream: u32,
+        headers: Headers,
+    },
     /// The answer to an opened stream, without headers of its own.
     Accept {
         stream: u32,
@@ -74,19 +84,19 @@ pub(in crate::server) enum Outgoing {
 }
 
 /// Reads frames, and long data frames in pieces.
-pub(in crate::server) struct FrameReader<R> {
+pub(super) struct FrameReader<R> {
     inner: R,
     /// Stream, flag and bytes that are left of the present data frame.
     rest: Option<(u32, bool, usize)>,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(in crate::server) fn new(inner: R) -> Self {
+    pub(super) fn new(inner: R) -> Self {
         Self { inner, rest: None }
     }
 
     /// The next frame; `None` at the end.
-    pub(in crate::server) async fn next(&mut self) -> io::Result<Option<Incoming>> {
+    pub(super) async fn next(&mut self) -> io::Result<Option<Incoming>> {
         if let Some((stream, fin, left)) = self.rest.take() {
             return self.data(stream, fin, left).await.map(Some);
         }
@@ -140,15 +150,26 @@ fn control(kind: u16, flags: u8, mut body: Vec<u8>) -> io::Result<Incoming> {
         RST_STREAM => Incoming::Reset { stream: word(0)? & STREAM_MASK },
         PING => Incoming::Ping { id: word(0)? },
         GOAWAY => Incoming::GoAway,
-        SYN_REPLY | 8 if body.len() >= 4 => Incoming::Headers { block: body.split_off(4) },
+        SYN_REPLY | HEADERS if body.len() >= 4 => Incoming::Headers {
+            stream: word(0)? & STREAM_MASK,
+            fin: flags & FIN != 0,
+            block: body.split_off(4),
+        },
         _ => Incoming::Ignored,
     })
 }
 
 impl Outgoing {
-    /// Its bytes. `headers` is the packed block for an accepted stream.
-    pub(in crate::server) fn encode(self, headers: &[u8], out: &mut BytesMut) {
+    /// Its bytes. `headers` is the packed block for an opened or accepted stream.
+    pub(super) fn encode(self, headers: &[u8], out: &mut BytesMut) {
         match self {
+            Self::Open { stream, .. } => {
+                control_head(out, SYN_STREAM, 10 + headers.len());
+                out.put_u32(stream);
+                // No associated stream, the highest priority, no slot.
+                out.put_bytes(0, 6);
+                out.put_slice(headers);
+            }
             Self::Accept { stream } => {
                 control_head(out, SYN_REPLY, 4 + headers.len());
                 out.put_u32(stream);
@@ -227,7 +248,7 @@ mod tests {
         );
         assert!(matches!(&got[1], Incoming::Data { fin: true, bytes, .. } if bytes.len() == 1));
         assert_eq!(got[2..4], [Incoming::Reset { stream: 3 }, Incoming::GoAway]);
-        assert_eq!(got[4], Incoming::Headers { block: b"x".to_vec() });
+        assert_eq!(got[4], Incoming::Headers { stream: 3, fin: false, block: b"x".to_vec() });
     }
 
     #[tokio::test]

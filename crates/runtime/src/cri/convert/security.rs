@@ -1,0 +1,116 @@
+//! Privileges, identity and namespaces.
+
+use super::text;
+use crate::cri::proto;
+use crate::{
+    NamespaceMode, NamespaceOptions, ProcessUser, Seccomp, SecurityContext,
+    SupplementalGroupsPolicy,
+};
+
+const POD: i32 = 0;
+const CONTAINER: i32 = 1;
+const NODE: i32 = 2;
+const TARGET: i32 = 3;
+
+fn mode(mode: &NamespaceMode) -> i32 {
+    match mode {
+        NamespaceMode::Pod => POD,
+        NamespaceMode::Container => CONTAINER,
+        NamespaceMode::Node => NODE,
+        NamespaceMode::Target(_) => TARGET,
+    }
+}
+
+pub(super) fn namespaces(options: &NamespaceOptions) -> proto::NamespaceOption {
+    let target_id = match &options.pid {
+        NamespaceMode::Target(id) => id.clone(),
+        _ => String::new(),
+    };
+    proto::NamespaceOption {
+        network: mode(&options.network),
+        pid: mode(&options.pid),
+        ipc: mode(&options.ipc),
+        target_id,
+    }
+}
+
+pub(super) fn namespaces_back(options: proto::NamespaceOption) -> NamespaceOptions {
+    let back = |mode| match mode {
+        CONTAINER => NamespaceMode::Container,
+        NODE => NamespaceMode::Node,
+        TARGET => NamespaceMode::Target(options.target_id.clone()),
+        _ => NamespaceMode::Pod,
+    };
+    NamespaceOptions {
+        network: back(options.network),
+        pid: back(options.pid),
+        ipc: back(options.ipc),
+    }
+}
+
+pub(super) fn seccomp(profile: &Seccomp) -> proto::SecurityProfile {
+    let (profile_type, localhost_ref) = match profile {
+        Seccomp::RuntimeDefault => (0, String::new()),
+        Seccomp::Unconfined => (1, String::new()),
+        Seccomp::Localhost(path) => (2, text(path)),
+    };
+    proto::SecurityProfile { profile_type, localhost_ref }
+}
+
+pub(super) fn context(security: &SecurityContext) -> proto::LinuxContainerSecurityContext {
+    let id = |id: Option<i64>| id.map(|value| proto::Int64Value { value });
+    proto::LinuxContainerSecurityContext {
+        capabilities: Some(proto::Capability {
+            add_capabilities: security.add_capabilities.clone(),
+            drop_capabilities: security.drop_capabilities.clone(),
+            add_ambient_capabilities: Vec::new(),
+        }),
+        privileged: security.privileged,
+        namespace_options: Some(namespaces(&security.namespaces)),
+        run_as_user: id(security.run_as_user),
+        run_as_group: id(security.run_as_group),
+        run_as_username: security.run_as_username.clone(),
+        readonly_rootfs: security.readonly_rootfs,
+        supplemental_groups: security.supplemental_groups.clone(),
+        supplemental_groups_policy: match security.supplemental_groups_policy {
+            SupplementalGroupsPolicy::Merge => 0,
+            SupplementalGroupsPolicy::Strict => 1,
+        },
+        no_new_privs: security.no_new_privs,
+        masked_paths: security.masked_paths.iter().map(|path| text(path)).collect(),
+        readonly_paths: security.readonly_paths.iter().map(|path| text(path)).collect(),
+        seccomp: Some(seccomp(&security.seccomp)),
+    }
+}
+
+pub(super) fn user(user: proto::ContainerUser) -> Option<ProcessUser> {
+    let linux = user.linux?;
+    Some(ProcessUser {
+        uid: linux.uid.try_into().ok()?,
+        gid: linux.gid.try_into().ok()?,
+        supplemental_groups: linux
+            .supplemental_groups
+            .into_iter()
+            .filter_map(|group| group.try_into().ok())
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_survive_both_ways() {
+        let options = NamespaceOptions {
+            network: NamespaceMode::Node,
+            pid: NamespaceMode::Target("abc".to_owned()),
+            ipc: NamespaceMode::Pod,
+        };
+        assert_eq!(namespaces_back(namespaces(&options)), options);
+        assert_eq!(
+            namespaces_back(namespaces(&NamespaceOptions::default())),
+            NamespaceOptions::default()
+        );
+    }
+}
