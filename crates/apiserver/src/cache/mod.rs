@@ -3,6 +3,7 @@
 //! The dispatcher is the only writer. It applies the store's feed in order, then publishes the
 //! applied revision; a handler that committed waits for that before it answers.
 
+mod bell;
 mod collection;
 mod entry;
 mod log;
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use store::{Event, Feed, Key, Record, Revision};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 pub(crate) use collection::{Collection, Snapshot};
@@ -62,18 +64,7 @@ impl Cache {
             }
         }
         let (publish, applied) = watch::channel(feed.revision);
-        let dispatch = collections.clone();
-        let mut events = feed.events;
-        tokio::spawn(async move {
-            while let Some(batch) = events.recv().await {
-                for event in batch.iter() {
-                    apply(&dispatch, event);
-                }
-                if let Some(last) = batch.last() {
-                    publish.send_replace(last.revision);
-                }
-            }
-        });
+        tokio::spawn(dispatch(collections.clone(), feed.events, publish));
         Self { collections, applied }
     }
 
@@ -95,11 +86,50 @@ impl Cache {
     }
 }
 
-fn apply(collections: &HashMap<String, Arc<Collection>>, event: &Event) {
-    if let Some((prefix, rest)) = split(&event.key)
-        && let Some(collection) = collections.get(prefix)
-    {
-        collection.apply(rest, event);
+/// Readers woken before others get their turn.
+const WAKE_AT_ONCE: usize = 32;
+
+/// Applies what the store commits and wakes who waits for it.
+async fn dispatch(
+    collections: HashMap<String, Arc<Collection>>,
+    mut events: UnboundedReceiver<Arc<[Event]>>,
+    publish: watch::Sender<Revision>,
+) {
+    let mut ringing: Vec<Arc<Collection>> = Vec::new();
+    loop {
+        // Changes go before readers: who is woken after them sends them at once.
+        let batch = if ringing.is_empty() {
+            let Some(batch) = events.recv().await else { return };
+            Some(batch)
+        } else {
+            events.try_recv().ok()
+        };
+        if let Some(batch) = batch {
+            let mut changed: Vec<&Arc<Collection>> = Vec::new();
+            for event in batch.iter() {
+                if let Some((prefix, rest)) = split(&event.key)
+                    && let Some(collection) = collections.get(prefix)
+                {
+                    collection.apply(rest, event);
+                    if !changed.iter().any(|c| Arc::ptr_eq(c, collection)) {
+                        changed.push(collection);
+                    }
+                }
+            }
+            if let Some(last) = batch.last() {
+                publish.send_replace(last.revision);
+            }
+            for collection in changed {
+                collection.bell().ring();
+                if !ringing.iter().any(|c| Arc::ptr_eq(c, collection)) {
+                    ringing.push(collection.clone());
+                }
+            }
+        }
+        ringing.retain(|collection| collection.bell().wake(WAKE_AT_ONCE));
+        if !ringing.is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
