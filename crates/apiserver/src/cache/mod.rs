@@ -151,4 +151,42 @@ mod tests {
         assert_eq!(split(&key("core/nodes", "", "a")), Some(("core/nodes", "a")));
         assert_eq!(split("/registry/core"), None);
     }
+
+    #[tokio::test]
+    async fn every_reader_of_many_hears_of_every_change() {
+        let (send, events) = tokio::sync::mpsc::unbounded_channel();
+        let feed = Feed { revision: 0, records: Default::default(), events };
+        let cache = Cache::start(feed, [(prefix("", "pods"), &[][..])].into_iter());
+        let collection = cache.collection("", "pods").unwrap().clone();
+        let readers: Vec<_> = (0..10 * WAKE_AT_ONCE)
+            .map(|_| {
+                let (collection, mut cursor) =
+                    (collection.clone(), collection.watch_after(0).unwrap());
+                tokio::spawn(async move {
+                    let mut seen = Vec::new();
+                    while seen.len() < 50 {
+                        cursor.wait().await;
+                        let changes = collection.read(&mut cursor, usize::MAX).unwrap();
+                        seen.extend(changes.iter().map(|change| change.revision));
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for revision in 1..=50 {
+            let record =
+                Record { bytes: "{}".into(), revision_at: 0, created: 1, modified: revision };
+            let event = Event { revision, key: key("core/pods", "a", "b"), record: Some(record) };
+            send.send([event].into()).unwrap();
+            if revision % 3 == 0 {
+                // Now and then all readers wait again.
+                cache.wait_for(revision).await;
+                tokio::task::yield_now().await;
+            }
+        }
+        let all: Vec<Revision> = (1..=50).collect();
+        for reader in readers {
+            assert_eq!(reader.await.unwrap(), all);
+        }
+    }
 }
