@@ -39,7 +39,7 @@ pub(crate) fn spawn(server: &Arc<Server>) {
                 for change in &changes {
                     due.insert((Instant::now() + TTL, change.revision), change.entry.clone());
                 }
-                if changes.len() == BATCH {
+                if !changes.is_empty() {
                     continue;
                 }
                 let next = due.keys().next().map(|(at, _)| *at);

@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use imbl::OrdMap;
 use store::{Event, Record, Revision};
 
+use super::bell::Bell;
 use super::log::Log;
 use super::{Change, ChangeKind, Cursor, Entry, Expired};
 use crate::registry::Selectable;
@@ -91,7 +92,11 @@ impl Collection {
         };
         self.log.push(change);
         self.snapshot.store(Arc::new(next));
-        self.log.ring();
+    }
+
+    /// What wakes the readers of the log; to be rung after changes were applied.
+    pub(crate) fn bell(&self) -> &Bell {
+        self.log.bell()
     }
 
     /// The present state.
@@ -134,7 +139,7 @@ impl Collection {
         self.log.after(revision)
     }
 
-    /// The changes at `cursor`, at most `max`.
+    /// The changes at `cursor`: some if there are any, at most `max`.
     pub(crate) fn read(
         &self,
         cursor: &mut Cursor,

@@ -1,15 +1,17 @@
 //! The bounded event log of one resource, which watchers read by cursor.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::RwLock;
 use store::Revision;
-use tokio::sync::watch;
 
 use super::Entry;
+use super::bell::{Bell, Ear};
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,9 @@ const KEEP_AT_MOST: usize = 16_384;
 /// Between the two, changes younger than this are kept (as upstream's watch cache).
 const KEEP_FOR: Duration = Duration::from_secs(75);
 
+/// Changes that begin after as many bytes of objects are left for the next read.
+const READ_BYTES: usize = 128 << 10;
+
 struct Changes {
     kept: VecDeque<Arc<Change>>,
     /// Sequence number of the first kept change.
@@ -118,16 +123,17 @@ impl Changes {
     }
 }
 
-/// The log and the bell that wakes its readers.
+/// The log and what wakes its readers.
 pub(crate) struct Log {
     changes: RwLock<Changes>,
-    bell: watch::Sender<()>,
+    bell: Arc<Bell>,
 }
 
 /// A watcher's place in the log.
 pub(crate) struct Cursor {
     next: u64,
-    bell: watch::Receiver<()>,
+    ear: Ear,
+    bell: Arc<Bell>,
 }
 
 /// The wanted history is no longer kept: 410.
@@ -138,7 +144,7 @@ impl Log {
     pub(crate) fn new(revision: Revision) -> Self {
         let changes =
             Changes { kept: VecDeque::new(), first: 0, bytes: 0, complete_after: revision };
-        Self { changes: RwLock::new(changes), bell: watch::channel(()).0 }
+        Self { changes: RwLock::new(changes), bell: Arc::default() }
     }
 
     pub(crate) fn push(&self, change: Arc<Change>) {
@@ -154,31 +160,41 @@ impl Log {
         changes.kept.push_back(change);
     }
 
-    /// Wakes the readers.
-    pub(crate) fn ring(&self) {
-        self.bell.send_replace(());
+    /// The bell that wakes the readers; to be rung after changes were added.
+    pub(crate) fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     /// A cursor that reads every change after `revision`.
     pub(crate) fn after(&self, revision: Revision) -> Result<Cursor, Expired> {
-        let bell = self.bell.subscribe();
+        let mut ear = Ear::default();
+        self.bell.listen(&mut ear);
         let changes = self.changes.read();
         if revision < changes.complete_after {
             return Err(Expired);
         }
         let skip = changes.kept.partition_point(|c| c.revision <= revision) as u64;
-        Ok(Cursor { next: changes.first + skip, bell })
+        Ok(Cursor { next: changes.first + skip, ear, bell: self.bell.clone() })
     }
 
-    /// Takes the changes at the cursor, at most `max`.
+    /// Takes the changes at the cursor: some if there are any, at most `max`.
     pub(crate) fn read(
         &self,
         cursor: &mut Cursor,
         max: usize,
     ) -> Result<Vec<Arc<Change>>, Expired> {
+        // Before reading: a ring after it may be about changes that were not there yet.
+        self.bell.listen(&mut cursor.ear);
         let changes = self.changes.read();
         let Some(skip) = cursor.next.checked_sub(changes.first) else { return Err(Expired) };
-        let read: Vec<_> = changes.kept.iter().skip(skip as usize).take(max).cloned().collect();
+        let mut bytes = 0;
+        let within = |change: &&Arc<Change>| {
+            let begins = bytes < READ_BYTES;
+            bytes += change.entry.bytes.len();
+            begins
+        };
+        let (skip, kept) = ((skip as usize).min(changes.kept.len()), &changes.kept);
+        let read: Vec<_> = kept.range(skip..).take(max).take_while(within).cloned().collect();
         cursor.next += read.len() as u64;
         Ok(read)
     }
@@ -194,10 +210,19 @@ impl Log {
 }
 
 impl Cursor {
+    /// Ready when there may be something to read.
+    pub(crate) fn poll_wait(&mut self, context: &Context<'_>) -> Poll<()> {
+        self.bell.poll(&mut self.ear, context)
+    }
+
     /// Resolves when there may be something to read.
     pub(crate) async fn wait(&mut self) {
-        if self.bell.changed().await.is_err() {
-            std::future::pending().await
-        }
+        poll_fn(|context| self.poll_wait(context)).await;
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.bell.leave(&self.ear);
     }
 }

@@ -3,6 +3,7 @@
 //! The dispatcher is the only writer. It applies the store's feed in order, then publishes the
 //! applied revision; a handler that committed waits for that before it answers.
 
+mod bell;
 mod collection;
 mod entry;
 mod log;
@@ -11,6 +12,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use store::{Event, Feed, Key, Record, Revision};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 pub(crate) use collection::{Collection, Snapshot};
@@ -62,18 +64,7 @@ impl Cache {
             }
         }
         let (publish, applied) = watch::channel(feed.revision);
-        let dispatch = collections.clone();
-        let mut events = feed.events;
-        tokio::spawn(async move {
-            while let Some(batch) = events.recv().await {
-                for event in batch.iter() {
-                    apply(&dispatch, event);
-                }
-                if let Some(last) = batch.last() {
-                    publish.send_replace(last.revision);
-                }
-            }
-        });
+        tokio::spawn(dispatch(collections.clone(), feed.events, publish));
         Self { collections, applied }
     }
 
@@ -95,11 +86,50 @@ impl Cache {
     }
 }
 
-fn apply(collections: &HashMap<String, Arc<Collection>>, event: &Event) {
-    if let Some((prefix, rest)) = split(&event.key)
-        && let Some(collection) = collections.get(prefix)
-    {
-        collection.apply(rest, event);
+/// Readers woken before others get their turn.
+const WAKE_AT_ONCE: usize = 32;
+
+/// Applies what the store commits and wakes who waits for it.
+async fn dispatch(
+    collections: HashMap<String, Arc<Collection>>,
+    mut events: UnboundedReceiver<Arc<[Event]>>,
+    publish: watch::Sender<Revision>,
+) {
+    let mut ringing: Vec<Arc<Collection>> = Vec::new();
+    loop {
+        // Changes go before readers: who is woken after them sends them at once.
+        let batch = if ringing.is_empty() {
+            let Some(batch) = events.recv().await else { return };
+            Some(batch)
+        } else {
+            events.try_recv().ok()
+        };
+        if let Some(batch) = batch {
+            let mut changed: Vec<&Arc<Collection>> = Vec::new();
+            for event in batch.iter() {
+                if let Some((prefix, rest)) = split(&event.key)
+                    && let Some(collection) = collections.get(prefix)
+                {
+                    collection.apply(rest, event);
+                    if !changed.iter().any(|c| Arc::ptr_eq(c, collection)) {
+                        changed.push(collection);
+                    }
+                }
+            }
+            if let Some(last) = batch.last() {
+                publish.send_replace(last.revision);
+            }
+            for collection in changed {
+                collection.bell().ring();
+                if !ringing.iter().any(|c| Arc::ptr_eq(c, collection)) {
+                    ringing.push(collection.clone());
+                }
+            }
+        }
+        ringing.retain(|collection| collection.bell().wake(WAKE_AT_ONCE));
+        if !ringing.is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -120,5 +150,43 @@ mod tests {
         assert_eq!(split(&key("core/pods", "ns", "a")), Some(("core/pods", "ns/a")));
         assert_eq!(split(&key("core/nodes", "", "a")), Some(("core/nodes", "a")));
         assert_eq!(split("/registry/core"), None);
+    }
+
+    #[tokio::test]
+    async fn every_reader_of_many_hears_of_every_change() {
+        let (send, events) = tokio::sync::mpsc::unbounded_channel();
+        let feed = Feed { revision: 0, records: Default::default(), events };
+        let cache = Cache::start(feed, [(prefix("", "pods"), &[][..])].into_iter());
+        let collection = cache.collection("", "pods").unwrap().clone();
+        let readers: Vec<_> = (0..10 * WAKE_AT_ONCE)
+            .map(|_| {
+                let (collection, mut cursor) =
+                    (collection.clone(), collection.watch_after(0).unwrap());
+                tokio::spawn(async move {
+                    let mut seen = Vec::new();
+                    while seen.len() < 50 {
+                        cursor.wait().await;
+                        let changes = collection.read(&mut cursor, usize::MAX).unwrap();
+                        seen.extend(changes.iter().map(|change| change.revision));
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for revision in 1..=50 {
+            let record =
+                Record { bytes: "{}".into(), revision_at: 0, created: 1, modified: revision };
+            let event = Event { revision, key: key("core/pods", "a", "b"), record: Some(record) };
+            send.send([event].into()).unwrap();
+            if revision % 3 == 0 {
+                // Now and then all readers wait again.
+                cache.wait_for(revision).await;
+                tokio::task::yield_now().await;
+            }
+        }
+        let all: Vec<Revision> = (1..=50).collect();
+        for reader in readers {
+            assert_eq!(reader.await.unwrap(), all);
+        }
     }
 }

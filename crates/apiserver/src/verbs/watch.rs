@@ -1,21 +1,25 @@
 //! WATCH: each watcher reads the shared log at its own pace.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use apimachinery::Status;
 use apimachinery::codec::protobuf;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use rand::Rng;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Call;
 use super::list::{Filter, parse_revision};
-use crate::body::{self, Body, BoxError};
-use crate::cache::{Change, ChangeKind, Collection, Cursor, Entry};
+use crate::body::{Body, BoxError};
+use crate::cache::{Cache, Change, ChangeKind, Collection, Cursor, Entry};
 use crate::encode::{self, Include, entry_bytes, view};
 use crate::negotiate::{Accepted, Encoding, Form};
 use crate::registry::Kind;
@@ -134,12 +138,33 @@ struct Watcher {
     initial: VecDeque<Arc<Entry>>,
     /// Revision of the bookmark that ends the initial state, if one is wanted.
     initial_end: Option<u64>,
-    bookmarks: bool,
-    next_bookmark: Instant,
     seen: u64,
-    applied: Box<dyn Fn() -> u64 + Send>,
+    cache: Arc<Cache>,
+    /// Goes off when a bookmark is due, or at the end. One for the whole watch: most waits end by a
+    /// change, and should not cost a timer each.
+    timer: Pin<Box<Sleep>>,
     deadline: Instant,
     over: bool,
+}
+
+impl http_body::Body for Watcher {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let watcher = self.get_mut();
+        if watcher.over {
+            return Poll::Ready(None);
+        }
+        let chunk = ready!(watcher.poll_chunk(context)).unwrap_or_else(|status| {
+            watcher.over = true;
+            Some(watcher.writer.error(&status))
+        });
+        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
 }
 
 impl Watcher {
@@ -170,50 +195,37 @@ impl Watcher {
     }
 
     /// The next bytes to send; `None` when the watch is over.
-    async fn next(&mut self) -> Option<Bytes> {
-        if self.over {
-            return None;
-        }
-        match self.step().await {
-            Ok(chunk) => chunk,
-            Err(status) => {
-                self.over = true;
-                Some(self.writer.error(&status))
-            }
-        }
-    }
-
-    async fn step(&mut self) -> Result<Option<Bytes>, Status> {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Status>> {
         if let Some(chunk) = self.initial_chunk()? {
-            return Ok(Some(chunk));
+            return Poll::Ready(Ok(Some(chunk)));
         }
         if let Some(revision) = self.initial_end.take() {
-            return self.writer.bookmark(revision, true).map(Some);
+            return Poll::Ready(self.writer.bookmark(revision, true).map(Some));
         }
         loop {
             // Read before the changes: whatever is applied by now is in them.
-            let applied = (self.applied)();
+            let applied = self.cache.revision();
             let changes = self
                 .collection
                 .read(&mut self.cursor, BATCH)
                 .map_err(|_| Status::expired(format!("too old resource version: {}", self.seen)))?;
-            let full = changes.len() == BATCH;
             if let Some(chunk) = self.changes_chunk(&changes)? {
-                return Ok(Some(chunk));
+                return Poll::Ready(Ok(Some(chunk)));
             }
-            if full {
+            if !changes.is_empty() {
                 continue;
             }
             self.seen = self.seen.max(applied);
-            let bookmark = if self.bookmarks { self.next_bookmark } else { self.deadline };
-            tokio::select! {
-                () = self.cursor.wait() => {}
-                () = sleep_until(self.deadline) => return Ok(None),
-                () = sleep_until(bookmark), if self.bookmarks => {
-                    self.next_bookmark = Instant::now() + BOOKMARK_EVERY;
-                    return self.writer.bookmark(self.seen, false).map(Some);
-                }
+            if self.cursor.poll_wait(context).is_ready() {
+                continue;
             }
+            ready!(self.timer.as_mut().poll(context));
+            let now = Instant::now();
+            if now >= self.deadline {
+                return Poll::Ready(Ok(None));
+            }
+            self.timer.as_mut().reset(self.deadline.min(now + BOOKMARK_EVERY));
+            return Poll::Ready(self.writer.bookmark(self.seen, false).map(Some));
         }
     }
 
@@ -278,7 +290,8 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         _ => rand::rng().random_range(1800..3600),
     };
     let streamed = call.query.flag("sendInitialEvents");
-    let cache = call.server.cache.clone();
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let first = if bookmarks { deadline.min(Instant::now() + BOOKMARK_EVERY) } else { deadline };
     let watcher = Watcher {
         collection,
         cursor,
@@ -291,11 +304,10 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         },
         initial,
         initial_end: (streamed && bookmarks).then_some(after),
-        bookmarks,
-        next_bookmark: Instant::now() + BOOKMARK_EVERY,
         seen: after,
-        applied: Box::new(move || cache.revision()),
-        deadline: Instant::now() + Duration::from_secs(seconds),
+        cache: call.server.cache.clone(),
+        timer: Box::pin(sleep_until(first)),
+        deadline,
         over: false,
     };
     let media_type = match call.accepted.encoding {
@@ -303,10 +315,7 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         Encoding::Yaml => "application/yaml;stream=watch",
         Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
     };
-    let stream = futures::stream::unfold(watcher, |mut watcher| async move {
-        watcher.next().await.map(|chunk| (Ok::<_, BoxError>(chunk), watcher))
-    });
-    Ok(encode::respond(StatusCode::OK, media_type, body::stream(stream)))
+    Ok(encode::respond(StatusCode::OK, media_type, watcher.boxed_unsync()))
 }
 
 /// Whether the present state goes out first.

@@ -7,8 +7,11 @@
 //! dir/log-<sequence>        changes, append only, zeroed ahead
 //! ```
 //!
-//! A writer thread drains the queue, writes one batch, syncs it once and only then acknowledges.
+//! Authors admit their changes into the next batch while a writer thread writes the one before,
+//! syncs it once and only then acknowledges.
 
+mod acks;
+mod admission;
 mod disk;
 mod manifest;
 mod record;
@@ -18,18 +21,21 @@ mod snapshot;
 mod writer;
 
 #[cfg(test)]
+mod overlap_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
 use crate::{CommitError, Feed, Op, OpenError, Revision, Store};
+use acks::Reply;
+use admission::Admission;
 use disk::Disk;
-use writer::Request;
 
 /// Sizes of the embedded engine's files.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +54,7 @@ impl Default for Options {
 
 /// A store in a directory of this machine. Dropping it syncs and stops its writer.
 pub struct Embedded {
-    requests: mpsc::Sender<Request>,
+    admission: Arc<Admission>,
     failed: watch::Receiver<Option<Arc<str>>>,
     writer: Option<std::thread::JoinHandle<()>>,
 }
@@ -62,21 +68,20 @@ impl Embedded {
     }
 
     fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let state = recovery::recover(&*disk, dir, options)?;
-        let (requests, queue) = mpsc::channel();
+        let recovered = recovery::recover(&*disk, dir, options)?;
         let (fail, failed) = watch::channel(None);
-        let writer = writer::spawn(disk, dir.to_owned(), options, state, queue, fail)
+        let (admission, writer) = writer::spawn(disk, dir.to_owned(), options, recovered, fail)
             .map_err(|source| OpenError::Io { path: "log writer thread".into(), source })?;
-        Ok(Self { requests, failed, writer: Some(writer) })
+        Ok(Self { admission, failed, writer: Some(writer) })
     }
 
     fn ask<T: Send + 'static>(
         &self,
-        make: impl FnOnce(oneshot::Sender<Result<T, CommitError>>) -> Request,
+        how: impl FnOnce(&Admission, Reply<T>),
     ) -> BoxFuture<'static, Result<T, CommitError>> {
         let (reply, answer) = oneshot::channel();
-        // A send that fails drops `reply`, which the await below reports.
-        let _ = self.requests.send(make(reply));
+        // A store that accepts nothing more drops `reply`, which the await below reports.
+        how(&self.admission, reply);
         let failed = self.failed.clone();
         async move {
             match answer.await {
@@ -92,11 +97,11 @@ impl Embedded {
 
 impl Store for Embedded {
     fn commit(&self, op: Op) -> BoxFuture<'static, Result<Revision, CommitError>> {
-        self.ask(|reply| Request::Commit(op, reply))
+        self.ask(|admission, reply| admission.commit(op, reply))
     }
 
     fn feed(&self) -> BoxFuture<'static, Result<Feed, CommitError>> {
-        self.ask(Request::Feed)
+        self.ask(Admission::feed)
     }
 
     fn failed(&self) -> BoxFuture<'static, Arc<str>> {
@@ -114,7 +119,7 @@ impl Store for Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        let _ = self.requests.send(Request::Close);
+        self.admission.close();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }

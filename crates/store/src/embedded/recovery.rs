@@ -13,7 +13,7 @@ use super::{Options, snapshot};
 use crate::{Key, OpenError, Record, Revision};
 
 /// What recovery hands to the writer.
-pub(crate) struct State {
+pub(crate) struct Recovered {
     pub(crate) revision: Revision,
     pub(crate) records: OrdMap<Key, Record>,
     pub(crate) manifest: Manifest,
@@ -24,7 +24,11 @@ pub(crate) struct State {
     pub(crate) lock: File,
 }
 
-pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: Options) -> Result<State, OpenError> {
+pub(crate) fn recover(
+    disk: &dyn Disk,
+    dir: &Path,
+    options: Options,
+) -> Result<Recovered, OpenError> {
     let io = |path: &Path| {
         let path = path.display().to_string();
         move |source| OpenError::Io { path, source }
@@ -135,7 +139,7 @@ pub(crate) fn recover(disk: &dyn Disk, dir: &Path, options: Options) -> Result<S
         None => Segment::create(disk, dir, manifest.first_segment, options.segment_bytes)
             .map_err(io(dir))?,
     };
-    Ok(State { revision, records, manifest, segment, log_bytes, lock })
+    Ok(Recovered { revision, records, manifest, segment, log_bytes, lock })
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
