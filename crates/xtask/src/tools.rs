@@ -61,13 +61,24 @@ fn installed_kubectls() -> Vec<(u32, PathBuf)> {
     for dir in dirs {
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
-            let named = entry.file_name().to_string_lossy().starts_with("kubectl");
-            if let (true, Some(minor)) = (named && path.is_file(), minor_version(&path)) {
+            // Nothing but a kubectl may be run to see what it is.
+            if is_kubectl(&entry.file_name().to_string_lossy())
+                && path.is_file()
+                && let Some(minor) = minor_version(&path)
+            {
                 found.push((minor, path));
             }
         }
     }
     found
+}
+
+/// Whether a file is named as a kubectl: `kubectl`, `kubectl.1.27`, `kubectl-v1.35.0`.
+fn is_kubectl(name: &str) -> bool {
+    name.strip_prefix("kubectl").is_some_and(|rest| {
+        let version = rest.trim_start_matches(['.', '-', 'v']);
+        version.chars().all(|c| c.is_ascii_digit() || c == '.')
+    })
 }
 
 fn minor_version(kubectl: &Path) -> Option<u32> {
@@ -181,4 +192,19 @@ fn install(package: &str) -> Result<()> {
         bail!("the package {package} is missing and could not be installed");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_kubectl;
+
+    #[test]
+    fn only_a_kubectl_is_run_to_ask_for_its_version() {
+        for name in ["kubectl", "kubectl.1.27", "kubectl-v0.35.0"] {
+            assert!(is_kubectl(name), "{name}");
+        }
+        for name in ["reboot", "mkfs", "kubectl-foo", "kubectx", "dpkg"] {
+            assert!(!is_kubectl(name), "{name}");
+        }
+    }
 }
