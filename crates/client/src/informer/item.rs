@@ -1,6 +1,7 @@
 //! Objects as they arrive: one that does not fit its type must not keep the others from arriving.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
+use kube::core::Status;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
 use serde_json::value::RawValue;
 
@@ -16,8 +17,7 @@ pub(super) struct Page<K> {
     pub(super) items: Vec<Item<K>>,
 }
 
-/// An object, or what is known of one that cannot be read. In a watch event it is read from the text
-/// itself, so the event's type has to come first, as every server sends it.
+/// An object, or what is known of one that cannot be read.
 #[derive(Clone, Debug)]
 pub(super) enum Item<K> {
     Known(Box<K>),
@@ -30,16 +30,52 @@ struct Bare {
     metadata: ObjectMeta,
 }
 
+impl<K: DeserializeOwned> Item<K> {
+    pub(super) fn read(raw: &RawValue) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(raw.get()).map(|object| Self::Known(Box::new(object))).or_else(|why| {
+            let bare: Bare = serde_json::from_str(raw.get())?;
+            Ok(Self::Unknown { metadata: Box::new(bare.metadata), why: why.to_string() })
+        })
+    }
+}
+
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Item<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = Box::<RawValue>::deserialize(deserializer)?;
-        match serde_json::from_str(raw.get()) {
-            Ok(object) => Ok(Self::Known(Box::new(object))),
-            Err(why) => {
-                let bare: Bare = serde_json::from_str(raw.get()).map_err(D::Error::custom)?;
-                Ok(Self::Unknown { metadata: Box::new(bare.metadata), why: why.to_string() })
+        Self::read(&Box::<RawValue>::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+/// A line of a watch.
+#[derive(serde::Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+/// What a line of a watch says.
+pub(super) enum Change<K> {
+    /// Added or modified.
+    Present(Item<K>),
+    Gone(Item<K>),
+    /// Nothing happened up to this version.
+    Bookmark(Option<String>),
+    Failure(Box<Status>),
+}
+
+impl<K: DeserializeOwned> Change<K> {
+    pub(super) fn read(line: &str) -> Result<Self, serde_json::Error> {
+        let Line { kind, object } = serde_json::from_str(line)?;
+        Ok(match kind {
+            "DELETED" => Self::Gone(Item::read(object)?),
+            "BOOKMARK" => {
+                let bare: Bare = serde_json::from_str(object.get())?;
+                Self::Bookmark(bare.metadata.resource_version)
             }
-        }
+            "ERROR" => Self::Failure(serde_json::from_str(object.get())?),
+            _ => Self::Present(Item::read(object)?),
+        })
     }
 }
 

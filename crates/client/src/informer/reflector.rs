@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{TryStreamExt, pin_mut};
+use futures::{AsyncBufReadExt, StreamExt, pin_mut};
 use kube::Api;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, WatchParams};
 use rand::Rng;
 use tokio::time::Instant;
 
-use super::item::{Item, Page};
+use super::item::{Change, Page};
 use super::{Kind, Selection, Shared};
 
 /// Objects per page of the first list.
@@ -128,41 +128,43 @@ impl<K: Kind> Reflector<K> {
             Err(error) => return Ended::Failed(kube::Error::BuildRequest(error)),
         };
         let client = self.api.clone().into_client();
-        let events = match client.request_events::<Item<K>>(request).await {
-            Ok(events) => events,
+        let lines = match client.request_stream(request).await {
+            Ok(stream) => stream.lines(),
             Err(error) => return ended(error),
         };
-        pin_mut!(events);
+        pin_mut!(lines);
         let mut progress = false;
         loop {
-            let event = match tokio::time::timeout_at(deadline, events.try_next()).await {
-                Err(_) | Ok(Ok(None)) => return Ended::Resume,
-                Ok(Ok(Some(event))) => event,
-                Ok(Err(error)) => {
-                    return match ended(error) {
-                        Ended::Failed(_) if progress => Ended::Resume,
-                        other => other,
-                    };
-                }
+            let line = match tokio::time::timeout_at(deadline, lines.next()).await {
+                Err(_) | Ok(None) => return Ended::Resume,
+                Ok(Some(Ok(line))) => line,
+                Ok(Some(Err(_))) if progress => return Ended::Resume,
+                Ok(Some(Err(error))) => return Ended::Failed(kube::Error::ReadEvents(error)),
+            };
+            let change = match Change::<K>::read(&line) {
+                Ok(change) => change,
+                // The line broke off with the connection.
+                Err(error) if error.is_eof() => return Ended::Resume,
+                Err(error) => return Ended::Failed(kube::Error::SerdeError(error)),
             };
             progress = true;
-            match event {
-                WatchEvent::Added(item) | WatchEvent::Modified(item) => {
+            match change {
+                Change::Present(item) => {
                     self.advance(item.version());
                     if let Some(mut object) = item.known(&url) {
                         slim(&mut object);
                         self.shared.upsert(object);
                     }
                 }
-                WatchEvent::Deleted(item) => {
+                Change::Gone(item) => {
                     self.advance(item.version());
                     let key = item.key();
                     let mut object = item.known(&url);
                     object.iter_mut().for_each(slim);
                     self.shared.remove(&key, object);
                 }
-                WatchEvent::Bookmark(mark) => self.advance(Some(mark.metadata.resource_version)),
-                WatchEvent::Error(status) => return ended(kube::Error::Api(status)),
+                Change::Bookmark(version) => self.advance(version),
+                Change::Failure(status) => return ended(kube::Error::Api(status)),
             }
         }
     }
