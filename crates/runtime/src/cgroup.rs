@@ -102,9 +102,15 @@ impl Hierarchies {
 
     /// Removes a cgroup unless something is in it.
     pub(crate) fn remove_if_empty(&self, path: &str) {
-        for directory in self.directories(path) {
+        let base = self.roots.first().and_then(|root| root.parent());
+        let roots = match base {
+            // Other runtimes use every hierarchy of v1, also the named ones.
+            Some(base) if !self.unified => children(base),
+            _ => self.roots.clone(),
+        };
+        for root in roots {
             // The kernel refuses while there are processes or further cgroups.
-            std::fs::remove_dir(directory).ok();
+            std::fs::remove_dir(root.join(path.trim_start_matches('/'))).ok();
         }
     }
 

@@ -4,6 +4,8 @@
 mod client;
 mod convert;
 mod events;
+#[cfg(test)]
+mod fake;
 mod grpc;
 mod proto;
 mod relist;
@@ -138,5 +140,105 @@ async fn refuse_systemd(calls: &Calls, socket: &Path) -> Result<()> {
         }
         // An older runtime has no such call.
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fake::{Fake, Reply, Script};
+    use super::*;
+    use crate::{ContainerEventKind, Runtime};
+
+    fn script() -> Script {
+        let version = proto::VersionResponse {
+            runtime_name: "fake".to_owned(),
+            runtime_version: "1".to_owned(),
+            ..Default::default()
+        };
+        [
+            ("Version", vec![Reply::of(&[version])]),
+            ("ListPodSandbox", vec![Reply::of(&[proto::ListPodSandboxResponse::default()])]),
+            ("ListContainers", vec![Reply::of(&[proto::ListContainersResponse::default()])]),
+        ]
+        .into()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_lost_is_made_again() {
+        let mut fake = Fake::start(script());
+        let cri = Cri::connect(fake.socket()).await.unwrap();
+        assert_eq!(cri.version().await.unwrap().runtime_name, "fake");
+        fake.restart().await;
+        // The first call may still meet the old connection.
+        if cri.version().await.is_err() {
+            assert_eq!(cri.version().await.unwrap().runtime_name, "fake");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_told() {
+        let absent = Cri::connect(Path::new("/nonexistent/cri.sock")).await.unwrap_err();
+        assert_eq!(
+            absent.to_string(),
+            "connecting to /nonexistent/cri.sock: No such file or directory (os error 2)"
+        );
+        let old = Fake::start(Script::new());
+        let error = Cri::connect(old.socket()).await.unwrap_err();
+        assert!(error.to_string().contains("does not serve the CRI v1 API"), "{error}");
+        let systemd = proto::RuntimeConfigResponse {
+            linux: Some(proto::LinuxRuntimeConfiguration { cgroup_driver: 0 }),
+        };
+        let mut answers = script();
+        answers.insert("RuntimeConfig", vec![Reply::of(&[systemd])]);
+        let fake = Fake::start(answers);
+        let error = Cri::connect(fake.socket()).await.unwrap_err();
+        assert!(error.to_string().contains("only cgroupfs is supported"), "{error}");
+        let fake = Fake::start(script());
+        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let error = cri.status().await.unwrap_err();
+        assert!(matches!(&error, Error::Internal(text) if text == "unknown method"), "{error:?}");
+    }
+
+    fn sandbox(id: &str) -> proto::PodSandbox {
+        let metadata = proto::PodSandboxMetadata { uid: format!("uid-{id}"), ..Default::default() };
+        proto::PodSandbox { id: id.to_owned(), metadata: Some(metadata), ..Default::default() }
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_tells_is_listened_to() {
+        let status = proto::PodSandboxStatus { id: "s".to_owned(), ..Default::default() };
+        let event = |kind| proto::ContainerEventResponse {
+            container_id: "c".to_owned(),
+            container_event_type: kind,
+            pod_sandbox_status: Some(status.clone()),
+            ..Default::default()
+        };
+        let mut answers = script();
+        // A runtime that ends leaves its clients with an error; what they missed, a look tells.
+        let told = Reply::of(&[event(0), event(1)]).and("14", "ended");
+        answers.insert("GetContainerEvents", vec![told, Reply::of(&[event(3)]).and("14", "")]);
+        let fake = Fake::start(answers);
+        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let mut events = cri.events();
+        use ContainerEventKind::{Created, Deleted, Started, Stopped};
+        for kind in [Created, Started, Stopped, Deleted, Deleted] {
+            assert_eq!(events.recv().await.unwrap().kind, kind);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_runtime_that_does_not_tell_is_looked_at() {
+        let mut answers = script();
+        let looks = [vec![], vec![sandbox("a")], vec![]];
+        let looks = looks.map(|items| Reply::of(&[proto::ListPodSandboxResponse { items }]));
+        answers.insert("ListPodSandbox", looks.into());
+        let fake = Fake::start(answers);
+        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let mut events = cri.events();
+        use ContainerEventKind::{Deleted, Started, Stopped};
+        for kind in [Started, Stopped, Deleted] {
+            let event = events.recv().await.unwrap();
+            assert_eq!((event.kind, event.pod_uid.as_str()), (kind, "uid-a"));
+        }
     }
 }
