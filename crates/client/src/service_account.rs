@@ -5,20 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
+use http::Request;
 use http::header::{AUTHORIZATION, HeaderValue};
-use http::{Request, Response};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
-use kube::client::{Body, ClientBuilder};
-use kube::{Api, Client, Config};
+use kube::client::Body;
+use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tower::buffer::Buffer;
-use tower::filter::{AsyncFilter, AsyncPredicate};
-use tower::layer::layer_fn;
-use tower::{BoxError, Service};
+use tower::{BoxError, service_fn};
 
 use crate::helpers::{is_already_exists, is_not_found};
 use crate::transport::{self, Error};
@@ -27,14 +23,12 @@ use crate::transport::{self, Error};
 const LIFETIME: i64 = 3600;
 /// Part of its lifetime after which a token is renewed.
 const RENEW_AFTER: f64 = 0.8;
-/// Requests that may wait for a token.
-const WAITING: usize = 1024;
 
-/// Makes clients for the service accounts of a namespace.
+/// Makes clients for the service accounts of a namespace. They share their connections.
 pub struct ServiceAccounts {
     requester: Client,
-    /// How the server is reached, without the requester's own certificate.
-    config: Config,
+    /// Reaches the server as nobody.
+    anonymous: Client,
     namespace: String,
 }
 
@@ -46,38 +40,29 @@ impl ServiceAccounts {
     /// The kubeconfig is unusable; the server is not contacted.
     pub async fn new(kubeconfig: &Path, namespace: &str) -> Result<Self, Error> {
         let requester = transport::https(kubeconfig).await?;
-        let mut config = transport::config(kubeconfig).await?;
-        config.auth_info = Default::default();
-        Ok(Self { requester, config, namespace: namespace.to_owned() })
+        let anonymous = transport::anonymous(kubeconfig).await?;
+        Ok(Self { requester, anonymous, namespace: namespace.to_owned() })
     }
 
     /// A client that acts as the service account `name`, which is made when it is missing.
-    ///
-    /// # Errors
-    /// The server's certificate authority is unusable.
-    pub fn client(&self, name: &str) -> Result<Client, kube::Error> {
+    pub fn client(&self, name: &str) -> Client {
         let tokens = Tokens {
             requester: self.requester.clone(),
             namespace: self.namespace.clone(),
             name: name.to_owned(),
             current: Arc::default(),
         };
-        let builder = ClientBuilder::try_from(self.config.clone())?;
-        Ok(builder.with_layer(&layer_fn(|service| authorized(service, tokens.clone()))).build())
+        let anonymous = self.anonymous.clone();
+        let service = service_fn(move |mut request: Request<Body>| {
+            let (tokens, anonymous) = (tokens.clone(), anonymous.clone());
+            async move {
+                let header = tokens.header().await?;
+                request.headers_mut().insert(AUTHORIZATION, header);
+                anonymous.send(request).await.map_err(BoxError::from)
+            }
+        });
+        Client::new(service, "default")
     }
-}
-
-fn authorized<S, B>(
-    service: S,
-    tokens: Tokens,
-) -> impl Service<Request<Body>, Response = Response<B>, Error = BoxError, Future: Send> + Send
-where
-    S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError> + Send + Sync,
-    B: Send + 'static,
-{
-    AsyncFilter::new(Buffer::new(service, WAITING), tokens)
 }
 
 struct Token {
@@ -138,27 +123,12 @@ impl Tokens {
     }
 }
 
-impl AsyncPredicate<Request<Body>> for Tokens {
-    type Future = BoxFuture<'static, Result<Request<Body>, BoxError>>;
-    type Request = Request<Body>;
-
-    fn check(&mut self, mut request: Request<Body>) -> Self::Future {
-        let tokens = self.clone();
-        Box::pin(async move {
-            let header = tokens.header().await?;
-            request.headers_mut().insert(AUTHORIZATION, header);
-            Ok(request)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use http::Method;
-    use tower::{ServiceExt, service_fn};
+    use http::{Method, Response};
 
     use super::*;
 
@@ -197,20 +167,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_token_is_asked_for_once_and_renewed_in_time() {
         let requests = Arc::new(AtomicUsize::new(0));
-        let tokens = Tokens {
-            requester: requester(requests.clone()),
-            namespace: "kube-system".to_owned(),
-            name: "job-controller".to_owned(),
-            current: Arc::default(),
-        };
         let echo = service_fn(|request: Request<Body>| async move {
-            Ok::<_, Infallible>(Response::new(request.headers()[AUTHORIZATION].clone()))
+            let header = request.headers()[AUTHORIZATION].as_bytes().to_vec();
+            Ok::<_, Infallible>(Response::new(Body::from(header)))
         });
-        let mut service = authorized(echo, tokens);
-        let mut ask = async || {
-            let request = Request::new(Body::empty());
-            let ready = ServiceExt::<Request<Body>>::ready(&mut service).await.unwrap();
-            ready.call(request).await.unwrap().into_body()
+        let accounts = ServiceAccounts {
+            requester: requester(requests.clone()),
+            anonymous: Client::new(echo, "default"),
+            namespace: "kube-system".to_owned(),
+        };
+        let client = accounts.client("job-controller");
+        let ask = async || {
+            let request = Request::get("/").body(Vec::new()).unwrap();
+            client.request_text(request).await.unwrap()
         };
         assert_eq!(ask().await, "Bearer t0");
         assert_eq!(ask().await, "Bearer t0");

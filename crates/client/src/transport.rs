@@ -53,15 +53,30 @@ where
 /// # Errors
 /// The file or the credentials in it are unusable; the server is not contacted.
 pub async fn https(kubeconfig: &Path) -> Result<kube::Client, Error> {
+    connect(kubeconfig, config(kubeconfig).await?)
+}
+
+/// A client of the same server that says nothing of who it is.
+///
+/// # Errors
+/// As [`https`].
+pub(crate) async fn anonymous(kubeconfig: &Path) -> Result<kube::Client, Error> {
+    let mut config = config(kubeconfig).await?;
+    config.auth_info = Default::default();
+    connect(kubeconfig, config)
+}
+
+fn connect(kubeconfig: &Path, config: kube::Config) -> Result<kube::Client, Error> {
     // Another crate may have installed a provider already; either one serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let path = kubeconfig.display().to_string();
-    kube::Client::try_from(config(kubeconfig).await?)
-        .map_err(|source| Error::Client { path, source: Box::new(source) })
+    kube::Client::try_from(config).map_err(|source| Error::Client {
+        path: kubeconfig.display().to_string(),
+        source: Box::new(source),
+    })
 }
 
 /// What a kubeconfig's current context says.
-pub(crate) async fn config(kubeconfig: &Path) -> Result<kube::Config, Error> {
+async fn config(kubeconfig: &Path) -> Result<kube::Config, Error> {
     let read = async {
         let file = Kubeconfig::read_from(kubeconfig)?;
         kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await

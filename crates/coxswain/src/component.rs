@@ -1,6 +1,6 @@
 //! One component alone in its process, by its kubeconfig: how a cluster spreads over machines.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::cli::{
     SchedulerArgs,
 };
 use crate::dir::ClusterDir;
-use crate::node::{Node, NodeConfig, machine_name};
+use crate::node::{Node, NodeConfig, machine_name, source_towards};
 use crate::plan::Plan;
 use crate::plane::{self, ControlPlane};
 
@@ -122,14 +122,9 @@ pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
         let client = transport::https(&args.kubeconfig).await?;
         let root_ca = pki::kubeconfig::read(&args.kubeconfig)?.ca;
         let accounts = ServiceAccounts::new(&args.kubeconfig, "kube-system").await?;
-        // All clients are made of the same kubeconfig: if one can be made, every one can.
-        accounts.client("default").context("the kubeconfig's certificate authority")?;
         lead(&client, "kube-controller-manager", cancel, async |cancel| {
-            let requester = client.clone();
-            let clients =
-                move |name: &str| accounts.client(name).unwrap_or_else(|_| requester.clone());
             controllers::run(controllers::Config {
-                clients: Box::new(clients),
+                clients: Box::new(move |name| accounts.client(name)),
                 informers: InformerFactory::new(client.clone(), cancel.clone()),
                 cluster_cidr: Some(args.cluster_cidr),
                 root_ca,
@@ -194,13 +189,7 @@ fn address_towards(server: &str) -> Result<IpAddr> {
     let uri: hyper::Uri = server.parse().with_context(|| server.to_owned())?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(443);
-    // Nothing is sent: connecting only picks the route.
-    let find = || -> std::io::Result<IpAddr> {
-        let socket = UdpSocket::bind("0.0.0.0:0")?;
-        socket.connect((host, port))?;
-        Ok(socket.local_addr()?.ip())
-    };
-    find().with_context(|| format!("finding a way to {server}"))
+    source_towards((host, port)).with_context(|| format!("finding a way to {server}"))
 }
 
 /// Opens the node that a kubeconfig speaks for.

@@ -100,14 +100,16 @@ impl Machine {
             let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
         }
         let mut late = Vec::new();
+        let mut removed = Ok(());
         for node in &mut self.nodes {
             if tokio::time::timeout(STOP_DEADLINE, node.process.wait()).await.is_err() {
                 late.push(node.name.clone());
-                node.process.kill().await?;
+                // It may have ended just now.
+                let _ = node.process.kill().await;
             }
-            self.network.remove_node(&node.namespace)?;
+            removed = removed.and(self.network.remove_node(&node.namespace));
         }
-        self.network.destroy()?;
+        removed.and(self.network.destroy())?;
         if !late.is_empty() {
             bail!("these nodes had to be killed: {}", late.join(", "));
         }

@@ -1,6 +1,6 @@
 //! One node: its runtime, its kubelet, its service proxy.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,15 +58,18 @@ pub(crate) fn machine_name() -> Result<String> {
     Ok(name.to_string_lossy().to_lowercase())
 }
 
+/// The address that packets to somebody leave this machine with.
+pub(crate) fn source_towards(somebody: impl ToSocketAddrs) -> std::io::Result<IpAddr> {
+    // Nothing is sent: connecting only picks the route.
+    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    socket.connect(somebody)?;
+    Ok(socket.local_addr()?.ip())
+}
+
 /// The machine's address towards others; without a route to them, that of its first interface.
 pub(crate) fn machine_address() -> Result<IpAddr> {
-    // Nothing is sent, and nobody has this address (RFC 5737): connecting only picks the route.
-    let routed = || -> std::io::Result<IpAddr> {
-        let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
-        socket.connect(("192.0.2.1", 9))?;
-        Ok(socket.local_addr()?.ip())
-    };
-    if let Ok(address) = routed() {
+    // Nobody has this address (RFC 5737).
+    if let Ok(address) = source_towards(("192.0.2.1", 9)) {
         return Ok(address);
     }
     let interfaces = nix::ifaddrs::getifaddrs().context("reading the machine's addresses")?;

@@ -112,17 +112,17 @@ async fn up(args: UpArgs) -> Result<()> {
     let mut machine = None;
     if real {
         cluster.progress.done("container runtime and pod network");
-        if args.nodes > 1 {
-            machine = Some(Machine::open(&cluster.plan)?);
-        }
-    }
-    let mut listeners = vec![listener];
-    if real && !args.listen.ip().is_unspecified() && advertise != args.listen {
-        listeners.push(plane::listen(advertise).await?);
     }
     // The directory is this process's until nothing of the cluster is left.
     let _held = store.clone();
     let outcome = async {
+        let mut listeners = vec![listener];
+        if real && !args.listen.ip().is_unspecified() && advertise != args.listen {
+            listeners.push(plane::listen(advertise).await?);
+        }
+        if real && args.nodes > 1 {
+            machine = Some(Machine::open(&cluster.plan)?);
+        }
         let running = (&cluster.cancel, &cluster.tasks);
         let (plan, ids) = (&cluster.plan, &cluster.ids);
         let plane = ControlPlane::start(store, plan, ids, advertise, listeners, running).await?;
@@ -137,17 +137,19 @@ async fn up(args: UpArgs) -> Result<()> {
     if outcome.is_ok() {
         println!("stopping");
     }
-    // Nodes first: they still report to the API server that their pods have ended.
-    if let Some(machine) = machine {
-        machine.destroy().await?;
-    }
+    // Nodes first: they still report to the API server that their pods have ended. What cannot be
+    // removed keeps nothing else from being removed.
+    let mut removed = match machine {
+        Some(machine) => machine.destroy().await,
+        None => Ok(()),
+    };
     cluster.cancel.cancel();
     cluster.tasks.close();
     let _ = tokio::time::timeout(STOP_DEADLINE, cluster.tasks.wait()).await;
     for node in nodes {
-        node.destroy().await?;
+        removed = removed.and(node.destroy().await);
     }
-    outcome
+    outcome.and(removed)
 }
 
 impl Cluster {

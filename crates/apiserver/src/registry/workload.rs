@@ -121,6 +121,23 @@ pub(super) fn check_replica_counts(
     }
 }
 
+/// Counts of a ReplicaSet's or ReplicationController's status.
+pub(super) fn check_replicated_counts(status: &Field<'_>) {
+    check_replica_counts(
+        status,
+        &[
+            "replicas",
+            "fullyLabeledReplicas",
+            "readyReplicas",
+            "availableReplicas",
+            "observedGeneration",
+            "terminatingReplicas",
+        ],
+        &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+        "readyReplicas",
+    );
+}
+
 /// The count of name collisions only grows.
 pub(super) fn check_collisions(status: &Field<'_>, old: &Value) {
     let (now, was) = (status.int("collisionCount"), old["status"]["collisionCount"].as_i64());

@@ -4,11 +4,12 @@ use apimachinery::selector::LabelSelector;
 use apimachinery::status::Cause;
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::Expect;
 
 use super::commit::Failure;
 use super::create::Ownership;
+use super::pod_binding::set_condition;
 use super::{Call, update};
 use crate::body::Body;
 use crate::decode::Expected;
@@ -42,43 +43,18 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let options = eviction.get("deleteOptions").cloned().unwrap_or(Value::Null);
     let body =
         crate::body::full(if options.is_null() { String::new() } else { options.to_string() });
-    super::delete::delete(&of_pod(call, None), body).await?;
+    super::delete::delete(&call.upon(call.kind, None), body).await?;
     encode::value(StatusCode::CREATED, &Status::success().to_value(), call.accepted.encoding)
-}
-
-/// The eviction as a call on the pod itself, or on a subresource of it.
-fn of_pod<'a>(call: &Call<'a>, sub: Option<Sub>) -> Call<'a> {
-    Call {
-        server: call.server,
-        user: call.user.clone(),
-        info: call.info.clone(),
-        query: call.query.clone(),
-        accepted: call.accepted,
-        content_type: None,
-        agent: call.agent.clone(),
-        kind: call.kind,
-        sub,
-        warnings: Default::default(),
-    }
 }
 
 /// Says on the pod why it goes, for whoever counts its end.
 async fn mark(call: &Call<'_>) -> Result<(), Status> {
-    let condition = json!({
-        "type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI",
-        "message": "Eviction API: evicting", "lastTransitionTime": time::now_rfc3339(),
-    });
-    let call = of_pod(call, Some(Sub::Status));
+    let call = call.upon(call.kind, Some(Sub::Status));
     let marked = update::change(&call, |old| {
         let mut pod = old.clone();
         pod.set_meta("resourceVersion", Value::Null);
-        if !pod["status"]["conditions"].is_array() {
-            pod.set_path(&["status", "conditions"], json!([]));
-        }
-        if let Some(conditions) = pod["status"]["conditions"].as_array_mut() {
-            conditions.retain(|c| c["type"] != "DisruptionTarget");
-            conditions.push(condition.clone());
-        }
+        let (reason, message) = ("EvictionByEvictionAPI", "Eviction API: evicting");
+        set_condition(&mut pod, "DisruptionTarget", reason, message);
         Ok((pod, Ownership::Update))
     });
     marked.await.map(drop)

@@ -48,6 +48,26 @@ pub(crate) struct Call<'a> {
     pub(crate) warnings: Mutex<Vec<String>>,
 }
 
+impl<'a> Call<'a> {
+    /// The same request as a call on another kind or subresource of the same name.
+    pub(crate) fn upon(&self, kind: &'static Kind, sub: Option<Sub>) -> Call<'a> {
+        let mut info = self.info.clone();
+        info.resource = kind.resource.into();
+        Call {
+            server: self.server,
+            user: self.user.clone(),
+            info,
+            query: self.query.clone(),
+            accepted: self.accepted,
+            content_type: None,
+            agent: self.agent.clone(),
+            kind,
+            sub,
+            warnings: Default::default(),
+        }
+    }
+}
+
 impl Call<'_> {
     pub(crate) fn context(&self) -> Context<'_> {
         Context { settings: &self.server.settings }

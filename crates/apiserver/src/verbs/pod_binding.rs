@@ -26,21 +26,8 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
     }
     let pods = registry::find("", "v1", "pods").ok_or_else(|| Status::internal("no pods"))?;
     // The binding is a write of the pod through its binding subresource.
-    let mut info = call.info.clone();
-    info.name = name.to_owned();
-    info.resource = "pods".into();
-    let pod_call = Call {
-        server: call.server,
-        user: call.user.clone(),
-        info,
-        query: call.query.clone(),
-        accepted: call.accepted,
-        content_type: call.content_type.clone(),
-        agent: call.agent.clone(),
-        kind: pods,
-        sub: Some(Sub::Binding),
-        warnings: Default::default(),
-    };
+    let mut pod_call = call.upon(pods, Some(Sub::Binding));
+    pod_call.info.name = name.to_owned();
     update::change(&pod_call, |old| {
         let conflict = |why: String| Status::conflict("", "pods/binding", old.name(), why);
         if !binding.uid().is_empty() && binding.uid() != old.uid() {
@@ -75,24 +62,29 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
         for (key, value) in binding.annotations() {
             pod.set_path(&["metadata", "annotations", key], value.into());
         }
-        set_scheduled(&mut pod);
+        set_condition(&mut pod, "PodScheduled", "", "");
         Ok((pod, Ownership::Update))
     })
     .await?;
     encode::value(StatusCode::CREATED, &Status::success().to_value(), call.accepted.encoding)
 }
 
-/// Sets the condition PodScheduled to true.
-fn set_scheduled(pod: &mut Value) {
-    let condition = json!({
-        "type": "PodScheduled", "status": "True", "lastProbeTime": null,
+/// Sets a condition of a pod to true.
+pub(super) fn set_condition(pod: &mut Value, of: &str, reason: &str, message: &str) {
+    let mut condition = json!({
+        "type": of, "status": "True", "lastProbeTime": null,
         "lastTransitionTime": time::now_rfc3339(),
     });
+    for (field, text) in [("reason", reason), ("message", message)] {
+        if !text.is_empty() {
+            condition[field] = text.into();
+        }
+    }
     if !pod["status"]["conditions"].is_array() {
         pod.set_path(&["status", "conditions"], json!([]));
     }
     if let Some(conditions) = pod["status"]["conditions"].as_array_mut() {
-        conditions.retain(|c| c["type"] != "PodScheduled");
+        conditions.retain(|c| c["type"] != of);
         conditions.push(condition);
     }
 }

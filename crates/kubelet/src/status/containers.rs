@@ -20,6 +20,12 @@ pub(super) fn statuses(pod: &Pod, inputs: &Inputs<'_>, roles: &[Role]) -> Vec<Co
         .collect()
 }
 
+/// Why a container waits when nothing in particular holds it up.
+fn default_reason(pod: &Pod) -> &'static str {
+    let initialises = spec(pod).init_containers.as_ref().is_some_and(|list| !list.is_empty());
+    if initialises { "PodInitializing" } else { "ContainerCreating" }
+}
+
 fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     let container = &member.container;
     let name = &container.name;
@@ -50,7 +56,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
         }
         _ if exited => state.terminated = Some(terminated(latest, inputs)),
         _ => {
-            let reason = Some("ContainerCreating".to_owned());
+            let reason = Some(default_reason(pod).to_owned());
             state.waiting = Some(ContainerStateWaiting { reason, message: None });
         }
     }
@@ -106,8 +112,7 @@ fn absent(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatu
     {
         return lost(old.clone());
     }
-    let initialises = spec(pod).init_containers.as_ref().is_some_and(|list| !list.is_empty());
-    let default = if initialises { "PodInitializing" } else { "ContainerCreating" };
+    let default = default_reason(pod);
     let waiting = inputs.waiting.get(&container.name);
     let state = ContainerStateWaiting {
         reason: Some(waiting.map_or(default, |waiting| &waiting.reason).to_owned()),

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::registry::check::check;
 use crate::registry::core::default_template;
 use crate::registry::strategy::{Context, Strategy, ensure, set_default};
-use crate::registry::workload::{check_replica_counts, check_replicated, selector_is_immutable};
+use crate::registry::workload::{check_replicated, check_replicated_counts, selector_is_immutable};
 
 pub(super) struct ReplicaSet;
 
@@ -35,20 +35,6 @@ impl Strategy for ReplicaSet {
     }
 
     fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
-        check(object, |object| {
-            check_replica_counts(
-                &object.at("status"),
-                &[
-                    "replicas",
-                    "fullyLabeledReplicas",
-                    "readyReplicas",
-                    "availableReplicas",
-                    "observedGeneration",
-                    "terminatingReplicas",
-                ],
-                &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
-                "readyReplicas",
-            );
-        })
+        check(object, |object| check_replicated_counts(&object.at("status")))
     }
 }

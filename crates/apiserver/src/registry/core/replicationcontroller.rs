@@ -9,7 +9,7 @@ use crate::registry::check::check;
 use crate::registry::column::{AGE, Column, NAME, containers, images, label_map};
 use crate::registry::kind::{Kind, Selectable};
 use crate::registry::strategy::{Strategy, set_default};
-use crate::registry::workload::{check_replica_counts, check_running_template};
+use crate::registry::workload::{check_replicated_counts, check_running_template};
 
 const TEMPLATE: &[&str] = &["spec", "template", "spec", "containers"];
 
@@ -77,19 +77,6 @@ impl Strategy for Controller {
     }
 
     fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
-        check(object, |object| {
-            check_replica_counts(
-                &object.at("status"),
-                &[
-                    "replicas",
-                    "fullyLabeledReplicas",
-                    "readyReplicas",
-                    "availableReplicas",
-                    "observedGeneration",
-                ],
-                &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
-                "readyReplicas",
-            );
-        })
+        check(object, |object| check_replicated_counts(&object.at("status")))
     }
 }
