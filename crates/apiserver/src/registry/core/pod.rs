@@ -2,10 +2,10 @@
 
 mod defaults;
 mod print;
-mod qos;
 mod validate;
 
 use apimachinery::field::ErrorList;
+use apimachinery::resources::qos_class;
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
-        let qos = qos::class(object);
+        let qos = qos_class(object);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
         ErrorList::new()
     }

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use apimachinery::field::ErrorList;
 use apimachinery::quantity::{Format, Quantity};
+use apimachinery::resources::may_overcommit;
 use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
 use super::resource_names::{
     check_amount, check_container_name, check_name, check_quota_name, is_quota_resource,
-    may_overcommit,
 };
 use crate::registry::check::{Field, check};
 use crate::registry::strategy::{Strategy, items_mut};

@@ -31,7 +31,6 @@ pub(in crate::registry) use containers::PULL_POLICIES;
 pub(in crate::registry) use env::{VOLUME_FIELDS, check_field_ref, check_resource_field_ref};
 pub(in crate::registry) use ports::PROTOCOLS;
 pub(super) use resize::validate_resize;
-pub(in crate::registry) use resources::aggregate;
 pub(in crate::registry) use scheduling::TAINT_EFFECTS;
 pub(super) use status::validate_status_update;
 pub(super) use update::{validate_ephemeral_update, validate_update};
