@@ -19,7 +19,7 @@ pub(in crate::registry) use defaults::default_disk;
 pub(crate) use defaults::{default_spec, default_template};
 pub(in crate::registry) use validate::{
     PROTOCOLS, PULL_POLICIES, TAINT_EFFECTS, VOLUME_FIELDS, check_field_ref, check_node_selector,
-    check_resource_field_ref, check_template,
+    check_overhead, check_resource_field_ref, check_template, check_tolerations,
 };
 
 pub(super) const SELECTABLE: &[Selectable] = &[

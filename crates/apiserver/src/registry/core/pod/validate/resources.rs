@@ -59,7 +59,8 @@ pub(super) fn check_container(resources: &Field<'_>, scope: &Scope<'_>) {
     check_container_claims(resources, &scope.claims);
 }
 
-pub(super) fn check_overhead(overhead: &Field<'_>) {
+/// What a runtime takes for itself: amounts under the rules of limits.
+pub(in crate::registry) fn check_overhead(overhead: &Field<'_>) {
     let limits = serde_json::json!({"limits": overhead.value()});
     let errors = crate::registry::check::check_at(&limits, overhead.path().clone(), |f| {
         check(f, check_container_name);
