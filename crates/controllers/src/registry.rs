@@ -52,6 +52,7 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "endpointslice-controller" as "endpointslice-controller" => crate::endpointslice::run,
     "namespace-controller" as "namespace-controller" => crate::namespace::run,
     "garbage-collector-controller" as "generic-garbage-collector" => crate::gc::run,
+    "resourcequota-controller" as "resourcequota-controller" => crate::resourcequota::run,
     "endpoints-controller" as "endpoint-controller" => crate::endpoints::run,
 ];
 
