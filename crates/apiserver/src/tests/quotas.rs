@@ -114,6 +114,22 @@ async fn services_and_claims_are_charged_their_growth() {
     );
     api.patch(&path, MERGE, &patch("NodePort")).await.ok();
     assert_eq!(used(&api).await["services.nodeports"], "1");
+    // What was refused, or only tried, has no node port for it.
+    let with_port = |name: &str| json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80, "nodePort": 30123}]}});
+    let change = json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30123}]}});
+    api.post(SERVICES, &json!({"metadata": {"name": "t"}, "spec": service["spec"]})).await.ok();
+    let other = format!("{SERVICES}/t");
+    for _ in 0..2 {
+        let answer = api.patch(&other, MERGE, &change).await.fails(403);
+        assert!(answer["message"].as_str().unwrap().contains("services.nodeports=1"), "{answer}");
+    }
+    api.patch(&path, MERGE, &change).await.ok();
+    let mut taken = with_port("u");
+    taken["spec"]["type"] = "NodePort".into();
+    for _ in 0..2 {
+        let answer = api.post(SERVICES, &taken).await.fails(422);
+        assert!(answer["message"].as_str().unwrap().contains("already allocated"), "{answer}");
+    }
 
     let claim = |class: &str| {
         json!({"metadata": {"name": "c"}, "spec": {"storageClassName": class,
