@@ -1,6 +1,7 @@
 //! The scheduler's picture of the nodes: what they have and what is taken, assumed pods included.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use client::ObjectKey;
@@ -103,6 +104,13 @@ impl Cache {
     /// The nodes that exist.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
         self.nodes.values().filter(|n| n.node.is_some())
+    }
+
+    /// The nodes that exist, beginning after one of them.
+    pub(crate) fn nodes_after(&self, name: &str) -> impl Iterator<Item = &NodeInfo> {
+        let after = self.nodes.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
+        let until = self.nodes.range::<str, _>((Bound::Unbounded, Bound::Included(name)));
+        after.chain(until).map(|(_, node)| node).filter(|n| n.node.is_some())
     }
 
     pub(crate) fn node(&self, name: &str) -> Option<&NodeInfo> {

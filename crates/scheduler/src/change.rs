@@ -37,29 +37,52 @@ pub(crate) type Changes = SelectAll<BoxStream<'static, Change>>;
 
 /// Follows every kind; returns when all first lists are complete.
 pub(crate) async fn follow(informers: &InformerFactory) -> Changes {
-    let mut changes = SelectAll::new();
-    add(&mut changes, informers.informer(), Change::Node).await;
-    add(&mut changes, informers.informer(), Change::Namespace).await;
-    add(&mut changes, informers.informer(), Change::Class).await;
-    add(&mut changes, informers.informer(), Change::Volume).await;
-    add(&mut changes, informers.informer(), Change::Claim).await;
-    add(&mut changes, informers.informer(), Change::Service).await;
-    add(&mut changes, informers.informer(), Change::ReplicationController).await;
-    add(&mut changes, informers.informer(), Change::ReplicaSet).await;
-    add(&mut changes, informers.informer(), Change::StatefulSet).await;
-    add(&mut changes, informers.informer(), Change::Budget).await;
-    let pods: Informer<Pod> = informers.informer();
-    pods.wait_synced().await;
-    let mut events = pods.subscribe();
-    let alive = stream::poll_fn(move |cx| events.poll_recv(cx));
-    changes.push(alive.filter_map(async |event| alive_only(event).map(Change::Pod)).boxed());
-    changes
+    let (nodes, namespaces, services, budgets, pods) = tokio::join!(
+        of(informers.informer(), Change::Node),
+        of(informers.informer(), Change::Namespace),
+        of(informers.informer(), Change::Service),
+        of(informers.informer(), Change::Budget),
+        pods(informers.informer()),
+    );
+    let (classes, volumes, claims) = tokio::join!(
+        of(informers.informer(), Change::Class),
+        of(informers.informer(), Change::Volume),
+        of(informers.informer(), Change::Claim),
+    );
+    let (controllers, replica_sets, stateful_sets) = tokio::join!(
+        of(informers.informer(), Change::ReplicationController),
+        of(informers.informer(), Change::ReplicaSet),
+        of(informers.informer(), Change::StatefulSet),
+    );
+    stream::select_all([
+        nodes,
+        namespaces,
+        services,
+        budgets,
+        pods,
+        classes,
+        volumes,
+        claims,
+        controllers,
+        replica_sets,
+        stateful_sets,
+    ])
 }
 
-async fn add<K: Kind>(changes: &mut Changes, informer: Informer<K>, wrap: fn(Event<K>) -> Change) {
+async fn of<K: Kind>(
+    informer: Informer<K>,
+    wrap: fn(Event<K>) -> Change,
+) -> BoxStream<'static, Change> {
     informer.wait_synced().await;
     let mut events = informer.subscribe();
-    changes.push(stream::poll_fn(move |cx| events.poll_recv(cx)).map(wrap).boxed());
+    stream::poll_fn(move |cx| events.poll_recv(cx)).map(wrap).boxed()
+}
+
+async fn pods(informer: Informer<Pod>) -> BoxStream<'static, Change> {
+    informer.wait_synced().await;
+    let mut events = informer.subscribe();
+    let alive = stream::poll_fn(move |cx| events.poll_recv(cx));
+    alive.filter_map(async |event| alive_only(event).map(Change::Pod)).boxed()
 }
 
 fn alive_only(event: Event<Pod>) -> Option<Event<Pod>> {
@@ -140,13 +163,14 @@ impl Change {
     pub(crate) fn may_help(&self) -> bool {
         match self {
             Self::Node(_) | Self::Claim(_) | Self::Volume(_) | Self::Class(_) => true,
+            Self::Pod(Event::Added(pod) | Event::Deleted(pod)) => node_name(pod).is_some(),
             Self::Pod(Event::Modified { old, new }) => {
-                node_name(old).is_none()
-                    || old.meta().labels != new.meta().labels
-                    || old.meta().generation != new.meta().generation
-                    || !actual_resources(old).eq(actual_resources(new))
+                node_name(new).is_some()
+                    && (node_name(old).is_none()
+                        || old.meta().labels != new.meta().labels
+                        || old.meta().generation != new.meta().generation
+                        || !actual_resources(old).eq(actual_resources(new)))
             }
-            Self::Pod(_) => true,
             _ => false,
         }
     }

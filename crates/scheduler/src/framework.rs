@@ -98,12 +98,14 @@ pub(crate) struct Cycle<'a> {
     pub(crate) cluster: &'a Cluster,
     /// The only nodes that can take the pod, where it names them.
     pub(crate) only: Option<BTreeSet<&'a str>>,
+    /// The node looked at last.
+    pub(crate) reached: Option<&'a str>,
     pub(crate) state: State<'a>,
 }
 
 impl<'a> Cycle<'a> {
     pub(crate) fn new(pod: &'a PodInfo, cluster: &'a Cluster) -> Self {
-        Self { pod, cluster, only: None, state: State::default() }
+        Self { pod, cluster, only: None, reached: None, state: State::default() }
     }
 
     /// Runs what precedes the filters.
@@ -157,11 +159,23 @@ impl<'a> Cycle<'a> {
     }
 }
 
-/// The node for a pod, by a cycle that is `Cycle::new`.
+/// How many nodes that fit are enough to choose from: all of few, fewer of many (upstream's adaptive
+/// `percentageOfNodesToScore`).
+fn enough(nodes: usize) -> usize {
+    const ALL_OF: usize = 100;
+    let percent = 50usize.saturating_sub(nodes / 125).max(5);
+    (nodes * percent / 100).max(ALL_OF)
+}
+
+/// The node for a pod, by a cycle that is `Cycle::new`. In large clusters not every node is looked
+/// at, so that each pod begins `after` where the one before ended.
 ///
 /// # Errors
 /// Why there is none.
-pub(crate) fn schedule<'a>(cycle: &mut Cycle<'a>) -> Result<&'a NodeInfo, FitError<'a>> {
+pub(crate) fn schedule<'a>(
+    cycle: &mut Cycle<'a>,
+    after: &str,
+) -> Result<&'a NodeInfo, FitError<'a>> {
     let cluster = cycle.cluster;
     let mut error = FitError { nodes: cluster.cache.nodes().count(), ..FitError::default() };
     if error.nodes == 0 {
@@ -177,15 +191,20 @@ pub(crate) fn schedule<'a>(cycle: &mut Cycle<'a>) -> Result<&'a NodeInfo, FitErr
     {
         return Ok(node);
     }
-    let mut feasible = Vec::new();
-    let mut consider = |node: &'a NodeInfo| match cycle.filter(node, node) {
-        Ok(()) => feasible.push(node),
-        Err(rejection) => error.rejected.push((node, rejection)),
-    };
-    match &cycle.only {
-        None => cluster.cache.nodes().for_each(consider),
-        Some(names) => {
-            names.iter().filter_map(|name| cluster.cache.node(name)).for_each(&mut consider);
+    let named: Option<Vec<&NodeInfo>> = cycle
+        .only
+        .as_ref()
+        .map(|names| names.iter().filter_map(|n| cluster.cache.node(n)).collect());
+    let (mut feasible, enough) = (Vec::new(), enough(error.nodes));
+    let others = named.is_none().then(|| cluster.cache.nodes_after(after));
+    for node in named.into_iter().flatten().chain(others.into_iter().flatten()) {
+        cycle.reached = Some(node.name());
+        match cycle.filter(node, node) {
+            Ok(()) => feasible.push(node),
+            Err(rejection) => error.rejected.push((node, rejection)),
+        }
+        if feasible.len() >= enough {
+            break;
         }
     }
     match feasible.as_slice() {

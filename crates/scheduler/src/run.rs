@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::change::{self, Change};
 use crate::cluster::Cluster;
-use crate::framework::{Cycle, PluginSet, schedule};
+use crate::framework::{Cycle, FitError, PluginSet, schedule};
 use crate::plugins::volume_binding;
 use crate::pod::{PodInfo, is_gated, is_ours, node_name, nominated_node};
-use crate::preemption::{Outcome, evict, preempt};
+use crate::preemption::{Candidate, Outcome, evict, preempt};
 use crate::queue::Queue;
 use crate::storage::Plan;
 use status::{Failure, Nomination};
@@ -48,7 +48,7 @@ enum Done {
 enum Verdict {
     Node(String, Plan),
     Nowhere { message: String, by: PluginSet, nomination: Nomination },
-    Preempt { message: String, by: PluginSet, candidate: crate::preemption::Candidate },
+    Preempt { message: String, by: PluginSet, candidate: Candidate },
 }
 
 struct Scheduler {
@@ -57,6 +57,8 @@ struct Scheduler {
     cluster: Cluster,
     queue: Queue,
     volumes: volumes::Waiting,
+    /// The node that was looked at last: the next pod begins after it.
+    reached: String,
     done: mpsc::UnboundedSender<Done>,
 }
 
@@ -74,6 +76,7 @@ pub async fn run(config: Config) {
         cluster: Cluster::default(),
         queue: Queue::default(),
         volumes: volumes::Waiting::default(),
+        reached: String::new(),
         done,
     };
     loop {
@@ -109,9 +112,11 @@ pub async fn run(config: Config) {
 
 impl Scheduler {
     fn change(&mut self, change: Change) {
+        if let Change::Pod(Event::Deleted(pod)) = &change {
+            self.pod_goes(pod);
+        }
         self.cluster.apply(&change);
         match &change {
-            Change::Pod(Event::Deleted(pod)) => self.pod_gone(pod),
             Change::Pod(Event::Added(pod)) => self.pod_changed(None, pod),
             Change::Pod(Event::Modified { old, new }) => self.pod_changed(Some(old), new),
             Change::Claim(_) | Change::Volume(_) => self.check_volumes(),
@@ -120,24 +125,25 @@ impl Scheduler {
         self.queue.changed(&change);
     }
 
-    fn pod_gone(&mut self, pod: &Arc<Pod>) {
-        let key = ObjectKey::of(&**pod);
+    fn pod_goes(&mut self, pod: &Pod) {
+        let key = ObjectKey::of(pod);
         self.queue.remove(&key);
         if let Some(pending) = self.volumes.remove(&key) {
             self.cluster.storage.forget(&pending.plan);
         }
-        if node_name(pod).is_none() {
-            // It may have been assumed somewhere, or had room made for it.
-            self.withdraw(pod);
-        } else {
-            self.cluster.nominations.remove(&key);
+        if self.cluster.cache.assumes(&key) {
+            self.queue.room_up_to(i32::MAX);
         }
+        self.withdraw(pod);
     }
 
-    /// Ends a nomination; others may take the room.
+    /// Ends a nomination, if there is one; others may take the room.
     fn withdraw(&mut self, pod: &Pod) {
-        self.cluster.nominations.remove(&ObjectKey::of(pod));
-        self.queue.room_up_to(pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0));
+        let key = ObjectKey::of(pod);
+        if self.cluster.nominations.of(&key).is_some() {
+            self.cluster.nominations.remove(&key);
+            self.queue.room_up_to(pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0));
+        }
     }
 
     fn pod_changed(&mut self, old: Option<&Arc<Pod>>, pod: &Arc<Pod>) {
@@ -172,7 +178,9 @@ impl Scheduler {
     }
 
     fn decide(&mut self, pod: Arc<PodInfo>) {
-        match judge(&pod, &self.cluster) {
+        let (verdict, reached) = judge(&pod, &self.cluster, &self.reached);
+        self.reached = reached;
+        match verdict {
             Verdict::Node(node, plan) => self.place(pod, node, plan),
             Verdict::Nowhere { message, by, nomination } => {
                 if matches!(nomination, Nomination::Clear) {
@@ -215,12 +223,7 @@ impl Scheduler {
         });
     }
 
-    fn make_room(
-        &mut self,
-        pod: Arc<PodInfo>,
-        by: PluginSet,
-        candidate: crate::preemption::Candidate,
-    ) {
+    fn make_room(&mut self, pod: Arc<PodInfo>, by: PluginSet, candidate: Candidate) {
         let node = &candidate.node;
         let others = self.cluster.nominations.others(node, &pod);
         let yielding: Vec<Arc<PodInfo>> =
@@ -307,16 +310,20 @@ impl Scheduler {
     }
 }
 
-/// Where a pod goes, or what to do if nowhere.
-fn judge(pod: &PodInfo, cluster: &Cluster) -> Verdict {
+/// Where a pod goes, or what to do if nowhere; and the node that was looked at last.
+fn judge(pod: &PodInfo, cluster: &Cluster, after: &str) -> (Verdict, String) {
     let mut cycle = Cycle::new(pod, cluster);
-    let error = match schedule(&mut cycle) {
+    let verdict = match schedule(&mut cycle, after) {
         Ok(node) => {
             let plan = volume_binding::plan(&cycle, node).unwrap_or_default();
-            return Verdict::Node(node.name().to_owned(), plan);
+            Verdict::Node(node.name().to_owned(), plan)
         }
-        Err(error) => error,
+        Err(error) => nowhere(&mut cycle, &error),
     };
+    (verdict, cycle.reached.unwrap_or(after).to_owned())
+}
+
+fn nowhere<'a>(cycle: &mut Cycle<'a>, error: &FitError<'a>) -> Verdict {
     let by = error.plugins();
     let nowhere = |text: Option<&str>, nomination| Verdict::Nowhere {
         message: error.message(text),
@@ -326,7 +333,7 @@ fn judge(pod: &PodInfo, cluster: &Cluster) -> Verdict {
     if error.nodes == 0 {
         return nowhere(None, Nomination::Clear);
     }
-    match preempt(&mut cycle, &error) {
+    match preempt(cycle, error) {
         Outcome::Candidate(candidate) => {
             Verdict::Preempt { message: error.message(None), by, candidate }
         }

@@ -75,7 +75,7 @@ pub(crate) fn fits(pod: &PodInfo, cluster: &Cluster) -> Vec<String> {
 /// The name of the node for a pod, or the message of its failure.
 pub(crate) fn decide(pod: &PodInfo, cluster: &Cluster) -> Result<String, String> {
     let mut cycle = Cycle::new(pod, cluster);
-    let error = match schedule(&mut cycle) {
+    let error = match schedule(&mut cycle, "") {
         Ok(node) => return Ok(node.name().to_owned()),
         Err(error) => error,
     };
@@ -199,8 +199,24 @@ fn what_rejected_a_pod_decides_what_may_help_it() {
     ] {
         let waiting = pod("p", spec);
         let mut cycle = Cycle::new(&waiting, &cluster);
-        let by = schedule(&mut cycle).unwrap_err().plugins();
+        let by = schedule(&mut cycle, "").unwrap_err().plugins();
         assert_eq!(by.may_accept(&waiting, &relabelled), by_label);
         assert_eq!(by.may_accept(&waiting, &departure), by_departure);
     }
+}
+
+#[test]
+fn large_clusters_are_looked_at_in_turns() {
+    assert_eq!([1, 99, 200, 1000, 5000, 20_000].map(enough), [100, 100, 100, 420, 500, 1000]);
+    let cluster = cluster_of((0..250).map(|i| node(&format!("{i:03}"), json!({}))));
+    let waiting = pod("p", json!({}));
+    let mut reached = String::new();
+    let mut turns = Vec::new();
+    for _ in 0..3 {
+        let mut cycle = Cycle::new(&waiting, &cluster);
+        assert!(schedule(&mut cycle, &reached).is_ok());
+        reached = cycle.reached.unwrap().to_owned();
+        turns.push(reached.clone());
+    }
+    assert_eq!(turns, ["119", "239", "109"]);
 }

@@ -18,7 +18,7 @@ pub(crate) const REASON: &str = "PreemptionByScheduler";
 /// Removes the victims of a candidate that are not on their way out already.
 ///
 /// # Errors
-/// As the API answers, at the first victim that cannot be removed; one that is gone is no error.
+/// As the API answers for a victim that cannot be removed; one that is gone is no error.
 pub(crate) async fn evict(
     client: &Client,
     events: &EventRecorder,
@@ -27,8 +27,7 @@ pub(crate) async fn evict(
 ) -> kube::Result<()> {
     let staying = candidate.victims.iter().filter(|victim| !victim.is_terminating());
     let removals = staying.map(|victim| remove(client, events, preemptor, victim, &candidate.node));
-    futures::future::try_join_all(removals).await?;
-    Ok(())
+    futures::future::join_all(removals).await.into_iter().collect()
 }
 
 async fn remove(
