@@ -67,8 +67,8 @@ impl NodeInfo {
     pub(crate) fn add(&mut self, pod: Arc<PodInfo>) {
         self.remove(&pod.key);
         self.requested.add(&pod.requests);
-        self.scored.0 += pod.scored.0;
-        self.scored.1 += pod.scored.1;
+        self.scored.0 = self.scored.0.saturating_add(pod.scored.0);
+        self.scored.1 = self.scored.1.saturating_add(pod.scored.1);
         self.pods.push(pod);
     }
 
@@ -76,8 +76,8 @@ impl NodeInfo {
         if let Some(at) = self.pods.iter().position(|pod| pod.key == *key) {
             let pod = self.pods.swap_remove(at);
             self.requested.subtract(&pod.requests);
-            self.scored.0 -= pod.scored.0;
-            self.scored.1 -= pod.scored.1;
+            self.scored.0 = self.scored.0.saturating_sub(pod.scored.0);
+            self.scored.1 = self.scored.1.saturating_sub(pod.scored.1);
         }
     }
 }
@@ -85,11 +85,16 @@ impl NodeInfo {
 /// Where a pod is counted, and as what.
 #[derive(Debug)]
 struct Place {
+    pod: Arc<PodInfo>,
     node: String,
     group: GroupId,
-    staying: i64,
     /// Decided, but not yet heard of as bound.
     assumed: bool,
+}
+
+/// One for a pod that is not being deleted.
+fn staying(pod: &PodInfo) -> i64 {
+    i64::from(!pod.is_terminating())
 }
 
 /// Every node, and where each pod is counted.
@@ -144,7 +149,7 @@ impl Cache {
         self.groups.leave(place.group);
         if let Some(info) = self.nodes.get_mut(&place.node) {
             info.remove(key);
-            groups::count(&mut info.groups, place.group, -1, -place.staying);
+            groups::count(&mut info.groups, place.group, -1, -staying(&place.pod));
             if info.node.is_none() && info.pods.is_empty() {
                 self.nodes.remove(&place.node);
             }
@@ -156,9 +161,9 @@ impl Cache {
         self.places.contains_key(key)
     }
 
-    /// Whether a pod is counted where it is not known to be bound.
-    pub(crate) fn assumes(&self, key: &ObjectKey) -> bool {
-        self.places.get(key).is_some_and(|place| place.assumed)
+    /// Whether a pod, and not a namesake, is counted where it is not known to be bound.
+    pub(crate) fn assumes(&self, key: &ObjectKey, uid: &str) -> bool {
+        self.places.get(key).is_some_and(|place| place.assumed && place.pod.uid() == uid)
     }
 
     /// Counts a pod where it has been decided to go, before the API knows.
@@ -169,11 +174,10 @@ impl Cache {
     fn place(&mut self, pod: Arc<PodInfo>, node: &str, assumed: bool) {
         let group = self.groups.join(&pod);
         self.pod_gone(&pod.key);
-        let staying = i64::from(!pod.is_terminating());
-        let place = Place { node: node.to_owned(), group, staying, assumed };
+        let place = Place { pod: pod.clone(), node: node.to_owned(), group, assumed };
         self.places.insert(pod.key.clone(), place);
         let info = self.nodes.entry(node.to_owned()).or_default();
-        groups::count(&mut info.groups, group, 1, staying);
+        groups::count(&mut info.groups, group, 1, staying(&pod));
         info.add(pod);
     }
 }
@@ -185,7 +189,7 @@ mod tests {
 
     fn pod(name: &str, node: &str) -> Arc<Pod> {
         let mut pod = json!({
-            "metadata": {"name": name, "namespace": "ns", "labels": {"app": "a"}},
+            "metadata": {"name": name, "namespace": "ns", "uid": name, "labels": {"app": "a"}},
             "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}]},
         });
         if !node.is_empty() {
@@ -204,10 +208,10 @@ mod tests {
         let cpu = |cache: &Cache, node: &str| cache.nodes[node].requested.get("cpu");
         let key = ObjectKey::new("ns", "a");
         cache.assume(Arc::new(PodInfo::new(pod("a", ""))), "n1");
-        assert_eq!((cpu(&cache, "n1"), cache.assumes(&key)), (1000, true));
+        assert_eq!((cpu(&cache, "n1"), cache.assumes(&key, "a")), (1000, true));
         cache.pod_changed(&pod("a", ""));
         cache.pod_changed(&pod("a", "n1"));
-        assert_eq!((cpu(&cache, "n1"), cache.assumes(&key)), (1000, false));
+        assert_eq!((cpu(&cache, "n1"), cache.assumes(&key, "a")), (1000, false));
         cache.pod_changed(&pod("a", "n2"));
         assert_eq!((cpu(&cache, "n1"), cpu(&cache, "n2")), (0, 1000));
         cache.pod_gone(&key);

@@ -17,7 +17,6 @@ use crate::pod::{is_over, node_name};
 
 /// One event of a kind the scheduler looks at. A pod that is over counts as deleted.
 #[derive(Debug)]
-#[allow(missing_docs)]
 pub(crate) enum Change {
     Node(Event<Node>),
     Pod(Event<Pod>),
@@ -105,8 +104,11 @@ impl Change {
         }
     }
 
-    /// A new node, or one for which `aspect` is different now.
-    pub(crate) fn node_with_new<T: PartialEq>(&self, aspect: impl Fn(&Node) -> T) -> bool {
+    /// A new node, or one of which an aspect is different now.
+    pub(crate) fn node_with_new<T: PartialEq>(
+        &self,
+        aspect: impl for<'n> Fn(&'n Node) -> Option<&'n T>,
+    ) -> bool {
         match self {
             Self::Node(Event::Added(_)) => true,
             Self::Node(Event::Modified { old, new }) => aspect(old) != aspect(new),
@@ -116,7 +118,12 @@ impl Change {
 
     /// A new node, or one with other labels.
     pub(crate) fn node_with_new_labels(&self) -> bool {
-        self.node_with_new(|node| node.metadata.labels.clone())
+        self.node_with_new(|node| node.metadata.labels.as_ref())
+    }
+
+    /// A new node, or one with other taints.
+    pub(crate) fn node_with_new_taints(&self) -> bool {
+        self.node_with_new(|node| node.spec.as_ref()?.taints.as_ref())
     }
 
     /// A pod that has left its node.
@@ -159,10 +166,16 @@ impl Change {
                 .any(|(name, _)| claim.metadata.name.as_deref() == Some(&name))
     }
 
-    /// Whether it can matter to any waiting pod; most changes of pods are changes of status.
+    /// Whether it can matter to any waiting pod; most changes of pods and nodes are mere status.
     pub(crate) fn may_help(&self) -> bool {
         match self {
-            Self::Node(_) | Self::Claim(_) | Self::Volume(_) | Self::Class(_) => true,
+            Self::Claim(_) | Self::Volume(_) | Self::Class(_) => true,
+            Self::Node(Event::Added(_) | Event::Deleted(_)) => true,
+            Self::Node(_) => {
+                self.node_with_new(|node| node.spec.as_ref())
+                    || self.node_with_new_labels()
+                    || self.node_with_new(|node| node.status.as_ref()?.allocatable.as_ref())
+            }
             Self::Pod(Event::Added(pod) | Event::Deleted(pod)) => node_name(pod).is_some(),
             Self::Pod(Event::Modified { old, new }) => {
                 node_name(new).is_some()

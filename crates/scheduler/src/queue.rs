@@ -175,7 +175,10 @@ impl Queue {
     /// What could be done to make room for a pod has been done, or has failed.
     pub(crate) fn preempted(&mut self, key: &ObjectKey, done: bool) {
         self.relocate(key, |waiting| match waiting.place {
-            Place::Preempting { helped } if helped || !done => {
+            Place::Preempting { .. } if !done => {
+                Place::Error(waiting.last + backoff(waiting.attempts))
+            }
+            Place::Preempting { helped: true } => {
                 Place::Backoff(waiting.last + backoff(waiting.attempts))
             }
             Place::Preempting { .. } => Place::Unschedulable(waiting.last + MAX_WAIT),

@@ -39,7 +39,7 @@ impl Amounts {
     fn change(&mut self, other: &Self, sign: i64) {
         for (name, amount) in &other.0 {
             match self.0.get_mut(name) {
-                Some(own) => *own += sign * amount,
+                Some(own) => *own = own.saturating_add(sign * amount),
                 None => {
                     self.0.insert(name.clone(), sign * amount);
                 }

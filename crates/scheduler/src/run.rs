@@ -112,7 +112,10 @@ pub async fn run(config: Config) {
 
 impl Scheduler {
     fn change(&mut self, change: Change) {
+        let mut news = true;
         if let Change::Pod(Event::Deleted(pod)) = &change {
+            // A pod that was over is deleted once more.
+            news = self.cluster.cache.holds(&ObjectKey::of(&**pod));
             self.pod_goes(pod);
         }
         self.cluster.apply(&change);
@@ -122,7 +125,9 @@ impl Scheduler {
             Change::Claim(_) | Change::Volume(_) => self.check_volumes(),
             _ => {}
         }
-        self.queue.changed(&change);
+        if news {
+            self.queue.changed(&change);
+        }
     }
 
     fn pod_goes(&mut self, pod: &Pod) {
@@ -131,7 +136,7 @@ impl Scheduler {
         if let Some(pending) = self.volumes.remove(&key) {
             self.cluster.storage.forget(&pending.plan);
         }
-        if self.cluster.cache.assumes(&key) {
+        if self.cluster.cache.assumes(&key, pod.metadata.uid.as_deref().unwrap_or_default()) {
             self.queue.room_up_to(i32::MAX);
         }
         self.withdraw(pod);
@@ -245,7 +250,8 @@ impl Scheduler {
 
     fn done(&mut self, done: Done) {
         match done {
-            Done::Bound(pod, Ok(())) => self.queue.remove(&pod.key),
+            // The pod's next event tells the rest.
+            Done::Bound(_, Ok(())) => {}
             Done::Bound(pod, Err(error)) => {
                 let message = format!("running Bind plugin \"DefaultBinder\": {error}");
                 self.failed(pod, message, client::helpers::is_not_found(&error));
@@ -256,8 +262,7 @@ impl Scheduler {
                 }
                 self.queue.preempted(&key, result.is_ok());
             }
-            // The pod may be gone by now.
-            Done::Volumes(pending, _) if !self.cluster.cache.assumes(&pending.pod.key) => {
+            Done::Volumes(pending, _) if !self.assumes(&pending.pod) => {
                 self.cluster.storage.forget(&pending.plan);
             }
             Done::Volumes(pending, Ok(written)) => {
@@ -288,13 +293,19 @@ impl Scheduler {
         self.failed(pending.pod, message, false);
     }
 
-    /// A decision could not be carried out.
+    /// Whether a decision still stands: the pod may be gone, or another of its name be there.
+    fn assumes(&self, pod: &PodInfo) -> bool {
+        self.cluster.cache.assumes(&pod.key, pod.uid())
+    }
+
+    /// A decision could not be carried out, because the pod is `gone` or otherwise.
     fn failed(&mut self, pod: Arc<PodInfo>, message: String, gone: bool) {
-        if self.cluster.cache.assumes(&pod.key) {
-            self.cluster.cache.pod_gone(&pod.key);
-            self.queue.room_up_to(i32::MAX);
+        if !self.assumes(&pod) {
+            return;
         }
-        if gone || self.cluster.cache.holds(&pod.key) {
+        self.cluster.cache.pod_gone(&pod.key);
+        self.queue.room_up_to(i32::MAX);
+        if gone {
             self.queue.remove(&pod.key);
             return;
         }

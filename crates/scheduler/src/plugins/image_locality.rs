@@ -42,7 +42,7 @@ fn score(cycle: &Cycle<'_>, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
     each(nodes, |node| {
         // An image that few nodes have must not draw every pod to them.
         let share = |image: &String| {
-            let size = node.images.get(image)?;
+            let size = node.images.get(image)?.clamp(&0, &(MAX_BYTES << 20));
             Some(size * having.get(image.as_str())? / total)
         };
         let sum: i64 = images.iter().filter_map(share).sum();

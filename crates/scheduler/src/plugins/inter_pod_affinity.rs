@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::affinity::Term;
 use crate::cache::NodeInfo;
@@ -183,11 +183,11 @@ fn helps(pod: &PodInfo, change: &Change) -> bool {
         || required
             .iter()
             .chain(anti)
-            .any(|t| change.node_with_new(|node| label_of(node, &t.topology_key).cloned()))
+            .any(|t| change.node_with_new(|node| label_of(node, &t.topology_key)))
         || (own.is_none() && change.node_with_new_labels())
 }
 
-fn label_of<'a>(node: &'a k8s_openapi::api::core::v1::Node, key: &str) -> Option<&'a String> {
+fn label_of<'n>(node: &'n Node, key: &str) -> Option<&'n String> {
     node.metadata.labels.as_ref()?.get(key)
 }
 

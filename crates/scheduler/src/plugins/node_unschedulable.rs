@@ -8,7 +8,7 @@ use crate::framework::{Cycle, Plugin, Rejection};
 
 pub(super) const PLUGIN: Plugin = Plugin {
     filter: Some(filter),
-    helps: |_, change| change.node_with_new(|node| node.spec.as_ref()?.unschedulable),
+    helps: |_, change| change.node_with_new(|node| node.spec.as_ref()?.unschedulable.as_ref()),
     ..Plugin::named("NodeUnschedulable")
 };
 

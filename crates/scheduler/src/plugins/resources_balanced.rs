@@ -18,7 +18,7 @@ fn score(cycle: &Cycle<'_>, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
     }
     each(nodes, |node| {
         let share = |name| {
-            let used = node.requested.get(name) + requests.get(name);
+            let used = node.requested.get(name).saturating_add(requests.get(name));
             let has = node.allocatable.get(name);
             (has != 0).then(|| (used as f64 / has as f64).min(1.0))
         };

@@ -22,7 +22,7 @@ fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
     }
     for (name, wanted) in &cycle.pod.requests.0 {
         let has = node.allocatable.get(name);
-        if *wanted > 0 && *wanted > has - node.requested.get(name) {
+        if *wanted > 0 && *wanted > has.saturating_sub(node.requested.get(name)) {
             reasons.push(format!("Insufficient {name}").into());
             resolvable &= *wanted <= has;
         }
@@ -36,11 +36,11 @@ fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
 /// The mean of the free shares of CPU and memory, were the pod on the node.
 fn free(cycle: &Cycle<'_>, node: &NodeInfo) -> i64 {
     let share = |name, used, wanted| {
-        let (has, taken) = (node.allocatable.get(name), used + wanted);
+        let (has, taken) = (node.allocatable.get(name), i64::saturating_add(used, wanted));
         match has {
             0 => None,
             has if taken > has => Some(0),
-            has => Some((has - taken) * MAX_SCORE / has),
+            has => Some(((has - taken) as f64 * MAX_SCORE as f64 / has as f64) as i64),
         }
     };
     let (cpu, memory) = cycle.pod.scored;
@@ -57,5 +57,5 @@ fn helps(pod: &PodInfo, change: &Change) -> bool {
         let (before, now) = (resources::of_pod(old), resources::of_pod(new));
         return pod.requests.0.iter().any(|(n, wanted)| *wanted > 0 && now.get(n) < before.get(n));
     }
-    change.node_with_new(|node| node.status.as_ref()?.allocatable.clone())
+    change.node_with_new(|node| node.status.as_ref()?.allocatable.as_ref())
 }

@@ -10,7 +10,7 @@ use crate::pod::PodInfo;
 pub(super) const PLUGIN: Plugin = Plugin {
     filter: Some(filter),
     score: Some(Score { weight: 3, of: score }),
-    helps: |_, change| change.node_with_new(|node| node.spec.as_ref()?.taints.clone()),
+    helps: |_, change| change.node_with_new_taints(),
     ..Plugin::named("TaintToleration")
 };
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use k8s_openapi::api::core::v1::Pod;
+
 use crate::cache::NodeInfo;
 use crate::change::Change;
 use crate::framework::{Cycle, Plugin, Rejection, Score};
@@ -123,14 +125,11 @@ fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
 
 fn helps(pod: &PodInfo, change: &Change) -> bool {
     if let Change::Node(event) = change {
-        let of_interest = |node: &k8s_openapi::api::core::v1::Node| {
-            let taints = node.spec.as_ref().and_then(|s| s.taints.clone());
-            (node.metadata.labels.clone(), taints)
-        };
-        return matches!(event, client::Event::Deleted(_)) || change.node_with_new(of_interest);
+        let gone = matches!(event, client::Event::Deleted(_));
+        return gone || change.node_with_new_labels() || change.node_with_new_taints();
     }
     let Constraints(constraints) = of_pod(pod, "DoNotSchedule");
-    let counts = |other: &k8s_openapi::api::core::v1::Pod| {
+    let counts = |other: &Pod| {
         other.metadata.namespace.as_ref() == Some(&pod.key.namespace)
             && constraints.iter().any(|c| c.selector.matches(other.metadata.labels.as_ref()))
     };
