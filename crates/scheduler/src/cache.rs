@@ -166,6 +166,12 @@ impl Cache {
         self.places.get(key).is_some_and(|place| place.assumed && place.pod.uid() == uid)
     }
 
+    /// Whether a pod, and not a namesake, is counted and not on its way out.
+    pub(crate) fn keeps(&self, pod: &PodInfo) -> bool {
+        let place = self.places.get(&pod.key);
+        place.is_some_and(|p| p.pod.uid() == pod.uid() && !p.pod.is_terminating())
+    }
+
     /// Counts a pod where it has been decided to go, before the API knows.
     pub(crate) fn assume(&mut self, pod: Arc<PodInfo>, node: &str) {
         self.place(pod, node, true);

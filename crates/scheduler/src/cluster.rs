@@ -7,6 +7,7 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 
 use crate::cache::Cache;
 use crate::change::Change;
+use crate::evictions::Evictions;
 use crate::nominations::Nominations;
 use crate::objects::Objects;
 use crate::selector::Labels;
@@ -17,6 +18,7 @@ use crate::storage::Storage;
 pub(crate) struct Cluster {
     pub(crate) cache: Cache,
     pub(crate) nominations: Nominations,
+    pub(crate) evictions: Evictions,
     pub(crate) storage: Storage,
     pub(crate) namespaces: Objects<Namespace>,
     pub(crate) services: Objects<Service>,

@@ -7,6 +7,7 @@ mod affinity;
 mod cache;
 mod change;
 mod cluster;
+mod evictions;
 mod framework;
 mod nominations;
 mod objects;

@@ -84,7 +84,10 @@ fn ineligible(cycle: &Cycle<'_>, error: &FitError<'_>) -> Option<&'static str> {
     let node = cluster.cache.node(name)?;
     let lost = error.all.as_ref().is_some_and(|rejection| !rejection.resolvable)
         || error.rejected.iter().any(|(n, rejection)| n.name() == name && !rejection.resolvable);
-    let leaving = |other: &Arc<PodInfo>| other.priority() < pod.priority() && is_leaving(other);
+    let leaving = |other: &Arc<PodInfo>| {
+        let leaves = is_leaving(other) || cluster.evictions.include(other);
+        other.priority() < pod.priority() && leaves
+    };
     (!lost && node.pods.iter().any(leaving))
         .then_some("not eligible due to a terminating pod on the nominated node.")
 }

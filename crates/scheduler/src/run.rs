@@ -128,6 +128,9 @@ impl Scheduler {
         if news {
             self.queue.changed(&change);
         }
+        if matches!(change, Change::Pod(_)) {
+            self.check_evictions();
+        }
     }
 
     fn pod_goes(&mut self, pod: &Pod) {
@@ -237,6 +240,7 @@ impl Scheduler {
             self.cluster.nominations.remove(&other.key);
         }
         self.cluster.nominations.set(pod.clone(), node);
+        self.cluster.evictions.begin(pod.key.clone(), candidate.victims.clone());
         self.queue.unschedulable(pod.clone(), by, true);
         let (client, events, done) = (self.client.clone(), self.events.clone(), self.done.clone());
         tokio::spawn(async move {
@@ -256,11 +260,14 @@ impl Scheduler {
                 let message = format!("running Bind plugin \"DefaultBinder\": {error}");
                 self.failed(pod, message, client::helpers::is_not_found(&error));
             }
-            Done::Evicted(key, result) => {
-                if let Err(error) = &result {
-                    tracing::warn!(pod = %key, %error, "preemption failed");
-                }
-                self.queue.preempted(&key, result.is_ok());
+            Done::Evicted(key, Ok(())) => {
+                self.cluster.evictions.written(&key);
+                self.check_evictions();
+            }
+            Done::Evicted(key, Err(error)) => {
+                tracing::warn!(pod = %key, %error, "preemption failed");
+                self.cluster.evictions.failed(&key);
+                self.queue.preempted(&key, false);
             }
             Done::Volumes(pending, _) if !self.assumes(&pending.pod) => {
                 self.cluster.storage.forget(&pending.plan);
@@ -270,6 +277,13 @@ impl Scheduler {
                 self.check_volumes();
             }
             Done::Volumes(pending, Err(error)) => self.volumes_failed(pending, &error.to_string()),
+        }
+    }
+
+    /// Lets pods be tried for which all room has been made.
+    fn check_evictions(&mut self) {
+        for preemptor in self.cluster.evictions.done(&self.cluster.cache) {
+            self.queue.preempted(&preemptor, true);
         }
     }
 

@@ -86,6 +86,9 @@ async fn a_pod_that_never_preempts_waits_for_room() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_that_a_budget_protects_go_last() {
     let cluster = with_classes(&[("a", "1"), ("b", "1")]).await;
+    let budget = json!({"metadata": {"name": "b"}, "spec": {
+        "minAvailable": 1, "selector": {"matchLabels": {"app": "protected"}}}});
+    cluster.create::<PodDisruptionBudget>(budget).await;
     let mut protected = of_class("low");
     protected["labels"] = json!({"app": "protected"});
     cluster.pod("protected", "1500m", protected).await;
@@ -94,11 +97,27 @@ async fn pods_that_a_budget_protects_go_last() {
     other["labels"] = json!({"app": "other"});
     cluster.pod("other", "1500m", other).await;
     let at = cluster.node_of("other").await;
-    let budget = json!({"metadata": {"name": "b"}, "spec": {
-        "minAvailable": 1, "selector": {"matchLabels": {"app": "protected"}}}});
-    cluster.create::<PodDisruptionBudget>(budget).await;
     cluster.pod("high", "1500m", of_class("high")).await;
     assert_eq!(cluster.node_of("high").await, at);
     let pods = cluster.until::<Pod>("one less", |pods| pods.len() == 2).await;
     assert!(pods.iter().any(|pod| pod.name_any() == "protected"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_takes_the_place_of_a_crowd() {
+    let cluster = with_classes(&[("a", "1"), ("b", "1"), ("c", "2")]).await;
+    let placed = |pods: &[std::sync::Arc<Pod>], prefix: &str| {
+        let named = pods.iter().filter(|pod| pod.name_any().starts_with(prefix));
+        named.filter(|pod| node(pod).is_some()).count()
+    };
+    for i in 0..12 {
+        cluster.pod(&format!("low-{i}"), "500m", of_class("low")).await;
+    }
+    cluster.until::<Pod>("all low ones", |pods| placed(pods, "low") == 12).await;
+    for i in 0..9 {
+        cluster.pod(&format!("high-{i}"), "500m", of_class("high")).await;
+    }
+    let pods = cluster.until::<Pod>("all high ones", |pods| placed(pods, "high") == 9).await;
+    // Nobody has left in vain.
+    assert_eq!(placed(&pods, "low"), 3);
 }

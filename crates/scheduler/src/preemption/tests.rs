@@ -162,6 +162,17 @@ fn nobody_preempts_twice_for_the_same_room() {
         outcome(&p, &cluster).unwrap_err(),
         "not eligible due to a terminating pod on the nominated node."
     );
+    // Nor while the victim only seems to stay.
+    let victim = sized("a", 1, "2", 1);
+    cluster.cache.assume(victim.clone(), "n");
+    assert!(outcome(&p, &cluster).is_ok());
+    cluster.evictions.begin(p.key.clone(), vec![victim.clone()]);
+    assert!(outcome(&p, &cluster).is_err());
+    cluster.evictions.written(&p.key);
+    assert!(cluster.evictions.done(&cluster.cache).is_empty());
+    cluster.cache.pod_gone(&victim.key);
+    assert_eq!(cluster.evictions.done(&cluster.cache), [p.key.clone()]);
+    cluster.cache.assume(victim, "n");
     // With the nominated node out of the question the pod may look elsewhere.
     cluster.apply(&crate::change::Change::Node(client::Event::Added(node(
         "n",

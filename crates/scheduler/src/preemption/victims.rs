@@ -16,14 +16,17 @@ pub(super) fn started(pod: &PodInfo) -> Option<&Time> {
     pod.pod.status.as_ref()?.start_time.as_ref()
 }
 
-/// More important pods first: higher priority, then longer running.
+/// More important pods first: higher priority, then longer running. Among equals always the same, so
+/// that a second preemptor counts on those whom the first has already asked to leave.
 fn by_importance(a: &Arc<PodInfo>, b: &Arc<PodInfo>) -> Ordering {
-    b.priority().cmp(&a.priority()).then_with(|| match (started(a), started(b)) {
+    let age = match (started(a), started(b)) {
         (Some(a), Some(b)) => a.0.cmp(&b.0),
         (Some(_), None) => Ordering::Less,
         (None, Some(_)) => Ordering::Greater,
         (None, None) => Ordering::Equal,
-    })
+    };
+    let priority = b.priority().cmp(&a.priority());
+    priority.then(age).then(a.is_terminating().cmp(&b.is_terminating())).then(a.key.cmp(&b.key))
 }
 
 /// What would have to leave a node for the cycle's pod. Leaves the cycle as it was.
