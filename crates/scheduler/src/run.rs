@@ -215,9 +215,9 @@ impl Scheduler {
         self.cluster.storage.assume(&plan, &node);
         let pending = Pending { pod, node, plan };
         let (client, done) = (self.client.clone(), self.done.clone());
-        let claims = self.cluster.storage.claims_of(&pending.plan);
+        let writes = volumes::writes(&pending, &self.cluster.storage);
         tokio::spawn(async move {
-            let written = volumes::write(&client, &pending, &claims).await;
+            let written = volumes::write(&client, &pending, writes).await;
             // Nobody listens any more when the scheduler has ended.
             let _ = done.send(Done::Volumes(pending, written));
         });

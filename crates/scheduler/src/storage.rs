@@ -1,7 +1,6 @@
 //! Claims and volumes, with what has been promised but not yet written.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use apimachinery::quantity::Quantity;
 use client::ObjectKey;
@@ -41,11 +40,6 @@ impl Plan {
     pub(crate) fn is_empty(&self) -> bool {
         self.bind.is_empty() && self.provision.is_empty()
     }
-
-    /// The claims it is about.
-    pub(crate) fn claims(&self) -> impl Iterator<Item = &ObjectKey> {
-        self.bind.iter().map(|(_, claim)| claim).chain(&self.provision)
-    }
 }
 
 impl Storage {
@@ -63,12 +57,6 @@ impl Storage {
         for claim in &plan.provision {
             self.selected.remove(claim);
         }
-    }
-
-    /// The claims of a plan.
-    pub(crate) fn claims_of(&self, plan: &Plan) -> HashMap<ObjectKey, Arc<PersistentVolumeClaim>> {
-        let known = |key: &ObjectKey| Some((key.clone(), self.claims.get(key)?.clone()));
-        plan.claims().filter_map(known).collect()
     }
 
     /// The node that a claim's volume is to be provisioned for.

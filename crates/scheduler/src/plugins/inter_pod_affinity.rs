@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Pod;
 
 use crate::affinity::Term;
 use crate::cache::NodeInfo;
@@ -178,20 +178,11 @@ fn helps(pod: &PodInfo, change: &Change) -> bool {
         return old.metadata.labels != new.metadata.labels
             && (speaks_of(required, new) || speaks_of(anti, old));
     }
-    // A pod can be kept away by others without having a term of its own.
-    change.new_node().is_some()
-        || required
-            .iter()
-            .chain(anti)
-            .any(|t| change.node_with_new(|node| label_of(node, &t.topology_key)))
-        || (own.is_none() && change.node_with_new_labels())
+    // Others may keep the pod away at places of which it says nothing itself.
+    change.node_with_new_labels()
 }
 
-fn label_of<'n>(node: &'n Node, key: &str) -> Option<&'n String> {
-    node.metadata.labels.as_ref()?.get(key)
-}
-
-/// Whether any existing pod or this one gives a preference about the other.
+/// Whether a pod prefers to be near others, or far from them.
 fn has_preferences(pod: &PodInfo) -> bool {
     let terms = pod.terms.as_deref();
     terms.is_some_and(|t| !t.preferred.is_empty() || !t.preferred_anti.is_empty())

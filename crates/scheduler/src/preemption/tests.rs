@@ -171,7 +171,7 @@ fn nobody_preempts_twice_for_the_same_room() {
     cluster.evictions.written(&p.key);
     assert!(cluster.evictions.done(&cluster.cache).is_empty());
     cluster.cache.pod_gone(&victim.key);
-    assert_eq!(cluster.evictions.done(&cluster.cache), [p.key.clone()]);
+    assert_eq!(cluster.evictions.done(&cluster.cache), std::slice::from_ref(&p.key));
     cluster.cache.assume(victim, "n");
     // With the nominated node out of the question the pod may look elsewhere.
     cluster.apply(&crate::change::Change::Node(client::Event::Added(node(

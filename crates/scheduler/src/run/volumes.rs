@@ -8,14 +8,14 @@ use client::{Client, ObjectKey};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Resource};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::status;
 use crate::cluster::Cluster;
 use crate::plugins::volume_binding::reaches;
 use crate::pod::PodInfo;
-use crate::storage::{self, Plan, SELECTED_NODE};
+use crate::storage::{self, Plan, SELECTED_NODE, Storage};
 
 /// Upstream's time for volumes to be bound.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -38,37 +38,65 @@ fn version<K: Resource>(object: &K) -> u64 {
     object.meta().resource_version.as_ref().and_then(|v| v.parse().ok()).unwrap_or(0)
 }
 
-/// Writes what a plan decides: whose a volume is, and where one is to be made.
+/// What there is to write about volumes and claims, in the plan's order.
+pub(super) struct Writes {
+    volumes: Vec<(String, Value)>,
+    claims: Vec<(ObjectKey, Value)>,
+}
+
+/// Whose a volume is, and where one is to be made. Only objects that are still as they were when
+/// this was decided are to be written.
+pub(super) fn writes(pending: &Pending, storage: &Storage) -> Writes {
+    let volume = |(name, key): &(String, ObjectKey)| {
+        let claim = storage.claims.get(key)?;
+        let volume = storage.volumes.named(name)?;
+        let version = &volume.metadata.resource_version;
+        // What the user has reserved stays the user's when the claim goes.
+        let annotations = match storage::belongs_to(volume, claim) {
+            true => json!({}),
+            false => json!({"pv.kubernetes.io/bound-by-controller": "yes"}),
+        };
+        let owner = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": key.namespace,
+            "name": key.name, "uid": claim.metadata.uid,
+            "resourceVersion": claim.metadata.resource_version,
+        });
+        let metadata = json!({"resourceVersion": version, "annotations": annotations});
+        Some((name.clone(), json!({"metadata": metadata, "spec": {"claimRef": owner}})))
+    };
+    let claim = |key: &ObjectKey| {
+        let version = &storage.claims.get(key)?.metadata.resource_version;
+        let annotations = json!({SELECTED_NODE: pending.node});
+        let metadata = json!({"resourceVersion": version, "annotations": annotations});
+        Some((key.clone(), json!({"metadata": metadata})))
+    };
+    Writes {
+        volumes: pending.plan.bind.iter().filter_map(volume).collect(),
+        claims: pending.plan.provision.iter().filter_map(claim).collect(),
+    }
+}
+
+/// Writes what has been decided.
 ///
 /// # Errors
 /// As the API answers.
 pub(super) async fn write(
     client: &Client,
     pending: &Pending,
-    claims: &HashMap<ObjectKey, Arc<PersistentVolumeClaim>>,
+    writes: Writes,
 ) -> kube::Result<Written> {
     // Autoscalers are to know that the node is meant.
     let nominated = json!({"nominatedNodeName": pending.node});
     status::write(client, &pending.pod.key, nominated).await;
-    let mut written = Written::default();
+    let (mut written, params) = (Written::default(), PatchParams::default());
     let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    for (name, key) in &pending.plan.bind {
-        let uid = claims.get(key).and_then(|claim| claim.metadata.uid.clone());
-        let patch = json!({
-            "metadata": {"annotations": {"pv.kubernetes.io/bound-by-controller": "yes"}},
-            "spec": {"claimRef": {
-                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                "namespace": key.namespace, "name": key.name, "uid": uid,
-            }},
-        });
-        let patch = Patch::Merge(patch);
-        let volume = volumes.patch(name, &PatchParams::default(), &patch).await?;
+    for (name, patch) in writes.volumes {
+        let volume = volumes.patch(&name, &params, &Patch::Merge(patch)).await?;
         written.volumes.push(version(&volume));
     }
-    for key in &pending.plan.provision {
+    for (key, patch) in writes.claims {
         let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &key.namespace);
-        let patch = json!({"metadata": {"annotations": {SELECTED_NODE: pending.node}}});
-        let claim = api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        let claim = api.patch(&key.name, &params, &Patch::Merge(patch)).await?;
         written.claims.push(version(&claim));
     }
     Ok(written)
