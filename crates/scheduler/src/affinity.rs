@@ -1,6 +1,5 @@
 //! Pod affinity terms, parsed once per pod.
 
-use apimachinery::selector::Operator;
 use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, WeightedPodAffinityTerm};
 
 use crate::cluster::Cluster;
@@ -22,14 +21,12 @@ impl Term {
         if namespaces.is_empty() && term.namespace_selector.is_none() {
             namespaces.push(pod.metadata.namespace.clone().unwrap_or_default());
         }
-        let labels = pod.metadata.labels.as_ref();
         Self {
             topology_key: term.topology_key.clone(),
             namespaces,
             namespace_selector: Selector::new(term.namespace_selector.as_ref()),
-            selector: Selector::new(term.label_selector.as_ref())
-                .and_labels(term.match_label_keys.as_ref(), Operator::In, labels)
-                .and_labels(term.mismatch_label_keys.as_ref(), Operator::NotIn, labels),
+            // The API has merged `matchLabelKeys` and `mismatchLabelKeys` into it.
+            selector: Selector::new(term.label_selector.as_ref()),
         }
     }
 

@@ -171,7 +171,6 @@ impl Scheduler {
         }
         if is_gated(pod) {
             self.queue.remove(&key);
-            status::note_gates(&self.client, pod);
             return;
         }
         // A pod that is assumed somewhere is being bound.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apimachinery::selector::{LabelSelector as Parsed, Operator, Requirement};
+use apimachinery::selector::LabelSelector as Parsed;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 /// Labels of an object, if it has any.
@@ -29,27 +29,6 @@ impl Selector {
         let Some(selector) = selector else { return Self::nothing() };
         let value = serde_json::to_value(selector).unwrap_or_default();
         Parsed::from_value(&value).map_or_else(|_| Self::nothing(), Self)
-    }
-
-    /// Adds that `keys` must have, or must not have, the values they have in `labels`. Keys that
-    /// `labels` lacks are passed over (KEP-3243, KEP-3633). The API merges these at creation too;
-    /// twice is once.
-    pub(crate) fn and_labels(
-        mut self,
-        keys: Option<&Vec<String>>,
-        operator: Operator,
-        labels: Option<&Labels>,
-    ) -> Self {
-        if self.0.nothing {
-            return self;
-        }
-        for key in keys.into_iter().flatten() {
-            if let Some(value) = labels.and_then(|l| l.get(key)) {
-                let values = vec![value.clone()];
-                self.0.requirements.push(Requirement { key: key.clone(), operator, values });
-            }
-        }
-        self
     }
 
     /// What both select.

@@ -55,17 +55,6 @@ pub(super) fn report(
     }
 }
 
-/// Says on the pod that its gates hold it back, as it should from its creation.
-pub(super) fn note_gates(client: &Client, pod: &Arc<Pod>) {
-    if scheduled(pod).is_some() {
-        return;
-    }
-    let message = "Scheduling is blocked due to non-empty scheduling gates";
-    let status = json!({"conditions": [condition(pod, "SchedulingGated", message)]});
-    let (client, key) = (client.clone(), ObjectKey::of(&**pod));
-    tokio::spawn(async move { write(&client, &key, status).await });
-}
-
 /// Withdraws the nomination of a pod that yields to another.
 pub(super) async fn clear_nomination(client: &Client, key: &ObjectKey) {
     write(client, key, json!({"nominatedNodeName": null})).await;

@@ -70,25 +70,6 @@ fn required_terms_filter() {
 }
 
 #[test]
-fn label_keys_narrow_a_term_to_the_pods_own_revision() {
-    let mut cluster = cluster();
-    for (name, hash, node) in [("old", "1", "a"), ("new", "2", "b")] {
-        let labels = json!({"app": "web", "hash": hash});
-        cluster.cache.assume(pod(name, json!({"labels": labels})), node);
-    }
-    for (field, want) in [("matchLabelKeys", "acd"), ("mismatchLabelKeys", "bcd")] {
-        let mut term = term(HOST, "web");
-        term[field] = json!(["hash", "absent"]);
-        let labels = json!({"app": "web", "hash": "2"});
-        let pod = pod(
-            "p",
-            json!({"labels": labels, "affinity": required("podAntiAffinity", json!([term]))}),
-        );
-        assert_eq!(fits(&pod, &cluster).concat(), want, "{field}");
-    }
-}
-
-#[test]
 fn the_first_of_a_series_may_go_anywhere_labelled() {
     let cluster = cluster();
     let affinity = required("podAffinity", json!([term(ZONE, "web")]));

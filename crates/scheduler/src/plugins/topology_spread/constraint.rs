@@ -1,6 +1,5 @@
 //! One constraint: which pods it counts, and on which nodes.
 
-use apimachinery::selector::Operator;
 use k8s_openapi::api::core::v1::TopologySpreadConstraint;
 
 use crate::cache::NodeInfo;
@@ -27,7 +26,7 @@ impl<'a> Constraint<'a> {
         Self { key, max_skew, min_domains: 1, selector, honour_affinity, honour_taints }
     }
 
-    fn new(given: &'a TopologySpreadConstraint, labels: Option<&Labels>) -> Self {
+    fn new(given: &'a TopologySpreadConstraint) -> Self {
         let honour = |policy: &Option<String>, default: bool| {
             policy.as_deref().map_or(default, |policy| policy == "Honor")
         };
@@ -35,11 +34,8 @@ impl<'a> Constraint<'a> {
             key: &given.topology_key,
             max_skew: given.max_skew.into(),
             min_domains: given.min_domains.and_then(|n| n.try_into().ok()).unwrap_or(1),
-            selector: Selector::new(given.label_selector.as_ref()).and_labels(
-                given.match_label_keys.as_ref(),
-                Operator::In,
-                labels,
-            ),
+            // The API has merged `matchLabelKeys` into it.
+            selector: Selector::new(given.label_selector.as_ref()),
             honour_affinity: honour(&given.node_affinity_policy, true),
             honour_taints: honour(&given.node_taints_policy, false),
         }
@@ -64,7 +60,7 @@ pub(super) struct Constraints<'a>(pub(super) Vec<Constraint<'a>>);
 pub(super) fn of_pod<'a>(pod: &'a PodInfo, action: &str) -> Constraints<'a> {
     let given = pod.spec().into_iter().flat_map(|s| s.topology_spread_constraints.iter().flatten());
     let given = given.filter(|constraint| constraint.when_unsatisfiable == action);
-    Constraints(given.map(|constraint| Constraint::new(constraint, pod.labels())).collect())
+    Constraints(given.map(Constraint::new).collect())
 }
 
 /// The groups of pods that a constraint counts.

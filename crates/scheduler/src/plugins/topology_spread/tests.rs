@@ -66,8 +66,6 @@ fn hard_constraints_filter() {
         ),
         (vec![constraint(HOST, 1, json!({"nodeTaintsPolicy": "Honor"}))], json!([]), "e"),
         (vec![constraint(HOST, 2, json!({})), constraint(ZONE, 3, json!({}))], json!([]), "c"),
-        // Only pods of the same hash count: one in zone 2.
-        (vec![constraint(ZONE, 1, json!({"matchLabelKeys": ["hash"]}))], json!([]), "ab"),
     ] {
         let labels = json!({"app": "web", "hash": "4"});
         let spec = json!({
