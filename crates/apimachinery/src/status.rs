@@ -25,6 +25,9 @@ pub struct Status {
     /// The HTTP status code.
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
+    /// `metadata.continue`: where a list goes on that cannot go on as it was.
+    #[serde(skip)]
+    pub continue_token: String,
 }
 
 /// What a [`Status`] is about.
@@ -98,6 +101,7 @@ impl Status {
             reason: reason.into(),
             details: None,
             code,
+            continue_token: String::new(),
         }
     }
 
@@ -316,6 +320,9 @@ impl Status {
             (&mut value, serde_json::to_value(self))
         {
             all.extend(own);
+        }
+        if !self.continue_token.is_empty() {
+            value["metadata"]["continue"] = self.continue_token.as_str().into();
         }
         value
     }

@@ -12,6 +12,7 @@ mod deployment;
 mod disruption;
 mod endpoints;
 mod endpointslice;
+mod endpointslice_mirroring;
 mod gc;
 mod job;
 mod namespace;

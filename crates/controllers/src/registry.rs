@@ -50,6 +50,8 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "node-ipam-controller" as "node-controller" => crate::node_ipam::run,
     "pod-garbage-collector-controller" as "pod-garbage-collector" => crate::pod_gc::run,
     "endpointslice-controller" as "endpointslice-controller" => crate::endpointslice::run,
+    "endpointslice-mirroring-controller" as "endpointslicemirroring-controller"
+        => crate::endpointslice_mirroring::run,
     "namespace-controller" as "namespace-controller" => crate::namespace::run,
     "garbage-collector-controller" as "generic-garbage-collector" => crate::gc::run,
     "resourcequota-controller" as "resourcequota-controller" => crate::resourcequota::run,

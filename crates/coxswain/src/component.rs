@@ -65,7 +65,7 @@ pub(crate) fn apiserver(args: ApiServerArgs) -> Result<()> {
         let running = (&cancel, &tasks);
         let plane =
             ControlPlane::start(store, &plan, &ids, advertise, vec![listener], running).await?;
-        println!(
+        say!(
             "serving on {}; pods {}, services {}; kubeconfigs in {}",
             args.listen,
             plan.pods,
@@ -91,10 +91,10 @@ async fn lead(
 ) -> Result<()> {
     let identity = format!("{}_{}", machine_name()?, std::process::id());
     let election = LeaderElection::new(client.clone(), name, identity);
-    println!("waiting for the lease {name}");
+    say!("waiting for the lease {name}");
     let outcome = election
         .run(cancel, |token| async {
-            println!("leading");
+            say!("leading");
             work(token).await;
         })
         .await;

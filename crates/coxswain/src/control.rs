@@ -124,7 +124,7 @@ pub(crate) fn import(cluster: &Path, archive: &Path) -> Result<()> {
     let archive = archive.canonicalize().with_context(|| archive.display().to_string())?;
     for node in nodes(cluster)? {
         for image in ask(&node, &Request::Import(archive.clone()))? {
-            println!("{}", image.names.first().unwrap_or(&image.id));
+            say!("{}", image.names.first().unwrap_or(&image.id));
         }
     }
     Ok(())
@@ -132,14 +132,14 @@ pub(crate) fn import(cluster: &Path, archive: &Path) -> Result<()> {
 
 /// `coxswain image ls`.
 pub(crate) fn list(cluster: &Path) -> Result<()> {
-    println!("{:<16} {:<50} {:<14} {:>9}", "NODE", "IMAGE", "ID", "SIZE");
+    say!("{:<16} {:<50} {:<14} {:>9}", "NODE", "IMAGE", "ID", "SIZE");
     for node in nodes(cluster)? {
         for image in ask(&node, &Request::Images)? {
             let node = node.file_name().unwrap_or_default().to_string_lossy();
             let id = image.id.trim_start_matches("sha256:");
             let id = &id[..id.len().min(12)];
             let name = image.names.first().map_or("<none>", String::as_str);
-            println!("{node:<16} {name:<50} {id:<14} {:>6} MB", image.bytes / 1_000_000);
+            say!("{node:<16} {name:<50} {id:<14} {:>6} MB", image.bytes / 1_000_000);
         }
     }
     Ok(())

@@ -42,12 +42,12 @@ pub(crate) fn detach(dir: &Path) -> Result<()> {
     let mut word = String::new();
     BufReader::new(ours).read_line(&mut word)?;
     if word.trim() == "ready" {
-        println!(
+        say!(
             "running in the background as process {}; its log is {}",
             child.id(),
             log_path.display()
         );
-        println!("\n  export KUBECONFIG={}\n", dir.kubeconfig("admin").display());
+        say!("\n  export KUBECONFIG={}\n", dir.kubeconfig("admin").display());
         return Ok(());
     }
     let mut log = log;
@@ -94,7 +94,7 @@ pub(crate) fn write_pid(dir: &ClusterDir) -> Result<()> {
 pub(crate) fn status(dir: &Path) -> Result<()> {
     match running(dir)? {
         Some((pid, _)) => {
-            println!("running as process {pid}");
+            say!("running as process {pid}");
             Ok(())
         }
         None => bail!("no cluster is running in {}", dir.display()),
@@ -104,12 +104,12 @@ pub(crate) fn status(dir: &Path) -> Result<()> {
 /// `coxswain down`: stops the cluster and waits until it is gone.
 pub(crate) fn down(dir: &Path) -> Result<()> {
     let Some((pid, lock)) = running(dir)? else {
-        println!("no cluster is running in {}", dir.display());
+        say!("no cluster is running in {}", dir.display());
         return Ok(());
     };
     kill(pid, Signal::SIGTERM).with_context(|| format!("stopping process {pid}"))?;
     // The lock is given back when the process is gone.
     lock.lock_shared()?;
-    println!("stopped");
+    say!("stopped");
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(crate) async fn serve(port: u16) -> Result<()> {
     let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))).await?;
     let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     let greeting = std::env::var("GREETING").unwrap_or_else(|_| "Hello".into());
-    println!("listening on port {port}");
+    say!("listening on port {port}");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     loop {
         let (stream, _) = tokio::select! {
@@ -35,7 +35,7 @@ pub(crate) async fn serve(port: u16) -> Result<()> {
         tokio::spawn(async move {
             let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                 let text = text.clone();
-                println!("{} {}", request.method(), request.uri());
+                say!("{} {}", request.method(), request.uri());
                 async move { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text)))) }
             });
             let _ = auto::Builder::new(TokioExecutor::new())
@@ -51,7 +51,7 @@ pub(crate) async fn get(url: &str) -> Result<()> {
     let answer = client.get(url.parse().context("not a URL")?).await?;
     let status = answer.status();
     let body = answer.into_body().collect().await?.to_bytes();
-    print!("{}", String::from_utf8_lossy(&body));
+    std::io::Write::write_all(&mut std::io::stdout(), &body)?;
     anyhow::ensure!(status.is_success(), "{url} answered {status}");
     Ok(())
 }

@@ -1,5 +1,9 @@
 //! The one binary: a cluster in one command, and each component alone.
 
+// First: the others use its macro.
+#[macro_use]
+mod say;
+
 mod addons;
 mod cli;
 mod component;

@@ -27,7 +27,7 @@ struct Progress(Instant);
 
 impl Progress {
     fn done(&self, what: &str) {
-        println!("{:>6.0} ms  {what}", self.0.elapsed().as_secs_f64() * 1000.0);
+        say!("{:>6.0} ms  {what}", self.0.elapsed().as_secs_f64() * 1000.0);
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn runtime_kind(wanted: Option<RuntimeKind>) -> Result<RuntimeKind> {
         Some(kind) => Ok(kind),
         None if root => Ok(RuntimeKind::Embedded),
         None => {
-            println!("not root: pods are simulated (run as root for real containers)");
+            say!("not root: pods are simulated (run as root for real containers)");
             Ok(RuntimeKind::Simulated)
         }
     }
@@ -135,7 +135,7 @@ async fn up(args: UpArgs) -> Result<()> {
     }
     .await;
     if outcome.is_ok() {
-        println!("stopping");
+        say!("stopping");
     }
     // Nodes first: they still report to the API server that their pods have ended. What cannot be
     // removed keeps nothing else from being removed.
@@ -231,7 +231,7 @@ impl Cluster {
             }
             crate::daemon::report_ready();
             let config = self.dir.kubeconfig("admin");
-            println!("ready\n\n  export KUBECONFIG={}\n", config.display());
+            say!("ready\n\n  export KUBECONFIG={}\n", config.display());
             Ok(())
         };
         let stopped = async {

@@ -1,6 +1,7 @@
 //! Services by nf_tables, in one table per cluster: a packet finds its service by one map lookup,
 //! however many there are.
 
+mod counted;
 mod plan;
 mod table;
 
@@ -15,6 +16,7 @@ use network::{conntrack, netns};
 
 use crate::backend::{Backend, Change};
 use crate::model::{PortId, PortRules, Protocol};
+use counted::Counted;
 use plan::{Plan, map_spec};
 
 /// Larger batches are split, so that the kernel can take them in one message.
@@ -26,8 +28,10 @@ pub(crate) struct Nftables {
     netns: Option<PathBuf>,
     cluster_cidr: IpNet,
     socket: NftSocket,
-    /// How many service ports lead to an endpoint address.
-    endpoints: HashMap<IpAddr, usize>,
+    /// Endpoint addresses, by which a pod that reaches itself is recognised.
+    endpoints: Counted,
+    /// Cluster addresses, whose other ports refuse.
+    cluster_ips: Counted,
     /// Which port holds a key of a shared map: two services may claim the same external address,
     /// and the first keeps it.
     holders: HashMap<(bool, &'static str, Vec<u8>), PortId>,
@@ -48,7 +52,8 @@ impl Nftables {
             netns,
             cluster_cidr,
             socket,
-            endpoints: HashMap::new(),
+            endpoints: Counted::new(table::HAIRPIN, table::hairpin_element),
+            cluster_ips: Counted::new(table::CLUSTER_IPS, table::address_element),
             holders: HashMap::new(),
             families: HashSet::new(),
         })
@@ -85,7 +90,6 @@ impl Nftables {
     fn write(&mut self, batch: &mut Batch, change: &Change) {
         let old = change.old.as_deref().map(|rules| self.plan(rules)).unwrap_or_default();
         let new = change.new.as_deref().map(|rules| self.plan(rules)).unwrap_or_default();
-        let ipv6 = change.old.as_ref().or(change.new.as_ref()).is_some_and(|rules| rules.id.ipv6);
 
         for (name, (kind, elements)) in &new.sets {
             batch.add_set(&kind.spec(name));
@@ -115,7 +119,7 @@ impl Nftables {
         for name in old.sets.keys().filter(|name| !new.sets.contains_key(*name)) {
             batch.delete_set(name);
         }
-        self.count_endpoints(batch, change, ipv6);
+        self.count_addresses(batch, change);
     }
 
     /// Changes the port's elements of the shared maps.
@@ -153,36 +157,19 @@ impl Nftables {
         }
     }
 
-    /// Keeps the set of endpoint addresses by which a pod that reaches itself is recognised.
-    fn count_endpoints(&mut self, batch: &mut Batch, change: &Change, ipv6: bool) {
-        let addresses = |rules: &Option<Arc<PortRules>>| -> HashSet<IpAddr> {
-            let rules = rules.iter();
-            rules
-                .flat_map(|r| r.endpoints.iter().chain(&r.local_endpoints))
-                .map(|a| a.ip())
-                .collect()
+    /// Keeps the sets of addresses that service ports share.
+    fn count_addresses(&mut self, batch: &mut Batch, change: &Change) {
+        type Addresses = fn(&PortRules) -> HashSet<IpAddr>;
+        let addresses = |rules: &Option<Arc<PortRules>>, of: Addresses| {
+            rules.as_deref().map(of).unwrap_or_default()
         };
-        let (before, after) = (addresses(&change.old), addresses(&change.new));
-        let (mut added, mut removed) = (Vec::new(), Vec::new());
-        for address in after.difference(&before) {
-            let count = self.endpoints.entry(*address).or_default();
-            *count += 1;
-            if *count == 1 {
-                added.push(table::hairpin_element(*address));
-            }
+        let endpoints: Addresses = |rules| {
+            rules.endpoints.iter().chain(&rules.local_endpoints).map(SocketAddr::ip).collect()
+        };
+        let cluster_ips: Addresses = |rules| rules.cluster_ips.iter().copied().collect();
+        for (set, of) in [(&mut self.endpoints, endpoints), (&mut self.cluster_ips, cluster_ips)] {
+            set.change(batch, &addresses(&change.old, of), &addresses(&change.new, of));
         }
-        for address in before.difference(&after) {
-            if let Some(count) = self.endpoints.get_mut(address) {
-                *count -= 1;
-                if *count == 0 {
-                    self.endpoints.remove(address);
-                    removed.push(table::hairpin_element(*address));
-                }
-            }
-        }
-        debug_assert!(added.iter().all(|element| (element.key.len() == 32) == ipv6));
-        batch.delete_elements(table::HAIRPIN, &removed);
-        batch.add_elements(table::HAIRPIN, &added);
     }
 
     fn commit(&mut self, changes: &[Change]) -> network::Result<()> {
@@ -287,6 +274,7 @@ impl Backend for Nftables {
 
     fn reset(&mut self, all: &[Arc<PortRules>]) -> network::Result<()> {
         self.endpoints.clear();
+        self.cluster_ips.clear();
         self.holders.clear();
         self.families.clear();
         // The table of the common family is there even without services: its absence is a fault.
@@ -299,6 +287,7 @@ impl Backend for Nftables {
     fn remove(&mut self) -> network::Result<()> {
         self.families.clear();
         self.endpoints.clear();
+        self.cluster_ips.clear();
         self.holders.clear();
         for ipv6 in [false, true] {
             let mut batch = self.batch(ipv6);

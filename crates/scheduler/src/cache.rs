@@ -1,25 +1,32 @@
 //! The scheduler's picture of the nodes: what they have and what is taken, assumed pods included.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use client::ObjectKey;
 use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 
-use crate::pod::{PodInfo, is_over, node_name};
+use crate::pod::{PodInfo, node_name};
 use crate::resources::Amounts;
+use crate::selector::Labels;
+use groups::{GroupCount, GroupId, Groups};
 
-/// A node with its pods.
+mod groups;
+
+/// A node with its pods. Copies share the pods and the rest that is large.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NodeInfo {
     pub(crate) node: Option<Arc<Node>>,
-    pub(crate) allocatable: Amounts,
+    pub(crate) allocatable: Arc<Amounts>,
     pub(crate) requested: Amounts,
     /// CPU and memory for scoring.
     pub(crate) scored: (i64, i64),
-    pub(crate) pods: HashMap<ObjectKey, PodInfo>,
+    pub(crate) pods: Vec<Arc<PodInfo>>,
+    /// The pods by likeness, as the cache has placed them; a copy's changes are not counted.
+    pub(crate) groups: Vec<GroupCount>,
     /// Sizes of the images present, by every name they have.
-    pub(crate) images: HashMap<String, i64>,
+    pub(crate) images: Arc<HashMap<String, i64>>,
 }
 
 impl NodeInfo {
@@ -27,8 +34,12 @@ impl NodeInfo {
         self.node.as_ref().and_then(|n| n.metadata.name.as_deref()).unwrap_or_default()
     }
 
-    pub(crate) fn labels(&self) -> Option<&BTreeMap<String, String>> {
+    pub(crate) fn labels(&self) -> Option<&Labels> {
         self.node.as_ref()?.metadata.labels.as_ref()
+    }
+
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
+        self.labels()?.get(key).map(String::as_str)
     }
 
     pub(crate) fn taints(&self) -> impl Iterator<Item = &Taint> {
@@ -43,47 +54,72 @@ impl NodeInfo {
 
     fn set_node(&mut self, node: Arc<Node>) {
         let status = node.status.as_ref();
-        self.allocatable = Amounts::parse(status.and_then(|s| s.allocatable.as_ref()));
-        self.images = status
-            .and_then(|s| s.images.as_ref())
-            .into_iter()
-            .flatten()
-            .flat_map(|image| {
+        self.allocatable = Arc::new(Amounts::parse(status.and_then(|s| s.allocatable.as_ref())));
+        let sizes =
+            status.and_then(|s| s.images.as_ref()).into_iter().flatten().flat_map(|image| {
                 let size = image.size_bytes.unwrap_or(0);
                 image.names.iter().flatten().map(move |name| (name.clone(), size))
-            })
-            .collect();
+            });
+        self.images = Arc::new(sizes.collect());
         self.node = Some(node);
     }
 
-    fn add(&mut self, pod: PodInfo) {
+    pub(crate) fn add(&mut self, pod: Arc<PodInfo>) {
         self.remove(&pod.key);
         self.requested.add(&pod.requests);
-        self.scored.0 += pod.scored.0;
-        self.scored.1 += pod.scored.1;
-        self.pods.insert(pod.key.clone(), pod);
+        self.scored.0 = self.scored.0.saturating_add(pod.scored.0);
+        self.scored.1 = self.scored.1.saturating_add(pod.scored.1);
+        self.pods.push(pod);
     }
 
-    fn remove(&mut self, key: &ObjectKey) {
-        if let Some(pod) = self.pods.remove(key) {
+    pub(crate) fn remove(&mut self, key: &ObjectKey) {
+        if let Some(at) = self.pods.iter().position(|pod| pod.key == *key) {
+            let pod = self.pods.swap_remove(at);
             self.requested.subtract(&pod.requests);
-            self.scored.0 -= pod.scored.0;
-            self.scored.1 -= pod.scored.1;
+            self.scored.0 = self.scored.0.saturating_sub(pod.scored.0);
+            self.scored.1 = self.scored.1.saturating_sub(pod.scored.1);
         }
     }
+}
+
+/// Where a pod is counted, and as what.
+#[derive(Debug)]
+struct Place {
+    pod: Arc<PodInfo>,
+    node: String,
+    group: GroupId,
+    /// Decided, but not yet heard of as bound.
+    assumed: bool,
+}
+
+/// One for a pod that is not being deleted.
+fn staying(pod: &PodInfo) -> i64 {
+    i64::from(!pod.is_terminating())
 }
 
 /// Every node, and where each pod is counted.
 #[derive(Default)]
 pub(crate) struct Cache {
     nodes: BTreeMap<String, NodeInfo>,
-    places: HashMap<ObjectKey, String>,
+    places: HashMap<ObjectKey, Place>,
+    pub(crate) groups: Groups,
 }
 
 impl Cache {
     /// The nodes that exist.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
         self.nodes.values().filter(|n| n.node.is_some())
+    }
+
+    /// The nodes that exist, beginning after one of them.
+    pub(crate) fn nodes_after(&self, name: &str) -> impl Iterator<Item = &NodeInfo> {
+        let after = self.nodes.range::<str, _>((Bound::Excluded(name), Bound::Unbounded));
+        let until = self.nodes.range::<str, _>((Bound::Unbounded, Bound::Included(name)));
+        after.chain(until).map(|(_, node)| node).filter(|n| n.node.is_some())
+    }
+
+    pub(crate) fn node(&self, name: &str) -> Option<&NodeInfo> {
+        self.nodes.get(name).filter(|n| n.node.is_some())
     }
 
     pub(crate) fn node_changed(&mut self, node: Arc<Node>) {
@@ -100,22 +136,23 @@ impl Cache {
         }
     }
 
-    /// Counts a bound pod on its node; an assumption about it is confirmed or corrected.
+    /// Counts a bound pod on its node; an assumption about it is confirmed or corrected. A pod that
+    /// is not bound yet changes nothing: an assumption stands until its binding fails.
     pub(crate) fn pod_changed(&mut self, pod: &Arc<Pod>) {
-        let key = ObjectKey::of(&**pod);
-        match node_name(pod) {
-            Some(node) if !is_over(pod) => self.place(PodInfo::new(pod.clone()), node),
-            Some(_) => self.pod_gone(&key),
-            // Not bound yet: an assumption stands until its binding fails.
-            None => {}
+        if let Some(node) = node_name(pod) {
+            self.place(Arc::new(PodInfo::new(pod.clone())), node, false);
         }
     }
 
     pub(crate) fn pod_gone(&mut self, key: &ObjectKey) {
-        if let Some(node) = self.places.remove(key)
-            && let Some(info) = self.nodes.get_mut(&node)
-        {
+        let Some(place) = self.places.remove(key) else { return };
+        self.groups.leave(place.group);
+        if let Some(info) = self.nodes.get_mut(&place.node) {
             info.remove(key);
+            groups::count(&mut info.groups, place.group, -1, -staying(&place.pod));
+            if info.node.is_none() && info.pods.is_empty() {
+                self.nodes.remove(&place.node);
+            }
         }
     }
 
@@ -124,17 +161,30 @@ impl Cache {
         self.places.contains_key(key)
     }
 
-    /// Counts a pod where it has been decided to go, before the API knows.
-    pub(crate) fn assume(&mut self, pod: PodInfo, node: &str) {
-        self.place(pod, node);
+    /// Whether a pod, and not a namesake, is counted where it is not known to be bound.
+    pub(crate) fn assumes(&self, key: &ObjectKey, uid: &str) -> bool {
+        self.places.get(key).is_some_and(|place| place.assumed && place.pod.uid() == uid)
     }
 
-    fn place(&mut self, pod: PodInfo, node: &str) {
-        if self.places.get(&pod.key).is_some_and(|at| at != node) {
-            self.pod_gone(&pod.key);
-        }
-        self.places.insert(pod.key.clone(), node.to_owned());
-        self.nodes.entry(node.to_owned()).or_default().add(pod);
+    /// Whether a pod, and not a namesake, is counted and not on its way out.
+    pub(crate) fn keeps(&self, pod: &PodInfo) -> bool {
+        let place = self.places.get(&pod.key);
+        place.is_some_and(|p| p.pod.uid() == pod.uid() && !p.pod.is_terminating())
+    }
+
+    /// Counts a pod where it has been decided to go, before the API knows.
+    pub(crate) fn assume(&mut self, pod: Arc<PodInfo>, node: &str) {
+        self.place(pod, node, true);
+    }
+
+    fn place(&mut self, pod: Arc<PodInfo>, node: &str, assumed: bool) {
+        let group = self.groups.join(&pod);
+        self.pod_gone(&pod.key);
+        let place = Place { pod: pod.clone(), node: node.to_owned(), group, assumed };
+        self.places.insert(pod.key.clone(), place);
+        let info = self.nodes.entry(node.to_owned()).or_default();
+        groups::count(&mut info.groups, group, 1, staying(&pod));
+        info.add(pod);
     }
 }
 
@@ -143,11 +193,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn pod(name: &str, node: &str, phase: &str) -> Arc<Pod> {
+    fn pod(name: &str, node: &str) -> Arc<Pod> {
         let mut pod = json!({
-            "metadata": {"name": name, "namespace": "ns"},
+            "metadata": {"name": name, "namespace": "ns", "uid": name, "labels": {"app": "a"}},
             "spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "1"}}}]},
-            "status": {"phase": phase},
         });
         if !node.is_empty() {
             pod["spec"]["nodeName"] = node.into();
@@ -158,15 +207,32 @@ mod tests {
     #[test]
     fn an_assumption_is_counted_once_and_corrected() {
         let mut cache = Cache::default();
+        for name in ["n1", "n2"] {
+            let node = json!({"metadata": {"name": name}});
+            cache.node_changed(Arc::new(serde_json::from_value(node).unwrap()));
+        }
         let cpu = |cache: &Cache, node: &str| cache.nodes[node].requested.get("cpu");
-        cache.assume(PodInfo::new(pod("a", "", "Pending")), "n1");
-        assert_eq!(cpu(&cache, "n1"), 1000);
-        cache.pod_changed(&pod("a", "", "Pending"));
-        cache.pod_changed(&pod("a", "n1", "Pending"));
-        assert_eq!(cpu(&cache, "n1"), 1000);
-        cache.pod_changed(&pod("a", "n2", "Running"));
+        let key = ObjectKey::new("ns", "a");
+        cache.assume(Arc::new(PodInfo::new(pod("a", ""))), "n1");
+        assert_eq!((cpu(&cache, "n1"), cache.assumes(&key, "a")), (1000, true));
+        cache.pod_changed(&pod("a", ""));
+        cache.pod_changed(&pod("a", "n1"));
+        assert_eq!((cpu(&cache, "n1"), cache.assumes(&key, "a")), (1000, false));
+        cache.pod_changed(&pod("a", "n2"));
         assert_eq!((cpu(&cache, "n1"), cpu(&cache, "n2")), (0, 1000));
-        cache.pod_changed(&pod("a", "n2", "Succeeded"));
-        assert_eq!(cpu(&cache, "n2"), 0);
+        cache.pod_gone(&key);
+        assert_eq!((cpu(&cache, "n2"), cache.groups.all().count()), (0, 0));
+    }
+
+    #[test]
+    fn like_pods_are_one_group() {
+        let mut cache = Cache::default();
+        for name in ["a", "b", "c"] {
+            cache.pod_changed(&pod(name, "n1"));
+        }
+        assert_eq!(cache.groups.all().count(), 1);
+        assert_eq!(cache.nodes["n1"].groups[0].pods, 3);
+        cache.pod_gone(&ObjectKey::new("ns", "b"));
+        assert_eq!(cache.nodes["n1"].groups[0].pods, 2);
     }
 }

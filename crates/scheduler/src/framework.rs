@@ -1,163 +1,218 @@
 //! The scheduling cycle: filter the nodes, score what remains, take the best.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use rand::Rng;
-
-use crate::cache::{Cache, NodeInfo};
-use crate::plugins::PLUGINS;
+use crate::cache::NodeInfo;
+use crate::change::Change;
+use crate::cluster::Cluster;
+use crate::plugins::{PLUGINS, State};
 use crate::pod::PodInfo;
 
-/// The best score of a plugin for a node.
-pub(crate) const MAX_SCORE: i64 = 100;
+pub(crate) use fit_error::{FitError, histogram};
+pub(crate) use score::{MAX_SCORE, Score};
 
-/// Why a node does not take a pod.
+mod fit_error;
+pub(crate) mod score;
+
+/// Why a pod is not taken, by one node or by all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rejection {
-    reasons: Vec<String>,
-    /// Whether removing pods from the node might help.
-    resolvable: bool,
+    pub(crate) reasons: Vec<Cow<'static, str>>,
+    /// Whether removing pods might help.
+    pub(crate) resolvable: bool,
+    /// Who rejects.
+    pub(crate) by: PluginSet,
 }
 
 impl Rejection {
     /// Other pods are in the way.
-    pub(crate) fn resolvable(reasons: Vec<String>) -> Self {
-        Self { reasons, resolvable: true }
+    pub(crate) fn resolvable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reasons: vec![reason.into()], resolvable: true, by: PluginSet::default() }
     }
 
     /// Nothing that happens to the node's pods helps.
-    pub(crate) fn unresolvable(reasons: Vec<String>) -> Self {
-        Self { reasons, resolvable: false }
+    pub(crate) fn unresolvable(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { resolvable: false, ..Self::resolvable(reason) }
+    }
+
+    fn by(mut self, plugin: usize) -> Self {
+        self.by = PluginSet::only(plugin);
+        self
     }
 }
 
+/// Plugins by their places in the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PluginSet(u32);
+
+impl PluginSet {
+    fn only(plugin: usize) -> Self {
+        Self(1 << plugin)
+    }
+
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
+    /// Whether a change may turn the rejection of a pod by one of these; where nobody in particular
+    /// rejected it, any change may.
+    pub(crate) fn may_accept(self, pod: &PodInfo, change: &Change) -> bool {
+        let rejecting = |at: usize| self.0 & (1 << at) != 0;
+        self.0 == 0
+            || PLUGINS.iter().enumerate().any(|(at, p)| rejecting(at) && (p.helps)(pod, change))
+    }
+}
+
+/// Works out once what a filter then looks up, or rejects the pod altogether.
+pub(crate) type PreFilter = for<'a> fn(&mut Cycle<'a>) -> Result<(), Rejection>;
 /// Says whether a node takes the cycle's pod.
 pub(crate) type Filter = fn(&Cycle<'_>, &NodeInfo) -> Result<(), Rejection>;
+/// Keeps what was worked out right when a pod is thought onto a node (1) or away from it (-1).
+pub(crate) type Update = for<'a> fn(&mut Cycle<'a>, &'a PodInfo, &'a NodeInfo, i64);
 
 /// One plugin. Filters run in the table's order until one rejects; scores are weighted and added.
 pub(crate) struct Plugin {
     /// Upstream's name of it.
     pub(crate) name: &'static str,
+    pub(crate) prefilter: Option<PreFilter>,
     pub(crate) filter: Option<Filter>,
+    pub(crate) update: Option<Update>,
     pub(crate) score: Option<Score>,
+    /// Whether a change may make the filter accept a pod it has rejected.
+    pub(crate) helps: fn(&PodInfo, &Change) -> bool,
 }
 
-/// How a plugin ranks nodes.
-pub(crate) struct Score {
-    pub(crate) weight: i64,
-    pub(crate) of: fn(&Cycle<'_>, &NodeInfo) -> i64,
-    pub(crate) normalize: Normalize,
-}
-
-/// How raw scores become 0 to 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Normalize {
-    /// They are already.
-    Already,
-    /// The largest becomes 100.
-    Max,
-    /// The largest becomes 0: the raw score counts what speaks against a node.
-    Reverse,
-}
-
-/// What the plugins may look at.
-pub(crate) struct Cycle<'a> {
-    pub(crate) pod: &'a PodInfo,
-    pub(crate) cache: &'a Cache,
-}
-
-/// Why a pod fits nowhere.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct FitError {
-    nodes: usize,
-    reasons: BTreeMap<String, usize>,
-    resolvable: usize,
-}
-
-impl FitError {
-    /// Upstream's `FailedScheduling` message.
-    pub(crate) fn message(&self) -> String {
-        if self.nodes == 0 {
-            return "no nodes available to schedule pods".into();
-        }
-        let mut reasons: Vec<String> =
-            self.reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        reasons.sort();
-        let mut preemption = Vec::new();
-        if self.resolvable > 0 {
-            preemption
-                .push(format!("{} No preemption victims found for incoming pod", self.resolvable));
-        }
-        if self.nodes > self.resolvable {
-            preemption.push(format!(
-                "{} Preemption is not helpful for scheduling",
-                self.nodes - self.resolvable
-            ));
-        }
-        preemption.sort();
-        format!(
-            "0/{n} nodes are available: {}. no new claims to deallocate, preemption: 0/{n} nodes are available: {}.",
-            reasons.join(", "),
-            preemption.join(", "),
-            n = self.nodes,
-        )
+impl Plugin {
+    /// A plugin that does nothing, to begin a row with.
+    pub(crate) const fn named(name: &'static str) -> Self {
+        Self { name, prefilter: None, filter: None, update: None, score: None, helps: |_, _| false }
     }
 }
 
-/// The node for a pod.
-pub(crate) fn schedule(pod: &PodInfo, cache: &Cache) -> Result<String, FitError> {
-    let cycle = Cycle { pod, cache };
-    let mut error = FitError { nodes: 0, reasons: BTreeMap::new(), resolvable: 0 };
-    let mut feasible: Vec<&NodeInfo> = Vec::new();
-    for node in cache.nodes() {
-        error.nodes += 1;
-        let rejection = PLUGINS.iter().find_map(|plugin| {
-            let rejection = plugin.filter?(&cycle, node).err()?;
-            Some((plugin.name, rejection))
-        });
-        match rejection {
-            None => feasible.push(node),
-            Some((plugin, rejection)) => {
-                tracing::debug!(pod = %pod.key.name, node = node.name(), plugin, "filtered out");
-                error.resolvable += usize::from(rejection.resolvable);
-                for reason in rejection.reasons {
-                    *error.reasons.entry(reason).or_default() += 1;
-                }
+/// What the plugins may look at, and what they have worked out about this pod.
+#[derive(Clone)]
+pub(crate) struct Cycle<'a> {
+    pub(crate) pod: &'a PodInfo,
+    pub(crate) cluster: &'a Cluster,
+    /// The only nodes that can take the pod, where it names them.
+    pub(crate) only: Option<BTreeSet<&'a str>>,
+    /// The node looked at last.
+    pub(crate) reached: Option<&'a str>,
+    pub(crate) state: State<'a>,
+}
+
+impl<'a> Cycle<'a> {
+    pub(crate) fn new(pod: &'a PodInfo, cluster: &'a Cluster) -> Self {
+        Self { pod, cluster, only: None, reached: None, state: State::default() }
+    }
+
+    /// Runs what precedes the filters.
+    pub(crate) fn prepare(&mut self) -> Result<(), Rejection> {
+        for (at, plugin) in PLUGINS.iter().enumerate() {
+            if let Some(prefilter) = plugin.prefilter {
+                prefilter(self).map_err(|rejection| rejection.by(at))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Thinks a pod onto a node (1) or away from it (-1).
+    pub(crate) fn update(&mut self, pod: &'a PodInfo, node: &'a NodeInfo, change: i64) {
+        for update in PLUGINS.iter().filter_map(|plugin| plugin.update) {
+            update(self, pod, node, change);
+        }
+    }
+
+    /// Whether a node takes the pod. `node` is how `of` is thought to be: the same, or a copy with
+    /// other pods. Pods nominated for the node that do not yield to this one count as on it, and
+    /// as not: which of the two holds in the end is unknown.
+    pub(crate) fn filter(&self, of: &'a NodeInfo, node: &NodeInfo) -> Result<(), Rejection> {
+        let mut ahead = self
+            .cluster
+            .nominations
+            .others(of.name(), self.pod)
+            .filter(|other| other.priority() >= self.pod.priority())
+            .peekable();
+        if ahead.peek().is_some() {
+            let (mut cycle, mut node) = (self.clone(), node.clone());
+            for other in ahead {
+                cycle.update(other, of, 1);
+                node.add(Arc::clone(other));
+            }
+            cycle.run_filters(&node)?;
+        }
+        self.run_filters(node)
+    }
+
+    fn run_filters(&self, node: &NodeInfo) -> Result<(), Rejection> {
+        for (at, plugin) in PLUGINS.iter().enumerate() {
+            if let Some(filter) = plugin.filter {
+                filter(self, node).map_err(|rejection| {
+                    tracing::trace!(pod = %self.pod.key, node = node.name(), by = plugin.name);
+                    rejection.by(at)
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many nodes that fit are enough to choose from: all of few, fewer of many (upstream's adaptive
+/// `percentageOfNodesToScore`).
+fn enough(nodes: usize) -> usize {
+    const ALL_OF: usize = 100;
+    let percent = 50usize.saturating_sub(nodes / 125).max(5);
+    (nodes * percent / 100).max(ALL_OF)
+}
+
+/// The node for a pod, by a cycle that is `Cycle::new`. In large clusters not every node is looked
+/// at, so that each pod begins `after` where the one before ended.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn schedule<'a>(
+    cycle: &mut Cycle<'a>,
+    after: &str,
+) -> Result<&'a NodeInfo, FitError<'a>> {
+    let cluster = cycle.cluster;
+    let mut error = FitError { nodes: cluster.cache.nodes().count(), ..FitError::default() };
+    if error.nodes == 0 {
+        return Err(error);
+    }
+    if let Err(rejection) = cycle.prepare() {
+        error.all = Some(rejection);
+        return Err(error);
+    }
+    let nominated = cluster.nominations.of(&cycle.pod.key);
+    if let Some(node) = nominated.and_then(|name| cluster.cache.node(name))
+        && cycle.filter(node, node).is_ok()
+    {
+        return Ok(node);
+    }
+    let named: Option<Vec<&NodeInfo>> = cycle
+        .only
+        .as_ref()
+        .map(|names| names.iter().filter_map(|n| cluster.cache.node(n)).collect());
+    let (mut feasible, enough) = (Vec::new(), enough(error.nodes));
+    let others = named.is_none().then(|| cluster.cache.nodes_after(after));
+    for node in named.into_iter().flatten().chain(others.into_iter().flatten()) {
+        cycle.reached = Some(node.name());
+        match cycle.filter(node, node) {
+            Ok(()) => feasible.push(node),
+            Err(rejection) => error.rejected.push((node, rejection)),
+        }
+        if feasible.len() >= enough {
+            break;
         }
     }
     match feasible.as_slice() {
         [] => Err(error),
-        [only] => Ok(only.name().to_owned()),
-        nodes => Ok(best(&cycle, nodes)),
-    }
-}
-
-/// The name of the node with the highest sum; one at random among equals.
-fn best(cycle: &Cycle<'_>, nodes: &[&NodeInfo]) -> String {
-    let mut totals = vec![0i64; nodes.len()];
-    for score in PLUGINS.iter().filter_map(|plugin| plugin.score.as_ref()) {
-        let mut scores: Vec<i64> = nodes.iter().map(|node| (score.of)(cycle, node)).collect();
-        normalize(&mut scores, score.normalize);
-        for (total, score_of_node) in totals.iter_mut().zip(scores) {
-            *total += score_of_node * score.weight;
-        }
-    }
-    let top = totals.iter().max().copied().unwrap_or(0);
-    let ties: Vec<usize> = (0..nodes.len()).filter(|i| totals[*i] == top).collect();
-    nodes[ties[rand::rng().random_range(0..ties.len())]].name().to_owned()
-}
-
-fn normalize(scores: &mut [i64], how: Normalize) {
-    if how == Normalize::Already {
-        return;
-    }
-    let max = scores.iter().max().copied().unwrap_or(0);
-    for score in scores {
-        let share = if max == 0 { 0 } else { *score * MAX_SCORE / max };
-        *score = if how == Normalize::Reverse { MAX_SCORE - share } else { share };
+        [only] => Ok(only),
+        nodes => Ok(score::best(cycle, nodes)),
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use client::ObjectKey;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodSpec, Volume};
 
+use crate::affinity::Terms;
 use crate::resources::{self, Amounts};
+use crate::selector::Labels;
 
 /// A host port: address, protocol, number.
 pub(crate) type HostPort = (String, String, i32);
 
 /// A pod and its needs.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct PodInfo {
     pub(crate) pod: Arc<Pod>,
     pub(crate) key: ObjectKey,
@@ -19,6 +21,7 @@ pub(crate) struct PodInfo {
     /// CPU and memory for scoring.
     pub(crate) scored: (i64, i64),
     pub(crate) ports: Vec<HostPort>,
+    pub(crate) terms: Option<Box<Terms>>,
 }
 
 impl PodInfo {
@@ -28,6 +31,7 @@ impl PodInfo {
             requests: resources::of_pod(&pod),
             scored: resources::for_scoring(&pod),
             ports: host_ports(&pod),
+            terms: Terms::of(&pod),
             pod,
         }
     }
@@ -39,9 +43,31 @@ impl PodInfo {
     pub(crate) fn priority(&self) -> i32 {
         self.pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0)
     }
+
+    pub(crate) fn labels(&self) -> Option<&Labels> {
+        self.pod.metadata.labels.as_ref()
+    }
+
+    pub(crate) fn spec(&self) -> Option<&PodSpec> {
+        self.pod.spec.as_ref()
+    }
+
+    pub(crate) fn volumes(&self) -> impl Iterator<Item = &Volume> {
+        volumes(&self.pod)
+    }
+
+    pub(crate) fn is_terminating(&self) -> bool {
+        self.pod.metadata.deletion_timestamp.is_some()
+    }
+
+    /// The node whose room was, or is being, made for this pod.
+    pub(crate) fn nominated_node(&self) -> Option<&str> {
+        nominated_node(&self.pod)
+    }
 }
 
-fn host_ports(pod: &Pod) -> Vec<HostPort> {
+/// The host ports of the containers that keep running.
+pub(crate) fn host_ports(pod: &Pod) -> Vec<HostPort> {
     let containers = pod.spec.iter().flat_map(|s| {
         let sidecars = s.init_containers.iter().flatten();
         s.containers
@@ -59,9 +85,29 @@ fn host_ports(pod: &Pod) -> Vec<HostPort> {
         .collect()
 }
 
+/// A pod's volumes.
+pub(crate) fn volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
+    pod.spec.iter().flat_map(|s| s.volumes.iter().flatten())
+}
+
+/// The claim behind a volume, and whether the volume owns it (a generic ephemeral one).
+pub(crate) fn claim_of(pod: &Pod, volume: &Volume) -> Option<(String, bool)> {
+    if let Some(source) = &volume.persistent_volume_claim {
+        return Some((source.claim_name.clone(), false));
+    }
+    volume.ephemeral.as_ref()?;
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    Some((format!("{name}-{}", volume.name), true))
+}
+
 /// The node a pod is bound to.
 pub(crate) fn node_name(pod: &Pod) -> Option<&str> {
     pod.spec.as_ref()?.node_name.as_deref().filter(|n| !n.is_empty())
+}
+
+/// The node a pod is nominated for.
+pub(crate) fn nominated_node(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.nominated_node_name.as_deref().filter(|n| !n.is_empty())
 }
 
 /// Whether the pod no longer uses its node.
@@ -74,7 +120,6 @@ pub(crate) fn is_over(pod: &Pod) -> bool {
 pub(crate) fn is_ours(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
     node_name(pod).is_none()
-        && !is_over(pod)
         && pod.metadata.deletion_timestamp.is_none()
         && spec.scheduler_name.as_deref().unwrap_or("default-scheduler") == "default-scheduler"
 }

@@ -1,12 +1,19 @@
 //! Pods waiting for a decision: active ones by priority, failed ones until something changes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use client::ObjectKey;
 use tokio::time::Instant;
 
+use crate::change::Change;
+use crate::framework::PluginSet;
 use crate::pod::PodInfo;
+
+#[cfg(test)]
+mod tests;
 
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
@@ -14,142 +21,209 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
 /// Where a waiting pod is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Active(Rank),
-    /// Tried again at a moment that is already known.
+    /// Something has changed that may help: tried again at this moment, or when nobody else waits.
     Backoff(Instant),
-    /// Until the cluster changes, or `MAX_WAIT` is over.
+    /// A decision could not be carried out: tried again at this moment.
+    Error(Instant),
+    /// Until something changes that may help, or this moment.
     Unschedulable(Instant),
+    /// Room is being made. Changes are noted but not acted on, lest it be made twice.
+    Preempting {
+        helped: bool,
+    },
 }
 
 /// Highest priority first, then first come.
-type Rank = (std::cmp::Reverse<i32>, u64);
+type Rank = (Reverse<i32>, u64);
 
 struct Waiting {
-    pod: PodInfo,
+    pod: Arc<PodInfo>,
     place: Place,
+    /// Decisions so far, and when the last one was.
     attempts: u32,
+    last: Instant,
     arrived: u64,
+    rejected_by: PluginSet,
 }
 
-/// The queue.
+/// The queue. Every waiting pod is in the one index that belongs to its place.
 #[derive(Default)]
 pub(crate) struct Queue {
     waiting: HashMap<ObjectKey, Waiting>,
     active: BTreeMap<Rank, ObjectKey>,
+    backoff: BTreeSet<(Instant, ObjectKey)>,
+    errors: BTreeSet<(Instant, ObjectKey)>,
+    unschedulable: BTreeSet<(Instant, ObjectKey)>,
+    preempting: BTreeSet<ObjectKey>,
     arrivals: u64,
-    /// Attempts of pods that were popped and may come back.
-    attempts: HashMap<ObjectKey, u32>,
+    /// Attempts of pods that were popped and may come back, and when they first came.
+    popped: HashMap<ObjectKey, (u32, u64)>,
 }
 
 impl Queue {
     /// Adds a pod, or takes note of its new form. A changed pod that failed is tried again.
-    pub(crate) fn add(&mut self, pod: PodInfo) {
-        let key = pod.key.clone();
-        let (attempts, arrived) = match self.waiting.get(&key) {
-            Some(old) if same_spec(&old.pod, &pod) => {
-                if let Some(old) = self.waiting.get_mut(&key) {
-                    old.pod = pod;
-                }
-                return;
+    pub(crate) fn add(&mut self, pod: Arc<PodInfo>) {
+        if let Some(known) = self.waiting.get_mut(&pod.key) {
+            let same = same_spec(&known.pod, &pod);
+            known.pod = pod.clone();
+            if !same && !matches!(known.place, Place::Active(_)) {
+                self.activate(&pod.key);
             }
-            Some(old) => (old.attempts, old.arrived),
-            None => (self.attempts.remove(&key).unwrap_or(0), self.next_arrival()),
-        };
-        self.remove(&key);
-        self.activate(Waiting {
-            pod,
-            place: Place::Unschedulable(Instant::now()),
-            attempts,
-            arrived,
-        });
+            return;
+        }
+        let (attempts, arrived) = self.recall(&pod.key, 0);
+        let place = Place::Active((Reverse(pod.priority()), arrived));
+        let rejected_by = PluginSet::default();
+        self.insert(Waiting { pod, place, attempts, last: Instant::now(), arrived, rejected_by });
     }
 
-    fn next_arrival(&mut self) -> u64 {
-        self.arrivals += 1;
-        self.arrivals
+    /// Attempts and arrival of a pod that was popped, or those of a new one.
+    fn recall(&mut self, key: &ObjectKey, attempts: u32) -> (u32, u64) {
+        self.popped.remove(key).unwrap_or_else(|| {
+            self.arrivals += 1;
+            (attempts, self.arrivals)
+        })
     }
 
-    fn activate(&mut self, mut waiting: Waiting) {
-        let rank = (std::cmp::Reverse(waiting.pod.priority()), waiting.arrived);
+    fn insert(&mut self, waiting: Waiting) {
         let key = waiting.pod.key.clone();
-        waiting.place = Place::Active(rank);
-        self.active.insert(rank, key.clone());
+        match waiting.place {
+            Place::Active(rank) => {
+                self.active.insert(rank, key.clone());
+            }
+            Place::Backoff(at) => _ = self.backoff.insert((at, key.clone())),
+            Place::Error(at) => _ = self.errors.insert((at, key.clone())),
+            Place::Unschedulable(at) => _ = self.unschedulable.insert((at, key.clone())),
+            Place::Preempting { .. } => _ = self.preempting.insert(key.clone()),
+        }
         self.waiting.insert(key, waiting);
+    }
+
+    fn take(&mut self, key: &ObjectKey) -> Option<Waiting> {
+        let waiting = self.waiting.remove(key)?;
+        match waiting.place {
+            Place::Active(rank) => {
+                self.active.remove(&rank);
+            }
+            Place::Backoff(at) => _ = self.backoff.remove(&(at, key.clone())),
+            Place::Error(at) => _ = self.errors.remove(&(at, key.clone())),
+            Place::Unschedulable(at) => _ = self.unschedulable.remove(&(at, key.clone())),
+            Place::Preempting { .. } => _ = self.preempting.remove(key),
+        }
+        Some(waiting)
+    }
+
+    fn relocate(&mut self, key: &ObjectKey, place: impl FnOnce(&Waiting) -> Place) {
+        if let Some(mut waiting) = self.take(key) {
+            waiting.place = place(&waiting);
+            self.insert(waiting);
+        }
+    }
+
+    fn activate(&mut self, key: &ObjectKey) {
+        self.relocate(key, |w| Place::Active((Reverse(w.pod.priority()), w.arrived)));
     }
 
     /// Forgets a pod that is gone or has been placed.
     pub(crate) fn remove(&mut self, key: &ObjectKey) {
-        self.attempts.remove(key);
-        if let Some(Waiting { place: Place::Active(rank), .. }) = self.waiting.remove(key) {
-            self.active.remove(&rank);
-        }
+        self.popped.remove(key);
+        self.take(key);
     }
 
-    /// The next pod to decide about.
-    pub(crate) fn pop(&mut self) -> Option<PodInfo> {
-        let (_, key) = self.active.pop_first()?;
-        let waiting = self.waiting.remove(&key)?;
-        self.attempts.insert(key, waiting.attempts + 1);
+    /// The next pod to decide about. When nobody is active, pods need not back off any longer.
+    pub(crate) fn pop(&mut self) -> Option<Arc<PodInfo>> {
+        let next = self.active.first_key_value().map(|(_, key)| key.clone());
+        let key = next.or_else(|| self.backoff.first().map(|(_, key)| key.clone()))?;
+        let waiting = self.take(&key)?;
+        self.popped.insert(key, (waiting.attempts + 1, waiting.arrived));
         Some(waiting.pod)
     }
 
-    /// Puts back a pod that fits nowhere at present.
-    pub(crate) fn unschedulable(&mut self, pod: PodInfo) {
-        self.put_back(pod, |_| Place::Unschedulable(Instant::now() + MAX_WAIT));
+    /// Puts back a pod that these plugins have nowhere accepted. While room is made for it, it is
+    /// not tried again before [`preempted`](Self::preempted).
+    pub(crate) fn unschedulable(&mut self, pod: Arc<PodInfo>, by: PluginSet, preempting: bool) {
+        let place = match preempting {
+            true => Place::Preempting { helped: false },
+            false => Place::Unschedulable(Instant::now() + MAX_WAIT),
+        };
+        self.put_back(pod, by, |_| place);
     }
 
     /// Puts back a pod whose decision could not be carried out.
-    pub(crate) fn failed(&mut self, pod: PodInfo) {
-        self.put_back(pod, |attempts| Place::Backoff(Instant::now() + backoff(attempts)));
+    pub(crate) fn failed(&mut self, pod: Arc<PodInfo>) {
+        let place = |attempts| Place::Error(Instant::now() + backoff(attempts));
+        self.put_back(pod, PluginSet::default(), place);
     }
 
-    fn put_back(&mut self, pod: PodInfo, place: impl FnOnce(u32) -> Place) {
-        let key = pod.key.clone();
-        if self.waiting.contains_key(&key) {
+    fn put_back(
+        &mut self,
+        pod: Arc<PodInfo>,
+        rejected_by: PluginSet,
+        place: impl FnOnce(u32) -> Place,
+    ) {
+        if self.waiting.contains_key(&pod.key) {
             return;
         }
-        let attempts = self.attempts.remove(&key).unwrap_or(1);
-        let arrived = self.next_arrival();
-        self.waiting.insert(key, Waiting { pod, place: place(attempts), attempts, arrived });
+        let (attempts, arrived) = self.recall(&pod.key, 1);
+        let (place, last) = (place(attempts), Instant::now());
+        self.insert(Waiting { pod, place, attempts, last, arrived, rejected_by });
     }
 
-    /// Something changed that may help: every unschedulable pod is tried again after its backoff.
-    pub(crate) fn cluster_changed(&mut self) {
-        for waiting in self.waiting.values_mut() {
-            if matches!(waiting.place, Place::Unschedulable(_)) {
-                waiting.place = Place::Backoff(Instant::now() + backoff(waiting.attempts));
+    /// What could be done to make room for a pod has been done, or has failed.
+    pub(crate) fn preempted(&mut self, key: &ObjectKey, done: bool) {
+        self.relocate(key, |waiting| match waiting.place {
+            Place::Preempting { .. } if !done => {
+                Place::Error(waiting.last + backoff(waiting.attempts))
             }
+            Place::Preempting { helped: true } => {
+                Place::Backoff(waiting.last + backoff(waiting.attempts))
+            }
+            Place::Preempting { .. } => Place::Unschedulable(waiting.last + MAX_WAIT),
+            place => place,
+        });
+    }
+
+    /// Something changed: pods that it may help are tried again, after their backoff.
+    pub(crate) fn changed(&mut self, change: &Change) {
+        if !change.may_help() {
+            return;
+        }
+        self.changed_for(|waiting| waiting.rejected_by.may_accept(&waiting.pod, change));
+    }
+
+    /// Room has become free that pods up to a priority may take.
+    pub(crate) fn room_up_to(&mut self, priority: i32) {
+        self.changed_for(|waiting| waiting.pod.priority() <= priority);
+    }
+
+    fn changed_for(&mut self, helps: impl Fn(&Waiting) -> bool) {
+        let idle = self.unschedulable.iter().map(|(_, key)| key).chain(&self.preempting);
+        let helped: Vec<ObjectKey> =
+            idle.filter(|key| self.waiting.get(key).is_some_and(&helps)).cloned().collect();
+        for key in helped {
+            self.relocate(&key, |waiting| match waiting.place {
+                Place::Preempting { .. } => Place::Preempting { helped: true },
+                _ => Place::Backoff(waiting.last + backoff(waiting.attempts)),
+            });
         }
     }
 
     /// Activates pods whose moment has come.
     pub(crate) fn advance(&mut self, now: Instant) {
-        let due: Vec<ObjectKey> = self
-            .waiting
-            .iter()
-            .filter(|(_, w)| match w.place {
-                Place::Active(_) => false,
-                Place::Backoff(at) | Place::Unschedulable(at) => at <= now,
-            })
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in due {
-            if let Some(waiting) = self.waiting.remove(&key) {
-                self.activate(waiting);
-            }
-        }
+        let indexes = [&self.backoff, &self.errors, &self.unschedulable];
+        let due =
+            indexes.into_iter().flat_map(|index| index.iter().take_while(|(at, _)| *at <= now));
+        let due: Vec<ObjectKey> = due.map(|(_, key)| key.clone()).collect();
+        due.iter().for_each(|key| self.activate(key));
     }
 
     /// When `advance` next has something to do.
     pub(crate) fn next_moment(&self) -> Option<Instant> {
-        self.waiting
-            .values()
-            .filter_map(|w| match w.place {
-                Place::Active(_) => None,
-                Place::Backoff(at) | Place::Unschedulable(at) => Some(at),
-            })
-            .min()
+        let indexes = [&self.backoff, &self.errors, &self.unschedulable];
+        indexes.into_iter().filter_map(|index| index.first()).map(|(at, _)| *at).min()
     }
 }
 
@@ -164,59 +238,4 @@ fn same_spec(a: &PodInfo, b: &PodInfo) -> bool {
         && a.pod.spec == b.pod.spec
         && a.pod.metadata.labels == b.pod.metadata.labels
         && a.pod.metadata.annotations == b.pod.metadata.annotations
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-    use std::sync::Arc;
-
-    fn pod(name: &str, priority: i32) -> PodInfo {
-        PodInfo::new(Arc::new(
-            serde_json::from_value(json!({
-                "metadata": {"name": name, "namespace": "ns", "uid": name},
-                "spec": {"priority": priority, "containers": []},
-            }))
-            .unwrap(),
-        ))
-    }
-
-    fn drain(queue: &mut Queue) -> Vec<String> {
-        std::iter::from_fn(|| queue.pop()).map(|p| p.key.name).collect()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn priority_first_then_arrival() {
-        let mut queue = Queue::default();
-        for (name, priority) in [("a", 0), ("b", 5), ("c", 0)] {
-            queue.add(pod(name, priority));
-        }
-        assert_eq!(drain(&mut queue), ["b", "a", "c"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failures_wait_for_a_change_and_their_backoff() {
-        let mut queue = Queue::default();
-        queue.add(pod("a", 0));
-        let mut waits = Vec::new();
-        for _ in 0..6 {
-            let popped = queue.pop().unwrap();
-            queue.unschedulable(popped);
-            queue.advance(Instant::now() + Duration::from_secs(60));
-            assert_eq!(queue.pop().map(|p| p.key), None, "nothing has changed");
-            queue.cluster_changed();
-            let at = queue.next_moment().unwrap();
-            waits.push((at - Instant::now()).as_secs());
-            queue.advance(at);
-        }
-        assert_eq!(waits, [1, 2, 4, 8, 10, 10]);
-        // The same pod again is no news; another spec is.
-        let popped = queue.pop().unwrap();
-        queue.unschedulable(popped);
-        queue.add(pod("a", 0));
-        assert!(queue.pop().is_none());
-        queue.add(pod("a", 1));
-        assert!(queue.pop().is_some());
-    }
 }

@@ -29,14 +29,21 @@ impl Amounts {
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        for (name, amount) in &other.0 {
-            *self.0.entry(name.clone()).or_default() += amount;
-        }
+        self.change(other, 1);
     }
 
     pub(crate) fn subtract(&mut self, other: &Self) {
+        self.change(other, -1);
+    }
+
+    fn change(&mut self, other: &Self, sign: i64) {
         for (name, amount) in &other.0 {
-            *self.0.entry(name.clone()).or_default() -= amount;
+            match self.0.get_mut(name) {
+                Some(own) => *own = own.saturating_add(sign * amount),
+                None => {
+                    self.0.insert(name.clone(), sign * amount);
+                }
+            }
         }
     }
 
@@ -48,12 +55,37 @@ impl Amounts {
     }
 }
 
-fn requests(container: &Container) -> Amounts {
+/// What a container asks for. A running container also holds what it was given, which a resize in
+/// place may not have taken back yet (KEP-1287).
+fn requests(pod: &Pod, container: &Container, defaults: &[(&str, i64)]) -> Amounts {
     let resources = container.resources.as_ref();
-    let mut amounts = Amounts::parse(resources.and_then(|r| r.limits.as_ref()));
-    amounts.0.extend(Amounts::parse(resources.and_then(|r| r.requests.as_ref())).0);
+    let asked = resources.and_then(|r| r.requests.as_ref());
     // A limit stands in for a request only where defaulting did not run.
+    let mut amounts = Amounts::parse(resources.and_then(|r| r.limits.as_ref()));
+    amounts.0.extend(Amounts::parse(asked).0);
+    let status = pod.status.as_ref();
+    let listed = status
+        .into_iter()
+        .flat_map(|s| s.container_statuses.iter().chain(&s.init_container_statuses).flatten());
+    let running = listed.into_iter().find(|status| status.name == container.name);
+    if let Some((status, actual)) = running.and_then(|s| Some((s, s.resources.as_ref()?))) {
+        if is_infeasible(pod) {
+            amounts = Amounts::default();
+        }
+        amounts.at_least(&Amounts::parse(actual.requests.as_ref()));
+        amounts.at_least(&Amounts::parse(status.allocated_resources.as_ref()));
+    }
+    for (name, amount) in defaults {
+        amounts.0.entry((*name).to_owned()).or_insert(*amount);
+    }
     amounts
+}
+
+/// Whether a resize of the pod has been refused, so that its spec asks in vain.
+fn is_infeasible(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let mut pending = conditions.filter(|c| c.type_ == "PodResizePending");
+    pending.any(|c| c.reason.as_deref() == Some("Infeasible"))
 }
 
 /// Whether an init container keeps running beside the others.
@@ -61,18 +93,33 @@ fn is_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
 
+/// Whether a pod may ask for a resource as a whole (KEP-2837).
+fn is_pod_level(name: &str) -> bool {
+    matches!(name, "cpu" | "memory") || name.starts_with("hugepages-")
+}
+
 /// What a pod asks for (KEP-753: sidecars count with the containers, and with every init container
 /// that starts after them).
 pub(crate) fn of_pod(pod: &Pod) -> Amounts {
+    sum(pod, &[])
+}
+
+/// CPU (milli) and memory (bytes) for scoring, where no container asks for nothing.
+pub(crate) fn for_scoring(pod: &Pod) -> (i64, i64) {
+    let amounts = sum(pod, &[("cpu", DEFAULT_MILLI_CPU), ("memory", DEFAULT_MEMORY)]);
+    (amounts.get("cpu"), amounts.get("memory"))
+}
+
+fn sum(pod: &Pod, defaults: &[(&str, i64)]) -> Amounts {
     let Some(spec) = &pod.spec else { return Amounts::default() };
     let mut total = Amounts::default();
     for container in &spec.containers {
-        total.add(&requests(container));
+        total.add(&requests(pod, container, defaults));
     }
     let mut sidecars = Amounts::default();
     let mut starting = Amounts::default();
     for container in spec.init_containers.iter().flatten() {
-        let mut own = requests(container);
+        let mut own = requests(pod, container, defaults);
         if is_sidecar(container) {
             total.add(&own);
             sidecars.add(&own);
@@ -84,23 +131,11 @@ pub(crate) fn of_pod(pod: &Pod) -> Amounts {
     }
     total.at_least(&starting);
     if let Some(own) = spec.resources.as_ref().and_then(|r| r.requests.as_ref()) {
-        // Requests of the pod as a whole take the place of the sum (KEP-2837).
-        total.0.extend(Amounts::parse(Some(own)).0);
+        let own = Amounts::parse(Some(own)).0.into_iter().filter(|(name, _)| is_pod_level(name));
+        total.0.extend(own);
     }
     total.add(&Amounts::parse(spec.overhead.as_ref()));
     total
-}
-
-/// CPU (milli) and memory (bytes) for scoring, where nobody asks for nothing.
-pub(crate) fn for_scoring(pod: &Pod) -> (i64, i64) {
-    let mut totals = (0, 0);
-    for container in pod.spec.iter().flat_map(|s| &s.containers) {
-        let own = requests(container);
-        let or = |name, default| own.0.get(name).copied().unwrap_or(default);
-        totals.0 += or("cpu", DEFAULT_MILLI_CPU);
-        totals.1 += or("memory", DEFAULT_MEMORY);
-    }
-    totals
 }
 
 #[cfg(test)]
@@ -137,6 +172,44 @@ mod tests {
             }))
             .unwrap();
             assert_eq!(of_pod(&pod).get("cpu"), want);
+        }
+    }
+
+    #[test]
+    fn overhead_is_added_to_what_the_pod_asks_for_as_a_whole() {
+        let container = json!({"name": "a", "image": "i", "resources": {
+            "requests": {"cpu": "1", "memory": "1Gi", "example.com/gpu": "1"}}});
+        let pod: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "p"},
+            "spec": {
+                "containers": [container],
+                "overhead": {"cpu": "250m", "memory": "1Mi"},
+                "resources": {"requests": {"cpu": "2", "example.com/gpu": "7"}},
+            },
+        }))
+        .unwrap();
+        let amounts = of_pod(&pod);
+        assert_eq!(amounts.get("cpu"), 2250);
+        assert_eq!(amounts.get("memory"), (1 << 30) + (1 << 20));
+        assert_eq!(amounts.get("example.com/gpu"), 1);
+    }
+
+    #[test]
+    fn a_container_holds_what_it_has_until_it_is_resized() {
+        for (reason, want) in [(None, 3000), (Some("Infeasible"), 2000)] {
+            let mut pod = json!({
+                "metadata": {"name": "p"},
+                "spec": {"containers": [
+                    {"name": "a", "image": "i", "resources": {"requests": {"cpu": "3"}}}]},
+                "status": {"containerStatuses": [{
+                    "name": "a", "image": "i", "imageID": "", "ready": true, "restartCount": 0,
+                    "resources": {"requests": {"cpu": "2"}}}]},
+            });
+            if let Some(reason) = reason {
+                pod["status"]["conditions"] =
+                    json!([{"type": "PodResizePending", "status": "True", "reason": reason}]);
+            }
+            assert_eq!(of_pod(&serde_json::from_value(pod).unwrap()).get("cpu"), want);
         }
     }
 }

@@ -1,233 +1,367 @@
-//! The loop: events in, decisions out.
+//! The loop: changes in, decisions out.
 
 use std::sync::Arc;
 
 use client::informer::Event;
-use client::{EventRecorder, EventType, InformerFactory, ObjectKey};
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Client};
-use serde_json::json;
+use client::{EventRecorder, InformerFactory, ObjectKey};
+use futures::{FutureExt, StreamExt};
+use k8s_openapi::api::core::v1::Pod;
+use kube::Client;
 use tokio::sync::mpsc;
+use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::Cache;
-use crate::framework::{self, FitError};
-use crate::pod::{self, PodInfo};
+use crate::change::{self, Change};
+use crate::cluster::Cluster;
+use crate::framework::{Cycle, FitError, PluginSet, schedule};
+use crate::plugins::volume_binding;
+use crate::pod::{PodInfo, is_gated, is_ours, node_name, nominated_node};
+use crate::preemption::{Candidate, Outcome, evict, preempt};
 use crate::queue::Queue;
+use crate::storage::Plan;
+use status::{Failure, Nomination};
+use volumes::{Pending, Written};
+
+mod binding;
+mod status;
+mod volumes;
 
 /// What a scheduler is made with.
 pub struct Config {
     /// Binds pods and reports failures, as `system:kube-scheduler`.
     pub client: Client,
-    /// Where nodes and pods are read.
+    /// Where nodes, pods and what else matters are read.
     pub informers: InformerFactory,
     /// Ends the scheduler.
     pub cancel: CancellationToken,
 }
 
-/// What became of a binding.
-struct Bound {
-    pod: PodInfo,
-    done: Result<(), kube::Error>,
+/// What a task has to tell when it has written a decision.
+enum Done {
+    Bound(Arc<PodInfo>, kube::Result<()>),
+    Evicted(ObjectKey, kube::Result<()>),
+    Volumes(Pending, kube::Result<Written>),
+}
+
+/// What a cycle came to.
+enum Verdict {
+    Node(String, Plan),
+    Nowhere { message: String, by: PluginSet, nomination: Nomination },
+    Preempt { message: String, by: PluginSet, candidate: Candidate },
 }
 
 struct Scheduler {
     client: Client,
     events: EventRecorder,
-    cache: Cache,
+    cluster: Cluster,
     queue: Queue,
-    bound: mpsc::UnboundedSender<Bound>,
+    volumes: volumes::Waiting,
+    /// The node that was looked at last: the next pod begins after it.
+    reached: String,
+    done: mpsc::UnboundedSender<Done>,
 }
 
 /// Runs the scheduler until it is cancelled.
 pub async fn run(config: Config) {
-    let pods = config.informers.informer::<Pod>();
-    let nodes = config.informers.informer::<Node>();
-    let (bound, mut bindings) = mpsc::unbounded_channel();
-    let mut scheduler = Scheduler {
-        events: EventRecorder::new(
-            config.client.clone(),
-            "default-scheduler",
-            "",
-            config.cancel.clone(),
-        ),
-        client: config.client,
-        cache: Cache::default(),
-        queue: Queue::default(),
-        bound,
+    let Config { client, informers, cancel } = config;
+    let events = EventRecorder::new(client.clone(), "default-scheduler", "", cancel.clone());
+    let (done, mut results) = mpsc::unbounded_channel();
+    let Some(mut changes) = cancel.run_until_cancelled(change::follow(&informers)).await else {
+        return;
     };
-    tokio::select! {
-        () = async { pods.wait_synced().await; nodes.wait_synced().await } => {}
-        () = config.cancel.cancelled() => return,
-    }
-    let (mut pod_events, mut node_events) = (pods.subscribe(), nodes.subscribe());
+    let mut scheduler = Scheduler {
+        client,
+        events,
+        cluster: Cluster::default(),
+        queue: Queue::default(),
+        volumes: volumes::Waiting::default(),
+        reached: String::new(),
+        done,
+    };
     loop {
         // Everything that has happened comes before the next decision.
-        while let Ok(event) = node_events.try_recv() {
-            scheduler.node_event(event);
+        while let Some(Some(change)) = unconstrained(changes.next()).now_or_never() {
+            scheduler.change(change);
         }
-        while let Ok(event) = pod_events.try_recv() {
-            scheduler.pod_event(event);
-        }
-        while let Ok(bound) = bindings.try_recv() {
-            scheduler.binding_done(bound);
+        while let Ok(done) = results.try_recv() {
+            scheduler.done(done);
         }
         scheduler.queue.advance(Instant::now());
         if let Some(pod) = scheduler.queue.pop() {
             scheduler.decide(pod);
+            // Lets the tasks that write decisions begin, and sees whether to end.
+            yield_now().await;
+            if cancel.is_cancelled() {
+                return;
+            }
             continue;
         }
-        let moment = scheduler.queue.next_moment();
+        let moment = [scheduler.queue.next_moment(), scheduler.volumes.next_moment()];
+        let moment = moment.into_iter().flatten().min();
         tokio::select! {
-            Some(event) = node_events.recv() => scheduler.node_event(event),
-            Some(event) = pod_events.recv() => scheduler.pod_event(event),
-            Some(bound) = bindings.recv() => scheduler.binding_done(bound),
-            () = sleep_until(moment.unwrap_or_else(Instant::now)), if moment.is_some() => {}
-            () = config.cancel.cancelled() => return,
+            Some(change) = changes.next() => scheduler.change(change),
+            Some(done) = results.recv() => scheduler.done(done),
+            () = sleep_until(moment.unwrap_or_else(Instant::now)), if moment.is_some() => {
+                scheduler.check_volumes();
+            }
+            () = cancel.cancelled() => return,
         }
     }
 }
 
 impl Scheduler {
-    fn node_event(&mut self, event: Event<Node>) {
-        let helps = match &event {
-            Event::Added(_) => true,
-            Event::Modified { old, new } => matters(old, new),
-            Event::Deleted(_) => false,
-        };
-        match event {
-            Event::Added(node) | Event::Modified { new: node, .. } => self.cache.node_changed(node),
-            Event::Deleted(node) => {
-                self.cache.node_gone(node.metadata.name.as_deref().unwrap_or_default());
-            }
+    fn change(&mut self, change: Change) {
+        let mut news = true;
+        if let Change::Pod(Event::Deleted(pod)) = &change {
+            // A pod that was over is deleted once more.
+            news = self.cluster.cache.holds(&ObjectKey::of(&**pod));
+            self.pod_goes(pod);
         }
-        if helps {
-            self.queue.cluster_changed();
+        self.cluster.apply(&change);
+        match &change {
+            Change::Pod(Event::Added(pod)) => self.pod_changed(None, pod),
+            Change::Pod(Event::Modified { old, new }) => self.pod_changed(Some(old), new),
+            Change::Claim(_) | Change::Volume(_) => self.check_volumes(),
+            _ => {}
+        }
+        if news {
+            self.queue.changed(&change);
+        }
+        if matches!(change, Change::Pod(_)) {
+            self.check_evictions();
         }
     }
 
-    fn pod_event(&mut self, event: Event<Pod>) {
-        match event {
-            Event::Deleted(pod) => {
-                let key = ObjectKey::of(&*pod);
-                self.queue.remove(&key);
-                self.cache.pod_gone(&key);
-                self.queue.cluster_changed();
+    fn pod_goes(&mut self, pod: &Pod) {
+        let key = ObjectKey::of(pod);
+        self.queue.remove(&key);
+        if let Some(pending) = self.volumes.remove(&key) {
+            self.cluster.storage.forget(&pending.plan);
+        }
+        if self.cluster.cache.assumes(&key, pod.metadata.uid.as_deref().unwrap_or_default()) {
+            self.queue.room_up_to(i32::MAX);
+        }
+        self.withdraw(pod);
+    }
+
+    /// Ends a nomination, if there is one; others may take the room.
+    fn withdraw(&mut self, pod: &Pod) {
+        let key = ObjectKey::of(pod);
+        if self.cluster.nominations.of(&key).is_some() {
+            self.cluster.nominations.remove(&key);
+            self.queue.room_up_to(pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0));
+        }
+    }
+
+    fn pod_changed(&mut self, old: Option<&Arc<Pod>>, pod: &Arc<Pod>) {
+        let key = ObjectKey::of(&**pod);
+        if node_name(pod).is_some() {
+            self.cluster.nominations.remove(&key);
+            self.queue.remove(&key);
+            return;
+        }
+        let cleared = old.is_some_and(|old| nominated_node(old).is_some());
+        if nominated_node(pod).is_none() && cleared {
+            self.withdraw(pod);
+        }
+        if !is_ours(pod) {
+            self.queue.remove(&key);
+            return;
+        }
+        if is_gated(pod) {
+            self.queue.remove(&key);
+            return;
+        }
+        // A pod that is assumed somewhere is being bound.
+        if !self.cluster.cache.holds(&key) {
+            let info = Arc::new(PodInfo::new(pod.clone()));
+            let known = self.cluster.nominations.of(&key).map(str::to_owned);
+            if let Some(node) = nominated_node(pod).map(str::to_owned).or(known) {
+                self.cluster.nominations.set(info.clone(), &node);
             }
-            Event::Added(pod) | Event::Modified { new: pod, .. } => {
-                let key = ObjectKey::of(&*pod);
-                self.cache.pod_changed(&pod);
-                if pod::is_ours(&pod) && !pod::is_gated(&pod) {
-                    // A pod that is assumed somewhere is being bound.
-                    if !self.cache.holds(&key) {
-                        self.queue.add(PodInfo::new(pod));
-                    }
-                } else {
-                    self.queue.remove(&key);
-                    if pod::is_over(&pod) {
-                        self.queue.cluster_changed();
-                    }
+            self.queue.add(info);
+        }
+    }
+
+    fn decide(&mut self, pod: Arc<PodInfo>) {
+        let (verdict, reached) = judge(&pod, &self.cluster, &self.reached);
+        self.reached = reached;
+        match verdict {
+            Verdict::Node(node, plan) => self.place(pod, node, plan),
+            Verdict::Nowhere { message, by, nomination } => {
+                if matches!(nomination, Nomination::Clear) {
+                    self.cluster.nominations.remove(&pod.key);
                 }
+                self.report(&pod, Failure { reason: "Unschedulable", message, nomination });
+                self.queue.unschedulable(pod, by, false);
+            }
+            Verdict::Preempt { message, by, candidate } => {
+                let nomination = Nomination::Set(candidate.node.clone());
+                self.report(&pod, Failure { reason: "Unschedulable", message, nomination });
+                self.make_room(pod, by, candidate);
             }
         }
     }
 
-    fn decide(&mut self, pod: PodInfo) {
-        match framework::schedule(&pod, &self.cache) {
-            Ok(node) => {
-                self.cache.assume(pod.clone(), &node);
-                self.bind(pod, node);
-            }
-            Err(error) => self.report(pod, &error),
+    fn place(&mut self, pod: Arc<PodInfo>, node: String, plan: Plan) {
+        self.cluster.nominations.remove(&pod.key);
+        self.cluster.cache.assume(pod.clone(), &node);
+        if plan.is_empty() {
+            self.bind(pod, node);
+            return;
         }
-    }
-
-    fn bind(&self, pod: PodInfo, node: String) {
-        let (client, events, bound) =
-            (self.client.clone(), self.events.clone(), self.bound.clone());
+        self.cluster.storage.assume(&plan, &node);
+        let pending = Pending { pod, node, plan };
+        let (client, done) = (self.client.clone(), self.done.clone());
+        let writes = volumes::writes(&pending, &self.cluster.storage);
         tokio::spawn(async move {
-            let done = write_binding(&client, &pod, &node).await;
-            if done.is_ok() {
-                let message = format!(
-                    "Successfully assigned {}/{} to {node}",
-                    pod.key.namespace, pod.key.name
-                );
-                events.event(&*pod.pod, EventType::Normal, "Scheduled", message);
-            }
+            let written = volumes::write(&client, &pending, writes).await;
             // Nobody listens any more when the scheduler has ended.
-            let _ = bound.send(Bound { pod, done });
+            let _ = done.send(Done::Volumes(pending, written));
         });
     }
 
-    fn binding_done(&mut self, bound: Bound) {
-        let Bound { pod, done } = bound;
-        let Err(error) = done else {
-            self.queue.remove(&pod.key);
+    fn bind(&self, pod: Arc<PodInfo>, node: String) {
+        let (client, events, done) = (self.client.clone(), self.events.clone(), self.done.clone());
+        tokio::spawn(async move {
+            let result = binding::bind(&client, &events, &pod, &node).await;
+            let _ = done.send(Done::Bound(pod, result));
+        });
+    }
+
+    fn make_room(&mut self, pod: Arc<PodInfo>, by: PluginSet, candidate: Candidate) {
+        let node = &candidate.node;
+        let others = self.cluster.nominations.others(node, &pod);
+        let yielding: Vec<Arc<PodInfo>> =
+            others.filter(|other| other.priority() < pod.priority()).cloned().collect();
+        for other in &yielding {
+            self.cluster.nominations.remove(&other.key);
+        }
+        self.cluster.nominations.set(pod.clone(), node);
+        self.cluster.evictions.begin(pod.key.clone(), candidate.victims.clone());
+        self.queue.unschedulable(pod.clone(), by, true);
+        let (client, events, done) = (self.client.clone(), self.events.clone(), self.done.clone());
+        tokio::spawn(async move {
+            for other in yielding {
+                status::clear_nomination(&client, &other.key).await;
+            }
+            let result = evict::evict(&client, &events, &pod, &candidate).await;
+            let _ = done.send(Done::Evicted(pod.key.clone(), result));
+        });
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            // The pod's next event tells the rest.
+            Done::Bound(_, Ok(())) => {}
+            Done::Bound(pod, Err(error)) => {
+                let message = format!("running Bind plugin \"DefaultBinder\": {error}");
+                self.failed(pod, message, client::helpers::is_not_found(&error));
+            }
+            Done::Evicted(key, Ok(())) => {
+                self.cluster.evictions.written(&key);
+                self.check_evictions();
+            }
+            Done::Evicted(key, Err(error)) => {
+                tracing::warn!(pod = %key, %error, "preemption failed");
+                self.cluster.evictions.failed(&key);
+                self.queue.preempted(&key, false);
+            }
+            Done::Volumes(pending, _) if !self.assumes(&pending.pod) => {
+                self.cluster.storage.forget(&pending.plan);
+            }
+            Done::Volumes(pending, Ok(written)) => {
+                self.volumes.add(pending, written);
+                self.check_volumes();
+            }
+            Done::Volumes(pending, Err(error)) => self.volumes_failed(pending, &error.to_string()),
+        }
+    }
+
+    /// Lets pods be tried for which all room has been made.
+    fn check_evictions(&mut self) {
+        for preemptor in self.cluster.evictions.done(&self.cluster.cache) {
+            self.queue.preempted(&preemptor, true);
+        }
+    }
+
+    /// Goes on with pods whose volumes are bound now, or will not be.
+    fn check_volumes(&mut self) {
+        for (pending, outcome) in self.volumes.settled(&self.cluster, Instant::now()) {
+            match outcome {
+                Ok(()) => {
+                    self.cluster.storage.forget(&pending.plan);
+                    self.bind(pending.pod, pending.node);
+                }
+                Err(reason) => self.volumes_failed(pending, &reason),
+            }
+        }
+    }
+
+    fn volumes_failed(&mut self, pending: Pending, reason: &str) {
+        self.cluster.storage.forget(&pending.plan);
+        let message =
+            format!("running PreBind plugin \"VolumeBinding\": binding volumes: {reason}");
+        self.failed(pending.pod, message, false);
+    }
+
+    /// Whether a decision still stands: the pod may be gone, or another of its name be there.
+    fn assumes(&self, pod: &PodInfo) -> bool {
+        self.cluster.cache.assumes(&pod.key, pod.uid())
+    }
+
+    /// A decision could not be carried out, because the pod is `gone` or otherwise.
+    fn failed(&mut self, pod: Arc<PodInfo>, message: String, gone: bool) {
+        if !self.assumes(&pod) {
             return;
-        };
-        self.cache.pod_gone(&pod.key);
-        if client::helpers::is_not_found(&error) {
+        }
+        self.cluster.cache.pod_gone(&pod.key);
+        self.queue.room_up_to(i32::MAX);
+        if gone {
             self.queue.remove(&pod.key);
             return;
         }
-        tracing::warn!(pod = %pod.key.name, %error, "binding failed");
+        tracing::warn!(pod = %pod.key, message, "decision not carried out");
+        let nomination = Nomination::Keep;
+        self.report(&pod, Failure { reason: "SchedulerError", message, nomination });
         self.queue.failed(pod);
-        self.queue.cluster_changed();
     }
 
     /// Tells the user why the pod waits.
-    fn report(&mut self, pod: PodInfo, error: &FitError) {
-        let message = error.message();
-        self.events.event(&*pod.pod, EventType::Warning, "FailedScheduling", message.clone());
-        let (client, key) = (self.client.clone(), pod.key.clone());
-        if condition_message(&pod.pod) != Some(&message) {
-            tokio::spawn(async move {
-                if let Err(error) = write_condition(&client, &key, &message).await {
-                    tracing::debug!(pod = %key.name, %error, "condition not written");
-                }
-            });
-        }
-        self.queue.unschedulable(pod);
+    fn report(&self, pod: &Arc<PodInfo>, failure: Failure) {
+        status::report(&self.client, &self.events, pod, failure);
     }
 }
 
-/// Whether a node's change could make room for a pod.
-fn matters(old: &Node, new: &Node) -> bool {
-    let allocatable = |n: &Node| n.status.as_ref().and_then(|s| s.allocatable.clone());
-    old.spec != new.spec
-        || old.metadata.labels != new.metadata.labels
-        || allocatable(old) != allocatable(new)
+/// Where a pod goes, or what to do if nowhere; and the node that was looked at last.
+fn judge(pod: &PodInfo, cluster: &Cluster, after: &str) -> (Verdict, String) {
+    let mut cycle = Cycle::new(pod, cluster);
+    let verdict = match schedule(&mut cycle, after) {
+        Ok(node) => {
+            let plan = volume_binding::plan(&cycle, node).unwrap_or_default();
+            Verdict::Node(node.name().to_owned(), plan)
+        }
+        Err(error) => nowhere(&mut cycle, &error),
+    };
+    (verdict, cycle.reached.unwrap_or(after).to_owned())
 }
 
-fn condition_message(pod: &Arc<Pod>) -> Option<&String> {
-    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
-    conditions.iter().find(|c| c.type_ == "PodScheduled")?.message.as_ref()
-}
-
-async fn write_binding(client: &Client, pod: &PodInfo, node: &str) -> Result<(), kube::Error> {
-    let binding = json!({
-        "apiVersion": "v1", "kind": "Binding",
-        "metadata": {"name": pod.key.name, "namespace": pod.key.namespace, "uid": pod.uid()},
-        "target": {"apiVersion": "v1", "kind": "Node", "name": node},
-    });
-    let api: Api<Pod> = Api::namespaced(client.clone(), &pod.key.namespace);
-    let _: serde_json::Value =
-        api.create_subresource("binding", &pod.key.name, &PostParams::default(), &binding).await?;
-    Ok(())
-}
-
-async fn write_condition(
-    client: &Client,
-    key: &ObjectKey,
-    message: &str,
-) -> Result<(), kube::Error> {
-    let patch = json!({"status": {"conditions": [{
-        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message,
-        "lastProbeTime": null, "lastTransitionTime": client::helpers::now(),
-    }]}});
-    let api: Api<Pod> = Api::namespaced(client.clone(), &key.namespace);
-    api.patch_status(&key.name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
-    Ok(())
+fn nowhere<'a>(cycle: &mut Cycle<'a>, error: &FitError<'a>) -> Verdict {
+    let by = error.plugins();
+    let nowhere = |text: Option<&str>, nomination| Verdict::Nowhere {
+        message: error.message(text),
+        by,
+        nomination,
+    };
+    if error.nodes == 0 {
+        return nowhere(None, Nomination::Clear);
+    }
+    match preempt(cycle, error) {
+        Outcome::Candidate(candidate) => {
+            Verdict::Preempt { message: error.message(None), by, candidate }
+        }
+        Outcome::Hopeless(text) => nowhere(Some(&text), Nomination::Clear),
+        Outcome::NotEligible(text) => nowhere(Some(text), Nomination::Keep),
+    }
 }

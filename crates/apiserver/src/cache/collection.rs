@@ -105,7 +105,7 @@ impl Collection {
     }
 
     /// The state at an earlier `revision`: the present one with the changes since undone.
-    pub(crate) fn snapshot_at(&self, revision: Revision) -> Result<Arc<Snapshot>, Expired> {
+    pub(super) fn snapshot_at(&self, revision: Revision) -> Result<Arc<Snapshot>, Expired> {
         let now = self.snapshot();
         if now.revision <= revision {
             return Ok(now);

@@ -6,10 +6,12 @@
 mod bell;
 mod collection;
 mod entry;
+mod horizon;
 mod log;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use store::{Event, Feed, Key, Record, Revision};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -17,6 +19,7 @@ use tokio::sync::watch;
 
 pub(crate) use collection::{Collection, Snapshot};
 pub(crate) use entry::{Entry, REVISION_KEY};
+use horizon::Horizon;
 pub(crate) use log::{Change, ChangeKind, Cursor, Expired, json_frame};
 
 use crate::registry::Selectable;
@@ -25,6 +28,7 @@ use crate::registry::Selectable;
 pub(crate) struct Cache {
     collections: HashMap<String, Arc<Collection>>,
     applied: watch::Receiver<Revision>,
+    horizon: Horizon,
 }
 
 /// `/registry/<group or core>/<resource>`: where a resource's keys live.
@@ -65,7 +69,7 @@ impl Cache {
         }
         let (publish, applied) = watch::channel(feed.revision);
         tokio::spawn(dispatch(collections.clone(), feed.events, publish));
-        Self { collections, applied }
+        Self { collections, applied, horizon: Horizon::default() }
     }
 
     /// The collection of a resource.
@@ -76,6 +80,18 @@ impl Cache {
     /// The revision up to which every collection is current.
     pub(crate) fn revision(&self) -> Revision {
         *self.applied.borrow()
+    }
+
+    /// The state of a resource at an earlier `revision`, while that is not too long ago.
+    pub(crate) fn snapshot_at(
+        &self,
+        collection: &Collection,
+        revision: Revision,
+    ) -> Result<Arc<Snapshot>, Expired> {
+        if revision < self.horizon.oldest(Instant::now(), self.revision()) {
+            return Err(Expired);
+        }
+        collection.snapshot_at(revision)
     }
 
     /// Waits until reads see everything up to `revision`.

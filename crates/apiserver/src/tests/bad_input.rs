@@ -127,12 +127,24 @@ async fn versions_and_continue_tokens() {
     api.get(&format!("{MAPS}?labelSelector=a%20in%20(")).await.fails(400);
     api.get(&format!("{MAPS}?fieldSelector=spec.nothing%3Dx")).await.fails(400);
 
+    let other = json!({"metadata": {"name": "b"}});
+    api.post(MAPS, &other).await.ok();
+    let page = api.get(&format!("{MAPS}?limit=1")).await.ok();
+    let token = page["metadata"]["continue"].as_str().unwrap().to_owned();
+    api.delete(&format!("{MAPS}/b")).await.ok();
+
     // History from before this server's time.
     let api = api.restart().await;
     assert_eq!(api.get(&one).await.ok().uid(), created.uid());
     let watch = format!("{MAPS}?watch=1&timeoutSeconds=1&resourceVersion=1");
     let status = api.get(&watch).await.fails(410);
     assert_eq!(status["reason"], "Expired");
+    api.post(MAPS, &other).await.ok();
+    let status = api.get(&format!("{MAPS}?continue={token}")).await.fails(410);
+    let token = status["metadata"]["continue"].as_str().unwrap();
+    let rest = api.get(&format!("{MAPS}?continue={token}")).await.ok();
+    let names: Vec<_> = rest["items"].as_array().unwrap().iter().map(|item| item.name()).collect();
+    assert_eq!(names, ["b"], "the list goes on in the present");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Call;
 use super::list_body::{json_list, protobuf_list};
 use crate::body::Body;
-use crate::cache::{Entry, Snapshot};
+use crate::cache::{Entry, Expired, Snapshot};
 use crate::encode::{self, Include, view};
 use crate::negotiate::{Accepted, Encoding, Form};
 use crate::registry::api_version;
@@ -85,6 +85,9 @@ impl Filter {
     }
 }
 
+/// The revision of a token whose own is gone: the list goes on in the present, inconsistently.
+const IN_THE_PRESENT: i64 = -1;
+
 /// Where the next page starts, as upstream's continue token says it.
 #[derive(Serialize, Deserialize)]
 struct Continue {
@@ -94,10 +97,13 @@ struct Continue {
 }
 
 impl Continue {
-    fn encode(revision: u64, start: &str) -> String {
-        let token =
-            Self { v: "meta.k8s.io/v1".into(), rv: revision as i64, start: format!("{start}\0") };
-        URL_SAFE_NO_PAD.encode(json!(token).to_string())
+    /// Behind the object at `last`.
+    fn after(revision: u64, last: &str) -> Self {
+        Self { v: "meta.k8s.io/v1".into(), rv: revision as i64, start: format!("{last}\0") }
+    }
+
+    fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(json!(self).to_string())
     }
 
     fn decode(token: &str) -> Result<Self, Status> {
@@ -143,10 +149,17 @@ pub(crate) fn check_revision(call: &Call<'_>, text: Option<&str>) -> Result<Opti
     Ok(Some(wanted))
 }
 
-fn expired() -> Status {
-    Status::expired(
-        "The provided continue parameter is too old to display a consistent list result.",
-    )
+/// The version that `token` goes on with is gone; the present one may do.
+fn expired(token: Continue) -> Status {
+    let mut status = Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can \
+         start a new list without the continue parameter, or use the continue token in this \
+         response to retrieve the remainder of the results. Continuing with the provided token \
+         results in an inconsistent list - objects that were created, modified, or deleted \
+         between the time the first chunk was returned and now may show up in the list.",
+    );
+    status.continue_token = Continue { rv: IN_THE_PRESENT, ..token }.encode();
+    status
 }
 
 /// The state to list, its revision and the first path.
@@ -163,7 +176,6 @@ fn start(call: &Call<'_>) -> Result<(Arc<Snapshot>, u64, String), Status> {
         let token = Continue::decode(token)?;
         let current = call.server.cache.revision();
         if token.rv < 0 {
-            // An inconsistent continuation: go on in the present.
             return Ok((collection.snapshot(), current, token.start));
         }
         if token.rv as u64 > current {
@@ -171,8 +183,11 @@ fn start(call: &Call<'_>) -> Result<(Arc<Snapshot>, u64, String), Status> {
                 "continue key is not valid: the token is from the future",
             ));
         }
-        let snapshot = collection.snapshot_at(token.rv as u64).map_err(|_| expired())?;
-        return Ok((snapshot, token.rv as u64, token.start));
+        let revision = token.rv as u64;
+        return match call.server.cache.snapshot_at(collection, revision) {
+            Ok(snapshot) => Ok((snapshot, revision, token.start)),
+            Err(Expired) => Err(expired(token)),
+        };
     }
     match matching {
         None => {}
@@ -200,7 +215,7 @@ fn start(call: &Call<'_>) -> Result<(Arc<Snapshot>, u64, String), Status> {
     let exact = matching == Some("Exact")
         || (matching.is_none() && limited && wanted.is_some_and(|v| v > 0));
     if let (true, Some(revision)) = (exact, wanted) {
-        let snapshot = collection.snapshot_at(revision).map_err(|_| {
+        let snapshot = call.server.cache.snapshot_at(collection, revision).map_err(|_| {
             Status::expired(format!(
                 "The resourceVersion for the provided list is too old: {revision}"
             ))
@@ -246,7 +261,7 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     if let Some(last) = last {
         let rest = matching.count();
         if rest > 0 {
-            metadata["continue"] = Continue::encode(revision, &last).into();
+            metadata["continue"] = Continue::after(revision, &last).encode().into();
             // With a selector upstream does not know how many remain.
             if filter.is_open() {
                 metadata["remainingItemCount"] = rest.into();
@@ -312,7 +327,7 @@ mod tests {
 
     #[test]
     fn continue_tokens_round_trip_and_forgeries_are_refused() {
-        let token = Continue::encode(7, "ns/a");
+        let token = Continue::after(7, "ns/a").encode();
         let read = Continue::decode(&token).unwrap();
         assert_eq!((read.rv, read.start.as_str()), (7, "ns/a\0"));
         for forged in [

@@ -63,6 +63,10 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
             pod.set_path(&["metadata", "annotations", key], value.into());
         }
         set_condition(&mut pod, "PodScheduled", "", "");
+        // The node it was nominated for has served its purpose (KEP-5278).
+        if let Some(status) = pod["status"].as_object_mut() {
+            status.remove("nominatedNodeName");
+        }
         Ok((pod, Ownership::Update))
     })
     .await?;

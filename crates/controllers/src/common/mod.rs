@@ -15,5 +15,6 @@ pub(crate) mod protection;
 pub(crate) mod ranking;
 pub(crate) mod selector;
 pub(crate) mod service;
+pub(crate) mod slices;
 pub(crate) mod toleration;
 pub(crate) mod written;

@@ -18,6 +18,8 @@ pub(super) const DEAD_IPS: &str = "no-endpoint-services";
 pub(super) const DEAD_NODE_PORTS: &str = "no-endpoint-nodeports";
 /// Endpoint . endpoint: a pod that reaches itself.
 pub(super) const HAIRPIN: &str = "hairpin";
+/// Every cluster address, however many ports it serves.
+pub(super) const CLUSTER_IPS: &str = "cluster-ips";
 /// Chain that refuses.
 pub(super) const REJECT: &str = "reject";
 /// On packets whose source must become the node's, so that the answer comes back.
@@ -38,6 +40,7 @@ pub(super) fn create(batch: &mut Batch, ipv6: bool) {
         (DEAD_IPS, &by_address, SetKind::VerdictMap),
         (DEAD_NODE_PORTS, &by_port, SetKind::VerdictMap),
         (HAIRPIN, &[address, address], SetKind::Set),
+        (CLUSTER_IPS, &[address], SetKind::Set),
     ] {
         batch.add_set(&SetSpec { name, key, kind, timeout: None, dynamic: false });
     }
@@ -61,6 +64,12 @@ pub(super) fn create(batch: &mut Batch, ipv6: bool) {
     {
         dispatch(batch, chain, ips, ports, ipv6);
     }
+    // A packet to a port that the address serves has another destination by now.
+    let other_port = Rule::new()
+        .address(Direction::Destination, ipv6, Register(0))
+        .in_set(CLUSTER_IPS, Register(0))
+        .verdict(&Verdict::Goto(REJECT.to_owned()));
+    batch.add_rule(CHECK, &other_port);
     batch.add_rule(
         REJECT,
         &Rule::new().meta(MetaKey::L4Proto, Register(0)).equals(Register(0), &[6]).reject(true),
@@ -99,6 +108,10 @@ fn dispatch(batch: &mut Batch, chain: &str, ips: &str, ports: &str, ipv6: bool) 
 pub(super) fn hairpin_element(address: IpAddr) -> Element {
     let octets = octets(address);
     Element { key: [octets.clone(), octets].concat(), data: Data::None }
+}
+
+pub(super) fn address_element(address: IpAddr) -> Element {
+    Element { key: octets(address), data: Data::None }
 }
 
 pub(super) fn octets(address: IpAddr) -> Vec<u8> {

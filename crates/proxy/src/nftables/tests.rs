@@ -153,6 +153,11 @@ fn connections_spread_over_endpoints_and_follow_changes() {
     let expected = BTreeSet::from([format!("a {client}"), format!("b {client}")]);
     assert_eq!(all, expected, "both answer, and see the client itself");
 
+    for from in [lab.pod(2), &lab.node] {
+        let error = get(from, "10.96.0.7:81").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "a port it does not serve: {error}");
+    }
+
     // From the node, and from a pod to itself, the source changes so that the answer comes back.
     assert_eq!(seen(&lab.node.clone(), "10.96.0.7:80", 40).len(), 2);
     let one = rules(Protocol::Tcp, &[lab.endpoint(0)]);
@@ -170,7 +175,9 @@ fn connections_spread_over_endpoints_and_follow_changes() {
     let mut nft = netns::run_in(Some(&lab.node), NftSocket::open).unwrap();
     let chains = nft.chains(Family::Ip, "test").unwrap();
     assert!(chains.iter().all(|chain| !chain.contains('/')), "{chains:?}");
-    assert!(nft.elements(Family::Ip, "test", table::HAIRPIN).unwrap().is_empty());
+    for set in [table::HAIRPIN, table::CLUSTER_IPS] {
+        assert!(nft.elements(Family::Ip, "test", set).unwrap().is_empty(), "{set}");
+    }
 }
 
 #[test]

@@ -1,40 +1,72 @@
 //! NodeAffinity: nodeSelector, required and preferred node affinity.
 
-use k8s_openapi::api::core::v1::NodeAffinity;
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{NodeAffinity, NodeSelectorTerm};
 
 use super::selector;
 use crate::cache::NodeInfo;
-use crate::framework::{Cycle, Normalize, Plugin, Rejection, Score};
+use crate::framework::score::by_largest;
+use crate::framework::{Cycle, Plugin, Rejection, Score};
+use crate::pod::PodInfo;
 
 pub(super) const PLUGIN: Plugin = Plugin {
-    name: "NodeAffinity",
+    prefilter: Some(prefilter),
     filter: Some(filter),
-    score: Some(Score { weight: 2, of: score, normalize: Normalize::Max }),
+    score: Some(Score { weight: 2, of: score }),
+    helps: |_, change| change.node_with_new_labels(),
+    ..Plugin::named("NodeAffinity")
 };
 
-fn affinity<'a>(cycle: &Cycle<'a>) -> Option<&'a NodeAffinity> {
-    cycle.pod.pod.spec.as_ref()?.affinity.as_ref()?.node_affinity.as_ref()
+fn affinity(pod: &PodInfo) -> Option<&NodeAffinity> {
+    pod.spec()?.affinity.as_ref()?.node_affinity.as_ref()
+}
+
+fn required(pod: &PodInfo) -> Option<&[NodeSelectorTerm]> {
+    let required = affinity(pod)?.required_during_scheduling_ignored_during_execution.as_ref()?;
+    Some(&required.node_selector_terms)
+}
+
+/// The nodes a term names, if it does.
+fn named(term: &NodeSelectorTerm) -> Option<BTreeSet<&str>> {
+    let fields = term.match_fields.as_deref().unwrap_or_default();
+    let naming = fields.iter().filter(|r| r.key == "metadata.name" && r.operator == "In");
+    let names = naming.map(|r| r.values.iter().flatten().map(String::as_str).collect());
+    names.reduce(|a: BTreeSet<&str>, b| a.intersection(&b).copied().collect())
+}
+
+/// A pod of a DaemonSet names its node: there is no need to ask all the others.
+fn prefilter(cycle: &mut Cycle<'_>) -> Result<(), Rejection> {
+    let Some(terms) = required(cycle.pod).filter(|terms| !terms.is_empty()) else { return Ok(()) };
+    let Some(names) = terms.iter().map(named).collect::<Option<Vec<_>>>() else { return Ok(()) };
+    let names: BTreeSet<&str> = names.into_iter().flatten().collect();
+    if names.is_empty() {
+        return Err(Rejection::unresolvable("pod affinity terms conflict"));
+    }
+    cycle.only = Some(names);
+    Ok(())
+}
+
+/// Whether a node has what the pod requires of nodes.
+pub(super) fn attracted(pod: &PodInfo, node: &NodeInfo) -> bool {
+    let wanted = pod.spec().and_then(|s| s.node_selector.as_ref()).into_iter().flatten();
+    wanted.into_iter().all(|(key, value)| node.label(key) == Some(value))
+        && required(pod).is_none_or(|terms| terms.iter().any(|term| selector::matches(term, node)))
 }
 
 fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
-    let wanted = cycle.pod.pod.spec.as_ref().and_then(|s| s.node_selector.as_ref());
-    let has = |(key, value): (&String, &String)| {
-        node.labels().and_then(|l| l.get(key)).is_some_and(|own| own == value)
-    };
-    let selected = wanted.is_none_or(|labels| labels.iter().all(has));
-    let required = affinity(cycle)
-        .and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    let attracted = required
-        .is_none_or(|r| r.node_selector_terms.iter().any(|term| selector::matches(term, node)));
-    if selected && attracted {
+    if attracted(cycle.pod, node) {
         return Ok(());
     }
-    Err(Rejection::unresolvable(vec!["node(s) didn't match Pod's node affinity/selector".into()]))
+    Err(Rejection::unresolvable("node(s) didn't match Pod's node affinity/selector"))
 }
 
-fn score(cycle: &Cycle<'_>, node: &NodeInfo) -> i64 {
-    let preferred = affinity(cycle)
-        .and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
-    let terms = preferred.into_iter().flatten();
-    terms.filter(|t| selector::matches(&t.preference, node)).map(|t| i64::from(t.weight)).sum()
+fn score(cycle: &Cycle<'_>, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
+    let affinity = affinity(cycle.pod)?;
+    let terms = affinity.preferred_during_scheduling_ignored_during_execution.as_deref()?;
+    let sum = |node: &&NodeInfo| {
+        let met = terms.iter().filter(|term| selector::matches(&term.preference, node));
+        met.map(|term| i64::from(term.weight)).sum()
+    };
+    by_largest(nodes.iter().map(sum).collect())
 }

@@ -1,10 +1,12 @@
 //! NodePorts: a host port can be had once.
 
 use crate::cache::NodeInfo;
+use crate::change::Change;
 use crate::framework::{Cycle, Plugin, Rejection};
-use crate::pod::HostPort;
+use crate::pod::{HostPort, PodInfo, host_ports};
 
-pub(super) const PLUGIN: Plugin = Plugin { name: "NodePorts", filter: Some(filter), score: None };
+pub(super) const PLUGIN: Plugin =
+    Plugin { filter: Some(filter), helps, ..Plugin::named("NodePorts") };
 
 /// The unspecified address takes a port from every other.
 fn conflict(a: &HostPort, b: &HostPort) -> bool {
@@ -13,11 +15,21 @@ fn conflict(a: &HostPort, b: &HostPort) -> bool {
 }
 
 fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
-    let mut taken = node.pods.values().flat_map(|pod| &pod.ports);
+    if cycle.pod.ports.is_empty() {
+        return Ok(());
+    }
+    let mut taken = node.pods.iter().flat_map(|pod| &pod.ports);
     if taken.any(|t| cycle.pod.ports.iter().any(|wanted| conflict(wanted, t))) {
-        return Err(Rejection::resolvable(vec![
-            "node(s) didn't have free ports for the requested pod ports".into(),
-        ]));
+        let reason = "node(s) didn't have free ports for the requested pod ports";
+        return Err(Rejection::resolvable(reason));
     }
     Ok(())
+}
+
+fn helps(pod: &PodInfo, change: &Change) -> bool {
+    let frees = |departed| {
+        let freed = host_ports(departed);
+        freed.iter().any(|port| pod.ports.iter().any(|wanted| conflict(wanted, port)))
+    };
+    change.new_node().is_some() || change.departed_pod().is_some_and(frees)
 }

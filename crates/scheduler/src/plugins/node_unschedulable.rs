@@ -6,17 +6,23 @@ use super::taint_toleration::tolerates;
 use crate::cache::NodeInfo;
 use crate::framework::{Cycle, Plugin, Rejection};
 
-pub(super) const PLUGIN: Plugin =
-    Plugin { name: "NodeUnschedulable", filter: Some(filter), score: None };
+pub(super) const PLUGIN: Plugin = Plugin {
+    filter: Some(filter),
+    helps: |_, change| change.node_with_new(|node| node.spec.as_ref()?.unschedulable.as_ref()),
+    ..Plugin::named("NodeUnschedulable")
+};
 
 fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
+    if !node.unschedulable() {
+        return Ok(());
+    }
     let taint = Taint {
         key: "node.kubernetes.io/unschedulable".into(),
         effect: "NoSchedule".into(),
         ..Taint::default()
     };
-    if node.unschedulable() && !tolerates(&cycle.pod.pod, &taint) {
-        return Err(Rejection::unresolvable(vec!["node(s) were unschedulable".into()]));
+    if tolerates(&cycle.pod.pod, &taint) {
+        return Ok(());
     }
-    Ok(())
+    Err(Rejection::unresolvable("node(s) were unschedulable"))
 }

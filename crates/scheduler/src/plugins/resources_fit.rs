@@ -1,39 +1,61 @@
 //! NodeResourcesFit: enough of everything is left; the emptier node is better.
 
 use crate::cache::NodeInfo;
-use crate::framework::{Cycle, MAX_SCORE, Normalize, Plugin, Rejection, Score};
+use crate::change::Change;
+use crate::framework::score::each;
+use crate::framework::{Cycle, MAX_SCORE, Plugin, PluginSet, Rejection, Score};
+use crate::pod::PodInfo;
+use crate::resources;
 
 pub(super) const PLUGIN: Plugin = Plugin {
-    name: "NodeResourcesFit",
     filter: Some(filter),
-    score: Some(Score { weight: 1, of: least_allocated, normalize: Normalize::Already }),
+    score: Some(Score { weight: 1, of: |cycle, nodes| each(nodes, |node| free(cycle, node)) }),
+    helps,
+    ..Plugin::named("NodeResourcesFit")
 };
 
 fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
     let mut reasons = Vec::new();
-    let mut never = false;
+    let mut resolvable = true;
     if node.pods.len() as i64 + 1 > node.allocatable.get("pods") {
-        reasons.push("Too many pods".to_owned());
+        reasons.push("Too many pods".into());
     }
     for (name, wanted) in &cycle.pod.requests.0 {
         let has = node.allocatable.get(name);
-        if *wanted > 0 && *wanted > has - node.requested.get(name) {
-            reasons.push(format!("Insufficient {name}"));
-            never |= *wanted > has;
+        if *wanted > 0 && *wanted > has.saturating_sub(node.requested.get(name)) {
+            reasons.push(format!("Insufficient {name}").into());
+            resolvable &= *wanted <= has;
         }
     }
-    match (reasons.is_empty(), never) {
-        (true, _) => Ok(()),
-        (false, true) => Err(Rejection::unresolvable(reasons)),
-        (false, false) => Err(Rejection::resolvable(reasons)),
+    if reasons.is_empty() {
+        return Ok(());
     }
+    Err(Rejection { reasons, resolvable, by: PluginSet::default() })
 }
 
-/// The mean of the free shares of CPU and memory.
-fn least_allocated(cycle: &Cycle<'_>, node: &NodeInfo) -> i64 {
-    let (cpu, memory) = super::resources_balanced::after(cycle, node);
-    let free = |(used, has): (i64, i64)| {
-        if has == 0 || used > has { 0 } else { (has - used) * MAX_SCORE / has }
+/// The mean of the free shares of CPU and memory, were the pod on the node.
+fn free(cycle: &Cycle<'_>, node: &NodeInfo) -> i64 {
+    let share = |name, used, wanted| {
+        let (has, taken) = (node.allocatable.get(name), i64::saturating_add(used, wanted));
+        match has {
+            0 => None,
+            has if taken > has => Some(0),
+            has => Some(((has - taken) as f64 * MAX_SCORE as f64 / has as f64) as i64),
+        }
     };
-    (free(cpu) + free(memory)) / 2
+    let (cpu, memory) = cycle.pod.scored;
+    let shares = [share("cpu", node.scored.0, cpu), share("memory", node.scored.1, memory)];
+    let count = shares.iter().flatten().count() as i64;
+    shares.iter().flatten().sum::<i64>() / count.max(1)
+}
+
+fn helps(pod: &PodInfo, change: &Change) -> bool {
+    if change.departed_pod().is_some() {
+        return true;
+    }
+    if let Some((old, new)) = change.changed_pod() {
+        let (before, now) = (resources::of_pod(old), resources::of_pod(new));
+        return pod.requests.0.iter().any(|(n, wanted)| *wanted > 0 && now.get(n) < before.get(n));
+    }
+    change.node_with_new(|node| node.status.as_ref()?.allocatable.as_ref())
 }

@@ -3,12 +3,15 @@
 use k8s_openapi::api::core::v1::{Pod, Taint, Toleration};
 
 use crate::cache::NodeInfo;
-use crate::framework::{Cycle, Normalize, Plugin, Rejection, Score};
+use crate::framework::score::against;
+use crate::framework::{Cycle, Plugin, Rejection, Score};
+use crate::pod::PodInfo;
 
 pub(super) const PLUGIN: Plugin = Plugin {
-    name: "TaintToleration",
     filter: Some(filter),
-    score: Some(Score { weight: 3, of: score, normalize: Normalize::Reverse }),
+    score: Some(Score { weight: 3, of: score }),
+    helps: |_, change| change.node_with_new_taints(),
+    ..Plugin::named("TaintToleration")
 };
 
 /// Whether a toleration covers a taint.
@@ -39,18 +42,26 @@ pub(super) fn tolerates(pod: &Pod, taint: &Taint) -> bool {
     tolerations(pod).any(|t| covers(t, taint))
 }
 
-fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
+/// The first taint that keeps a pod off a node.
+pub(super) fn untolerated<'n>(pod: &PodInfo, node: &'n NodeInfo) -> Option<&'n Taint> {
     let mut hard =
         node.taints().filter(|t| matches!(t.effect.as_str(), "NoSchedule" | "NoExecute"));
-    if hard.any(|t| !tolerates(&cycle.pod.pod, t)) {
-        return Err(Rejection::unresolvable(vec!["node(s) had untolerated taint(s)".into()]));
-    }
-    Ok(())
+    hard.find(|taint| !tolerates(&pod.pod, taint))
 }
 
-fn score(cycle: &Cycle<'_>, node: &NodeInfo) -> i64 {
-    let soft = node.taints().filter(|t| t.effect == "PreferNoSchedule");
-    soft.filter(|t| !tolerates(&cycle.pod.pod, t)).count() as i64
+fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
+    match untolerated(cycle.pod, node) {
+        Some(_) => Err(Rejection::unresolvable("node(s) had untolerated taint(s)")),
+        None => Ok(()),
+    }
+}
+
+fn score(cycle: &Cycle<'_>, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
+    let intolerable = |node: &&NodeInfo| {
+        let soft = node.taints().filter(|taint| taint.effect == "PreferNoSchedule");
+        soft.filter(|taint| !tolerates(&cycle.pod.pod, taint)).count() as i64
+    };
+    against(nodes.iter().map(intolerable).collect())
 }
 
 #[cfg(test)]

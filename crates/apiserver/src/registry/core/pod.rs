@@ -2,6 +2,7 @@
 
 mod defaults;
 mod print;
+mod scheduling;
 mod validate;
 
 use apimachinery::field::ErrorList;
@@ -67,6 +68,8 @@ impl Strategy for Pod {
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         let qos = qos_class(object);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
+        scheduling::note_gates(object);
+        scheduling::merge_label_keys(object);
         ErrorList::new()
     }
 

@@ -7,7 +7,7 @@ use client::ObjectKey;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use parking_lot::Mutex;
 
-use crate::common::meta;
+use super::super::meta;
 
 #[derive(Default)]
 pub(super) struct Tracker {
