@@ -13,6 +13,7 @@ use http::{HeaderMap, Request, Response};
 use ipnet::Ipv4Net;
 use store::{CommitError, Store};
 
+use crate::admission::QuotaTurns;
 use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
 use crate::body::Body;
@@ -68,6 +69,7 @@ pub(crate) struct Server {
     pub(crate) rbac: authz::Rbac,
     pub(crate) metrics: Metrics,
     pub(crate) openapi: openapi::Documents,
+    pub(crate) quota_turns: QuotaTurns,
 }
 
 /// An API server. Cloning shares it.
@@ -96,6 +98,7 @@ impl ApiServer {
             rbac: authz::Rbac::default(),
             metrics: Metrics::default(),
             openapi: openapi::Documents::default(),
+            quota_turns: QuotaTurns::default(),
         });
         crate::bootstrap::reserve_service_addresses(&server);
         crate::bootstrap::run(&server).await?;

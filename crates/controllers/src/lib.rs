@@ -23,6 +23,7 @@ mod pv_protection;
 mod pvc_protection;
 mod registry;
 mod replicaset;
+mod resourcequota;
 mod root_ca;
 mod service_account;
 mod statefulset;

@@ -54,6 +54,7 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
         => crate::endpointslice_mirroring::run,
     "namespace-controller" as "namespace-controller" => crate::namespace::run,
     "garbage-collector-controller" as "generic-garbage-collector" => crate::gc::run,
+    "resourcequota-controller" as "resourcequota-controller" => crate::resourcequota::run,
     "endpoints-controller" as "endpoint-controller" => crate::endpoints::run,
 ];
 

@@ -1,10 +1,13 @@
 //! Admission: plugins that complete or refuse a write, in upstream's order.
 
 mod default_toleration_seconds;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod priority;
 mod rbac_escalation;
+mod resource_quota;
+mod runtime_class;
 mod service_account;
 mod taint_nodes;
 
@@ -15,6 +18,8 @@ use crate::registry::{Kind, Sub};
 use crate::server::Server;
 use crate::user::User;
 use crate::verbs::Call;
+
+pub(crate) use resource_quota::Turns as QuotaTurns;
 
 /// What is being done to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub(crate) struct Request<'a> {
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
     pub(crate) old: Option<&'a Object>,
+    /// Whether nothing will come of it.
+    pub(crate) dry_run: bool,
 }
 
 impl Request<'_> {
@@ -74,12 +81,16 @@ pub(crate) trait Plugin: Sync {
 /// The chain.
 static PLUGINS: &[&dyn Plugin] = &[
     &namespace_lifecycle::NamespaceLifecycle,
+    &limit_ranger::LimitRanger,
     &service_account::ServiceAccount,
     &node_restriction::NodeRestriction,
     &taint_nodes::TaintNodesByCondition,
     &priority::Priority,
     &default_toleration_seconds::DefaultTolerationSeconds,
+    &runtime_class::RuntimeClass,
     &rbac_escalation::RbacEscalation,
+    // The last, so that nothing is charged that another plugin refuses.
+    &resource_quota::ResourceQuota,
 ];
 
 fn request<'a>(
@@ -98,6 +109,8 @@ fn request<'a>(
         namespace: &call.info.namespace,
         name: subject.map_or("", ObjectExt::name),
         old,
+        // Who made the call has refused other values.
+        dry_run: call.dry_run().unwrap_or(false),
     }
 }
 
@@ -108,7 +121,8 @@ pub(crate) async fn admit(
     object: &mut Object,
     old: Option<&Object>,
 ) -> Result<(), Status> {
-    let name = object.name().to_owned();
+    let names = [object.name(), object.str_at(&["metadata", "generateName"]), "Unknown"];
+    let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
     let request = Request { name: &name, ..request(call, operation, None, old) };
     for plugin in PLUGINS {
         plugin.admit(&request, object).await?;

@@ -1,11 +1,13 @@
 //! The resource.k8s.io group (dynamic resource allocation).
 
-use apimachinery::ObjectExt;
-use serde_json::Value;
+use apimachinery::field::ErrorList;
+use apimachinery::{Object, ObjectExt};
+use serde_json::{Value, json};
 
 use super::Sub;
 use super::column::{AGE, Column, NAME};
 use super::kind::{Kind, Selectable};
+use super::strategy::{Context, Strategy, items_mut, set_default};
 
 const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
     Kind::new("resource.k8s.io", "v1", kind, resource, singular)
@@ -27,13 +29,58 @@ fn state(object: &Value) -> Value {
     states.join(",").into()
 }
 
+/// Requests ask for one device unless they say otherwise.
+fn default_requests(spec: Option<&mut Value>) {
+    let Some(devices) = spec.and_then(|spec| spec.get_mut("devices")) else { return };
+    for request in items_mut(devices, "requests") {
+        if let Some(exactly) = request.get_mut("exactly") {
+            default_number(exactly);
+        }
+        items_mut(request, "firstAvailable").for_each(default_number);
+    }
+}
+
+fn default_number(request: &mut Value) {
+    if !request.is_object() {
+        return;
+    }
+    set_default(request, "allocationMode", "ExactCount");
+    if request["allocationMode"] == "ExactCount" && request["count"].as_i64().unwrap_or(0) == 0 {
+        request["count"] = 1.into();
+    }
+}
+
+struct Claim;
+
+impl Strategy for Claim {
+    fn default(&self, object: &mut Object) {
+        default_requests(object.get_mut("spec"));
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        object["status"] = json!({});
+        ErrorList::new()
+    }
+}
+
+struct ClaimTemplate;
+
+impl Strategy for ClaimTemplate {
+    fn default(&self, object: &mut Object) {
+        default_requests(object.get_mut("spec").and_then(|template| template.get_mut("spec")));
+    }
+}
+
 pub(super) static KINDS: &[Kind] = &[
     row("DeviceClass", "deviceclasses", "deviceclass").generation(),
     row("ResourceClaim", "resourceclaims", "resourceclaim")
         .namespaced()
         .subs(&[Sub::Status])
+        .strategy(&Claim)
         .columns(&[NAME, Column::make("State", state), AGE]),
-    row("ResourceClaimTemplate", "resourceclaimtemplates", "resourceclaimtemplate").namespaced(),
+    row("ResourceClaimTemplate", "resourceclaimtemplates", "resourceclaimtemplate")
+        .namespaced()
+        .strategy(&ClaimTemplate),
     row("ResourceSlice", "resourceslices", "resourceslice")
         .selectable(&[
             Selectable::new("spec.nodeName", &["spec", "nodeName"]),
@@ -48,3 +95,34 @@ pub(super) static KINDS: &[Kind] = &[
             AGE,
         ]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::subject;
+    use serde_json::json;
+
+    #[test]
+    fn requests_ask_for_one_device() {
+        let requests = json!([
+            {"name": "a", "exactly": {"deviceClassName": "c"}},
+            {"name": "b", "exactly": {"deviceClassName": "c", "allocationMode": "All"}},
+            {"name": "c", "firstAvailable": [{"name": "d", "count": 2}, {"name": "e"}]},
+        ]);
+        let spec = json!({"devices": {"requests": requests}});
+        let of = |kind, base| subject("resource.k8s.io", "v1", kind, base).object(&json!({}));
+        let claim = of("ResourceClaim", json!({ "spec": spec }));
+        let template = of("ResourceClaimTemplate", json!({"spec": {"spec": spec}}));
+        assert_eq!(template["spec"]["spec"], claim["spec"]);
+        assert_eq!(
+            claim["spec"]["devices"]["requests"],
+            json!([
+                {"name": "a", "exactly": {"deviceClassName": "c", "allocationMode": "ExactCount", "count": 1}},
+                {"name": "b", "exactly": {"deviceClassName": "c", "allocationMode": "All"}},
+                {"name": "c", "firstAvailable": [
+                    {"name": "d", "count": 2, "allocationMode": "ExactCount"},
+                    {"name": "e", "count": 1, "allocationMode": "ExactCount"},
+                ]},
+            ])
+        );
+    }
+}

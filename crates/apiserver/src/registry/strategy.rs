@@ -14,7 +14,8 @@ pub(crate) struct Context<'a> {
 /// Policy of one kind. Called in the order of the methods.
 ///
 /// `default` must be idempotent and look at nothing but the object. The `prepare` methods may
-/// overwrite what a client must not set. The `validate` methods change nothing.
+/// overwrite what a client must not set, and take nothing when they complain. The `validate`
+/// methods change nothing.
 pub(crate) trait Strategy: Sync {
     /// Fills in what the client left out.
     fn default(&self, _object: &mut Object) {}
@@ -80,6 +81,10 @@ pub(crate) trait Strategy: Sync {
     fn grace_period(&self, _object: &Object, _asked: Option<i64>) -> Option<i64> {
         None
     }
+
+    /// Gives back what `dropped` has and `kept` has not, of the old and the changed object: when a
+    /// change that was prepared is committed, the old one is dropped, otherwise the changed one.
+    fn after_update(&self, _ctx: &Context<'_>, _kept: &Object, _dropped: &Object) {}
 
     /// Gives back what `prepare_for_create` took, once the object is gone.
     fn after_delete(&self, _ctx: &Context<'_>, _object: &Object) {}

@@ -3,4 +3,7 @@
 mod bad_input;
 mod conformance;
 mod harness;
+mod limits;
+mod quotas;
+mod runtime_classes;
 mod samples;

@@ -63,7 +63,8 @@ pub(super) async fn create_object(
         // Renewed with each name, because some defaults repeat it.
         strategy.default(&mut attempt);
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
-        if errors.0.is_empty() {
+        let prepared = errors.is_empty();
+        if prepared {
             errors = meta::validate(kind, &attempt);
             errors.0.extend(strategy.validate(&attempt).0);
         }
@@ -77,7 +78,9 @@ pub(super) async fn create_object(
                 return Ok(attempt);
             }
             Err(failure) => {
-                strategy.after_delete(&call.context(), &attempt);
+                if prepared {
+                    strategy.after_delete(&call.context(), &attempt);
+                }
                 tries += 1;
                 match failure {
                     Failure::Refused(status) => return Err(status),

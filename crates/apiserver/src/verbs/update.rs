@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, Status};
 use http::{Response, StatusCode};
 use serde_json::Value;
@@ -114,39 +115,58 @@ async fn attempt(
             ),
         )));
     }
-    prepare(call, object, old).await.map_err(Failure::Refused)?;
-    if ownership == Ownership::Update {
-        record(call, Some(old), object, manager);
+    let errors = prepare(call, object, old).await.map_err(Failure::Refused)?;
+    let prepared = call.sub.is_none() && errors.is_empty();
+    let outcome = async {
+        validate(call, object, old, errors)?;
+        if ownership == Ownership::Update {
+            record(call, Some(old), object, manager);
+        }
+        admission::validate(call, Operation::Update, Some(object), Some(old)).await?;
+        object.set_meta("resourceVersion", entry.revision.to_string().into());
+        Ok(())
+    };
+    let outcome = match outcome.await {
+        Err(status) => Err(Failure::Refused(status)),
+        Ok(()) if object == old || dry_run => Ok(false),
+        Ok(()) => write(call, entry, object, old).await,
+    };
+    if prepared {
+        let committed = matches!(outcome, Ok(true));
+        let (kept, dropped) = if committed { (&*object, old) } else { (old, &*object) };
+        kind.strategy.after_update(&call.context(), kept, dropped);
     }
-    admission::validate(call, Operation::Update, Some(object), Some(old))
-        .await
-        .map_err(Failure::Refused)?;
+    outcome.map(drop)
+}
 
-    object.set_meta("resourceVersion", entry.revision.to_string().into());
-    if object == old {
-        return Ok(());
-    }
-    if dry_run {
-        return Ok(());
-    }
+/// Commits the change, or the deletion that it completes. Whether the object lives on with it.
+async fn write(
+    call: &Call<'_>,
+    entry: &Arc<Entry>,
+    object: &mut Object,
+    old: &Object,
+) -> Result<bool, Failure> {
+    let kind = call.kind;
     if delete::is_finished(object) {
         // The last finalizer went: this write is the deletion.
         call.server.remove(kind, old.namespace(), old.name(), entry.revision).await?;
         kind.strategy.after_delete(&call.context(), old);
-        return Ok(());
+        return Ok(false);
     }
-    call.server.commit(kind, object, Expect::At(entry.revision)).await
+    call.server.commit(kind, object, Expect::At(entry.revision)).await?;
+    Ok(true)
 }
 
-/// Defaults, admits, prepares and validates a changed object.
-async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<(), Status> {
+/// Defaults, admits and prepares a changed object. The errors are the strategy's, which then took
+/// nothing for it.
+async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<ErrorList, Status> {
     let kind = call.kind;
     let strategy = kind.strategy;
     keep_what_the_path_cannot_change(call, object, old);
     meta::keep_old(object, old);
     strategy.default(object);
     admission::admit(call, Operation::Update, object, Some(old)).await?;
-    let mut errors = apimachinery::field::ErrorList::new();
+    let mut errors = ErrorList::new();
     if call.sub.is_none() {
         errors = strategy.prepare_for_update(&call.context(), object, old);
         for path in strategy.kept_on_update() {
@@ -166,6 +186,18 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<(
     if wish && kind.generation && meta::spec_differs(object, old) {
         object.set_meta("generation", (old.generation() + 1).into());
     }
+    Ok(errors)
+}
+
+/// Validates a changed object; `errors` have been found before.
+fn validate(
+    call: &Call<'_>,
+    object: &Object,
+    old: &Object,
+    mut errors: ErrorList,
+) -> Result<(), Status> {
+    let kind = call.kind;
+    let strategy = kind.strategy;
     errors.0.extend(meta::validate(kind, object).0);
     errors.0.extend(meta::validate_update(object, old).0);
     errors.0.extend(match call.sub {

@@ -30,7 +30,7 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 
 pub(in crate::registry) use claim::check_claim_spec;
 pub(crate) use event::{COLUMNS as EVENT_COLUMNS, STORED as STORED_EVENT};
-pub(in crate::registry) use pod::{PROTOCOLS, check_template};
+pub(in crate::registry) use pod::{PROTOCOLS, check_overhead, check_template, check_tolerations};
 pub(crate) use pod::{default_spec, default_template};
 pub(in crate::registry) use resource_names::check_container_name;
 

@@ -2,11 +2,11 @@
 
 mod defaults;
 mod print;
-mod qos;
 mod scheduling;
 mod validate;
 
 use apimachinery::field::ErrorList;
+use apimachinery::resources::qos_class;
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ pub(in crate::registry) use defaults::default_disk;
 pub(crate) use defaults::{default_spec, default_template};
 pub(in crate::registry) use validate::{
     PROTOCOLS, PULL_POLICIES, TAINT_EFFECTS, VOLUME_FIELDS, check_field_ref, check_node_selector,
-    check_resource_field_ref, check_template,
+    check_overhead, check_resource_field_ref, check_template, check_tolerations,
 };
 
 pub(super) const SELECTABLE: &[Selectable] = &[
@@ -66,7 +66,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
-        let qos = qos::class(object);
+        let qos = qos_class(object);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
         scheduling::note_gates(object);
         scheduling::merge_label_keys(object);

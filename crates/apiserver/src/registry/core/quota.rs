@@ -4,19 +4,24 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use apimachinery::field::ErrorList;
 use apimachinery::quantity::{Format, Quantity};
+use apimachinery::resources::may_overcommit;
 use apimachinery::{Object, ObjectExt, names};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::resource_names::{
     check_amount, check_container_name, check_name, check_quota_name, is_quota_resource,
-    may_overcommit,
 };
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::{Strategy, items_mut};
+use crate::registry::strategy::{Context, Strategy, items_mut};
 
 pub(super) struct ResourceQuota;
 
 impl Strategy for ResourceQuota {
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        object["status"] = json!({});
+        ErrorList::new()
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             check_quota(&object.at("spec"));
@@ -171,6 +176,14 @@ impl Strategy for LimitRange {
                 }
             }
         }
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        // The only kind whose objects need no name, as upstream.
+        if object.name().is_empty() {
+            object.set_meta("name", uuid::Uuid::new_v4().to_string().into());
+        }
+        ErrorList::new()
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

@@ -1,16 +1,10 @@
-//! Names and amounts of resources (upstream's `pkg/apis/core/helper` and `validateResourceName`).
+//! Names and amounts of resources (upstream's `validateResourceName`).
 
 use apimachinery::names;
 use apimachinery::quantity::Quantity;
+use apimachinery::resources::{is_extended, is_huge_page, is_native};
 
 use crate::registry::check::Field;
-
-const HUGE: &str = "hugepages-";
-
-/// `hugepages-2Mi`.
-pub(in crate::registry) fn is_huge_page(name: &str) -> bool {
-    name.starts_with(HUGE)
-}
 
 /// Compute resources of containers.
 const CONTAINER: &[&str] = &["cpu", "memory", "ephemeral-storage"];
@@ -55,23 +49,6 @@ fn is_quota_huge_page(name: &str) -> bool {
     is_huge_page(name) || name.starts_with("requests.hugepages-")
 }
 
-/// Kubernetes' own: without a domain, or in its domain.
-pub(in crate::registry) fn is_native(name: &str) -> bool {
-    !name.contains('/') || name.contains("kubernetes.io/")
-}
-
-/// A resource that some device plugin or driver brings.
-pub(in crate::registry) fn is_extended(name: &str) -> bool {
-    !is_native(name)
-        && !name.starts_with("requests.")
-        && names::qualified_name(&format!("requests.{name}")).is_empty()
-}
-
-/// Whether more of it may be promised (limits) than there is (requests).
-pub(in crate::registry) fn may_overcommit(name: &str) -> bool {
-    is_native(name) && !is_huge_page(name)
-}
-
 /// The name of any resource. Complains at the entry `field` of that key.
 pub(in crate::registry) fn check_name(field: &Field<'_>, name: &str) -> bool {
     let messages = names::qualified_name(name);
@@ -110,11 +87,6 @@ pub(in crate::registry) fn check_quota_name(field: &Field<'_>, name: &str) {
     }
 }
 
-/// Pods have these as a whole.
-pub(in crate::registry) fn is_pod_level(name: &str) -> bool {
-    matches!(name, "cpu" | "memory") || is_huge_page(name)
-}
-
 /// An amount: not negative, and whole where things are counted.
 pub(in crate::registry) fn check_amount(field: &Field<'_>, name: &str) {
     let amount = field.quantity();
@@ -129,7 +101,7 @@ pub(in crate::registry) fn check_amount(field: &Field<'_>, name: &str) {
 
 /// Huge pages come in whole pages.
 pub(in crate::registry) fn check_huge_pages(field: &Field<'_>, name: &str) {
-    let Some(size) = name.strip_prefix(HUGE) else { return };
+    let Some(size) = name.strip_prefix("hugepages-") else { return };
     let page = Quantity::parse(size).unwrap_or_default();
     let whole = page.sign() > 0 && page.milli_value() % 1000 == 0;
     if !whole || field.quantity().value() % page.value() != 0 {

@@ -167,9 +167,7 @@ impl Strategy for Service {
         if !self.validate_change(None, object, old).is_empty() {
             return ErrorList::new();
         }
-        let errors = allocate(ctx, object, old);
-        release(ctx, old, object);
-        errors
+        allocate(ctx, object, old)
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
@@ -189,6 +187,10 @@ impl Strategy for Service {
 
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::dns1035_label(name)
+    }
+
+    fn after_update(&self, ctx: &Context<'_>, kept: &Object, dropped: &Object) {
+        release(ctx, dropped, kept);
     }
 
     fn after_delete(&self, ctx: &Context<'_>, object: &Object) {

@@ -2,12 +2,11 @@
 
 use std::sync::LazyLock;
 
+use apimachinery::resources::{is_huge_page, is_pod_level, may_overcommit, of_containers};
 use apimachinery::{Object, ObjectExt};
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::validate::aggregate;
-use crate::registry::core::resource_names::{is_huge_page, is_pod_level, may_overcommit};
 use crate::registry::strategy::{ensure, set_default};
 
 /// Defaults of `spec.template.spec`.
@@ -66,15 +65,15 @@ pub(super) fn default_pod_resources(spec: &mut Value) {
         return;
     }
     let absent = |spec: &Value, list: &str, name: &str| spec["resources"][list][name].is_null();
-    for (name, limit) in aggregate(spec, "limits") {
-        if is_huge_page(&name) && absent(spec, "requests", &name) && absent(spec, "limits", &name) {
-            spec.set_path(&["resources", "limits", &name], limit.into());
+    for (name, limit) in of_containers(spec, "limits").iter() {
+        if is_huge_page(name) && absent(spec, "requests", name) && absent(spec, "limits", name) {
+            spec.set_path(&["resources", "limits", name], limit.into());
         }
     }
     let Some(limits) = spec["resources"]["limits"].as_object().cloned() else { return };
-    for (name, request) in aggregate(spec, "requests") {
-        if is_pod_level(&name) && may_overcommit(&name) && absent(spec, "requests", &name) {
-            spec.set_path(&["resources", "requests", &name], request.into());
+    for (name, request) in of_containers(spec, "requests").iter() {
+        if is_pod_level(name) && may_overcommit(name) && absent(spec, "requests", name) {
+            spec.set_path(&["resources", "requests", name], request.into());
         }
     }
     for (name, limit) in limits {

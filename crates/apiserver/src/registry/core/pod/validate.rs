@@ -31,8 +31,8 @@ pub(in crate::registry) use containers::PULL_POLICIES;
 pub(in crate::registry) use env::{VOLUME_FIELDS, check_field_ref, check_resource_field_ref};
 pub(in crate::registry) use ports::PROTOCOLS;
 pub(super) use resize::validate_resize;
-pub(in crate::registry) use resources::aggregate;
-pub(in crate::registry) use scheduling::TAINT_EFFECTS;
+pub(in crate::registry) use resources::check_overhead;
+pub(in crate::registry) use scheduling::{TAINT_EFFECTS, check_tolerations};
 pub(super) use status::validate_status_update;
 pub(super) use update::{validate_ephemeral_update, validate_update};
 
@@ -178,7 +178,7 @@ fn check_spec(spec: &Field<'_>, pod: Option<&Object>) {
     spec.within("activeDeadlineSeconds", 1, i64::from(i32::MAX));
     spec.maybe_valid("hostname", names::dns1123_label);
     spec.maybe_valid("subdomain", names::dns1123_label);
-    scheduling::check_tolerations(spec);
+    check_tolerations(spec);
     host::check_aliases(spec);
     spec.maybe_valid("priorityClassName", names::dns1123_subdomain);
     if spec.has("runtimeClassName") {
@@ -188,7 +188,7 @@ fn check_spec(spec: &Field<'_>, pod: Option<&Object>) {
         spec.needs_one_of("preemptionPolicy", &["PreemptLowerPriority", "Never"]);
     }
     if let Some(overhead) = spec.opt("overhead") {
-        resources::check_overhead(&overhead);
+        check_overhead(&overhead);
     }
     if let Some(os) = spec.opt("os") {
         windows::check_os(&os, spec);

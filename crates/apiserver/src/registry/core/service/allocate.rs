@@ -51,8 +51,40 @@ pub(super) fn keep_node_ports(object: &mut Object, old: &Object) {
     }
 }
 
-/// Gives the service an address and node ports where it wants them and has none yet.
+/// What a service was given so far.
+#[derive(Default)]
+struct Taken {
+    address: Option<String>,
+    node_ports: Vec<(String, u16)>,
+}
+
+impl Taken {
+    fn port(&mut self, protocol: &str, number: u16) {
+        self.node_ports.push((protocol.to_owned(), number));
+    }
+
+    fn give_back(self, ctx: &Context<'_>) {
+        if let Some(address) = self.address {
+            ctx.settings.addresses.release(&address);
+        }
+        for (protocol, number) in self.node_ports {
+            ctx.settings.node_ports.release(&protocol, number);
+        }
+    }
+}
+
+/// Gives the service an address and node ports where it wants them and has none yet; nothing if
+/// any of it cannot be had.
 pub(super) fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> ErrorList {
+    let mut taken = Taken::default();
+    let errors = take(ctx, object, old, &mut taken);
+    if !errors.is_empty() {
+        taken.give_back(ctx);
+    }
+    errors
+}
+
+fn take(ctx: &Context<'_>, object: &mut Object, old: &Object, taken: &mut Taken) -> ErrorList {
     let mut errors = ErrorList::new();
     if uses_cluster_ip(object) {
         let path = Path::new("spec").child("clusterIPs");
@@ -64,17 +96,18 @@ pub(super) fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> 
         let wanted = object.str_at(&["spec", "clusterIP"]).to_owned();
         let kept = !wanted.is_empty() && wanted == old.str_at(&["spec", "clusterIP"]);
         if wanted != "None" && !kept {
-            let taken = if wanted.is_empty() {
+            let given = if wanted.is_empty() {
                 ctx.settings.addresses.allocate().map(|ip| {
                     object.set_path(&["spec", "clusterIP"], ip.to_string().into());
                 })
             } else {
                 ctx.settings.addresses.reserve(&wanted)
             };
-            if let Err(why) = taken {
+            if let Err(why) = given {
                 errors.0.push(FieldError::invalid(&path, json!([wanted]), why));
                 return errors;
             }
+            taken.address = Some(object.str_at(&["spec", "clusterIP"]).to_owned());
         }
         let ip = object.str_at(&["spec", "clusterIP"]).to_owned();
         if object.get_path(&["spec", "clusterIPs"]).is_none() {
@@ -95,15 +128,19 @@ pub(super) fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> 
             let protocol = port.str_at(&["protocol"]).to_owned();
             match port["nodePort"].as_i64().unwrap_or(0) {
                 0 => match ctx.settings.node_ports.allocate(&protocol) {
-                    Ok(number) => port["nodePort"] = number.into(),
+                    Ok(number) => {
+                        port["nodePort"] = number.into();
+                        taken.port(&protocol, number);
+                    }
                     Err(why) => errors.0.push(FieldError::internal(&path, why)),
                 },
                 number => {
                     let number16 = u16::try_from(number).unwrap_or(0);
-                    if !before.contains(&(protocol.clone(), number16))
-                        && let Err(why) = ctx.settings.node_ports.reserve(&protocol, number)
-                    {
-                        errors.0.push(FieldError::invalid(&path, number, why));
+                    if !before.contains(&(protocol.clone(), number16)) {
+                        match ctx.settings.node_ports.reserve(&protocol, number) {
+                            Ok(()) => taken.port(&protocol, number16),
+                            Err(why) => errors.0.push(FieldError::invalid(&path, number, why)),
+                        }
                     }
                 }
             }
@@ -117,14 +154,14 @@ pub(super) fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> 
             0 => match ctx.settings.node_ports.allocate("TCP") {
                 Ok(number) => {
                     object.set_path(&["spec", "healthCheckNodePort"], number.into());
+                    taken.port("TCP", number);
                 }
                 Err(why) => errors.0.push(FieldError::internal(&path, why)),
             },
-            number if given != before => {
-                if let Err(why) = ctx.settings.node_ports.reserve("TCP", number) {
-                    errors.0.push(FieldError::invalid(&path, number, why));
-                }
-            }
+            number if given != before => match ctx.settings.node_ports.reserve("TCP", number) {
+                Ok(()) => taken.port("TCP", u16::try_from(number).unwrap_or(0)),
+                Err(why) => errors.0.push(FieldError::invalid(&path, number, why)),
+            },
             _ => {}
         }
     }

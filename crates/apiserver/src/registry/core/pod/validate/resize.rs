@@ -1,10 +1,10 @@
 //! What a resize of a running pod may change (KEP-1287).
 
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::resources::qos_class;
 use apimachinery::{Object, ObjectExt};
 use serde_json::Value;
 
-use super::super::qos;
 use super::annotations::MIRROR;
 use super::check_pod;
 use super::update::forbidden_at_all;
@@ -22,10 +22,10 @@ pub(in crate::registry::core::pod) fn validate_resize(pod: &Object, old: &Object
         check_pod(pod);
         let (spec, was) = (pod.at("spec"), &old["spec"]);
         let class = match old.str_at(&["status", "qosClass"]) {
-            "" => qos::class(old),
+            "" => qos_class(old),
             class => class,
         };
-        if class != qos::class(pod.value()) {
+        if class != qos_class(pod.value()) {
             spec.invalid_value(
                 pod.at("status").str("qosClass"),
                 "Pod QOS Class may not change as a result of resizing",

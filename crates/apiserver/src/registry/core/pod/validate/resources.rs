@@ -1,16 +1,14 @@
 //! Resources of containers and pods.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
-use apimachinery::quantity::Quantity;
+use apimachinery::resources::{is_huge_page, is_pod_level, may_overcommit, of_containers};
 use apimachinery::{Object, ObjectExt, names};
-use serde_json::Value;
 
 use super::Scope;
 use crate::registry::check::{Field, quantity};
 use crate::registry::core::resource_names::{
-    check_amount, check_container_name, check_huge_pages, check_name, is_huge_page, is_pod_level,
-    may_overcommit,
+    check_amount, check_container_name, check_huge_pages, check_name,
 };
 
 type NameRule = fn(&Field<'_>, &str);
@@ -61,7 +59,8 @@ pub(super) fn check_container(resources: &Field<'_>, scope: &Scope<'_>) {
     check_container_claims(resources, &scope.claims);
 }
 
-pub(super) fn check_overhead(overhead: &Field<'_>) {
+/// What a runtime takes for itself: amounts under the rules of limits.
+pub(in crate::registry) fn check_overhead(overhead: &Field<'_>) {
     let limits = serde_json::json!({"limits": overhead.value()});
     let errors = crate::registry::check::check_at(&limits, overhead.path().clone(), |f| {
         check(f, check_container_name);
@@ -179,45 +178,6 @@ pub(super) fn check_resize_policy(container: &Field<'_>, scope: &Scope<'_>) {
     }
 }
 
-/// What all containers of a spec ask for together: what runs at once is added up, and init
-/// containers need their share only while they run.
-pub(in crate::registry) fn aggregate(spec: &Value, list: &str) -> BTreeMap<String, Quantity> {
-    fn add(sum: &mut BTreeMap<String, Quantity>, more: &BTreeMap<String, Quantity>) {
-        for (name, amount) in more {
-            *sum.entry(name.clone()).or_default() += *amount;
-        }
-    }
-    let of = |container: &Value| -> BTreeMap<String, Quantity> {
-        let amounts = container["resources"][list].as_object();
-        amounts.into_iter().flatten().map(|(name, q)| (name.clone(), quantity(q))).collect()
-    };
-    let items = |field: &str| spec[field].as_array().into_iter().flatten();
-    let (mut running, mut sidecars, mut peak) =
-        (BTreeMap::new(), BTreeMap::new(), BTreeMap::<String, Quantity>::new());
-    for container in items("containers") {
-        add(&mut running, &of(container));
-    }
-    for container in items("initContainers") {
-        let mut now = of(container);
-        if container["restartPolicy"] == "Always" {
-            add(&mut running, &now);
-            add(&mut sidecars, &now);
-            now = sidecars.clone();
-        } else {
-            add(&mut now, &sidecars);
-        }
-        for (name, amount) in now {
-            let slot = peak.entry(name).or_default();
-            *slot = (*slot).max(amount);
-        }
-    }
-    for (name, amount) in peak {
-        let slot = running.entry(name).or_default();
-        *slot = (*slot).max(amount);
-    }
-    running
-}
-
 /// Resources of the pod as a whole (KEP-2837).
 pub(super) fn check_pod_level(spec: &Field<'_>, scope: &Scope<'_>) {
     let Some(resources) = spec.opt("resources") else { return };
@@ -237,7 +197,7 @@ pub(super) fn check_pod_level(spec: &Field<'_>, scope: &Scope<'_>) {
         }
     });
     check_container_claims(&resources, &scope.claims);
-    for (name, sum) in aggregate(spec.value(), "requests") {
+    for (name, sum) in of_containers(spec.value(), "requests").iter() {
         if let Some((_, own)) = resources.entries("requests").find(|(n, _)| *n == name)
             && sum > own.quantity()
         {
@@ -246,8 +206,8 @@ pub(super) fn check_pod_level(spec: &Field<'_>, scope: &Scope<'_>) {
             ));
         }
     }
-    for (name, sum) in aggregate(spec.value(), "limits") {
-        if is_huge_page(&name)
+    for (name, sum) in of_containers(spec.value(), "limits").iter() {
+        if is_huge_page(name)
             && let Some((_, own)) = resources.entries("limits").find(|(n, _)| *n == name)
             && sum > own.quantity()
         {

@@ -11,7 +11,8 @@ use crate::registry::check::{Field, check_label_selector};
 pub(in crate::registry) const TAINT_EFFECTS: &[&str] =
     &["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-pub(super) fn check_tolerations(spec: &Field<'_>) {
+/// The `tolerations` of a pod, or of what makes pods.
+pub(in crate::registry) fn check_tolerations(spec: &Field<'_>) {
     for toleration in spec.items("tolerations") {
         let (operator, value) = (toleration.str("operator"), toleration.str("value"));
         let at = toleration.at("operator");

@@ -1,8 +1,9 @@
 //! Quality of service class (upstream's `ComputePodQOS`).
 
-use apimachinery::ObjectExt;
-use apimachinery::quantity::Quantity;
 use serde_json::Value;
+
+use crate::ObjectExt;
+use crate::quantity::Quantity;
 
 const COMPUTE: &[&str] = &["cpu", "memory"];
 
@@ -13,11 +14,16 @@ fn amount(container: &Value, list: &str, name: &str) -> Option<Quantity> {
     (quantity > Quantity::default()).then_some(quantity)
 }
 
-/// `Guaranteed`, `Burstable` or `BestEffort`.
-pub(super) fn class(pod: &Value) -> &'static str {
-    let list = |field| pod.get_path(&["spec", field]).and_then(Value::as_array);
+/// The class of a pod by what it asks for: `Guaranteed`, `Burstable` or `BestEffort`.
+#[must_use]
+pub fn qos_class(pod: &Value) -> &'static str {
+    let spec = &pod["spec"];
+    // Resources of the pod as a whole decide alone (KEP-2837).
+    let whole = spec["resources"].is_object().then_some(spec);
     let containers = || {
-        list("containers").into_iter().flatten().chain(list("initContainers").into_iter().flatten())
+        let lists = ["containers", "initContainers"].map(|list| spec[list].as_array());
+        let each = lists.into_iter().flatten().flatten().filter(|_| whole.is_none());
+        whole.into_iter().chain(each)
     };
     let any = containers().any(|c| {
         COMPUTE
@@ -54,7 +60,9 @@ mod tests {
             (json!({"limits": both, "requests": {"cpu": "1", "memory": "1Mi"}}), "Burstable"),
             (json!({"limits": {"memory": "1Gi"}}), "Burstable"),
         ] {
-            assert_eq!(class(&pod(resources.clone())), want, "{resources}");
+            assert_eq!(qos_class(&pod(resources.clone())), want, "{resources}");
+            let whole = json!({"spec": {"containers": [{}], "resources": resources}});
+            assert_eq!(qos_class(&whole), want, "{whole}");
         }
     }
 }

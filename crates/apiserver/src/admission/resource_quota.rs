@@ -1,0 +1,134 @@
+//! ResourceQuota: whatever a namespace gets is charged to its quotas before it is made.
+//!
+//! A charge is a compare-and-set of the quota's status, so two requests never spend the same
+//! remainder. It comes before the object, and is not taken back when the object fails after all:
+//! the quota controller counts again soon after every charge.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
+
+use apimachinery::quota::{self, Counted};
+use apimachinery::{Object, ObjectExt, Status};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use store::Expect;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Operation, Plugin, Request};
+use crate::registry::{self, Kind, Sub};
+use crate::verbs::Failure;
+
+mod charge;
+
+/// How long a request waits for its turn and its charge (upstream: 10 s).
+const PATIENCE: Duration = Duration::from_secs(10);
+const LANES: usize = 64;
+
+/// Lets the requests of a namespace charge its quotas one after the other. The compare-and-set
+/// alone keeps them right, but of many at once only one would get through each time.
+pub(crate) struct Turns([Mutex<()>; LANES]);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Mutex::default()))
+    }
+}
+
+impl Turns {
+    async fn wait(&self, namespace: &str) -> MutexGuard<'_, ()> {
+        // Namespaces that share a lane wait for each other, which is harmless.
+        let lane = BuildHasherDefault::<DefaultHasher>::default().hash_one(namespace);
+        self.0[lane as usize % LANES].lock().await
+    }
+}
+
+pub(super) struct ResourceQuota;
+
+#[async_trait]
+impl Plugin for ResourceQuota {
+    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+        let Some(object) = object.filter(|object| concerns(request, object)) else { return Ok(()) };
+        let kind = registry::find("", "v1", "resourcequotas")
+            .ok_or_else(|| Status::internal("no resource quotas"))?;
+        let snapshot = request.server.collection(kind)?.snapshot();
+        if snapshot.range(request.namespace, "").next().is_none() {
+            return Ok(());
+        }
+        let Some(counted) = Counted::of(request.kind.group, request.kind.resource) else {
+            return Ok(());
+        };
+        let reserved = reserve(request, kind, &counted, object);
+        match tokio::time::timeout(PATIENCE, reserved).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Status::internal("resource quota evaluation timed out")),
+        }
+    }
+}
+
+/// Whether the request can make an object take more.
+fn concerns(request: &Request<'_>, object: &Object) -> bool {
+    if !request.kind.namespaced || request.namespace.is_empty() {
+        return false;
+    }
+    let old = match (request.operation, request.old) {
+        (Operation::Create, _) => return request.sub.is_none(),
+        (Operation::Update, Some(old)) => old,
+        _ => return false,
+    };
+    match (request.kind.group, request.kind.resource, request.sub) {
+        ("", "pods", None) => quota::is_terminating(object) != quota::is_terminating(old),
+        ("", "pods", Some(Sub::Resize))
+        | ("", "services" | "persistentvolumeclaims", None)
+        | ("resource.k8s.io", "resourceclaims", None) => true,
+        ("", "persistentvolumeclaims", Some(Sub::Status)) => !quota::same_claim(object, old),
+        _ => false,
+    }
+}
+
+/// Charges every quota of the namespace that covers the object, or none if one refuses at once.
+async fn reserve(
+    request: &Request<'_>,
+    kind: &'static Kind,
+    counted: &Counted,
+    object: &Object,
+) -> Result<(), Status> {
+    let server = request.server;
+    let bill = charge::Bill {
+        counted,
+        object,
+        old: request.old,
+        // What a status reports has happened already.
+        limited: request.sub != Some(Sub::Status),
+        now: Timestamp::now(),
+    };
+    let _turn = server.quota_turns.wait(request.namespace).await;
+    let mut charged: Vec<String> = Vec::new();
+    loop {
+        let snapshot = server.collection(kind)?.snapshot();
+        let mut charges = Vec::new();
+        for entry in snapshot.range(request.namespace, "") {
+            if charged.iter().any(|name| name == entry.name()) {
+                continue;
+            }
+            let mut quota = entry.object();
+            if let Some(used) = bill.check(&quota).map_err(|why| request.forbidden(why))? {
+                quota.set_path(&["status", "used"], used.to_value());
+                charges.push((entry.revision, quota));
+            }
+        }
+        if request.dry_run {
+            return Ok(());
+        }
+        let mut lost = false;
+        for (revision, mut quota) in charges {
+            match server.commit(kind, &mut quota, Expect::At(revision)).await {
+                Ok(()) => charged.push(quota.name().to_owned()),
+                Err(Failure::Conflict) => lost = true,
+                Err(Failure::Refused(status)) => return Err(status),
+            }
+        }
+        if !lost {
+            return Ok(());
+        }
+    }
+}

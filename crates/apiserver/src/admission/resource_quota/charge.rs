@@ -1,0 +1,160 @@
+//! What an object costs a quota, and whether that can be had.
+
+use apimachinery::quota::{self, Counted};
+use apimachinery::resources::Amounts;
+use apimachinery::{Object, ObjectExt};
+use jiff::Timestamp;
+
+/// An object to be charged to quotas.
+pub(super) struct Bill<'a> {
+    pub(super) counted: &'a Counted,
+    pub(super) object: &'a Object,
+    /// The object as it is charged already.
+    pub(super) old: Option<&'a Object>,
+    /// Whether the charge must keep to the limits.
+    pub(super) limited: bool,
+    pub(super) now: Timestamp,
+}
+
+impl Bill<'_> {
+    /// What would be used of the quota; `None` if the object costs it nothing. Errors are in
+    /// upstream's words.
+    pub(super) fn check(&self, quota: &Object) -> Result<Option<Amounts>, String> {
+        let (counted, name) = (self.counted, quota.name());
+        let (hard, mut used) = (quota::hard(quota, "status"), quota::used(quota));
+        let tracked: Vec<&str> = hard.names().filter(|name| counted.tracks(name)).collect();
+        if tracked.is_empty() || !counted.covers(quota, self.object) {
+            return Ok(None);
+        }
+        if counted.counts_pods()
+            && let Some(missing) = quota::missing_of_pod(self.object, tracked.iter().copied())
+        {
+            return Err(format!("failed quota: {name}: {missing}"));
+        }
+        if tracked.iter().any(|name| used.get(name).is_none()) {
+            let resources = tracked.join(",");
+            return Err(format!("status unknown for quota: {name}, resources: {resources}"));
+        }
+        let requested = self.requested(quota, &hard)?;
+        if requested.is_empty() {
+            return Ok(None);
+        }
+        let before = used.clone();
+        used.add(&requested);
+        let mut exceeded = requested;
+        exceeded.retain(|name| used.get(name) > hard.get(name));
+        if exceeded.is_empty() || !self.limited {
+            return Ok(Some(used));
+        }
+        let of_those = |mut amounts: Amounts| {
+            amounts.retain(|name| exceeded.get(name).is_some());
+            amounts
+        };
+        let (before, hard) = (of_those(before), of_those(hard));
+        Err(format!(
+            "exceeded quota: {name}, requested: {exceeded}, used: {before}, limited: {hard}"
+        ))
+    }
+
+    /// What the object takes more than it did, of what the quota limits.
+    fn requested(&self, quota: &Object, hard: &Amounts) -> Result<Amounts, String> {
+        let usage = self.counted.usage(self.object, self.now);
+        let negative = usage.iter().filter(|(_, amount)| amount.sign() < 0);
+        let negative: Vec<&str> = negative.map(|(name, _)| name).collect();
+        if !negative.is_empty() {
+            return Err(format!("quota usage is negative for resource(s): {}", negative.join(",")));
+        }
+        let old = self.old.filter(|old| self.counted.covers(quota, old));
+        let before = old.map(|old| self.counted.usage(old, self.now)).unwrap_or_default();
+        let mut requested = usage.beyond(&before);
+        requested.retain(|name| hard.get(name).is_some());
+        Ok(requested)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn pod(cpu: &str) -> Value {
+        json!({"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu}}}]}})
+    }
+
+    /// Checks a pod that is new, or was `old`, against a quota named `q`.
+    fn check(
+        spec: Value,
+        hard: Value,
+        used: Value,
+        pod: &Value,
+        old: Option<&Value>,
+    ) -> Result<Option<String>, String> {
+        let quota = json!({"metadata": {"name": "q"}, "spec": spec,
+            "status": {"hard": hard, "used": used}});
+        let counted = Counted::of("", "pods").unwrap();
+        let now = Timestamp::now();
+        let bill = Bill { counted: &counted, object: pod, old, limited: true, now };
+        bill.check(&quota).map(|used| used.map(|used| used.to_string()))
+    }
+
+    #[test]
+    fn charges_are_what_upstream_would_charge() {
+        let one = || json!({"pods": "1", "cpu": "2"});
+        let best_effort = || json!({"scopes": ["BestEffort"]});
+        for (spec, hard, used, want) in [
+            (json!({}), one(), json!({"pods": "0", "cpu": "1"}), Ok(Some("cpu=2,pods=1"))),
+            (json!({}), json!({"services": "0"}), json!({"services": "0"}), Ok(None)),
+            (best_effort(), one(), json!({}), Ok(None)),
+            (
+                json!({}),
+                one(),
+                json!({"pods": "1", "cpu": "1"}),
+                Err("exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"),
+            ),
+            (
+                json!({}),
+                one(),
+                json!({"pods": "1", "cpu": "1500m"}),
+                Err(
+                    "exceeded quota: q, requested: cpu=1,pods=1, used: cpu=1500m,pods=1, limited: cpu=2,pods=1",
+                ),
+            ),
+            (
+                json!({}),
+                one(),
+                json!({"pods": "1"}),
+                Err("status unknown for quota: q, resources: cpu,pods"),
+            ),
+            (
+                json!({}),
+                json!({"limits.cpu": "1"}),
+                json!({"limits.cpu": "0"}),
+                Err("failed quota: q: must specify limits.cpu for: c"),
+            ),
+        ] {
+            let got = check(spec, hard.clone(), used.clone(), &pod("1"), None);
+            let want = want.map(|w| w.map(str::to_owned)).map_err(str::to_owned);
+            assert_eq!(got, want, "{hard} {used}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_charged_its_growth() {
+        let hard = || json!({"cpu": "4", "pods": "1"});
+        let used = || json!({"cpu": "2", "pods": "1"});
+        let resize = |to: &str| check(json!({}), hard(), used(), &pod(to), Some(&pod("2")));
+        assert_eq!(resize("4").unwrap().unwrap(), "cpu=4,pods=1");
+        assert_eq!(resize("1"), Ok(None));
+        assert_eq!(
+            resize("5").unwrap_err(),
+            "exceeded quota: q, requested: cpu=3, used: cpu=2, limited: cpu=4"
+        );
+        // What comes into a scope is charged in full.
+        let scoped = json!({"scopes": ["Terminating"]});
+        let mut short = pod("1");
+        short["spec"]["activeDeadlineSeconds"] = 5.into();
+        let used = json!({"cpu": "0", "pods": "0"});
+        let got = check(scoped, hard(), used, &short, Some(&pod("1")));
+        assert_eq!(got.unwrap().unwrap(), "cpu=1,pods=1");
+    }
+}
