@@ -25,8 +25,9 @@ apiVersion: v1
 kind: Service
 metadata: {name: web}
 spec:
+  type: NodePort
   selector: {app: web}
-  ports: [{port: 80, targetPort: 8080}]
+  ports: [{port: 80, targetPort: 8080, nodePort: 30880}]
 "#;
 
 #[test]
@@ -40,6 +41,7 @@ fn pods_of_three_nodes_reach_each_other_and_outlive_a_crash() {
     let pods = cluster.kubectl("get pods -o name").ok();
     let names: Vec<&str> = pods.lines().map(|name| name.trim_start_matches("pod/")).collect();
     let ips = cluster.kubectl("get pods -o jsonpath={.items[*].status.podIP}").ok();
+    let hosts = cluster.kubectl("get pods -o jsonpath={.items[*].status.hostIP}").ok();
     for from in &names {
         for (to, ip) in names.iter().zip(ips.split(' ')) {
             let get = format!("exec {from} -- /coxswain demo get http://{ip}:8080/");
@@ -48,6 +50,11 @@ fn pods_of_three_nodes_reach_each_other_and_outlive_a_crash() {
         let get = format!("exec {from} -- /coxswain demo get http://web.default.svc/");
         assert!(cluster.kubectl(&get).ok().starts_with("Hello from web-"));
         assert!(cluster.kubectl(&format!("logs {from}")).ok().contains("GET /"));
+        // By another node's port a pod may be led back to itself: several tries hit that case.
+        for host in hosts.split(' ').cycle().take(9) {
+            let get = format!("exec {from} -- /coxswain demo get http://{host}:30880/");
+            assert!(cluster.kubectl(&get).ok().starts_with("Hello from web-"), "{host}");
+        }
     }
 
     let ids = "get pods -o jsonpath={.items[*].status.containerStatuses[0].containerID}";

@@ -7,7 +7,10 @@ mod facts;
 mod layout;
 mod model;
 mod registry;
+mod times;
 
 pub(crate) use layout::{Layout, Slot};
 pub use model::{Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, Ref, Shape, Type};
 pub use registry::Registry;
+pub(crate) use times::is_time_by_value;
+pub use times::write_null_times;

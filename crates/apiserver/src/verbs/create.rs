@@ -63,6 +63,7 @@ pub(super) async fn create_object(
         // Renewed with each name, because some defaults repeat it.
         strategy.default(&mut attempt);
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
+        meta::write_null_times(kind, &mut attempt);
         let prepared = errors.is_empty();
         if prepared {
             errors = meta::validate(kind, &attempt);

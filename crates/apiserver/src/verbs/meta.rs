@@ -1,6 +1,7 @@
 //! ObjectMeta: what the server fills in, and what a client may not change.
 
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::schema::{self, Registry};
 use apimachinery::{Object, ObjectExt, Status, names, time};
 use rand::Rng;
 use serde_json::Value;
@@ -32,6 +33,13 @@ pub(super) fn place(call: &Call<'_>, object: &mut Object) -> Result<(), Status> 
         object.set_meta("namespace", Value::Null);
     }
     Ok(())
+}
+
+/// Times that were never set are null, and not absent.
+pub(super) fn write_null_times(kind: &Kind, object: &mut Object) {
+    if let Some(ty) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) {
+        schema::write_null_times(ty, object);
+    }
 }
 
 /// Readies the metadata of a new object.

@@ -181,6 +181,7 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<E
     if call.sub == Some(Sub::Status) {
         strategy.prepare_for_status(object, old);
     }
+    meta::write_null_times(kind, object);
     // Binding is the cluster's doing, not a new wish.
     let wish = call.sub != Some(Sub::Binding);
     if wish && kind.generation && meta::spec_differs(object, old) {

@@ -62,7 +62,7 @@ impl LinkSocket {
         }
     }
 
-    /// Makes a veth pair: `name` here, up, a hairpin port of bridge `master` where given; `peer`
+    /// Makes a veth pair: `name` here, up, a port of bridge `master` where given; `peer`
     /// in its namespace, not yet up.
     ///
     /// # Errors
@@ -95,8 +95,8 @@ impl LinkSocket {
         self.0.request(&format!("create veth {name}"), message)
     }
 
-    /// Lets a bridge port send a packet back where it came from: a pod reaching itself by a
-    /// Service.
+    /// Lets a bridge port send a packet back where it came from, as one whose destination a Service
+    /// has changed: where bridges call nf_tables (`bridge-nf-call-iptables`) they forward it.
     ///
     /// # Errors
     /// Where the kernel refuses.

@@ -75,6 +75,8 @@ impl MachineNetwork {
         let mut links = LinkSocket::open()?;
         links.delete(&node.link)?;
         links.add_veth(&node.link, Some(index_of(&self.bridge)?), peer, 1500)?;
+        // A node reaches itself by another one's node port.
+        links.set_hairpin(index_of(&node.link)?)?;
         let destination: IpNet = if address.is_ipv4() {
             IpNet::V4(ipnet::Ipv4Net::default())
         } else {

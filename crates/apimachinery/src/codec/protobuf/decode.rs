@@ -7,7 +7,9 @@
 use super::MAGIC;
 use super::wire::{Fields, Payload, WireError, read_varint};
 use crate::codec::json;
-use crate::schema::{Alternative, Field, Layout, ListShape, Registry, Shape, Slot, Type};
+use crate::schema::{
+    Alternative, Field, Layout, ListShape, Registry, Shape, Slot, Type, is_time_by_value,
+};
 use crate::text::quote;
 use crate::time;
 use base64::Engine as _;
@@ -80,8 +82,10 @@ fn message(
             Some(Slot::Field(index)) => {
                 let field = &ty.fields[*index];
                 let before = map.remove(&field.name);
-                if let Some(value) = merge(&field.shape, before, payload, depth)?
-                    && keeps(field, &value)
+                let value = merge(&field.shape, before, payload, depth)?;
+                let value = value.filter(|value| keeps(field, value));
+                if let Some(value) =
+                    value.or_else(|| is_time_by_value(field).then_some(Value::Null))
                 {
                     map.insert(field.name.clone(), value);
                 }

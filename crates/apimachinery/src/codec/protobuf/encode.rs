@@ -2,7 +2,7 @@
 //! they get here.
 
 use super::wire::Writer;
-use crate::schema::{Alternative, Layout, Shape, Slot, Type};
+use crate::schema::{Alternative, Layout, Shape, Slot, Type, is_time_by_value};
 use crate::time;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,7 +20,8 @@ fn slots(ty: &Type, layout: &Layout, map: &Map<String, Value>, out: &mut Writer)
             Slot::Field(index) => {
                 let field = &ty.fields[*index];
                 match map.get(&field.name) {
-                    None | Some(Value::Null) => {}
+                    None => {}
+                    Some(Value::Null) if !is_time_by_value(field) => {}
                     Some(value) => encode(&field.shape, *number, value, out),
                 }
             }
