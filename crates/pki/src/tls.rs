@@ -1,5 +1,7 @@
 //! TLS configurations made of PEM texts.
 
+mod unverified;
+
 use std::sync::Arc;
 
 use rustls::server::WebPkiClientVerifier;
@@ -8,6 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::{Error, Issued, Result};
+use unverified::AnyCertificate;
 
 fn crypto(e: impl std::fmt::Display) -> Error {
     Error::Crypto(e.to_string())
@@ -47,6 +50,21 @@ pub fn server(issued: &Issued, client_ca: &str, alpn: &[&str]) -> Result<ServerC
         .map_err(crypto)?;
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
     Ok(config)
+}
+
+/// A client that says nothing of itself and believes every server: for those who ask whether
+/// somebody answers, not who it is.
+///
+/// # Errors
+/// The cryptography is unusable.
+pub fn unverified_client() -> Result<ClientConfig> {
+    let provider = provider();
+    Ok(ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(crypto)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth())
 }
 
 /// A client that presents `issued` and trusts `ca`.

@@ -1,0 +1,133 @@
+//! One exchange with what stands behind this server.
+
+use std::sync::Arc;
+
+use apimachinery::Status;
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
+use tokio::net::TcpStream;
+
+use super::Call;
+use crate::body::{Body, BoxError};
+
+/// Where a connection goes.
+pub(super) struct Target {
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// None: in the clear.
+    pub(super) tls: Option<Tls>,
+    pub(super) path: String,
+}
+
+/// Who the two ends are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tls {
+    /// A kubelet of this cluster, which knows this server.
+    Kubelet,
+    /// Anybody, who is told nothing: pods have certificates of their own making.
+    Unverified,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Headers that belong to one connection only.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+pub(super) async fn forward(
+    call: &Call<'_>,
+    target: Target,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, Status> {
+    let upgrade = request.headers().get(UPGRADE).cloned();
+    let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    let (parts, body) = request.into_parts();
+    let unreachable = |e: &dyn std::error::Error| {
+        Status::service_unavailable(format!(
+            "error trying to reach {}:{}: {e}",
+            target.host, target.port
+        ))
+    };
+    let stream = dial(call, &target).await.map_err(|e| unreachable(&e))?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| unreachable(&e))?;
+    // The connection serves this one exchange and ends with it.
+    tokio::spawn(connection.with_upgrades());
+
+    let uri: Uri =
+        target.path.parse().map_err(|_| Status::bad_request("the path cannot be proxied"))?;
+    let mut outgoing = Request::builder().method(parts.method).uri(uri);
+    if let Some(headers) = outgoing.headers_mut() {
+        for (name, value) in &parts.headers {
+            let own = HOP_BY_HOP.contains(&name.as_str()) || is_credential(name) || name == HOST;
+            if !own {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        let host = format!("{}:{}", target.host, target.port);
+        headers.insert(HOST, HeaderValue::from_str(&host).map_err(Status::internal)?);
+        if let Some(upgrade) = upgrade {
+            headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(UPGRADE, upgrade);
+        }
+    }
+    let outgoing = outgoing.body(body).map_err(Status::internal)?;
+    let mut answer = sender.send_request(outgoing).await.map_err(|e| unreachable(&e))?;
+
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let node_side = hyper::upgrade::on(&mut answer);
+        if let Some(client_side) = client_side {
+            tokio::spawn(async move {
+                if let (Ok(client), Ok(node)) = tokio::join!(client_side, node_side) {
+                    let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
+                    // Either side may hang up; that is how streams end.
+                    let _ = copy_bidirectional(&mut client, &mut node).await;
+                }
+            });
+        }
+        let (parts, _) = answer.into_parts();
+        return Ok(Response::from_parts(parts, crate::body::full("")));
+    }
+    let (mut parts, body) = answer.into_parts();
+    for name in HOP_BY_HOP {
+        parts.headers.remove(*name);
+    }
+    Ok(Response::from_parts(parts, body.map_err(boxed).boxed_unsync()))
+}
+
+fn boxed(e: hyper::Error) -> BoxError {
+    Box::new(e)
+}
+
+/// Credentials are for this server, not for what stands behind it.
+fn is_credential(name: &HeaderName) -> bool {
+    name == http::header::AUTHORIZATION || name.as_str().starts_with("impersonate-")
+}
+
+async fn dial(call: &Call<'_>, target: &Target) -> std::io::Result<Box<dyn Stream>> {
+    let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
+    stream.set_nodelay(true)?;
+    let config = match target.tls {
+        None => return Ok(Box::new(stream)),
+        Some(Tls::Kubelet) => call.server.settings.kubelet_tls.clone(),
+        Some(Tls::Unverified) => {
+            Arc::new(pki::tls::unverified_client().map_err(std::io::Error::other)?)
+        }
+    };
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let name = rustls::pki_types::ServerName::try_from(target.host.clone())
+        .map_err(std::io::Error::other)?;
+    Ok(Box::new(connector.connect(name, stream).await?))
+}

@@ -1,0 +1,212 @@
+//! Links of what is proxied lead through the proxy: in `Location`, and in the attributes of HTML that
+//! hold a URL.
+
+use std::sync::Arc;
+
+use futures::stream::try_unfold;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use lol_html::send::{HtmlRewriter, Settings};
+use lol_html::{MemorySettings, element};
+use parking_lot::Mutex;
+
+use super::forward::Target;
+use crate::body::{Body, BoxError};
+
+/// Elements and their attributes that hold a URL
+/// (<https://html.spec.whatwg.org/multipage/indices.html#attributes-3>, and some of HTML 4).
+const ATTRIBUTES: &[(&str, &[&str])] = &[
+    ("a", &["href"]),
+    ("applet", &["codebase"]),
+    ("area", &["href"]),
+    ("audio", &["src"]),
+    ("base", &["href"]),
+    ("blockquote", &["cite"]),
+    ("body", &["background"]),
+    ("button", &["formaction"]),
+    ("command", &["icon"]),
+    ("del", &["cite"]),
+    ("embed", &["src"]),
+    ("form", &["action"]),
+    ("frame", &["longdesc", "src"]),
+    ("head", &["profile"]),
+    ("html", &["manifest"]),
+    ("iframe", &["longdesc", "src"]),
+    ("img", &["longdesc", "src", "usemap"]),
+    ("input", &["src", "usemap", "formaction"]),
+    ("ins", &["cite"]),
+    ("link", &["href"]),
+    ("object", &["classid", "codebase", "data", "usemap"]),
+    ("q", &["cite"]),
+    ("script", &["src"]),
+    ("source", &["src"]),
+    ("video", &["poster", "src"]),
+];
+
+/// Bytes that one tag may take; what follows a longer one stays as it is.
+const MEMORY: usize = 1 << 20;
+
+/// How links of one exchange are rewritten.
+#[derive(Clone)]
+pub(super) struct Links {
+    /// Path of the proxy, `/` at the end left out.
+    prefix: String,
+    /// What is proxied, and what the client takes it for.
+    hosts: [String; 2],
+}
+
+impl Links {
+    /// `rest` is the part of the request's path that is the target's.
+    pub(super) fn new(request: &Request<Body>, rest: &str, target: &Target) -> Self {
+        let path = request.uri().path();
+        let prefix = path.strip_suffix(rest).unwrap_or(path).trim_end_matches('/').to_owned();
+        let asked = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let asked = asked.or_else(|| request.uri().authority().map(|host| host.as_str()));
+        let target = format!("{}:{}", target.host, target.port);
+        Self { prefix, hosts: [target, asked.unwrap_or_default().to_owned()] }
+    }
+
+    /// The link that leads to the same through the proxy; `None` where it does already, or leads
+    /// elsewhere.
+    fn rewrite(&self, link: &str) -> Option<String> {
+        let (host, path) = split(link);
+        let elsewhere = host.is_some_and(|host| !self.hosts.iter().any(|known| known == host));
+        if elsewhere || !path.starts_with('/') || path.starts_with(&self.prefix) {
+            return None;
+        }
+        Some(format!("{}{path}", self.prefix))
+    }
+
+    /// Makes an answer's links lead back here.
+    pub(super) fn lead_back(self, answer: Response<Body>) -> Response<Body> {
+        let (mut parts, body) = answer.into_parts();
+        let location = parts.headers.get(LOCATION).and_then(|link| link.to_str().ok());
+        let moved = location.and_then(|link| self.rewrite(link));
+        if let Some(Ok(link)) = moved.map(|link| HeaderValue::from_str(&link)) {
+            parts.headers.insert(LOCATION, link);
+        }
+        let media = parts.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
+        let html = media.is_some_and(|media| media.split(';').next() == Some("text/html"));
+        if !html || parts.headers.contains_key(CONTENT_ENCODING) {
+            return Response::from_parts(parts, body);
+        }
+        parts.headers.remove(CONTENT_LENGTH);
+        Response::from_parts(parts, self.lead_html_back(body))
+    }
+
+    fn lead_html_back(self, body: Body) -> Body {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let sink = written.clone();
+        let handler = element!("*", move |element| {
+            let name = element.tag_name();
+            let attributes = ATTRIBUTES.iter().find(|(known, _)| *known == name);
+            for attribute in attributes.into_iter().flat_map(|(_, attributes)| *attributes) {
+                let link = element.get_attribute(attribute);
+                if let Some(link) = link.and_then(|link| self.rewrite(&link)) {
+                    element.set_attribute(attribute, &link)?;
+                }
+            }
+            Ok(())
+        });
+        let memory = MemorySettings::new()
+            .with_max_allowed_memory_usage(MEMORY)
+            .with_graceful_bail_out_on_memory_limit_exceeded(true);
+        let settings = Settings::new_send()
+            .with_memory_settings(memory)
+            .with_strict(false)
+            .append_element_content_handler(handler);
+        let rewriter =
+            HtmlRewriter::new(settings, move |chunk: &[u8]| sink.lock().extend_from_slice(chunk));
+        let chunks = try_unfold((body, Some(rewriter)), move |(mut body, rewriter)| {
+            let written = written.clone();
+            async move {
+                let Some(mut rewriter) = rewriter else { return Ok(None) };
+                let rest = match body.frame().await.transpose()? {
+                    Some(frame) => {
+                        let data = frame.into_data().unwrap_or_default();
+                        rewriter.write(&data).map_err(BoxError::from)?;
+                        Some(rewriter)
+                    }
+                    None => {
+                        rewriter.end().map_err(BoxError::from)?;
+                        None
+                    }
+                };
+                let chunk = std::mem::take(&mut *written.lock());
+                Ok::<_, BoxError>(Some((Frame::data(chunk.into()), (body, rest))))
+            }
+        });
+        StreamBody::new(chunks).boxed_unsync()
+    }
+}
+
+/// Host and port of a link, if it names one, and the rest of it.
+fn split(link: &str) -> (Option<&str>, &str) {
+    let end = |text: &str| text.find(['/', '?', '#']).unwrap_or(text.len());
+    let behind_scheme = match link[..end(link)].find(':') {
+        Some(colon) => &link[colon + 1..],
+        None => link,
+    };
+    match behind_scheme.strip_prefix("//") {
+        Some(host) => {
+            let (host, path) = host.split_at(end(host));
+            (Some(host), path)
+        }
+        // `mailto:` and its like lead elsewhere.
+        None => (None, link),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links() -> Links {
+        let hosts = ["10.0.0.1:80".to_owned(), "localhost:8001".to_owned()];
+        Links { prefix: "/api/v1/namespaces/ns/pods/p/proxy".into(), hosts }
+    }
+
+    #[test]
+    fn absolute_paths_of_the_same_host_get_the_prefix() {
+        let links = links();
+        for (link, expected) in [
+            ("/", Some("/")),
+            ("/a/b?c#d", Some("/a/b?c#d")),
+            ("http://10.0.0.1:80/a", Some("/a")),
+            ("//localhost:8001/a/", Some("/a/")),
+            ("a/b", None),
+            ("?q=/", None),
+            ("#top", None),
+            ("mailto:a@b/c", None),
+            ("https://example.com/a", None),
+            ("//example.com/a", None),
+            ("/api/v1/namespaces/ns/pods/p/proxy/a", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|path| format!("{}{path}", links.prefix));
+            assert_eq!(links.rewrite(link), expected, "{link}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_and_redirects_lead_back() {
+        let page = r#"<html><a class="x" href="/rewriteme">a</a><a href='b'><p title="/c">"#;
+        let expected = page.replace("/rewriteme", &format!("{}/rewriteme", links().prefix));
+        for (media, expected) in
+            [("text/html; charset=utf-8", expected.as_str()), ("text/plain", page)]
+        {
+            let answer = Response::builder()
+                .header(CONTENT_TYPE, media)
+                .header(CONTENT_LENGTH, page.len())
+                .header(LOCATION, "/there")
+                .body(crate::body::full(page))
+                .unwrap();
+            let answer = links().lead_back(answer);
+            assert_eq!(answer.headers()[LOCATION], format!("{}/there", links().prefix));
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(String::from_utf8_lossy(&body), expected, "{media}");
+        }
+    }
+}
