@@ -232,7 +232,7 @@ impl Embedded {
             if container.state() == ContainerState::Running {
                 inner.hierarchies.set_limits(&record.cgroup, &resources)?;
             }
-            merge(&mut record.config.resources, resources);
+            record.config.resources.merge(resources);
             save(&inner.container_dir(&record.id).join(CONTAINER_FILE), &record)?;
             *container.record.write() = record;
             Ok(())
@@ -302,20 +302,6 @@ fn parse_signal(text: &str) -> Result<i32> {
         return Ok(64 + offset);
     }
     format!("SIG{name}").parse::<Signal>().map(|signal| signal as i32).map_err(|_| invalid())
-}
-
-fn merge(current: &mut Resources, new: Resources) {
-    macro_rules! take {
-        ($($field:ident)*) => {$(
-            if new.$field.is_some() {
-                current.$field = new.$field;
-            }
-        )*};
-    }
-    take!(cpu_period cpu_quota cpu_shares memory_limit memory_swap_limit oom_score_adj);
-    take!(cpuset_cpus cpuset_mems pids_limit);
-    current.hugepage_limits.extend(new.hugepage_limits);
-    current.unified.extend(new.unified);
 }
 
 #[cfg(test)]
