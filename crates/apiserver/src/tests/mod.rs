@@ -3,4 +3,5 @@
 mod bad_input;
 mod conformance;
 mod harness;
+mod resize;
 mod samples;

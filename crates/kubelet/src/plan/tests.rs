@@ -156,7 +156,8 @@ fn what_its_resources_outgrew_is_replaced_however_it_ended() {
         let got = plan(&pod(spec.clone()), &view, outgrown);
         let mut parts: Vec<_> = summary(&got).split(' ').map(str::to_owned).collect();
         let mut expected: Vec<_> = wanted.split(' ').map(str::to_owned).collect();
-        (parts.sort(), expected.sort());
+        parts.sort();
+        expected.sort();
         assert_eq!(parts, expected, "{containers:?}");
     }
 }
