@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admission;
 use crate::context::Context;
 use crate::pod::{full_name, is_deleting, is_finished, status, uid};
+use crate::resize::ledger::Ledger;
 use crate::resize::mark::{Mark, PENDING};
 use crate::status::Verdict;
 use crate::worker::{Desired, Worker};
@@ -148,7 +149,7 @@ impl PodManager {
             return None;
         }
         if status(pod).start_time.is_some() {
-            self.allocate(pod);
+            self.note(pod, Ledger::adopt);
             return None;
         }
         let others = self.others(uid(pod));
@@ -162,7 +163,7 @@ impl PodManager {
             context.config.max_pods,
         );
         let Some(mut verdict) = verdict else {
-            self.allocate(pod);
+            self.note(pod, Ledger::allocate);
             return None;
         };
         verdict.message = format!("Pod was rejected: {}", verdict.message);
@@ -180,10 +181,10 @@ impl PodManager {
     }
 
     /// Notes what an admitted pod has from now on, unless it is known to have something.
-    fn allocate(&self, pod: &Pod) {
+    fn note(&self, pod: &Pod, what: fn(&Ledger, &Pod) -> std::io::Result<()>) {
         let ledger = &self.context.ledger;
         if !ledger.knows(pod)
-            && let Err(error) = ledger.allocate(pod)
+            && let Err(error) = what(ledger, pod)
         {
             tracing::warn!(pod = full_name(pod), %error, "resources not checkpointed");
         }

@@ -37,7 +37,6 @@ use crate::plan::{Health, Plan, plan};
 use crate::pod::{full_name, is_deleting, is_finished, member, uid};
 use crate::probes::Prober;
 use crate::resize::mark::Mark;
-use crate::spec::labels::hash;
 use crate::start::pod_ip;
 use crate::status::{Inputs, Verdict, Waiting, generate, rejected};
 use crate::stop;

@@ -72,6 +72,18 @@ impl Ledger {
         })
     }
 
+    /// Takes a pod of which nothing is known, and which runs, to have what it wants.
+    ///
+    /// # Errors
+    /// The checkpoint could not be written.
+    pub(crate) fn adopt(&self, pod: &Pod) -> io::Result<()> {
+        self.change(uid(pod), |page| {
+            let all = resizable(pod);
+            page.actuated = all.map(|c| (c.name.clone(), Amounts::of(c))).collect();
+        })?;
+        self.allocate(pod)
+    }
+
     /// What a container was last given; `None` when nobody has noted it.
     pub(crate) fn actuated(&self, uid: &str, container: &str) -> Option<Amounts> {
         self.page(uid).actuated.get(container).copied()

@@ -78,12 +78,12 @@ impl Worker {
                 desired.allocated.map(|generation| Mark::after(None, "", "", generation));
         }
         resizing.pod_due |= !changes.is_empty();
-        if !resizing.pod_due && resizing.outgrown.is_empty() {
+        if !changes.is_empty() || !resizing.outgrown.is_empty() {
+            resizing.mark.get_or_insert_with(|| Mark::after(None, "", "", generation));
+        } else if !resizing.pod_due || view.sandbox().is_none() {
             self.complete(pod);
-            return changes;
         }
-        resizing.mark.get_or_insert_with(|| Mark::after(None, "", "", generation));
-        if changes.restart.is_empty() && resizing.pod_due {
+        if changes.restart.is_empty() && self.resizing.pod_due {
             self.actuate(pod, view, &changes, generation).await;
         }
         changes
@@ -101,11 +101,8 @@ impl Worker {
         if let Some(at) = self.resizing.retry_at.filter(|at| *at > Instant::now()) {
             return self.wake_by(at);
         }
-        let Some(sandbox) = view.sandbox() else {
-            // A new one is made with the new limits.
-            self.resizing.pod_due = false;
-            return;
-        };
+        // Until there is one again, nothing can be wrong with its limits.
+        let Some(sandbox) = view.sandbox() else { return };
         match actuate(&self.context, pod, &sandbox.id, &changes.update).await {
             Ok(()) => {
                 self.resizing.pod_due = false;

@@ -193,3 +193,21 @@ async fn a_resize_that_began_is_finished_by_the_next_kubelet() {
     let limits = rig.runtime.pod_limits();
     assert_eq!(limits, Resources { memory_limit: Some(10 << 20), ..limits.clone() });
 }
+
+#[tokio::test(start_paused = true)]
+async fn pods_without_a_checkpoint_are_resized_too() {
+    let mut rig = Rig::new();
+    rig.create(json!({"containers": [{"name": "a", "resources": resources("20m", "20Mi")}]}));
+    rig.until("ready", ready).await;
+    rig.stop().await;
+    std::fs::remove_file(rig.dir.path().join("pods/u/resources.json")).unwrap();
+    let before = rig.runtime.calls().len();
+    rig.start();
+    while !rig.dir.path().join("pods/u/resources.json").exists() {
+        tokio::task::yield_now().await;
+    }
+    rig.resize(POD, 0, resources("25m", "20Mi"));
+    rig.resized(0, resources("25m", "20Mi")).await;
+    let calls = rig.runtime.calls()[before..].to_vec();
+    assert_eq!(calls, ["update pod", "update pod", "update a"]);
+}
