@@ -418,12 +418,11 @@ async fn usage(node: &Node) -> Outcome {
     let pod_stats = node.runtime.pod_sandbox_stats(&pod).await?;
     assert_eq!(pod_stats.containers[0].usage.memory_limit, Some(32 << 20));
     assert!(pod_stats.network.is_some());
-    limits_are_seen_inside(node, &pod, &id).await?;
     let status = node.runtime.container_status(&id).await?;
     std::fs::rename(&status.log_path, status.log_path.with_extension("old"))?;
     node.runtime.reopen_container_log(&id).await?;
     assert!(status.log_path.exists());
-    Ok(())
+    limits_are_seen_inside(node, &pod, &id).await
 }
 
 /// New limits are in the kernel, where the container itself sees them.
@@ -451,6 +450,12 @@ async fn limits_are_seen_inside(node: &Node, pod: &str, id: &str) -> Outcome {
     assert_eq!(words, ["50331648", "60000"], "{text}");
     let status = node.runtime.container_status(id).await?;
     assert_eq!(seen(&status.resources), (Some(48 << 20), Some(60_000)));
+
+    // One that has ended does not stand in the way.
+    node.runtime.stop_container(id, Duration::ZERO).await?;
+    let less = limits(20_000, 16 << 20);
+    node.runtime.update_pod_sandbox_resources(pod, less.clone()).await?;
+    assert_eq!(seen(&node.runtime.pod_sandbox_resources(pod).await?), seen(&less));
     Ok(())
 }
 

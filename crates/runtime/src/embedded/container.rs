@@ -172,6 +172,7 @@ impl Embedded {
                     (exited, true)
                 }
             };
+            inner.release_cgroup(&record);
             Ok(Phase::Exited { running, exited, lost })
         })
         .await;
@@ -262,6 +263,18 @@ impl Inner {
         self.hierarchies
             .set_devices(&record.cgroup, security.privileged, &record.config.devices)
             .map_err(failed)
+    }
+
+    /// Removes the cgroup of a container that has ended: with v1 its quota would go on to bound
+    /// that of the pod from below. It is lifted first, because the kernel takes a removed cgroup
+    /// apart some time later.
+    pub(super) fn release_cgroup(&self, record: &ContainerRecord) {
+        let unlimited = Resources { cpu_quota: Some(-1), ..Resources::default() };
+        // It may be gone already.
+        self.hierarchies.set_limits(&record.cgroup, &unlimited).ok();
+        if let Err(error) = self.hierarchies.remove(&record.cgroup) {
+            tracing::warn!(container = record.id, %error, "cgroup not removed");
+        }
     }
 
     pub(super) fn announce_change(&self, kind: ContainerEventKind, container: &Container) {
