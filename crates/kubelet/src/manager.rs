@@ -171,11 +171,15 @@ impl PodManager {
         Some(verdict)
     }
 
-    /// The pods besides this one that have a part of the node.
+    /// The pods besides this one that have a part of the node. One that the API has no more has
+    /// none, whatever is still to be cleaned up: the scheduler has given it to others.
     fn others(&self, id: &str) -> Vec<Arc<Pod>> {
+        let has_part = |desired: &Desired| {
+            !desired.gone && desired.rejected.is_none() && !is_finished(&desired.pod)
+        };
         let all = self.workers.iter().filter(|(other, _)| *other != id);
         all.map(|(_, managed)| managed.worker.borrow().clone())
-            .filter(|desired| desired.rejected.is_none() && !is_finished(&desired.pod))
+            .filter(has_part)
             .map(|desired| desired.pod)
             .collect()
     }
