@@ -6,13 +6,13 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use runtime::PortMapping;
 
-use crate::pod::qos::pod_request;
+use crate::pod::qos::{pod_held, pod_request};
 use crate::pod::spec;
 use crate::spec::sandbox::host_ports;
 use crate::status::Verdict;
 
-/// Checks a pod against the node and the pods that are there; `None` means that it fits.
-/// `allocatable` has milli-CPUs and bytes.
+/// Checks a pod against the node and the other pods that are there, with what those were allocated;
+/// `None` means that it fits. `allocatable` has milli-CPUs and bytes.
 pub(crate) fn check(
     pod: &Pod,
     node: Option<&Node>,
@@ -20,10 +20,8 @@ pub(crate) fn check(
     allocatable: &BTreeMap<String, i64>,
     max_pods: u32,
 ) -> Option<Verdict> {
-    let reject = |reason: &str, message: String| {
-        let message = format!("Pod was rejected: {message}");
-        Some(Verdict { reason: reason.to_owned(), message })
-    };
+    let reject =
+        |reason: &str, message: String| Some(Verdict { reason: reason.to_owned(), message });
     if others.len() >= max_pods as usize {
         let message = format!(
             "Node didn't have enough resource: pods, requested: 1, used: {}, capacity: {max_pods}",
@@ -33,7 +31,7 @@ pub(crate) fn check(
     }
     for resource in ["cpu", "memory"] {
         let requested = pod_request(pod, resource);
-        let used: i64 = others.iter().map(|other| pod_request(other, resource)).sum();
+        let used: i64 = others.iter().map(|other| pod_held(other, resource)).sum();
         let capacity = allocatable.get(resource).copied().unwrap_or(i64::MAX);
         if requested > 0 && used + requested > capacity {
             let message = format!(

@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::objects::Objects;
 use crate::pod::host_network;
 use crate::quantity::{milli, value};
+use crate::resize::ledger::Ledger;
 use crate::spec::downward::Facts;
 use crate::status::manager::StatusManager;
 use crate::volumes::token::Tokens;
@@ -31,6 +32,7 @@ pub(crate) struct Context {
     pub(crate) objects: Objects,
     pub(crate) tokens: Tokens,
     pub(crate) images: Images,
+    pub(crate) ledger: Ledger,
     pub(crate) services: Informer<Service>,
     pub(crate) node: Informer<Node>,
     pub(crate) pods: Informer<Pod>,

@@ -62,6 +62,11 @@ impl Dirs {
         self.pod(uid).join("containers").join(container).join(format!("{attempt}.termination"))
     }
 
+    /// Checkpoint of the resources that a pod and its containers have been given.
+    pub(crate) fn resources(&self, uid: &str) -> PathBuf {
+        self.pod(uid).join("resources.json")
+    }
+
     /// Memory-backed directory for secrets and tokens of all pods.
     pub(crate) fn volatile(&self) -> PathBuf {
         self.root.join("volatile")

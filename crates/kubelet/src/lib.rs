@@ -20,6 +20,7 @@ mod plan;
 mod pod;
 mod probes;
 mod quantity;
+mod resize;
 mod run;
 mod server;
 mod spec;

@@ -1,11 +1,13 @@
 //! From the API's pods and the runtime's events to pod workers.
 
+mod orphans;
+mod resizes;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use client::{Event, EventType};
 use k8s_openapi::api::core::v1::Pod;
-use runtime::{ContainerFilter, SandboxFilter};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -13,24 +15,42 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admission;
 use crate::context::Context;
-use crate::pod::{is_deleting, is_finished, status, uid};
-use crate::spec::labels::POD_UID;
+use crate::pod::{full_name, is_deleting, is_finished, status, uid};
+use crate::resize::ledger::Ledger;
+use crate::resize::mark::{Mark, PENDING};
 use crate::status::Verdict;
-use crate::stop;
-use crate::view::PodView;
 use crate::worker::{Desired, Worker};
+
+/// A pod and its worker.
+struct Managed {
+    /// As the API has it.
+    wanted: Arc<Pod>,
+    worker: watch::Sender<Desired>,
+}
 
 /// The workers of all pods on the node.
 pub(crate) struct PodManager {
     context: Arc<Context>,
     cancel: CancellationToken,
-    workers: HashMap<String, watch::Sender<Desired>>,
+    workers: HashMap<String, Managed>,
     tasks: JoinSet<String>,
+    /// Uids of pods that were there at the start and have no worker yet.
+    unseen: HashSet<String>,
+    /// Uids of pods that want other resources than they have, in the order in which they are
+    /// asked about.
+    pending: Vec<String>,
 }
 
 impl PodManager {
     pub(crate) fn new(context: Arc<Context>, cancel: CancellationToken) -> Self {
-        Self { context, cancel, workers: HashMap::new(), tasks: JoinSet::new() }
+        Self {
+            context,
+            cancel,
+            workers: HashMap::new(),
+            tasks: JoinSet::new(),
+            unseen: HashSet::new(),
+            pending: Vec::new(),
+        }
     }
 
     /// Runs until cancelled, then waits for the workers, which leave their containers running.
@@ -48,7 +68,9 @@ impl PodManager {
         let mut events = informer.subscribe();
         let known: HashSet<String> =
             informer.store().list().iter().map(|pod| uid(pod).to_owned()).collect();
-        tokio::spawn(remove_orphans(self.context.clone(), known));
+        self.unseen = known.clone();
+        tokio::spawn(orphans::remove(self.context.clone(), known));
+        let mut nodes = self.context.node.subscribe();
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -65,7 +87,10 @@ impl PodManager {
                         self.workers.remove(&uid);
                     }
                 }
+                // Its resources may have become more.
+                Some(_) = nodes.recv() => {}
             }
+            self.settle();
         }
     }
 
@@ -73,8 +98,10 @@ impl PodManager {
         match event {
             Event::Added(pod) | Event::Modified { new: pod, .. } => self.update(pod),
             Event::Deleted(pod) => {
-                if let Some(worker) = self.workers.get(uid(&pod)) {
-                    worker.send_modify(|desired| {
+                self.unseen.remove(uid(&pod));
+                if let Some(managed) = self.workers.get(uid(&pod)) {
+                    let pod = self.context.ledger.apply(&pod);
+                    managed.worker.send_modify(|desired| {
                         desired.pod = pod;
                         desired.gone = true;
                     });
@@ -85,13 +112,30 @@ impl PodManager {
 
     fn update(&mut self, pod: Arc<Pod>) {
         let id = uid(&pod).to_owned();
-        if let Some(worker) = self.workers.get(&id) {
-            worker.send_modify(|desired| desired.pod = pod);
+        self.unseen.remove(&id);
+        let allocated = self.context.ledger.apply(&pod);
+        let satisfied = Arc::ptr_eq(&allocated, &pod);
+        if !satisfied {
+            self.ask(&id);
+        }
+        if let Some(managed) = self.workers.get_mut(&id) {
+            managed.wanted = pod;
+            managed.worker.send_modify(|desired| {
+                desired.pod = allocated;
+                desired.pending.take_if(|_| satisfied);
+            });
             return;
         }
-        let rejected = self.admit(&pod);
-        let (sender, receiver) = watch::channel(Desired { pod, gone: false, rejected });
-        self.workers.insert(id.clone(), sender);
+        let rejected = self.admit(&allocated);
+        let desired = Desired {
+            pending: Mark::read(&pod, PENDING).filter(|_| !satisfied),
+            allocated: None,
+            pod: allocated,
+            gone: false,
+            rejected,
+        };
+        let (worker, receiver) = watch::channel(desired);
+        self.workers.insert(id.clone(), Managed { wanted: pod, worker });
         let (context, cancel) = (self.context.clone(), self.cancel.clone());
         self.tasks.spawn(async move {
             Worker::run(context, receiver, cancel).await;
@@ -101,16 +145,14 @@ impl PodManager {
 
     /// Checks a pod that this node has not begun to run.
     fn admit(&self, pod: &Pod) -> Option<Verdict> {
-        if status(pod).start_time.is_some() || is_finished(pod) || is_deleting(pod) {
+        if is_finished(pod) || is_deleting(pod) {
             return None;
         }
-        let others: Vec<_> = self
-            .workers
-            .values()
-            .map(|worker| worker.borrow().clone())
-            .filter(|desired| desired.rejected.is_none() && !is_finished(&desired.pod))
-            .map(|desired| desired.pod)
-            .collect();
+        if status(pod).start_time.is_some() {
+            self.note(pod, Ledger::adopt);
+            return None;
+        }
+        let others = self.others(uid(pod));
         let context = &self.context;
         let node = context.node_object();
         let verdict = admission::check(
@@ -119,56 +161,36 @@ impl PodManager {
             &others,
             &context.allocatable(),
             context.config.max_pods,
-        )?;
+        );
+        let Some(mut verdict) = verdict else {
+            self.note(pod, Ledger::allocate);
+            return None;
+        };
+        verdict.message = format!("Pod was rejected: {}", verdict.message);
         context.recorder.event(pod, EventType::Warning, &verdict.reason, &verdict.message);
         Some(verdict)
     }
-}
 
-/// Stops and removes what the runtime has of pods that the API does not know, and the directories
-/// that such pods left.
-async fn remove_orphans(context: Arc<Context>, known: HashSet<String>) {
-    let mut found = HashSet::new();
-    let labels = |labels: &runtime::Labels| labels.get(POD_UID).cloned();
-    match context.runtime.list_pod_sandboxes(SandboxFilter::default()).await {
-        Ok(sandboxes) => found.extend(sandboxes.iter().filter_map(|s| labels(&s.labels))),
-        Err(error) => return tracing::warn!(%error, "orphaned pods not looked for"),
+    /// The pods besides this one that have a part of the node. One that the API has no more has
+    /// none, whatever is still to be cleaned up: the scheduler has given it to others.
+    fn others(&self, id: &str) -> Vec<Arc<Pod>> {
+        let has_part = |desired: &Desired| {
+            !desired.gone && desired.rejected.is_none() && !is_finished(&desired.pod)
+        };
+        let all = self.workers.iter().filter(|(other, _)| *other != id);
+        all.map(|(_, managed)| managed.worker.borrow().clone())
+            .filter(has_part)
+            .map(|desired| desired.pod)
+            .collect()
     }
-    match context.runtime.list_containers(ContainerFilter::default()).await {
-        Ok(containers) => found.extend(containers.iter().filter_map(|c| labels(&c.labels))),
-        Err(error) => return tracing::warn!(%error, "orphaned pods not looked for"),
-    }
-    for dir in [context.dirs.pods(), context.dirs.volatile()] {
-        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-        found.extend(entries.filter_map(|entry| entry.file_name().into_string().ok()));
-    }
-    for id in found.difference(&known) {
-        if let Err(error) = remove_orphan(&context, id).await {
-            tracing::warn!(uid = id, error, "orphaned pod not removed");
+
+    /// Notes what an admitted pod has from now on, unless it is known to have something.
+    fn note(&self, pod: &Pod, what: fn(&Ledger, &Pod) -> std::io::Result<()>) {
+        let ledger = &self.context.ledger;
+        if !ledger.knows(pod)
+            && let Err(error) = what(ledger, pod)
+        {
+            tracing::warn!(pod = full_name(pod), %error, "resources not checkpointed");
         }
     }
-}
-
-async fn remove_orphan(context: &Arc<Context>, id: &str) -> Result<(), String> {
-    let text = |error: runtime::Error| error.to_string();
-    let view = PodView::read(&*context.runtime, id).await.map_err(text)?;
-    let mut pod = Pod::default();
-    pod.metadata.uid = Some(id.to_owned());
-    if let Some(sandbox) = view.sandboxes.first() {
-        pod.metadata.name = Some(sandbox.metadata.name.clone());
-        pod.metadata.namespace = Some(sandbox.metadata.namespace.clone());
-    }
-    stop::pod(context, &pod, &view, stop::orphan_grace(&view)).await;
-    for sandbox in &view.sandboxes {
-        context.runtime.remove_pod_sandbox(&sandbox.id).await.map_err(text)?;
-    }
-    for container in &view.containers {
-        context.runtime.remove_container(&container.id).await.map_err(text)?;
-    }
-    crate::volumes::tear_down(context, id).map_err(|error| error.to_string())?;
-    let _ = std::fs::remove_dir_all(context.dirs.pod(id));
-    if pod.metadata.name.is_some() {
-        let _ = std::fs::remove_dir_all(context.dirs.pod_logs(&pod));
-    }
-    Ok(())
 }

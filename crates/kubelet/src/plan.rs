@@ -8,13 +8,15 @@ use crate::pod::{Member, Role, host_network, members, spec};
 use crate::spec::labels::{hash, recorded_hash};
 use crate::view::PodView;
 
-/// What probes say of a running container.
+/// How a container is: what its probes say, and whether its resources fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Health {
     /// The startup probe succeeded, or there is none.
     pub(crate) started: bool,
     pub(crate) startup_failed: bool,
     pub(crate) liveness_failed: bool,
+    /// Its resources changed in a way that asks for a new instance.
+    pub(crate) outgrown: bool,
 }
 
 /// A running container that has to go.
@@ -40,8 +42,7 @@ pub(crate) struct Plan {
     pub(crate) kill: Vec<Kill>,
 }
 
-/// Computes the next steps of a pod that should run. `health` is asked about running containers
-/// by id.
+/// Computes the next steps of a pod that should run. `health` is asked about containers by id.
 pub(crate) fn plan(pod: &Pod, view: &PodView, health: impl Fn(&str) -> Health) -> Plan {
     let mut plan = Plan::default();
     if let Some(attempt) = sandbox_needed(pod, view) {
@@ -219,7 +220,10 @@ fn plan_apps(
                     plan.kill.extend(unhealthy(member, status, health(&status.id)));
                 }
             }
-            latest if wants_start(pod, member, latest) => {
+            latest
+                if wants_start(pod, member, latest)
+                    || latest.is_some_and(|status| health(&status.id).outgrown) =>
+            {
                 left = true;
                 plan.start.push(name(member).to_owned());
             }
@@ -240,6 +244,10 @@ fn kill(status: &ContainerStatus, message: String, grace: Option<i64>) -> Kill {
 
 fn unhealthy(member: &Member<'_>, status: &ContainerStatus, health: Health) -> Option<Kill> {
     let container = &member.container;
+    if health.outgrown && !health.liveness_failed && !health.startup_failed {
+        let message = format!("Container {} resize requires restart", container.name);
+        return Some(kill(status, message, None));
+    }
     let (what, probe) = if health.startup_failed {
         ("startup", container.startup_probe.as_ref())
     } else if health.liveness_failed {

@@ -19,6 +19,7 @@ use crate::kick::Kicks;
 use crate::machine::Machine;
 use crate::manager::PodManager;
 use crate::objects::Objects;
+use crate::resize::ledger::Ledger;
 use crate::status::manager::StatusManager;
 use crate::volumes::token::Tokens;
 use crate::{housekeeping, node, volumes};
@@ -103,6 +104,7 @@ pub(crate) fn build(config: KubeletConfig, dirs: Dirs, writers: &CancellationTok
     let own_pods = Selection::fields(format!("spec.nodeName={}", config.node_name));
     let own_node = Selection::fields(format!("metadata.name={}", config.node_name));
     Context {
+        ledger: Ledger::new(dirs.clone()),
         dirs,
         machine: Machine::read(),
         objects: Objects::new(client.clone(), kicks.clone(), cancel.clone()),

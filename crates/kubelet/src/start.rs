@@ -8,7 +8,10 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use runtime::SandboxStatus;
 
 use crate::context::Context;
-use crate::pod::{Member, container_reference, host_network, namespace, spec, status as known};
+use crate::pod::{
+    Member, Role, container_reference, host_network, namespace, spec, status as known,
+};
+use crate::resize::amounts::Amounts;
 use crate::spec::container::{self, Place};
 use crate::status::Waiting;
 use crate::view::PodView;
@@ -66,6 +69,10 @@ pub(crate) async fn start(
         Failed::new("CreateContainerConfigError", message)
     })?;
     let logs = context.dirs.pod_logs(pod).join(&own.name);
+    // Noted first: until it runs nobody compares, and a crash in between leaves no gap.
+    if matches!(member.role, Role::App | Role::Sidecar) {
+        context.ledger.actuate(pod, &own.name, Amounts::of(own));
+    }
     let created = match std::fs::create_dir_all(&logs) {
         Err(error) => Err(runtime::Error::Internal(format!("{}: {error}", logs.display()))),
         Ok(()) => context.runtime.create_container(&sandbox.id, config).await,

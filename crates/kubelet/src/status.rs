@@ -5,11 +5,12 @@ pub(crate) mod containers;
 pub(crate) mod manager;
 pub(crate) mod patch;
 pub(crate) mod phase;
+mod resources;
 pub(crate) mod termination;
 
 use std::collections::HashMap;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodIP, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::pod::{Role, host_network, qos, status as known_status};
@@ -38,6 +39,8 @@ pub(crate) struct Inputs<'a> {
     /// No container will be started any more.
     pub(crate) terminal: bool,
     pub(crate) verdict: Option<&'a Verdict>,
+    /// Conditions of a resize, while there is one.
+    pub(crate) resize: Vec<PodCondition>,
     pub(crate) host_ip: &'a str,
     /// When the kubelet first saw the pod.
     pub(crate) start_time: Time,
@@ -107,7 +110,6 @@ pub(crate) fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
         reason,
         message,
         nominated_node_name: known.nominated_node_name.clone(),
-        resize: known.resize.clone(),
         resource_claim_statuses: known.resource_claim_statuses.clone(),
         ..PodStatus::default()
     }

@@ -5,7 +5,7 @@ pub(crate) mod runtime;
 
 use ::runtime::{
     ContainerMetadata, ContainerState, ContainerStatus, NamespaceOptions, SandboxMetadata,
-    SandboxState, SandboxStatus,
+    SandboxState, SandboxStatus, Usage,
 };
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::jiff::Timestamp;
@@ -34,6 +34,21 @@ pub(crate) fn pod(mut spec: Value) -> Pod {
 
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("in range")
+}
+
+/// The usage of something that has this much memory, in bytes.
+pub(crate) fn usage(bytes: u64) -> Usage {
+    Usage {
+        timestamp: at(0),
+        cpu_usage_nanos: 0,
+        memory_working_set: bytes,
+        memory_usage: bytes,
+        memory_rss: bytes,
+        page_faults: 0,
+        major_page_faults: 0,
+        memory_limit: None,
+        pids: 1,
+    }
 }
 
 /// A sandbox with an address.

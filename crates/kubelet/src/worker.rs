@@ -10,7 +10,10 @@
 //! There is no way back: a pod that has begun to terminate never starts a container again.
 
 mod advance;
+mod backoff;
 mod cleanup;
+mod ending;
+mod resize;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,9 +34,9 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::context::Context;
 use crate::plan::{Health, Plan, plan};
-use crate::pod::{full_name, is_deleting, is_finished, member, spec, uid};
+use crate::pod::{full_name, is_deleting, is_finished, member, uid};
 use crate::probes::Prober;
-use crate::spec::labels::hash;
+use crate::resize::mark::Mark;
 use crate::start::pod_ip;
 use crate::status::{Inputs, Verdict, Waiting, generate, rejected};
 use crate::stop;
@@ -47,11 +50,16 @@ const REFRESH: Duration = Duration::from_secs(15);
 /// What the pod manager tells a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Desired {
+    /// With the resources that were allocated to it.
     pub(crate) pod: Arc<Pod>,
     /// The API has it no more.
     pub(crate) gone: bool,
     /// The node cannot take it.
     pub(crate) rejected: Option<Verdict>,
+    /// Why it was not allocated the resources that it wants by now.
+    pub(crate) pending: Option<Mark>,
+    /// Generation of the last resize that was allocated.
+    pub(crate) allocated: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +93,7 @@ pub(crate) struct Worker {
     notes: Arc<Mutex<Notes>>,
     crashes: Backoff,
     prober: Prober,
+    resizing: resize::Resizing,
     /// The task that sets up and starts, or stops everything; at most one.
     step: Option<JoinHandle<()>>,
     /// The grace period that the present stopping step was given.
@@ -119,6 +128,7 @@ impl Worker {
             notes: Arc::default(),
             crashes: Backoff::default(),
             prober: Prober::default(),
+            resizing: resize::Resizing::default(),
             step: None,
             stopping: None,
             killing: HashMap::new(),
@@ -128,6 +138,7 @@ impl Worker {
             removed: false,
         };
         worker.adopt(&pod);
+        worker.resizing.adopt(&pod);
         cancel.run_until_cancelled(worker.work()).await;
         worker.abort();
         context.kicks.unregister(&id);
@@ -210,7 +221,7 @@ impl Worker {
             self.begin_terminating();
         }
         if self.state == State::Syncing {
-            self.sync(pod, view).await;
+            self.sync(desired, view).await;
         }
         if self.state == State::Terminating {
             self.terminate(desired, view);
@@ -235,35 +246,11 @@ impl Worker {
         }
     }
 
-    /// `activeDeadlineSeconds`.
-    fn overdue(&mut self, pod: &Pod) -> Option<Verdict> {
-        let allowed = u64::try_from(spec(pod).active_deadline_seconds?).ok()?;
-        let began = crate::pod::status(pod).start_time.as_ref().unwrap_or(&self.since).0;
-        let age = Duration::try_from(Timestamp::now().duration_since(began)).unwrap_or_default();
-        match Duration::from_secs(allowed).checked_sub(age) {
-            Some(left) if !left.is_zero() => {
-                self.wake_in(left);
-                None
-            }
-            _ => {
-                let message = "Pod was active on the node longer than the specified deadline";
-                let kind = EventType::Normal;
-                self.context.recorder.event(pod, kind, "DeadlineExceeded", message);
-                let reason = "DeadlineExceeded".to_owned();
-                Some(Verdict { reason, message: message.to_owned() })
-            }
-        }
-    }
-
-    fn begin_terminating(&mut self) {
-        self.state = State::Terminating;
-        self.prober.quiet();
-        self.abort();
-    }
-
-    async fn sync(&mut self, pod: &Arc<Pod>, view: &PodView) {
+    async fn sync(&mut self, desired: &Desired, view: &PodView) {
+        let pod = &desired.pod;
         self.refresh_volumes(pod, view).await;
         self.collect_garbage(pod, view).await;
+        let changes = self.resize(desired, view).await;
         if self.step.is_some() {
             return;
         }
@@ -278,6 +265,7 @@ impl Worker {
             started: !has_startup_probe(id) || results.has_started(id),
             startup_failed: results.startup_failed(id),
             liveness_failed: results.liveness_failed(id),
+            outgrown: changes.restart.contains(id) || self.resizing.is_outgrown(id),
         });
         if plan.kill_pod && plan.create_sandbox.is_none() {
             // Nothing is left to run.
@@ -292,6 +280,9 @@ impl Worker {
         if plan.create_sandbox.is_some_and(|attempt| attempt > 0) {
             let message = "Pod sandbox changed, it will be killed and re-created.";
             self.context.recorder.event(&**pod, EventType::Normal, "SandboxChanged", message);
+        }
+        for kill in plan.kill.iter().filter(|kill| changes.restart.contains(&kill.id)) {
+            self.outgrow(&kill.id, &kill.name);
         }
         self.kill(pod, view, &plan);
         plan.start.retain(|name| self.may_start(pod, view, name));
@@ -339,42 +330,6 @@ impl Worker {
         }
     }
 
-    /// Whether a container may be started now; if not, why is noted, and when to look again.
-    fn may_start(&mut self, pod: &Pod, view: &PodView, name: &str) -> bool {
-        let retry_at = self.notes.lock().retry_at.get(name).copied();
-        if let Some(at) = retry_at.filter(|at| *at > Instant::now()) {
-            self.wake_by(at);
-            return false;
-        }
-        let Some(member) = member(pod, name) else { return false };
-        let latest = view.latest(name);
-        let ended = latest.filter(|status| status.state == ContainerState::Exited);
-        let Some(ended) = ended else { return true };
-        let key = format!("{name}_{}", hash(&member.container));
-        let event = ended.finished_at.unwrap_or(ended.created_at);
-        let now = Timestamp::now();
-        let Some(left) = self.crashes.remaining(&key, event, now) else {
-            self.crashes.next(&key, event, now);
-            return true;
-        };
-        let wait = self.crashes.wait(&key, event).unwrap_or_default();
-        let message = format!(
-            "back-off {} restarting failed container={name} pod={}",
-            go_duration(wait),
-            full_name(pod)
-        );
-        let waiting = Waiting { reason: "CrashLoopBackOff".to_owned(), message };
-        let before = self.notes.lock().waiting.insert(name.to_owned(), waiting.clone());
-        if before.as_ref() != Some(&waiting) {
-            let about = crate::pod::container_reference(pod, member.role, name);
-            let message =
-                format!("Back-off restarting failed container {name} in pod {}", full_name(pod));
-            self.context.recorder.event_about(about, EventType::Warning, "BackOff", message);
-        }
-        self.wake_in(left);
-        false
-    }
-
     /// Brings volumes made of API objects up to date while containers run.
     async fn refresh_volumes(&mut self, pod: &Arc<Pod>, view: &PodView) {
         if self.step.is_some() || view.running().next().is_none() {
@@ -397,40 +352,6 @@ impl Worker {
         }
     }
 
-    /// Stops what runs, within the grace period that the API gives, which may become shorter.
-    fn terminate(&mut self, desired: &Desired, view: &PodView) {
-        let pod = &desired.pod;
-        let sandbox_up = view.sandboxes.iter().any(|s| s.state == runtime::SandboxState::Ready);
-        if view.running().next().is_none() && !sandbox_up {
-            self.step.take_if(|task| task.is_finished());
-            if self.step.is_none() {
-                self.state = State::Terminated;
-            }
-            return;
-        }
-        let mut grace =
-            if is_deleting(pod) { stop::deletion_grace(pod) } else { stop::default_grace(pod) };
-        if desired.gone {
-            // Deleted by force; its processes still get a moment.
-            grace = grace.max(Duration::from_secs(1));
-        }
-        let shorter = self.stopping.is_some_and(|given| grace < given);
-        if self.step.is_some() && !shorter {
-            return;
-        }
-        if let Some(task) = self.step.take() {
-            task.abort();
-        }
-        if self.stopping.is_some() && !shorter {
-            // The last attempt left something running.
-            self.stopping = None;
-            return self.wake_in(RUNTIME_RETRY);
-        }
-        self.stopping = Some(grace);
-        let (context, pod, view) = (self.context.clone(), pod.clone(), view.clone());
-        self.step(async move { stop::pod(&context, &pod, &view, grace).await });
-    }
-
     /// Tells the API how the pod is.
     fn report(&self, desired: &Desired, view: &PodView) {
         if desired.gone {
@@ -443,6 +364,7 @@ impl Worker {
             probes: &self.prober.results,
             terminal: self.state == State::Terminated,
             verdict: self.verdict.as_ref(),
+            resize: self.resizing.conditions(desired, self.state),
             host_ip: &self.context.config.node_ip.to_string(),
             start_time: self.since.clone(),
             now: now(),
@@ -453,14 +375,5 @@ impl Worker {
             None => generate(&desired.pod, &inputs),
         };
         self.context.status.set(&desired.pod, status, self.cleaned);
-    }
-}
-
-/// Whole seconds as Go prints them.
-fn go_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match (seconds / 60, seconds % 60) {
-        (0, seconds) => format!("{seconds}s"),
-        (minutes, seconds) => format!("{minutes}m{seconds}s"),
     }
 }

@@ -57,6 +57,13 @@ pub trait Runtime: Send + Sync + 'static {
     /// Sandboxes that match, oldest first.
     async fn list_pod_sandboxes(&self, filter: SandboxFilter) -> Result<Vec<SandboxStatus>>;
 
+    /// CPU and memory limits of the whole pod that are in force, read from the kernel; `None` for
+    /// what it does not limit here.
+    async fn pod_sandbox_resources(&self, id: &str) -> Result<Resources>;
+
+    /// Changes limits of the whole pod.
+    async fn update_pod_sandbox_resources(&self, id: &str, resources: Resources) -> Result<()>;
+
     /// Prepares a container in a sandbox and returns its id. Nothing runs yet.
     async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String>;
 

@@ -1,5 +1,6 @@
 //! Control groups, v1 and v2: made, limited, measured, killed, removed.
 
+mod current;
 mod devices;
 mod limits;
 mod usage;
@@ -85,6 +86,12 @@ impl Hierarchies {
         } else {
             limits::set_v1(&directories, resources)
         }
+    }
+
+    /// CPU and memory limits of a cgroup; `None` for those that it has no file for.
+    pub(crate) fn limits(&self, path: &str) -> Resources {
+        let directories = self.directories(path);
+        if self.unified { current::of_v2(&directories[0]) } else { current::of_v1(&directories) }
     }
 
     /// Lets a cgroup use the standard devices and these; everything where `all`.

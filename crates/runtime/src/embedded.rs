@@ -237,6 +237,14 @@ impl Runtime for Embedded {
         Ok(self.0.sandboxes.list(&filter))
     }
 
+    async fn pod_sandbox_resources(&self, id: &str) -> Result<Resources> {
+        self.sandbox_resources(id).await
+    }
+
+    async fn update_pod_sandbox_resources(&self, id: &str, resources: Resources) -> Result<()> {
+        self.update_sandbox_resources(id, resources).await
+    }
+
     async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String> {
         self.create(sandbox_id, config).await
     }

@@ -129,6 +129,15 @@ impl Runtime for Simulated {
         Ok(self.state.lock().list_sandboxes(&filter))
     }
 
+    async fn pod_sandbox_resources(&self, id: &str) -> Result<Resources> {
+        self.state.lock().limits(id).cloned()
+    }
+
+    async fn update_pod_sandbox_resources(&self, id: &str, resources: Resources) -> Result<()> {
+        self.state.lock().limits(id)?.merge(resources);
+        Ok(())
+    }
+
     async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String> {
         let (status, pod_uid) = self.state.lock().add_container(sandbox_id, config)?;
         self.announce(ContainerEventKind::Created, &status, &pod_uid);

@@ -422,6 +422,40 @@ async fn usage(node: &Node) -> Outcome {
     std::fs::rename(&status.log_path, status.log_path.with_extension("old"))?;
     node.runtime.reopen_container_log(&id).await?;
     assert!(status.log_path.exists());
+    limits_are_seen_inside(node, &pod, &id).await
+}
+
+/// New limits are in the kernel, where the container itself sees them.
+async fn limits_are_seen_inside(node: &Node, pod: &str, id: &str) -> Outcome {
+    let limits = |quota, bytes| Resources {
+        cpu_period: Some(100_000),
+        cpu_quota: Some(quota),
+        cpu_shares: Some(25),
+        memory_limit: Some(bytes),
+        ..Resources::default()
+    };
+    let of_pod = limits(80_000, 96 << 20);
+    node.runtime.update_pod_sandbox_resources(pod, of_pod.clone()).await?;
+    let found = node.runtime.pod_sandbox_resources(pod).await?;
+    let seen = |r: &Resources| (r.memory_limit, r.cpu_quota);
+    assert_eq!(seen(&found), seen(&of_pod));
+
+    node.runtime.update_container_resources(id, limits(60_000, 48 << 20)).await?;
+    let script = "cd /sys/fs/cgroup; cat memory.max cpu.max 2>/dev/null || \
+                  cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us";
+    let command = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+    let output = node.runtime.exec_sync(id, command, Duration::from_secs(10)).await?;
+    let text = String::from_utf8(output.stdout)?;
+    let words: Vec<_> = text.split_whitespace().take(2).collect();
+    assert_eq!(words, ["50331648", "60000"], "{text}");
+    let status = node.runtime.container_status(id).await?;
+    assert_eq!(seen(&status.resources), (Some(48 << 20), Some(60_000)));
+
+    // One that has ended does not stand in the way.
+    node.runtime.stop_container(id, Duration::ZERO).await?;
+    let less = limits(20_000, 16 << 20);
+    node.runtime.update_pod_sandbox_resources(pod, less.clone()).await?;
+    assert_eq!(seen(&node.runtime.pod_sandbox_resources(pod).await?), seen(&less));
     Ok(())
 }
 

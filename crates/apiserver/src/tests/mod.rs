@@ -5,5 +5,6 @@ mod conformance;
 mod harness;
 mod limits;
 mod quotas;
+mod resize;
 mod runtime_classes;
 mod samples;

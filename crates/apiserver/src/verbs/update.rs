@@ -235,6 +235,13 @@ fn resize(spec: &mut Value, wanted: &Value, list: &str) {
     }
 }
 
+fn keep_meta(object: &mut Object, old: &Object, fields: &[&str]) {
+    for field in fields {
+        let value = old.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
+        object.set_meta(field, value);
+    }
+}
+
 /// Each path writes its own part of the object: the rest stays as it was.
 fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &Object) {
     let copy = |object: &mut Object, field: &str| match old.get(field) {
@@ -266,10 +273,7 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
         Some(Sub::Status) => {
             rest(object, &["status"]);
             // Status writers report; they do not delete or re-own.
-            for field in ["finalizers", "ownerReferences"] {
-                let value = old.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
-                object.set_meta(field, value);
-            }
+            keep_meta(object, old, &["finalizers", "ownerReferences"]);
         }
         Some(Sub::Approval) => {
             let conditions = object.get_path(&["status", "conditions"]).cloned();
@@ -293,6 +297,7 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
         Some(Sub::Resize) => {
             let wanted = object["spec"].clone();
             rest(object, &[]);
+            keep_meta(object, old, &["labels", "annotations", "finalizers", "ownerReferences"]);
             for list in ["containers", "initContainers"] {
                 resize(&mut object["spec"], &wanted, list);
             }

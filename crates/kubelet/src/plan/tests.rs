@@ -121,7 +121,7 @@ fn failed_probes_and_changed_images_kill() {
     let probe = json!({"terminationGracePeriodSeconds": 7});
     let spec = json!({"containers": [{"name": "a", "livenessProbe": probe}]});
     let view = view(vec![sandbox(1, SandboxState::Ready)], &["a:running"]);
-    let sick = Health { started: true, liveness_failed: true, startup_failed: false };
+    let sick = Health { started: true, liveness_failed: true, ..Health::default() };
     let got = plan(&pod(spec), &view, |_| sick);
     assert_eq!(got.kill[0].message, "Container a failed liveness probe, will be restarted");
     assert_eq!(got.kill[0].grace, Some(7));
@@ -139,4 +139,25 @@ fn ephemeral_containers_are_started_once() {
     let spec = json!({"containers": [{"name": "a"}], "ephemeralContainers": [{"name": "e"}]});
     check(spec.clone(), &["a:running"], "+e");
     check(spec, &["a:running", "e:exited=1"], "");
+}
+
+#[test]
+fn what_its_resources_outgrew_is_replaced_however_it_ended() {
+    let spec = json!({"restartPolicy": "OnFailure", "containers": [{"name": "a"}, {"name": "b"}],
+                      "initContainers": [{"name": "s", "restartPolicy": "Always"}]});
+    let table: [(&[&str], &str); 3] = [
+        (&["s:running", "a:running", "b:running"], "-s -a -b"),
+        (&["s:exited=0", "a:exited=0", "b:running"], "+s +a -b"),
+        (&["s:running", "a:created", "b:exited=0"], "-s +a +b"),
+    ];
+    for (containers, wanted) in table {
+        let view = view(vec![sandbox(1, SandboxState::Ready)], containers);
+        let outgrown = |_: &str| Health { started: true, outgrown: true, ..Health::default() };
+        let got = plan(&pod(spec.clone()), &view, outgrown);
+        let mut parts: Vec<_> = summary(&got).split(' ').map(str::to_owned).collect();
+        let mut expected: Vec<_> = wanted.split(' ').map(str::to_owned).collect();
+        parts.sort();
+        expected.sort();
+        assert_eq!(parts, expected, "{containers:?}");
+    }
 }

@@ -104,11 +104,45 @@ fn own_score(container: &Container, memory_capacity: i64) -> i32 {
     score.clamp(3, 999) as i32
 }
 
-/// Sum of what a pod asks for, as the scheduler counts it: apps and sidecars together, or the
-/// largest init container with the sidecars before it, whichever is more.
+/// Sum of what a pod asks for, as the scheduler counts it.
 pub(crate) fn pod_request(pod: &Pod, resource: &str) -> i64 {
     let of = |container: &Container| request(container.resources.as_ref(), resource).unwrap_or(0);
+    together(pod, of) + overhead(pod, resource)
+}
+
+/// Sum of what a pod holds: what it asks for, or where it is being made smaller, what its
+/// containers still have.
+pub(crate) fn pod_held(pod: &Pod, resource: &str) -> i64 {
+    let status = super::status(pod);
+    let lists = [&status.init_container_statuses, &status.container_statuses];
+    let has = |name: &str| {
+        let mut all = lists.into_iter().flat_map(|list| list.iter().flatten());
+        let resources = all.find(|status| status.name == name)?.resources.as_ref()?;
+        amount(resources.requests.as_ref(), resource)
+    };
+    let of = |container: &Container| {
+        let asked = request(container.resources.as_ref(), resource).unwrap_or(0);
+        asked.max(has(&container.name).unwrap_or(0))
+    };
+    together(pod, of) + overhead(pod, resource)
+}
+
+/// What a pod may use, if each of its containers has a limit.
+pub(crate) fn pod_limit(pod: &Pod, resource: &str) -> Option<i64> {
     let spec = spec(pod);
+    let of = |container: &Container| limit(container.resources.as_ref(), resource);
+    let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
+    let sum = together(pod, |container| of(container).unwrap_or(0));
+    containers.all(|container| of(container).is_some()).then(|| sum + overhead(pod, resource))
+}
+
+fn overhead(pod: &Pod, resource: &str) -> i64 {
+    amount(spec(pod).overhead.as_ref(), resource).unwrap_or(0)
+}
+
+/// The most that containers have at one time: apps and sidecars together, or the largest init
+/// container with the sidecars before it.
+fn together(pod: &Pod, of: impl Fn(&Container) -> i64) -> i64 {
     let mut sidecars = 0;
     let mut peak = 0;
     for member in super::members(pod) {
@@ -121,9 +155,8 @@ pub(crate) fn pod_request(pod: &Pod, resource: &str) -> i64 {
             Role::App | Role::Ephemeral => {}
         }
     }
-    let apps: i64 = spec.containers.iter().map(of).sum();
-    let overhead = amount(spec.overhead.as_ref(), resource).unwrap_or(0);
-    peak.max(apps + sidecars) + overhead
+    let apps: i64 = spec(pod).containers.iter().map(of).sum();
+    peak.max(apps + sidecars)
 }
 
 #[cfg(test)]

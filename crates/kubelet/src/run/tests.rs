@@ -6,6 +6,8 @@ use crate::testing::runtime::Simulated;
 use client::InformerFactory;
 use serde_json::{Value, json};
 
+mod resize;
+
 struct Rig {
     api: FakeApi,
     runtime: Simulated,

@@ -63,7 +63,7 @@ pub(crate) fn annotations(pod: &Pod, container: &Container, restarts: u32) -> Pa
 }
 
 /// Changes when a running container has to be replaced: with its name or its image, the only
-/// fields of it that the API lets change.
+/// fields of it that the API lets change besides its resources.
 pub(crate) fn hash(container: &Container) -> String {
     let mut digest = Sha256::new();
     digest.update(container.name.as_bytes());

@@ -37,29 +37,7 @@ pub(crate) fn of_container(pod: &Pod, container: &Container, memory_capacity: i6
 
 /// Settings of the pod's cgroup: its requests, and its limits where every container has one.
 pub(crate) fn of_pod(pod: &Pod) -> Resources {
-    let members = crate::pod::members(pod);
-    let limit = |resource: &str| {
-        let apps: Option<Vec<i64>> = members
-            .iter()
-            .filter(|member| member.role != crate::pod::Role::Ephemeral)
-            .map(|member| qos::limit(member.container.resources.as_ref(), resource))
-            .collect();
-        let apps = apps?;
-        let peak = members
-            .iter()
-            .zip(&apps)
-            .filter(|(member, _)| member.role == crate::pod::Role::Init)
-            .map(|(_, limit)| *limit)
-            .max()
-            .unwrap_or(0);
-        let sum: i64 = members
-            .iter()
-            .zip(&apps)
-            .filter(|(member, _)| member.role != crate::pod::Role::Init)
-            .map(|(_, limit)| *limit)
-            .sum();
-        Some(sum.max(peak)).filter(|limit| *limit > 0)
-    };
+    let limit = |resource: &str| qos::pod_limit(pod, resource).filter(|limit| *limit > 0);
     let cpu = limit("cpu");
     Resources {
         cpu_shares: Some(shares(qos::pod_request(pod, "cpu"))),

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 use super::Inputs;
 use crate::plan::sandbox_needed;
 use crate::pod::{is_sidecar, spec, status as known_status};
+use crate::resize::mark::{IN_PROGRESS, PENDING};
 
 const TRUE: &str = "True";
 const FALSE: &str = "False";
@@ -71,7 +72,9 @@ pub(super) fn generate(
             }
         })
         .collect();
-    out.extend(known.into_iter().filter(|other| !OWNED.contains(&other.type_.as_str())));
+    let ours = |kind: &str| OWNED.contains(&kind) || [PENDING, IN_PROGRESS].contains(&kind);
+    out.extend(known.into_iter().filter(|other| !ours(&other.type_)));
+    out.extend(inputs.resize.iter().cloned());
     out
 }
 

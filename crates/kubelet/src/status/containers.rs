@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Inputs, termination};
+use super::{Inputs, resources, termination};
 use crate::pod::{Member, Role, members, spec, status as known_status};
 
 /// Statuses of the containers with these roles, in the order of the spec.
@@ -77,7 +77,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
         last_state: Some(last_state),
         ready,
         started: Some(started),
-        resources: Some(container.resources.clone().unwrap_or_default()),
+        resources: Some(resources::actual(container, latest)),
         allocated_resources: container.resources.as_ref().and_then(|r| r.requests.clone()),
         user: latest.user.as_ref().filter(|_| runs).map(|user| ContainerUser {
             linux: Some(LinuxContainerUser {

@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::{Map, Value, json};
 
+use crate::resize::mark::{IN_PROGRESS, PENDING};
+
 /// Lists that a strategic merge would merge by key, and that we replace.
 const REPLACED: [&str; 2] = ["podIPs", "hostIPs"];
 
@@ -48,7 +50,8 @@ fn prune(map: &mut Map<String, Value>) {
     });
 }
 
-/// Conditions that changed, with fields that are gone set to null.
+/// Conditions that changed, with fields that are gone set to null, and those of a resize that is
+/// over. Others that are missing are others' to remove.
 fn conditions(old: Option<&Value>, new: &[Value]) -> Value {
     let old: &[Value] = old.and_then(Value::as_array).map_or(&[], Vec::as_slice);
     let changed = new.iter().filter(|condition| !old.contains(condition)).map(|condition| {
@@ -62,7 +65,12 @@ fn conditions(old: Option<&Value>, new: &[Value]) -> Value {
         }
         condition
     });
-    Value::Array(changed.collect())
+    let over = old.iter().filter(|before| {
+        let kind = before["type"].as_str().unwrap_or_default();
+        [PENDING, IN_PROGRESS].contains(&kind) && !new.iter().any(|c| c["type"] == kind)
+    });
+    let remove = over.map(|before| json!({"$patch": "delete", "type": before["type"]}));
+    Value::Array(changed.chain(remove).collect())
 }
 
 #[cfg(test)]
@@ -82,6 +90,8 @@ mod tests {
             "conditions": [
                 {"type": "Ready", "status": "False", "reason": "R"},
                 {"type": "PodScheduled", "status": "True"},
+                {"type": "PodResizeInProgress", "status": "True"},
+                {"type": "Foreign", "status": "True"},
             ],
         }));
         let new = status(json!({
@@ -96,7 +106,10 @@ mod tests {
             json!({"metadata": {"uid": "u"}, "status": {
                 "phase": "Running", "message": null,
                 "podIPs": [{"$patch": "replace"}, {"ip": "2"}],
-                "conditions": [{"type": "Ready", "status": "True", "reason": null}],
+                "conditions": [
+                    {"type": "Ready", "status": "True", "reason": null},
+                    {"$patch": "delete", "type": "PodResizeInProgress"},
+                ],
             }})
         );
         assert_eq!(between(&pod, &new, &new), None);

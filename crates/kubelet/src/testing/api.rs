@@ -223,6 +223,10 @@ fn merge_by_type(into: &mut Value, list: Vec<Value>) {
     }
     let Some(present) = into.as_array_mut() else { return };
     for change in list {
+        if change["$patch"] == "delete" {
+            present.retain(|old| old["type"] != change["type"]);
+            continue;
+        }
         match present.iter_mut().find(|old| old["type"] == change["type"]) {
             Some(old) => merge(old, change),
             None => present.push(change),

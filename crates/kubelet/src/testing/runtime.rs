@@ -24,6 +24,10 @@ struct State {
     sandboxes: BTreeMap<String, SandboxStatus>,
     containers: BTreeMap<String, ContainerStatus>,
     configs: BTreeMap<String, ContainerConfig>,
+    /// Limits of whole pods, by sandbox.
+    limits: BTreeMap<String, Resources>,
+    /// Memory that every container uses, in bytes.
+    memory: u64,
     /// Calls in their order, such as `stop a`.
     calls: Vec<String>,
     /// Images that cannot be pulled.
@@ -52,6 +56,16 @@ impl Simulated {
         let state = self.state.lock();
         let found = state.configs.values().filter(|config| config.metadata.name == name);
         found.max_by_key(|config| config.metadata.attempt).cloned()
+    }
+
+    /// The limits of the only pod.
+    pub(crate) fn pod_limits(&self) -> Resources {
+        self.state.lock().limits.values().next().cloned().expect("a sandbox")
+    }
+
+    /// Lets every container use so much memory, in bytes.
+    pub(crate) fn use_memory(&self, bytes: u64) {
+        self.state.lock().memory = bytes;
     }
 
     /// Lets the running instance of a container exit.
@@ -152,7 +166,10 @@ impl Runtime for Simulated {
             labels: config.labels,
             annotations: config.annotations,
         };
-        self.state.lock().sandboxes.insert(id.clone(), status);
+        let mut state = self.state.lock();
+        state.sandboxes.insert(id.clone(), status);
+        state.limits.insert(id.clone(), config.linux.resources.unwrap_or_default());
+        drop(state);
         self.announce(ContainerEventKind::Started, &id);
         Ok(id)
     }
@@ -254,8 +271,22 @@ impl Runtime for Simulated {
         Ok(all.cloned().collect())
     }
 
-    async fn update_container_resources(&self, _id: &str, _resources: Resources) -> Result<()> {
-        unused()
+    async fn update_container_resources(&self, id: &str, resources: Resources) -> Result<()> {
+        self.call(format!("update {}", self.name(id)));
+        if let Some(status) = self.state.lock().containers.get_mut(id) {
+            status.resources.merge(resources);
+        }
+        Ok(())
+    }
+
+    async fn pod_sandbox_resources(&self, id: &str) -> Result<Resources> {
+        Ok(self.state.lock().limits.get(id).cloned().unwrap_or_default())
+    }
+
+    async fn update_pod_sandbox_resources(&self, id: &str, resources: Resources) -> Result<()> {
+        self.call("update pod".into());
+        self.state.lock().limits.entry(id.to_owned()).or_default().merge(resources);
+        Ok(())
     }
 
     async fn reopen_container_log(&self, _id: &str) -> Result<()> {
@@ -300,8 +331,23 @@ impl Runtime for Simulated {
         unused()
     }
 
-    async fn pod_sandbox_stats(&self, _id: &str) -> Result<SandboxStats> {
-        unused()
+    async fn pod_sandbox_stats(&self, id: &str) -> Result<SandboxStats> {
+        let state = self.state.lock();
+        let usage = super::usage(state.memory);
+        let containers = state.containers.values().map(|status| ContainerStats {
+            id: status.id.clone(),
+            metadata: status.metadata.clone(),
+            usage: usage.clone(),
+            writable_layer_bytes: 0,
+            writable_layer_inodes: 0,
+        });
+        Ok(SandboxStats {
+            id: id.to_owned(),
+            metadata: SandboxMetadata::default(),
+            usage: usage.clone(),
+            network: None,
+            containers: containers.collect(),
+        })
     }
 
     async fn pull_image(&self, reference: &str, _: Option<RegistryAuth>) -> Result<PulledImage> {

@@ -68,6 +68,7 @@ impl Worker {
         let _ = std::fs::remove_dir_all(self.context.dirs.pod(id));
         let _ = std::fs::remove_dir_all(self.context.dirs.pod_logs(pod));
         self.context.status.remove(id);
+        self.context.ledger.forget(id);
         self.removed = true;
     }
 }

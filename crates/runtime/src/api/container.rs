@@ -126,6 +126,23 @@ pub struct Resources {
     pub unified: BTreeMap<String, String>,
 }
 
+impl Resources {
+    /// Takes over what `new` sets.
+    pub fn merge(&mut self, new: Self) {
+        macro_rules! take {
+            ($($field:ident)*) => {$(
+                if new.$field.is_some() {
+                    self.$field = new.$field;
+                }
+            )*};
+        }
+        take!(cpu_period cpu_quota cpu_shares memory_limit memory_swap_limit oom_score_adj);
+        take!(cpuset_cpus cpuset_mems pids_limit);
+        self.hugepage_limits.extend(new.hugepage_limits);
+        self.unified.extend(new.unified);
+    }
+}
+
 /// State of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerState {

@@ -111,6 +111,11 @@ fn weight(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
 }
 
+/// The v1 shares that a v2 weight stands for.
+pub(super) fn shares(weight: u64) -> u64 {
+    2 + (weight.clamp(1, 10_000) - 1) * 262_142 / 9999
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -67,6 +67,14 @@ impl Runtime for Cri {
         self.list_sandboxes(filter).await
     }
 
+    async fn pod_sandbox_resources(&self, id: &str) -> Result<Resources> {
+        self.sandbox_resources(id).await
+    }
+
+    async fn update_pod_sandbox_resources(&self, id: &str, resources: Resources) -> Result<()> {
+        self.update_sandbox_resources(id, resources).await
+    }
+
     async fn create_container(&self, sandbox_id: &str, config: ContainerConfig) -> Result<String> {
         self.create(sandbox_id, config).await
     }

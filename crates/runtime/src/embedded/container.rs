@@ -172,6 +172,7 @@ impl Embedded {
                     (exited, true)
                 }
             };
+            inner.release_cgroup(&record);
             Ok(Phase::Exited { running, exited, lost })
         })
         .await;
@@ -232,7 +233,7 @@ impl Embedded {
             if container.state() == ContainerState::Running {
                 inner.hierarchies.set_limits(&record.cgroup, &resources)?;
             }
-            merge(&mut record.config.resources, resources);
+            record.config.resources.merge(resources);
             save(&inner.container_dir(&record.id).join(CONTAINER_FILE), &record)?;
             *container.record.write() = record;
             Ok(())
@@ -262,6 +263,18 @@ impl Inner {
         self.hierarchies
             .set_devices(&record.cgroup, security.privileged, &record.config.devices)
             .map_err(failed)
+    }
+
+    /// Removes the cgroup of a container that has ended: with v1 its quota would go on to bound
+    /// that of the pod from below. It is lifted first, because the kernel takes a removed cgroup
+    /// apart some time later.
+    pub(super) fn release_cgroup(&self, record: &ContainerRecord) {
+        let unlimited = Resources { cpu_quota: Some(-1), ..Resources::default() };
+        // It may be gone already.
+        self.hierarchies.set_limits(&record.cgroup, &unlimited).ok();
+        if let Err(error) = self.hierarchies.remove(&record.cgroup) {
+            tracing::warn!(container = record.id, %error, "cgroup not removed");
+        }
     }
 
     pub(super) fn announce_change(&self, kind: ContainerEventKind, container: &Container) {
@@ -302,20 +315,6 @@ fn parse_signal(text: &str) -> Result<i32> {
         return Ok(64 + offset);
     }
     format!("SIG{name}").parse::<Signal>().map(|signal| signal as i32).map_err(|_| invalid())
-}
-
-fn merge(current: &mut Resources, new: Resources) {
-    macro_rules! take {
-        ($($field:ident)*) => {$(
-            if new.$field.is_some() {
-                current.$field = new.$field;
-            }
-        )*};
-    }
-    take!(cpu_period cpu_quota cpu_shares memory_limit memory_swap_limit oom_score_adj);
-    take!(cpuset_cpus cpuset_mems pids_limit);
-    current.hugepage_limits.extend(new.hugepage_limits);
-    current.unified.extend(new.unified);
 }
 
 #[cfg(test)]

@@ -88,6 +88,7 @@ impl Inner {
                 (None, None) => Phase::Created,
                 (Some(running), None) => Phase::Running(running),
                 (running, Some(exited)) => {
+                    self.release_cgroup(&record);
                     let lost = running.is_none() && exited.start_error.is_none();
                     Phase::Exited { running, exited, lost }
                 }

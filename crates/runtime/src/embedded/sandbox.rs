@@ -73,6 +73,16 @@ impl Embedded {
         .await
     }
 
+    pub(super) async fn sandbox_resources(&self, id: &str) -> Result<Resources> {
+        let (inner, sandbox) = (Arc::clone(&self.0), self.0.sandboxes.get(id)?);
+        blocking(move || Ok(inner.hierarchies.limits(&inner.cgroup_of(&sandbox)))).await
+    }
+
+    pub(super) async fn update_sandbox_resources(&self, id: &str, new: Resources) -> Result<()> {
+        let (inner, sandbox) = (Arc::clone(&self.0), self.0.sandboxes.get(id)?);
+        blocking(move || Ok(inner.hierarchies.set_limits(&inner.cgroup_of(&sandbox), &new)?)).await
+    }
+
     pub(super) async fn remove_sandbox(&self, id: &str) -> Result<()> {
         let Ok(sandbox) = self.0.sandboxes.get(id) else { return Ok(()) };
         self.stop_sandbox(id).await?;
@@ -97,6 +107,11 @@ impl Embedded {
 }
 
 impl Inner {
+    fn cgroup_of(&self, sandbox: &Sandbox) -> String {
+        let record = sandbox.record.read();
+        self.pod_cgroup(&record.config.linux.cgroup_parent, &record.id)
+    }
+
     fn make_sandbox(&self, record: &mut SandboxRecord) -> Result<()> {
         let directory = self.sandbox_dir(&record.id);
         std::fs::create_dir_all(directory.join("shm"))?;

@@ -144,9 +144,14 @@ fn mount_cgroups(spec: &Spec, root: &Root, attributes: u64) -> io::Result<()> {
         else {
             continue;
         };
-        let tree = clone_tree(cgroup, false)?;
-        set_attributes(tree.as_fd(), attributes, MsFlags::MS_PRIVATE.bits(), false)?;
-        root.mount(&tree, &base.join(name), Kind::Directory)?;
+        // What holds several controllers, as `cpu,cpuacct`, is found under the name of each.
+        let joined = name.as_os_str().to_string_lossy();
+        let each = joined.split(',').filter(|part| *part != joined);
+        for name in std::iter::once(&*joined).chain(each) {
+            let tree = clone_tree(cgroup, false)?;
+            set_attributes(tree.as_fd(), attributes, MsFlags::MS_PRIVATE.bits(), false)?;
+            root.mount(&tree, &base.join(name), Kind::Directory)?;
+        }
     }
     Ok(())
 }

@@ -18,6 +18,8 @@ pub(super) struct State {
     next: u32,
     taken: HashSet<IpAddr>,
     sandboxes: HashMap<String, SandboxStatus>,
+    /// Limits of whole pods, by sandbox.
+    limits: HashMap<String, Resources>,
     containers: HashMap<String, ContainerStatus>,
     images: BTreeMap<String, Image>,
 }
@@ -31,6 +33,7 @@ impl State {
             next: 0,
             taken: HashSet::new(),
             sandboxes: HashMap::new(),
+            limits: HashMap::new(),
             containers: HashMap::new(),
             images: BTreeMap::new(),
         }
@@ -87,6 +90,7 @@ impl State {
             annotations: config.annotations,
         };
         self.sandboxes.insert(id.clone(), status);
+        self.limits.insert(id.clone(), config.linux.resources.unwrap_or_default());
         Ok(id)
     }
 
@@ -101,6 +105,11 @@ impl State {
 
     pub(super) fn remove_sandbox(&mut self, id: &str) {
         self.sandboxes.remove(id);
+        self.limits.remove(id);
+    }
+
+    pub(super) fn limits(&mut self, id: &str) -> Result<&mut Resources> {
+        self.limits.get_mut(id).ok_or_else(|| Error::NotFound(format!("sandbox {id:?}")))
     }
 
     pub(super) fn sandbox(&self, id: &str) -> Result<SandboxStatus> {
@@ -235,7 +244,7 @@ impl State {
 
     pub(super) fn set_resources(&mut self, id: &str, resources: Resources) -> Result<()> {
         let unknown = || Error::NotFound(format!("container {id:?}"));
-        self.containers.get_mut(id).ok_or_else(unknown)?.resources = resources;
+        self.containers.get_mut(id).ok_or_else(unknown)?.resources.merge(resources);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use crate::cri::status::{Code, Status};
 use crate::cri::{Calls, Cri, DEADLINE, convert, proto};
-use crate::{Error, Result, SandboxConfig, SandboxFilter, SandboxStats, SandboxStatus};
+use crate::{Error, Resources, Result, SandboxConfig, SandboxFilter, SandboxStats, SandboxStatus};
 
 /// The status, and the configuration where it is known.
 pub(in crate::cri) async fn status(
@@ -68,6 +68,44 @@ impl Cri {
         made.await
             .map_err(|error| Error::Internal(error.to_string()))?
             .map_err(Error::internal("cgroup of the pod"))
+    }
+
+    /// The limits of the pod's cgroup, which the runtime does not touch.
+    pub(in crate::cri) async fn sandbox_resources(&self, id: &str) -> Result<Resources> {
+        let parent = self.sandbox_config(id).await?.linux.cgroup_parent;
+        if parent.is_empty() {
+            return Ok(Resources::default());
+        }
+        let inner = Arc::clone(&self.0);
+        let read = tokio::task::spawn_blocking(move || inner.hierarchies.limits(&parent));
+        read.await.map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    pub(in crate::cri) async fn update_sandbox_resources(
+        &self,
+        id: &str,
+        resources: Resources,
+    ) -> Result<()> {
+        let parent = self.sandbox_config(id).await?.linux.cgroup_parent;
+        if parent.is_empty() {
+            return Ok(());
+        }
+        let request = proto::UpdatePodSandboxResourcesRequest {
+            pod_sandbox_id: id.to_owned(),
+            resources: Some(convert::linux_resources(&resources)),
+        };
+        let inner = Arc::clone(&self.0);
+        let set =
+            tokio::task::spawn_blocking(move || inner.hierarchies.set_limits(&parent, &resources));
+        set.await
+            .map_err(|error| Error::Internal(error.to_string()))?
+            .map_err(Error::internal("cgroup of the pod"))?;
+        // Only runtimes with machines of their own have to know, and older ones lack the call.
+        let told = self.0.calls.runtime("UpdatePodSandboxResources", &request).await;
+        if let Err(status) = told.map(|proto::Empty {}| ()) {
+            tracing::debug!(sandbox = id, status = status.message, "runtime not told of resources");
+        }
+        Ok(())
     }
 
     /// What the sandbox was made with.

@@ -218,3 +218,11 @@ pub(crate) struct ListPodSandboxResponse {
     #[prost(message, repeated, tag = "1")]
     pub(crate) items: Vec<PodSandbox>,
 }
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct UpdatePodSandboxResourcesRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) pod_sandbox_id: String,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) resources: Option<LinuxContainerResources>,
+}
