@@ -42,14 +42,19 @@ impl Rig {
             json!({"nodeName": "n1", "restartPolicy": "Never",
                    "containers": [{"name": "a", "resources": {"requests": {"cpu": cpu}}}]})
         };
-        let mut other = serde_json::to_value(crate::testing::pod(spec(&half))).unwrap();
-        other["metadata"] = json!({"name": "q", "namespace": "ns", "uid": "v"});
-        rig.api.put(OTHER, other);
+        rig.create_other(spec(&half)).await;
         rig.create(spec(&half));
         rig.until("ready", ready).await;
-        let up = |api: &FakeApi| ready(&api.get(OTHER).unwrap()["status"]);
-        rig.api.until("both ready", up).await;
         rig
+    }
+
+    /// Makes a second pod and waits until it is ready.
+    async fn create_other(&self, spec: Value) {
+        let mut other = serde_json::to_value(crate::testing::pod(spec)).unwrap();
+        other["metadata"] = json!({"name": "q", "namespace": "ns", "uid": "v"});
+        self.api.put(OTHER, other);
+        let up = |api: &FakeApi| ready(&api.get(OTHER).unwrap()["status"]);
+        self.api.until("the other is ready", up).await;
     }
 }
 
@@ -203,11 +208,11 @@ async fn pods_without_a_checkpoint_are_resized_too() {
     std::fs::remove_file(rig.dir.path().join("pods/u/resources.json")).unwrap();
     let before = rig.runtime.calls().len();
     rig.start();
-    while !rig.dir.path().join("pods/u/resources.json").exists() {
-        tokio::task::yield_now().await;
-    }
+    // Pods that come later are looked at later.
+    rig.create_other(json!({"nodeName": "n1", "containers": [{"name": "b"}]})).await;
     rig.resize(POD, 0, resources("25m", "20Mi"));
     rig.resized(0, resources("25m", "20Mi")).await;
-    let calls = rig.runtime.calls()[before..].to_vec();
+    let mut calls = rig.runtime.calls()[before..].to_vec();
+    calls.retain(|call| call.starts_with("update"));
     assert_eq!(calls, ["update pod", "update pod", "update a"]);
 }
