@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod, Secret};
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use runtime::{Error, Image, PullError, Runtime};
+use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::pod::uid;
@@ -28,11 +29,24 @@ pub(crate) struct Images {
     recorder: EventRecorder,
     backoff: Mutex<Backoff>,
     last_errors: Mutex<std::collections::HashMap<String, String>>,
+    opened: (Instant, Timestamp),
 }
 
 impl Images {
     pub(crate) fn new(runtime: Arc<dyn Runtime>, recorder: EventRecorder) -> Self {
-        Self { runtime, recorder, backoff: Mutex::default(), last_errors: Mutex::default() }
+        Self {
+            runtime,
+            recorder,
+            backoff: Mutex::default(),
+            last_errors: Mutex::default(),
+            opened: (Instant::now(), Timestamp::now()),
+        }
+    }
+
+    /// Goes as the clock does by which retries are waited for, whatever happens to the machine's.
+    fn now(&self) -> Timestamp {
+        let (instant, timestamp) = self.opened;
+        timestamp.saturating_add(instant.elapsed()).unwrap_or(timestamp)
     }
 
     /// Makes sure that the container's image is there, by its pull policy.
@@ -86,7 +100,7 @@ impl Images {
             _ => {}
         }
         let key = format!("{}_{reference}", uid(pod));
-        if let Some(left) = self.backoff.lock().remaining_since_update(&key, Timestamp::now()) {
+        if let Some(left) = self.backoff.lock().remaining_since_update(&key, self.now()) {
             let message = format!("Back-off pulling image {named:?}");
             event(EventType::Normal, "BackOff", &message);
             let last = self.last_errors.lock().get(&key).cloned();
@@ -113,7 +127,7 @@ impl Images {
             }
             Err(error) => {
                 warn("Failed", &format!("Failed to pull image {named:?}: {error}"));
-                let now = Timestamp::now();
+                let now = self.now();
                 let mut backoff = self.backoff.lock();
                 backoff.next(&key, now, now);
                 let retry_in = backoff.remaining_since_update(&key, now).unwrap_or_default();
