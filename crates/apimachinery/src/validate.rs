@@ -56,14 +56,14 @@ pub fn check(
     mode: FieldValidation,
     duplicates: &[Duplicate],
 ) -> Result<Vec<String>, Status> {
-    let mut findings: Vec<String> =
-        duplicates.iter().map(|path| format!("duplicate field {}", quote(path))).collect();
+    let mut findings: Vec<String> = Vec::new();
     let mut unknown = |place: &Place<'_>, name: &str| {
         let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) };
         findings.push(format!("unknown field {}", quote(&path.to_string())));
     };
     let root = Place::default();
     object(ty, value, &root, &mut unknown).map_err(|e| refuse(ty, &e))?;
+    findings.extend(duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
     findings.truncate(MAX_FINDINGS);
     match mode {
         FieldValidation::Ignore => Ok(Vec::new()),

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::body::{Body, full};
 use crate::encode::{self, respond};
-use crate::negotiate::Accepted;
+use crate::negotiate::{Accepted, Encoding};
 use crate::registry::{GROUPS, Group, Kind, Sub, api_version, find_group};
 use crate::server::Server;
 
@@ -61,7 +61,9 @@ pub(crate) fn answer(
         ["openid", "v1", "jwks"] => server.settings.signer.jwks(),
         _ => return Err(no_such_path()),
     };
-    encode::value(StatusCode::OK, &document, accepted?.encoding)
+    // What is no API object has one form, whatever the client would like.
+    let encoding = if document.get("kind").is_some() { accepted?.encoding } else { Encoding::Json };
+    encode::value(StatusCode::OK, &document, encoding)
 }
 
 fn no_such_path() -> Status {

@@ -179,7 +179,8 @@ async fn what_one_may_not_do() {
         status["message"],
         "configmaps is forbidden: User \"nobody\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"default\""
     );
-    api.ask(Method::GET, "/version").by(nobody()).send().await.ok();
+    let version = api.ask(Method::GET, "/version").header("accept", "application/octet-stream");
+    version.by(nobody()).send().await.ok();
     // Nobody grants what they do not have.
     let grant = json!({
         "metadata": {"name": "maker"},

@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use kube::core::Status;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Kind;
@@ -32,11 +33,29 @@ struct Bare {
 
 impl<K: DeserializeOwned> Item<K> {
     pub(super) fn read(raw: &RawValue) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(raw.get()).map(|object| Self::Known(Box::new(object))).or_else(|why| {
+        let typed = serde_json::from_str(raw.get());
+        let typed = typed.or_else(|why| read_unset_times(raw).ok_or(why));
+        typed.map(|object| Self::Known(Box::new(object))).or_else(|why| {
             let bare: Bare = serde_json::from_str(raw.get())?;
             Ok(Self::Unknown { metadata: Box::new(bare.metadata), why: why.to_string() })
         })
     }
+}
+
+/// A time that was never set, as Go has it.
+const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// Reads an object whose conditions do not say since when they hold: null in the API, and no null
+/// in the type.
+fn read_unset_times<K: DeserializeOwned>(raw: &RawValue) -> Option<K> {
+    let mut object: Value = serde_json::from_str(raw.get()).ok()?;
+    let conditions = object.pointer_mut("/status/conditions")?.as_array_mut()?;
+    for condition in conditions {
+        if let Some(time @ Value::Null) = condition.get_mut("lastTransitionTime") {
+            *time = ZERO_TIME.into();
+        }
+    }
+    serde_json::from_value(object).ok()
 }
 
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Item<K> {
@@ -106,6 +125,26 @@ impl<K: Kind> Item<K> {
                 tracing::error!(url, object = %key, why, "an object cannot be read");
                 None
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::Service;
+
+    use super::*;
+
+    #[test]
+    fn a_condition_need_not_say_since_when_it_holds() {
+        for (time, known) in [("null", true), (r#""2026-01-02T03:04:05Z""#, true), ("7", false)] {
+            let text = format!(
+                r#"{{"metadata": {{"name": "s"}}, "status": {{"conditions": [{{"type": "A",
+                    "status": "True", "reason": "R", "message": "", "lastTransitionTime": {time}
+                }}]}}}}"#
+            );
+            let item: Item<Service> = serde_json::from_str(&text).unwrap();
+            assert_eq!(matches!(item, Item::Known(_)), known, "{time}");
         }
     }
 }
