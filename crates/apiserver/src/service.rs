@@ -12,7 +12,6 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::StreamExt;
-use futures::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use http::{Request, Response};
 use http_body::Body as _;
@@ -45,18 +44,7 @@ const MAX_STREAMS: u32 = 250;
 
 impl ApiServer {
     /// Serves TLS connections until `cancel`, then lets them finish for a moment.
-    pub fn serve(
-        &self,
-        listener: TcpListener,
-        tls: rustls::ServerConfig,
-        cancel: CancellationToken,
-    ) -> BoxFuture<'static, ()> {
-        let server = self.clone();
-        // Boxed here: its code is made in this crate, and not in the one that awaits it.
-        Box::pin(async move { server.accept(listener, tls, cancel).await })
-    }
-
-    async fn accept(
+    pub async fn serve(
         &self,
         listener: TcpListener,
         tls: rustls::ServerConfig,

@@ -34,7 +34,6 @@ mod ttl_after_finished;
 use std::sync::Arc;
 
 use client::InformerFactory;
-use futures::future::BoxFuture;
 use ipnet::Ipv4Net;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -67,12 +66,7 @@ pub(crate) struct Settings {
 
 /// Runs every controller until it is cancelled. A controller that fails is restarted; it never
 /// ends the others.
-pub fn run(config: Config) -> BoxFuture<'static, ()> {
-    // Boxed here: its code is made in this crate, and not in the one that awaits it.
-    Box::pin(run_all(config))
-}
-
-async fn run_all(config: Config) {
+pub async fn run(config: Config) {
     let settings =
         Arc::new(Settings { cluster_cidr: config.cluster_cidr, root_ca: config.root_ca });
     let mut running = JoinSet::new();

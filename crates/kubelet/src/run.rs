@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use client::informer::Selection;
 use client::{EventRecorder, Informer};
-use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::Api;
 use runtime::SandboxFilter;
@@ -45,12 +44,7 @@ pub enum Error {
 ///
 /// # Errors
 /// It could not be started. What goes wrong later is retried and reported through the API.
-pub fn run(config: KubeletConfig) -> BoxFuture<'static, Result<(), Error>> {
-    // Boxed here: its code is made in this crate, and not in the one that awaits it.
-    Box::pin(manage(config))
-}
-
-async fn manage(config: KubeletConfig) -> Result<(), Error> {
+pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     let cancel = config.cancel.clone();
     // Statuses and events of the last moments still have to be written when pods are stopped.
     let writers = CancellationToken::new();

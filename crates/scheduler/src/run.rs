@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use client::informer::Event;
 use client::{EventRecorder, InformerFactory, ObjectKey};
-use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
@@ -64,12 +63,7 @@ struct Scheduler {
 }
 
 /// Runs the scheduler until it is cancelled.
-pub fn run(config: Config) -> BoxFuture<'static, ()> {
-    // Boxed here: its code is made in this crate, and not in the one that awaits it.
-    Box::pin(follow_and_decide(config))
-}
-
-async fn follow_and_decide(config: Config) {
+pub async fn run(config: Config) {
     let Config { client, informers, cancel } = config;
     let events = EventRecorder::new(client.clone(), "default-scheduler", "", cancel.clone());
     let (done, mut results) = mpsc::unbounded_channel();
