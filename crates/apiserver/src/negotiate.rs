@@ -54,8 +54,17 @@ impl Accepted {
 
     /// Picks the first clause of an Accept header that can be met.
     pub(crate) fn negotiate(header: Option<&str>) -> Result<Self, Status> {
+        Self::pick(header, |_| true)
+    }
+
+    /// As [`negotiate`](Self::negotiate), where there is nothing but the object itself.
+    pub(crate) fn negotiate_object(header: Option<&str>) -> Result<Self, Status> {
+        Self::pick(header, |accepted| accepted.form == Form::Object)
+    }
+
+    fn pick(header: Option<&str>, can: fn(&Self) -> bool) -> Result<Self, Status> {
         let Some(header) = header.filter(|h| !h.trim().is_empty()) else { return Ok(Self::JSON) };
-        header.split(',').find_map(clause).ok_or_else(|| {
+        header.split(',').filter_map(clause).find(can).ok_or_else(|| {
             Status::not_acceptable(format!(
                 "only the following media types are accepted: {JSON}, {YAML}, {PROTOBUF}"
             ))
@@ -124,6 +133,9 @@ mod tests {
             let got = Accepted::negotiate(header).ok().map(|a| (a.encoding, a.form));
             assert_eq!(got, want, "{header:?}");
         }
+        let plain = |header| Accepted::negotiate_object(Some(header)).map_err(|e| e.code);
+        assert_eq!(plain(kubectl), Ok(Accepted::JSON));
+        assert_eq!(plain("application/json;as=Table;v=v1;g=meta.k8s.io"), Err(406));
     }
 
     #[test]

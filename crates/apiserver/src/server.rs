@@ -20,7 +20,7 @@ use crate::body::Body;
 use crate::cache::{Cache, Collection, Entry, Snapshot, prefix};
 use crate::metrics::Metrics;
 use crate::negotiate::Accepted;
-use crate::registry::{self, Kind, Sub};
+use crate::registry::{self, Access, Kind, Sub};
 use crate::request::{Query, RequestInfo};
 use crate::user::User;
 use crate::verbs::{self, Call};
@@ -177,6 +177,9 @@ impl Server {
             matches!(sub, Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward | Sub::Proxy));
         let accepted = match accepted {
             Err(_) if streams => Accepted::JSON,
+            _ if kind.access == Access::Virtual => {
+                Accepted::negotiate_object(header(request.headers(), &ACCEPT))?
+            }
             other => other?,
         };
         let headers = request.headers();
