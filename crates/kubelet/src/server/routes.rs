@@ -6,7 +6,7 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Answer, json, logs, metrics, portforward, refuse, remote, stats, text};
+use super::{Answer, json, logs, metrics, portforward, refuse, remote, stats, text, websocket};
 use crate::context::Context;
 
 /// Query parameters in their order.
@@ -26,7 +26,11 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
         ["metrics", "cadvisor" | "probes"] if get => text(StatusCode::OK, ""),
         ["stats", "summary"] if get => stats::summary(&context).await,
         ["containerLogs", namespace, pod, container] if get => {
-            logs::serve(context.clone(), namespace, pod, container, &query).await
+            let answer = logs::serve(context.clone(), namespace, pod, container, &query).await;
+            if answer.status().is_success() && websocket::is_wanted(request.headers()) {
+                return websocket::pour::pour(request, answer);
+            }
+            answer
         }
         ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container] if stream => {
             remote::exec(context.clone(), namespace, pod, container, &query, request).await

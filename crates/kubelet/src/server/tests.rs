@@ -169,6 +169,22 @@ async fn logs_are_served_and_refused() {
 }
 
 #[tokio::test]
+async fn logs_are_read_over_a_websocket() {
+    let rig = rig().await;
+    for (protocol, expected) in [
+        ("binary.k8s.io", Message::binary("one\ntwo\n")),
+        ("base64.binary.k8s.io", Message::text("b25lCnR3bwo=")),
+    ] {
+        let mut request = "ws://n1/containerLogs/ns/p/a".into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        let stream = rig.connect(ADMIN).await;
+        let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        assert_eq!(socket.next().await.unwrap().unwrap(), expected);
+        assert!(socket.next().await.unwrap().unwrap().is_close());
+    }
+}
+
+#[tokio::test]
 async fn a_command_runs_over_a_websocket() {
     let rig = rig().await;
     let url = "ws://n1/exec/ns/p/a?command=cat&input=1&output=1";

@@ -1,6 +1,7 @@
 //! WebSocket: the handshake, and connections as channels or as a plain stream of bytes.
 
 pub(super) mod channels;
+pub(super) mod pour;
 pub(super) mod tunnel;
 
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
