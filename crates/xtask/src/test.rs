@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::tools::Tools;
+use crate::tools::{Tools, on_path};
 
 /// The root of the checkout.
 pub(crate) fn root() -> PathBuf {
@@ -96,7 +96,7 @@ pub(crate) fn run() -> Result<()> {
     tally.step("schema facts", &mut cargo("xtask schema --check"));
     tally
         .tests("unit and API tests", &mut cargo("test --workspace --exclude e2e --no-fail-fast"))?;
-    tally.step("release build", &mut cargo("build --release -p coxswain"));
+    tally.step("release build", &mut release_build());
     let mut end_to_end = cargo("test -p e2e --no-fail-fast -- --test-threads=1");
     end_to_end
         .env("COXSWAIN", release_binary()?)
@@ -110,6 +110,21 @@ pub(crate) fn run() -> Result<()> {
         bail!("{} failed", tally.failed);
     }
     Ok(())
+}
+
+/// Builds the one static file: with musl where its target and C compiler are installed, else with
+/// glibc (`.cargo/config.toml`).
+fn release_build() -> Command {
+    let mut build = cargo("build --release -p coxswain");
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();
+    let sysroot = sysroot.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    let installed =
+        |sysroot: &String| Path::new(sysroot).join("lib/rustlib").join(&target).is_dir();
+    if sysroot.is_ok_and(|sysroot| installed(&sysroot)) && on_path("musl-gcc").is_some() {
+        build.args(["--target", &target]);
+    }
+    build
 }
 
 /// Where cargo put the release binary.

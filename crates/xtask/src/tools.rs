@@ -46,7 +46,8 @@ fn path_dirs() -> Vec<PathBuf> {
     std::env::split_paths(&path).collect()
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+/// A program on PATH.
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     path_dirs().into_iter().map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
