@@ -8,5 +8,5 @@ mod qos;
 
 pub use amounts::Amounts;
 pub use names::{is_extended, is_huge_page, is_native, is_pod_level, may_overcommit};
-pub use pod::{has_pod_level, of_containers, of_pod};
+pub use pod::{at_once, has_pod_level, of_containers, of_pod};
 pub use qos::qos_class;

@@ -2,7 +2,7 @@
 
 mod unverified;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -57,14 +57,18 @@ pub fn server(issued: &Issued, client_ca: &str, alpn: &[&str]) -> Result<ServerC
 ///
 /// # Errors
 /// The cryptography is unusable.
-pub fn unverified_client() -> Result<ClientConfig> {
-    let provider = provider();
-    Ok(ClientConfig::builder_with_provider(provider.clone())
+pub fn unverified_client() -> Result<Arc<ClientConfig>> {
+    static MADE: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(made) = MADE.get() {
+        return Ok(made.clone());
+    }
+    let config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(crypto)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth())
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+        .with_no_client_auth();
+    Ok(MADE.get_or_init(|| Arc::new(config)).clone())
 }
 
 /// A client that presents `issued` and trusts `ca`.

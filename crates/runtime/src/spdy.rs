@@ -9,7 +9,7 @@ mod frame;
 mod headers;
 mod session;
 
-pub use channel::{ChannelReader, ChannelWriter};
+pub use channel::{ChannelWriter, reader};
 pub use client::Client;
 pub use headers::Headers;
 pub use session::Session;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use apimachinery::quantity::Quantity;
+use apimachinery::resources::{at_once, is_pod_level};
 use k8s_openapi::api::core::v1::{Container, Pod};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 
@@ -93,11 +94,6 @@ fn is_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
 
-/// Whether a pod may ask for a resource as a whole (KEP-2837).
-fn is_pod_level(name: &str) -> bool {
-    matches!(name, "cpu" | "memory") || name.starts_with("hugepages-")
-}
-
 /// What a pod asks for (KEP-753: sidecars count with the containers, and with every init container
 /// that starts after them).
 pub(crate) fn of_pod(pod: &Pod) -> Amounts {
@@ -112,24 +108,14 @@ pub(crate) fn for_scoring(pod: &Pod) -> (i64, i64) {
 
 fn sum(pod: &Pod, defaults: &[(&str, i64)]) -> Amounts {
     let Some(spec) = &pod.spec else { return Amounts::default() };
-    let mut total = Amounts::default();
-    for container in &spec.containers {
-        total.add(&requests(pod, container, defaults));
-    }
-    let mut sidecars = Amounts::default();
-    let mut starting = Amounts::default();
-    for container in spec.init_containers.iter().flatten() {
-        let mut own = requests(pod, container, defaults);
-        if is_sidecar(container) {
-            total.add(&own);
-            sidecars.add(&own);
-            starting.at_least(&sidecars);
-        } else {
-            own.add(&sidecars);
-            starting.at_least(&own);
-        }
-    }
-    total.at_least(&starting);
+    let of = |container: &Container| requests(pod, container, defaults);
+    let inits = spec.init_containers.iter().flatten();
+    let mut total = at_once(
+        spec.containers.iter().map(of),
+        inits.map(|container| (is_sidecar(container), of(container))),
+        Amounts::add,
+        Amounts::at_least,
+    );
     if let Some(own) = spec.resources.as_ref().and_then(|r| r.requests.as_ref()) {
         let own = Amounts::parse(Some(own)).0.into_iter().filter(|(name, _)| is_pod_level(name));
         total.0.extend(own);

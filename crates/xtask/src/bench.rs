@@ -2,17 +2,16 @@
 
 use anyhow::{Result, bail};
 
-use crate::test::{cargo, release_binary, root};
+use crate::test::{release_binary, release_build, root};
 use crate::tools;
 
 /// Runs the named benchmarks, or all.
 pub(crate) fn run(names: &[String]) -> Result<()> {
     tools::ensure_etcd()?;
-    for package in ["coxswain", "bench"] {
-        let mut build = cargo("build --release -p");
-        if !build.arg(package).current_dir(root()).status()?.success() {
-            bail!("building {package} failed");
-        }
+    // The benchmarks beside the binary: built for the same target.
+    let mut build = release_build();
+    if !build.args(["-p", "bench"]).current_dir(root()).status()?.success() {
+        bail!("the release build failed");
     }
     let binary = release_binary()?;
     let bench = binary.with_file_name("bench");

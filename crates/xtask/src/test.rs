@@ -114,7 +114,7 @@ pub(crate) fn run() -> Result<()> {
 
 /// Builds the one static file: with musl where its target and C compiler are installed, else with
 /// glibc (`.cargo/config.toml`).
-fn release_build() -> Command {
+pub(crate) fn release_build() -> Command {
     let mut build = cargo("build --release -p coxswain");
     let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output();

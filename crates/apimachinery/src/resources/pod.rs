@@ -20,26 +20,36 @@ pub fn of_containers(spec: &Value, list: &str) -> Amounts {
     combine(spec, |container| Amounts::read(&container["resources"][list]))
 }
 
-/// What runs at once is added up; init containers need their share only while they run
-/// (KEP-753).
 fn combine(spec: &Value, of: impl Fn(&Value) -> Amounts) -> Amounts {
-    let (mut running, mut sidecars, mut peak) =
-        (Amounts::default(), Amounts::default(), Amounts::default());
-    for container in items(spec, "containers") {
-        running.add(&of(container));
-    }
-    for container in items(spec, "initContainers") {
-        let mut now = of(container);
-        if is_sidecar(container) {
-            running.add(&now);
-            sidecars.add(&now);
-            now = sidecars.clone();
-        } else {
-            now.add(&sidecars);
+    at_once(
+        items(spec, "containers").map(&of),
+        items(spec, "initContainers").map(|container| (is_sidecar(container), of(container))),
+        Amounts::add,
+        Amounts::raise_to,
+    )
+}
+
+/// The most that a pod's containers take at one time (KEP-753): what runs at once is added up, and
+/// init containers, each with whether it is a sidecar, need their share while they run, beside the
+/// sidecars before them.
+pub fn at_once<T: Clone + Default>(
+    containers: impl Iterator<Item = T>,
+    init_containers: impl Iterator<Item = (bool, T)>,
+    add: impl Fn(&mut T, &T),
+    raise: impl Fn(&mut T, &T),
+) -> T {
+    let (mut running, mut sidecars, mut peak) = (T::default(), T::default(), T::default());
+    containers.for_each(|own| add(&mut running, &own));
+    for (is_sidecar, own) in init_containers {
+        let mut now = sidecars.clone();
+        add(&mut now, &own);
+        raise(&mut peak, &now);
+        if is_sidecar {
+            add(&mut running, &own);
+            sidecars = now;
         }
-        peak.raise_to(&now);
     }
-    running.raise_to(&peak);
+    raise(&mut running, &peak);
     running
 }
 

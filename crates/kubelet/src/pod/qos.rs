@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use apimachinery::resources::at_once;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::{Role, is_sidecar, spec, uid};
+use super::{is_sidecar, spec, uid};
 use crate::quantity::{milli, value};
 
 /// Quality of service class.
@@ -140,23 +141,15 @@ fn overhead(pod: &Pod, resource: &str) -> i64 {
     amount(spec(pod).overhead.as_ref(), resource).unwrap_or(0)
 }
 
-/// The most that containers have at one time: apps and sidecars together, or the largest init
-/// container with the sidecars before it.
+/// The most that containers have at one time.
 fn together(pod: &Pod, of: impl Fn(&Container) -> i64) -> i64 {
-    let mut sidecars = 0;
-    let mut peak = 0;
-    for member in super::members(pod) {
-        match member.role {
-            Role::Sidecar => {
-                sidecars += of(&member.container);
-                peak = peak.max(sidecars);
-            }
-            Role::Init => peak = peak.max(sidecars + of(&member.container)),
-            Role::App | Role::Ephemeral => {}
-        }
-    }
-    let apps: i64 = spec(pod).containers.iter().map(of).sum();
-    peak.max(apps + sidecars)
+    let inits = spec(pod).init_containers.iter().flatten();
+    at_once(
+        spec(pod).containers.iter().map(&of),
+        inits.map(|container| (is_sidecar(container), of(container))),
+        |sum, more| *sum += more,
+        |peak, now| *peak = *now.max(peak),
+    )
 }
 
 #[cfg(test)]

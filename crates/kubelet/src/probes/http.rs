@@ -150,7 +150,7 @@ async fn tls(
 ) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, String> {
     let config = pki::tls::unverified_client().map_err(text)?;
     let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(text)?;
-    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(text)
+    tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(text)
 }
 
 #[cfg(test)]

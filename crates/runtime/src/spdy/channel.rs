@@ -4,46 +4,21 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use bytes::Bytes;
+use futures::stream::poll_fn;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
+use tokio_util::io::StreamReader;
 use tokio_util::sync::PollSender;
 
 /// Most bytes that are sent as one message.
 const CHUNK: usize = 32 * 1024;
 
 /// Reads what is sent on a channel; its end is the end of the stream.
-#[derive(Debug)]
-pub struct ChannelReader {
-    receiver: mpsc::Receiver<Bytes>,
-    present: Bytes,
-}
-
-impl ChannelReader {
-    /// Reads from `receiver`.
-    #[must_use]
-    pub fn new(receiver: mpsc::Receiver<Bytes>) -> Self {
-        Self { receiver, present: Bytes::new() }
-    }
-}
-
-impl AsyncRead for ChannelReader {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        while self.present.is_empty() {
-            match ready!(self.receiver.poll_recv(cx)) {
-                Some(bytes) => self.present = bytes,
-                None => return Poll::Ready(Ok(())),
-            }
-        }
-        let count = self.present.len().min(buffer.remaining());
-        buffer.put_slice(&self.present[..count]);
-        self.present.advance(count);
-        Poll::Ready(Ok(()))
-    }
+pub fn reader(mut receiver: mpsc::Receiver<Bytes>) -> impl AsyncRead + Send + Unpin {
+    StreamReader::new(poll_fn(move |cx| {
+        receiver.poll_recv(cx).map(|bytes| bytes.map(io::Result::Ok))
+    }))
 }
 
 /// Sends what is written, each piece wrapped into a message of the protocol.

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Stream;
-use super::channel::{ChannelReader, ChannelWriter};
+use super::channel::{self, ChannelWriter};
 use super::frame::{FrameReader, Incoming, Outgoing};
 use super::headers::{Decoder, Encoder, Headers};
 use crate::ByteStream;
@@ -144,7 +144,7 @@ fn register(
     let end = Outgoing::Data { stream, fin: true, bytes: Bytes::new() };
     Ok(Some(Stream {
         headers,
-        reader: Box::new(ChannelReader::new(receiver)),
+        reader: Box::new(channel::reader(receiver)),
         writer: Box::new(ChannelWriter::new(outgoing.clone(), wrap, Some(end))),
     }))
 }

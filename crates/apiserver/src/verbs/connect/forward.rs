@@ -1,7 +1,5 @@
 //! One exchange with what stands behind this server.
 
-use std::sync::Arc;
-
 use apimachinery::Status;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::{Request, Response, StatusCode, Uri};
@@ -122,9 +120,7 @@ async fn dial(call: &Call<'_>, target: &Target) -> std::io::Result<Box<dyn Strea
     let config = match target.tls {
         None => return Ok(Box::new(stream)),
         Some(Tls::Kubelet) => call.server.settings.kubelet_tls.clone(),
-        Some(Tls::Unverified) => {
-            Arc::new(pki::tls::unverified_client().map_err(std::io::Error::other)?)
-        }
+        Some(Tls::Unverified) => pki::tls::unverified_client().map_err(std::io::Error::other)?,
     };
     let connector = tokio_rustls::TlsConnector::from(config);
     let name = rustls::pki_types::ServerName::try_from(target.host.clone())

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_util::sync::CancellationToken;
 
-use runtime::spdy::{ChannelReader, ChannelWriter};
+use runtime::spdy::{self, ChannelWriter};
 
 /// With version 5 a message from the client on this channel closes the one it names.
 const CLOSE: u8 = 255;
@@ -107,7 +107,7 @@ impl Channels {
     /// The stream from the client on a channel; each can be taken once.
     pub(in crate::server) fn reader(&mut self, channel: u8) -> Option<Reader> {
         let receiver = self.readers.remove(&channel)?;
-        Some(Box::new(ChannelReader::new(receiver)))
+        Some(Box::new(spdy::reader(receiver)))
     }
 
     /// The stream to the client on a channel.
