@@ -1,5 +1,6 @@
 //! Admission: plugins that complete or refuse a write, in upstream's order.
 
+mod certificates;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
@@ -39,6 +40,8 @@ pub(crate) struct Request<'a> {
     pub(crate) operation: Operation,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
+    /// The name in the request's path; empty for a POST to the collection.
+    pub(crate) path_name: &'a str,
     pub(crate) old: Option<&'a Object>,
     /// Whether nothing will come of it.
     pub(crate) dry_run: bool,
@@ -89,6 +92,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &default_toleration_seconds::DefaultTolerationSeconds,
     &runtime_class::RuntimeClass,
     &rbac_escalation::RbacEscalation,
+    &certificates::Certificates,
     // The last, so that nothing is charged that another plugin refuses.
     &resource_quota::ResourceQuota,
 ];
@@ -108,6 +112,7 @@ fn request<'a>(
         operation,
         namespace: &call.info.namespace,
         name: subject.map_or("", ObjectExt::name),
+        path_name: &call.info.name,
         old,
         // Who made the call has refused other values.
         dry_run: call.dry_run().unwrap_or(false),

@@ -29,6 +29,9 @@ mod strategy;
 mod testing;
 mod workload;
 
+/// Annotation of the API's image of a static pod: the kubelet runs it from a file of its own.
+pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+
 pub(crate) use column::Column;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
 pub(crate) use strategy::{Context, items_mut};

@@ -11,6 +11,7 @@ use super::commit::Failure;
 use super::create::Ownership;
 use super::pod_binding::set_condition;
 use super::{Call, update};
+use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::decode::Expected;
 use crate::encode::{self, view};
@@ -30,6 +31,8 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         .entry(call.kind, &call.info.namespace, &call.info.name)
         .ok_or_else(|| call.not_found())?;
     let pod = view(call.kind, &entry);
+    // Before a budget is charged for it.
+    admission::validate(call, Operation::Create, Some(&eviction), Some(&pod)).await?;
     // Pods that are over or not running yet disturb nobody.
     let phase = pod.str_at(&["status", "phase"]);
     let free =
