@@ -34,29 +34,39 @@ const SIGNERS: &[&str] =
 
 pub(super) struct NodeRestriction;
 
+/// Refused before anything else is said of the object, as upstream does: the plugin counts as one
+/// that changes.
 #[async_trait]
 impl Plugin for NodeRestriction {
+    async fn admit(&self, request: &Request<'_>, object: &mut Object) -> Result<(), Status> {
+        check(request, Some(object))
+    }
+
     async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
-        let Some(node) = request.user.node() else { return Ok(()) };
-        match (request.kind.group, request.kind.resource) {
-            ("", "nodes") => check_node(request, node, object),
-            ("", "pods") => pods::check(request, node, object),
-            ("", "persistentvolumeclaims") => check_claim(request, node, object),
-            ("", "serviceaccounts") => tokens::check(request, node, object),
-            ("coordination.k8s.io", "leases") => {
-                if request.namespace != "kube-node-lease" {
-                    let why = "can only access leases in the \"kube-node-lease\" system namespace";
-                    return Err(request.forbidden(why));
-                }
-                own_name(request, node, "node lease")
+        if object.is_none() { check(request, None) } else { Ok(()) }
+    }
+}
+
+fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+    let Some(node) = request.user.node() else { return Ok(()) };
+    match (request.kind.group, request.kind.resource) {
+        ("", "nodes") => check_node(request, node, object),
+        ("", "pods") => pods::check(request, node, object),
+        ("", "persistentvolumeclaims") => check_claim(request, node, object),
+        ("", "serviceaccounts") => tokens::check(request, node, object),
+        ("coordination.k8s.io", "leases") => {
+            if request.namespace != "kube-node-lease" {
+                let why = "can only access leases in the \"kube-node-lease\" system namespace";
+                return Err(request.forbidden(why));
             }
-            ("storage.k8s.io", "csinodes") => own_name(request, node, "CSINode"),
-            ("resource.k8s.io", "resourceslices") => check_slice(request, node, object),
-            ("certificates.k8s.io", "certificatesigningrequests") => {
-                check_request(request, node, object)
-            }
-            _ => Ok(()),
+            own_name(request, node, "node lease")
         }
+        ("storage.k8s.io", "csinodes") => own_name(request, node, "CSINode"),
+        ("resource.k8s.io", "resourceslices") => check_slice(request, node, object),
+        ("certificates.k8s.io", "certificatesigningrequests") => {
+            check_request(request, node, object)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -22,7 +22,7 @@ const EVICTION: Expected<'static> = Expected { group: "policy", version: "v1", k
 const RETRY: u32 = 10;
 
 pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let eviction = call.decode(body, EVICTION).await?;
+    let mut eviction = call.decode(body, EVICTION).await?;
     if !eviction.name().is_empty() && eviction.name() != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
@@ -32,6 +32,7 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         .ok_or_else(|| call.not_found())?;
     let pod = view(call.kind, &entry);
     // Before a budget is charged for it.
+    admission::admit(call, Operation::Create, &mut eviction, Some(&pod)).await?;
     admission::validate(call, Operation::Create, Some(&eviction), Some(&pod)).await?;
     // Pods that are over or not running yet disturb nobody.
     let phase = pod.str_at(&["status", "phase"]);

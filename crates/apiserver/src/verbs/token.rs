@@ -25,6 +25,7 @@ pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let (namespace, name) = (&call.info.namespace, &call.info.name);
     let entry = call.server.entry(call.kind, namespace, name).ok_or_else(|| call.not_found())?;
     let account = view(call.kind, &entry);
+    admission::admit(call, Operation::Create, &mut request, None).await?;
     admission::validate(call, Operation::Create, Some(&request), None).await?;
 
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
