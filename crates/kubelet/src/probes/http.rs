@@ -1,6 +1,5 @@
 //! HTTP requests of probes and lifecycle hooks.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
