@@ -16,6 +16,14 @@ pub(super) static KINDS: &[Kind] =
 struct Lease;
 
 impl Strategy for Lease {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             let spec = object.at("spec");

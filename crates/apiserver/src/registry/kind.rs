@@ -1,10 +1,13 @@
 //! A kind: one row that says all the generic machinery needs to know.
 
+use std::sync::Arc;
+
+use apimachinery::schema::{self, Registry, Type};
 use serde_json::Value;
 
 use super::column::{AGE, Column, NAME};
 use super::strategy::{Plain, Strategy};
-use apimachinery::ObjectExt;
+use apimachinery::{Object, ObjectExt};
 
 /// A field that field selectors may name.
 #[derive(Clone, Copy, Debug)]
@@ -257,6 +260,18 @@ impl Kind {
     /// `apps/v1`, or `v1`.
     pub(crate) fn api_version(&self) -> String {
         api_version(self.group, self.version)
+    }
+
+    /// The schema of its objects.
+    pub(crate) fn schema(&self) -> Option<&'static Type> {
+        Registry::builtin().lookup(self.group, self.version, self.kind).map(Arc::as_ref)
+    }
+
+    /// Gives an object the zeros of the fields that Go never leaves out.
+    pub(crate) fn write_zeros(&self, object: &mut Object) {
+        if let Some(ty) = self.schema() {
+            schema::write_zeros(ty, object);
+        }
     }
 
     /// Whether the row has the subresource.

@@ -41,6 +41,10 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
 struct Budget;
 
 impl Strategy for Budget {
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             let spec = object.at("spec");

@@ -9,6 +9,8 @@ use super::Sub;
 /// What a strategy may look at besides the object.
 pub(crate) struct Context<'a> {
     pub(crate) settings: &'a crate::Settings,
+    /// Who asks.
+    pub(crate) user: &'a crate::user::User,
 }
 
 /// Policy of one kind. Called in the order of the methods.
@@ -66,9 +68,24 @@ pub(crate) trait Strategy: Sync {
         Vec::new()
     }
 
+    /// Warnings about a change.
+    fn warnings_on_update(&self, object: &Object, _old: &Object) -> Vec<String> {
+        self.warnings(object)
+    }
+
+    /// Whether PUT may come without the resourceVersion that it is based on.
+    fn unconditional_update(&self) -> bool {
+        true
+    }
+
     /// Messages for an invalid name.
     fn validate_name(&self, name: &str) -> Vec<String> {
         apimachinery::names::dns1123_subdomain(name)
+    }
+
+    /// Whether there is no policy at all.
+    fn is_plain(&self) -> bool {
+        false
     }
 
     /// Whether PUT may create.
@@ -95,9 +112,18 @@ pub(crate) trait Strategy: Sync {
     }
 }
 
+/// Takes the status away, which only the subresource writes.
+pub(crate) fn clear_status(object: &mut Object) {
+    object["status"] = Value::Object(serde_json::Map::new());
+}
+
 /// No behaviour of its own.
 pub(crate) struct Plain;
-impl Strategy for Plain {}
+impl Strategy for Plain {
+    fn is_plain(&self) -> bool {
+        true
+    }
+}
 
 /// The items of a list field, if it is there. (Indexing a missing field to write would make it
 /// null.)

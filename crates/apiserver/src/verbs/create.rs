@@ -10,6 +10,7 @@ use store::Expect;
 use super::commit::Failure;
 use super::{Call, meta};
 use crate::admission::{self, Operation};
+use crate::authz::{self, Attributes, Decision};
 use crate::body::Body;
 use crate::registry::Sub;
 
@@ -38,12 +39,35 @@ pub(super) enum Ownership {
     Recorded,
 }
 
+/// Whoever creates by PUT or by apply needs the right to create, and not only the one to change.
+fn may_create(call: &Call<'_>) -> Result<(), Status> {
+    if call.info.verb == "create" {
+        return Ok(());
+    }
+    let attributes = Attributes {
+        user: &call.user,
+        verb: "create",
+        group: call.kind.group,
+        resource: call.kind.resource,
+        subresource: "",
+        namespace: &call.info.namespace,
+        name: &call.info.name,
+        path: "",
+        is_resource: true,
+    };
+    match authz::decide(call.server, &attributes) {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(reason) => Err(authz::forbidden(&attributes, &reason)),
+    }
+}
+
 /// Runs a decoded object through defaulting, admission, preparation, validation and commit.
 pub(super) async fn create_object(
     call: &Call<'_>,
     mut object: Object,
     ownership: Ownership,
 ) -> Result<Object, Status> {
+    may_create(call)?;
     let dry_run = call.dry_run()?;
     let manager = call.manager()?;
     meta::place(call, &mut object)?;
@@ -52,7 +76,9 @@ pub(super) async fn create_object(
     if ownership == Ownership::Update {
         object.set_meta("managedFields", serde_json::Value::Null);
     }
+    meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
+    kind.write_zeros(&mut object);
     strategy.default(&mut object);
     admission::admit(call, Operation::Create, &mut object, None).await?;
 
@@ -63,7 +89,7 @@ pub(super) async fn create_object(
         // Renewed with each name, because some defaults repeat it.
         strategy.default(&mut attempt);
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
-        meta::write_null_times(kind, &mut attempt);
+        kind.write_zeros(&mut attempt);
         let prepared = errors.is_empty();
         if prepared {
             errors = meta::validate(kind, &attempt);

@@ -70,7 +70,7 @@ impl<'a> Call<'a> {
 
 impl Call<'_> {
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { settings: &self.server.settings }
+        Context { settings: &self.server.settings, user: &self.user }
     }
 
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {

@@ -29,10 +29,14 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 }
 
 pub(in crate::registry) use claim::check_claim_spec;
+pub(in crate::registry) use event::check_event;
 pub(crate) use event::{COLUMNS as EVENT_COLUMNS, STORED as STORED_EVENT};
-pub(in crate::registry) use pod::{PROTOCOLS, check_overhead, check_template, check_tolerations};
+pub(in crate::registry) use pod::{
+    PROTOCOLS, check_node_selector, check_overhead, check_template, check_tolerations,
+};
 pub(crate) use pod::{default_spec, default_template};
 pub(in crate::registry) use resource_names::check_container_name;
+pub(in crate::registry) use volume::check_inline_volume;
 
 pub(super) static KINDS: &[Kind] = &[
     row("Binding", "bindings", "binding").namespaced().computed(),
@@ -123,6 +127,7 @@ pub(super) static KINDS: &[Kind] = &[
         .namespaced()
         .short(&["sa"])
         .subs(&[Sub::Token])
+        .strategy(&data::ServiceAccount)
         .columns(config::SERVICE_ACCOUNT_COLUMNS),
     row("Service", "services", "service")
         .namespaced()

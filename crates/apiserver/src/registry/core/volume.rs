@@ -220,6 +220,35 @@ impl Strategy for Volume {
     }
 }
 
+/// A volume that is no object of its own but stands in an attachment.
+pub(in crate::registry) fn check_inline_volume(spec: &Field<'_>) {
+    const HERE: &str = "in the context of inline volumes";
+    for field in ["claimRef", "capacity"] {
+        if spec.filled(field) {
+            spec.at(field).forbidden(format!("may not be specified {HERE}"));
+        }
+    }
+    if !spec.has("csi") {
+        spec.at("csi").required(format!("has to be specified {HERE}"));
+    }
+    check_access_modes(spec, "");
+    if !matches!(spec.str("persistentVolumeReclaimPolicy"), "" | "Retain") {
+        spec.at("persistentVolumeReclaimPolicy")
+            .forbidden(format!("may only be Retain {HERE}"));
+    }
+    if spec.has("nodeAffinity") {
+        spec.at("nodeAffinity").forbidden(format!("may not be specified {HERE}"));
+    }
+    check_persistent_source(spec, "");
+    if !spec.str("storageClassName").is_empty() {
+        spec.at("storageClassName").forbidden(format!("may not be specified {HERE}"));
+    }
+    if spec.has("volumeMode") && spec.str("volumeMode") != "Filesystem" {
+        spec.at("volumeMode")
+            .forbidden(format!("may not specify volumeMode other than Filesystem {HERE}"));
+    }
+}
+
 fn check_volume(spec: &Field<'_>, name: &str) {
     check_access_modes(spec, "");
     let capacity = spec.at("capacity");
@@ -242,13 +271,7 @@ fn check_volume(spec: &Field<'_>, name: &str) {
     if !policy.is_empty() {
         spec.one_of("persistentVolumeReclaimPolicy", &["Delete", "Recycle", "Retain"]);
     }
-    let affinity = spec.at("nodeAffinity");
-    if spec.has("nodeAffinity") {
-        match affinity.opt("required") {
-            Some(selector) => check_node_selector(&selector),
-            None => affinity.at("required").required("must specify required node constraints"),
-        }
-    }
+    check_affinity(spec);
     check_persistent_source(spec, name);
     let path = spec.at("hostPath").str("path");
     let root = path.starts_with('/') && path.split('/').all(|p| p.is_empty() || p == ".");
@@ -258,6 +281,20 @@ fn check_volume(spec: &Field<'_>, name: &str) {
     }
     spec.maybe_valid("storageClassName", names::dns1123_subdomain);
     spec.maybe_one_of("volumeMode", VOLUME_MODES);
+    check_attributes_class(spec);
+}
+
+fn check_affinity(spec: &Field<'_>) {
+    let affinity = spec.at("nodeAffinity");
+    if spec.has("nodeAffinity") {
+        match affinity.opt("required") {
+            Some(selector) => check_node_selector(&selector),
+            None => affinity.at("required").required("must specify required node constraints"),
+        }
+    }
+}
+
+fn check_attributes_class(spec: &Field<'_>) {
     if let Some(class) = spec.opt("volumeAttributesClassName") {
         if class.text().is_empty() {
             class.required("an empty string is disallowed");
