@@ -40,6 +40,10 @@ pub(super) static KINDS: &[Kind] =
 struct Service;
 
 impl Strategy for Service {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn default(&self, object: &mut Object) {
         let service = object.get_mut("spec").and_then(|spec| spec.get_mut("service"));
         if let Some(service) = service {

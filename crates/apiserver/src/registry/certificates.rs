@@ -137,6 +137,13 @@ impl Strategy for Request {
         }
     }
 
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        match sub {
+            None => &["spec", "status"],
+            Some(_) => &["spec"],
+        }
+    }
+
     fn kept_on_update(&self) -> &'static [&'static [&'static str]] {
         // The request is what was asked for; only its metadata may change.
         &[&["spec"]]

@@ -3,9 +3,9 @@
 use super::check::check;
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
-use super::strategy::Strategy;
+use super::strategy::{Context, Strategy};
 use apimachinery::field::{ErrorList, FieldError};
-use apimachinery::{Object, names};
+use apimachinery::{Object, ObjectExt, names};
 
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("coordination.k8s.io", "v1", "Lease", "leases", "lease")
@@ -22,6 +22,14 @@ impl Strategy for Lease {
 
     fn unconditional_update(&self) -> bool {
         false
+    }
+
+    /// Coordinated leader election is off.
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        for field in ["strategy", "preferredHolder"] {
+            object.remove_path(&["spec", field]);
+        }
+        ErrorList::new()
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

@@ -170,6 +170,8 @@ pub(crate) struct Kind {
     pub(crate) strategy: &'static dyn Strategy,
     pub(crate) conversion: Option<Conversion>,
     pub(crate) access: Access,
+    /// Told to everybody who asks for it.
+    pub(crate) deprecated: Option<&'static str>,
     /// Whether `metadata.generation` counts changes of anything but metadata and status.
     pub(crate) generation: bool,
 }
@@ -197,6 +199,7 @@ impl Kind {
             strategy: &Plain,
             conversion: None,
             access: Access::Stored,
+            deprecated: None,
             generation: false,
         }
     }
@@ -249,6 +252,11 @@ impl Kind {
 
     pub(crate) const fn computed(mut self) -> Self {
         self.access = Access::Virtual;
+        self
+    }
+
+    pub(crate) const fn deprecated(mut self, warning: &'static str) -> Self {
+        self.deprecated = Some(warning);
         self
     }
 

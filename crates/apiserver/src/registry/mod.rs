@@ -22,6 +22,7 @@ mod node;
 mod policy;
 mod rbac;
 mod resource;
+mod reviews;
 mod scheduling;
 mod storage;
 mod strategy;
@@ -31,6 +32,7 @@ mod workload;
 
 pub(crate) use column::Column;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
+pub(crate) use reviews::check_access_review;
 pub(crate) use strategy::{Context, items_mut};
 
 /// One served group version.

@@ -63,6 +63,26 @@ pub(crate) trait Strategy: Sync {
         ErrorList::new()
     }
 
+    /// The generation of a new object of a kind that has one.
+    fn first_generation(&self) -> Value {
+        1.into()
+    }
+
+    /// Fields that a path does not write, so that nobody comes to own them through it.
+    fn reset_fields(&self, sub: Option<Sub>, has_status: bool) -> &'static [&'static str] {
+        match sub {
+            None if has_status => &["status"],
+            Some(Sub::Status) => &["spec"],
+            _ => &[],
+        }
+    }
+
+    /// Whether a change asks for something else than before, which raises the generation of kinds
+    /// that have one.
+    fn raises_generation(&self, object: &Object, old: &Object) -> bool {
+        differs_in_wish(object, old)
+    }
+
     /// Warnings for the client, shown by kubectl.
     fn warnings(&self, _object: &Object) -> Vec<String> {
         Vec::new()
@@ -110,6 +130,16 @@ pub(crate) trait Strategy: Sync {
     fn kept_on_update(&self) -> &'static [&'static [&'static str]] {
         &[]
     }
+}
+
+/// Whether anything but metadata and status differs.
+pub(crate) fn differs_in_wish(object: &Object, old: &Object) -> bool {
+    let wish = |object: &Object| -> Vec<(String, Value)> {
+        let fields = object.as_object().into_iter().flatten();
+        let own = |name: &str| !matches!(name, "metadata" | "status" | "apiVersion" | "kind");
+        fields.filter(|(k, _)| own(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    wish(object) != wish(old)
 }
 
 /// Takes the status away, which only the subresource writes.

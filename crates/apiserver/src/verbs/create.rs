@@ -144,7 +144,7 @@ async fn finish(
     let kind = call.kind;
     if !errors.0.is_empty() {
         return Err(Failure::Refused(Status::invalid(
-            kind.group,
+            kind.stored_group(),
             kind.kind,
             object.name(),
             errors,
@@ -167,11 +167,7 @@ async fn finish(
 
 /// Fields that this path does not write, so that nobody comes to own them through it.
 pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
-    match call.sub {
-        None if call.kind.has(Sub::Status) => &["status"],
-        Some(Sub::Status) => &["spec"],
-        _ => &[],
-    }
+    call.kind.strategy.reset_fields(call.sub, call.kind.has(Sub::Status))
 }
 
 /// Records in managedFields what this write changed.

@@ -40,11 +40,17 @@ pub(super) fn place(call: &Call<'_>, object: &mut Object) -> Result<(), Status> 
     Ok(())
 }
 
-/// Readies the metadata of a new object.
-pub(super) fn fill_new(object: &mut Object, kind: &Kind) {
-    for field in SERVER_OWNED.iter().chain(&["selfLink", "resourceVersion"]) {
+/// Takes away what only the server writes.
+pub(super) fn wipe(object: &mut Object) {
+    for field in SERVER_OWNED.iter().chain(&["selfLink"]) {
         object.set_meta(field, Value::Null);
     }
+}
+
+/// Readies the metadata of a new object.
+pub(super) fn fill_new(object: &mut Object, kind: &Kind) {
+    wipe(object);
+    object.set_meta("resourceVersion", Value::Null);
     if object.name().is_empty() {
         let base = object.str_at(&["metadata", "generateName"]).to_owned();
         if !base.is_empty() {
@@ -55,7 +61,7 @@ pub(super) fn fill_new(object: &mut Object, kind: &Kind) {
     object.set_meta("creationTimestamp", time::now_rfc3339().into());
     object.set_meta("uid", uuid::Uuid::new_v4().to_string().into());
     if kind.generation {
-        object.set_meta("generation", 1.into());
+        object.set_meta("generation", kind.strategy.first_generation());
     } else if object.generation() == 0 {
         object.set_meta("generation", Value::Null);
     }
@@ -102,18 +108,6 @@ pub(super) fn drop_duplicate_owners(call: &Call<'_>, object: &mut Object) {
     if !dropped.is_empty() {
         call.warn([format!("{DUPLICATE_OWNERS}{}", dropped.join(", "))]);
     }
-}
-
-/// Everything but metadata and status: a change of it raises the generation.
-pub(super) fn spec_differs(new: &Object, old: &Object) -> bool {
-    let own = |o: &Object| -> Vec<(String, Value)> {
-        let fields = o.as_object().into_iter().flatten();
-        fields
-            .filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
-    };
-    own(new) != own(old)
 }
 
 /// Checks the metadata of any object.

@@ -157,6 +157,7 @@ pub(crate) async fn dispatch(
     call: &Call<'_>,
     request: http::Request<Body>,
 ) -> Result<Response<Body>, Status> {
+    call.warn(call.kind.deprecated.map(str::to_owned));
     if call.kind.access == Access::Virtual {
         return match (call.info.verb, call.sub, call.kind.kind) {
             ("create", None, "Binding") => pod_binding::bind(call, request.into_body()).await,

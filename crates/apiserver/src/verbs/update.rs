@@ -202,7 +202,7 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<E
     kind.write_zeros(object);
     // Binding is the cluster's doing, not a new wish.
     let wish = call.sub != Some(Sub::Binding);
-    if wish && kind.generation && meta::spec_differs(object, old) {
+    if wish && kind.generation && strategy.raises_generation(object, old) {
         object.set_meta("generation", (old.generation() + 1).into());
     }
     Ok(errors)
@@ -224,7 +224,7 @@ fn validate(
         sub => strategy.validate_change(sub, object, old).0,
     });
     if !errors.0.is_empty() {
-        return Err(Status::invalid(kind.group, kind.kind, object.name(), errors));
+        return Err(Status::invalid(kind.stored_group(), kind.kind, object.name(), errors));
     }
     call.warn(strategy.warnings_on_update(object, old));
     Ok(())

@@ -23,6 +23,10 @@ const RESERVED: &[&str] = &[
 pub(super) struct Policy;
 
 impl Strategy for Policy {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "failurePolicy", "Fail");

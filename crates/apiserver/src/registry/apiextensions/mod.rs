@@ -46,6 +46,10 @@ fn note_stored_version(object: &mut Object) {
 }
 
 impl Strategy for Definition {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         let names = ensure(spec, &["names"]);

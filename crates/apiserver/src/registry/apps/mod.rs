@@ -3,6 +3,7 @@
 mod daemonset;
 mod deployment;
 mod replicaset;
+mod revision;
 mod statefulset;
 #[cfg(test)]
 mod tests;
@@ -34,7 +35,7 @@ fn out_of(object: &Value, part: &[&str], whole: &[&str]) -> Value {
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("ControllerRevision", "controllerrevisions", "controllerrevision").columns(&[
+    row("ControllerRevision", "controllerrevisions", "controllerrevision").strategy(&revision::Revision).columns(&[
         NAME,
         Column::make("Controller", |o| match o.controller_of() {
             Some(owner) => {

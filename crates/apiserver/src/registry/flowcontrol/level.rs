@@ -5,6 +5,7 @@ use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
 use super::check_conditions;
+use crate::registry::Sub;
 use crate::registry::check::{Field, check};
 use crate::registry::strategy::{Context, Strategy, clear_status, set_default};
 
@@ -17,6 +18,10 @@ const MAX_QUEUES: i64 = 10_000_000;
 const MAX_HASH_BITS: i64 = 60;
 
 impl Strategy for Level {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn default(&self, object: &mut Object) {
         let Some(spec) = object.get_mut("spec") else { return };
         if let Some(exempt) = spec.get_mut("exempt") {

@@ -5,6 +5,7 @@ use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
 use super::check_conditions;
+use crate::registry::Sub;
 use crate::registry::check::{Field, check};
 use crate::registry::strategy::{Context, Strategy, clear_status, ensure};
 
@@ -45,6 +46,10 @@ fn mandatory(name: &str) -> Option<Value> {
 }
 
 impl Strategy for FlowSchema {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         if spec["matchingPrecedence"].as_i64().unwrap_or(0) == 0 {

@@ -14,8 +14,8 @@ use super::rules::{
 };
 use super::{default_requests, drop_fields};
 use crate::registry::Sub;
-use crate::registry::check::{Field, check, check_conditions, check_csi_driver_name, check_labels};
-use crate::registry::core::check_node_selector;
+use crate::registry::check::{Field, check, check_conditions, check_csi_driver_name};
+use crate::registry::core::{check_node_selector, check_template_metadata};
 use crate::registry::strategy::{Context, Strategy, clear_status, items_mut};
 
 const MAX_REQUESTS: usize = 32;
@@ -48,6 +48,10 @@ fn drop_disabled(spec: &mut Value) {
 pub(super) struct Claim;
 
 impl Strategy for Claim {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn default(&self, object: &mut Object) {
         default_requests(object.get_mut("spec"));
     }
@@ -136,7 +140,7 @@ impl Strategy for Template {
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             let template = object.at("spec");
-            check_labels(&template.at("metadata").at("labels"));
+            check_template_metadata(&template.at("metadata"));
             check_spec(&template.at("spec"));
         })
     }

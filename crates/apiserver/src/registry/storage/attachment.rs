@@ -16,6 +16,10 @@ const MAX_METADATA: usize = 256 << 10;
 const MAX_MESSAGE: usize = 1024;
 
 impl Strategy for Attachment {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         clear_status(object);
         ErrorList::new()

@@ -17,6 +17,11 @@ const TOKENS_IN_SECRETS: &str = "spec.serviceAccountTokenInSecrets is unset; if 
                                  volume attributes";
 
 impl Strategy for Driver {
+    /// Counted from the first change.
+    fn first_generation(&self) -> Value {
+        Value::Null
+    }
+
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "attachRequired", true);
