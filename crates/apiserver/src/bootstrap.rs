@@ -108,6 +108,7 @@ async fn ensure(
         let outcome = match server.entry(kind, wanted.namespace(), wanted.name()) {
             None => {
                 let mut object = wanted.clone();
+                kind.write_zeros(&mut object);
                 object.set_meta("uid", uuid::Uuid::new_v4().to_string().into());
                 object.set_meta("creationTimestamp", time::now_rfc3339().into());
                 if kind.generation {

@@ -43,6 +43,7 @@ pub(crate) fn view(kind: &Kind, entry: &Entry) -> Object {
     let mut object = entry.object();
     if let Some(conversion) = kind.conversion {
         (conversion.from_stored)(&mut object);
+        kind.write_zeros(&mut object);
     }
     object
 }

@@ -11,7 +11,6 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sha2::Digest;
 use time::{Duration, OffsetDateTime};
-use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Name;
 
@@ -128,27 +127,11 @@ impl Identity {
         Ok(Self::of(&cert))
     }
 
-    /// Reads the subject of a PEM certification request (PKCS #10, RFC 2986).
-    ///
-    /// # Errors
-    /// It is no `CERTIFICATE REQUEST`.
-    pub fn from_request(pem: &[u8]) -> Result<Self> {
-        let malformed = |why: String| Error::Crypto(why);
-        let (_, block) =
-            x509_parser::pem::parse_x509_pem(pem).map_err(|e| malformed(e.to_string()))?;
-        if block.label != "CERTIFICATE REQUEST" {
-            return Err(malformed("PEM block type must be CERTIFICATE REQUEST".to_owned()));
-        }
-        let (_, request) = X509CertificationRequest::from_der(&block.contents)
-            .map_err(|e| malformed(e.to_string()))?;
-        Ok(Self::of_subject(&request.certification_request_info.subject))
-    }
-
     fn of(cert: &X509Certificate<'_>) -> Self {
         Self::of_subject(cert.subject())
     }
 
-    fn of_subject(subject: &X509Name<'_>) -> Self {
+    pub(crate) fn of_subject(subject: &X509Name<'_>) -> Self {
         let text = |a: &x509_parser::x509::AttributeTypeAndValue<'_>| {
             a.as_str().map(str::to_owned).unwrap_or_default()
         };

@@ -2,6 +2,7 @@
 
 mod authority;
 pub mod kubeconfig;
+pub mod pem;
 pub mod tls;
 mod token;
 

@@ -70,9 +70,9 @@ fn check_subject(request: &Request<'_>, csr: &Object) -> Result<(), Status> {
 }
 
 /// The subject that a CertificateSigningRequest asks for.
-pub(super) fn parse(csr: &Object) -> Result<pki::Identity, pki::Error> {
+pub(super) fn parse(csr: &Object) -> Result<pki::Identity, pki::pem::Refused> {
     use base64::Engine;
     let text = csr.str_at(&["spec", "request"]);
     let pem = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
-    pki::Identity::from_request(&pem)
+    pki::pem::check_request(&String::from_utf8_lossy(&pem))
 }

@@ -1,6 +1,8 @@
 //! Admission: plugins that complete or refuse a write, in upstream's order.
 
 mod certificates;
+mod claim_resize;
+mod default_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
@@ -10,6 +12,7 @@ mod rbac_escalation;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
+mod storage_protection;
 mod taint_nodes;
 
 use apimachinery::{Object, ObjectExt, Status};
@@ -53,6 +56,11 @@ impl Request<'_> {
         self.operation == Operation::Create && self.is("", "pods") && self.sub.is_none()
     }
 
+    /// Whether this changes a pod itself.
+    fn updates_pod(&self) -> bool {
+        self.operation == Operation::Update && self.is("", "pods") && self.sub.is_none()
+    }
+
     fn is(&self, group: &str, resource: &str) -> bool {
         self.kind.group == group && self.kind.resource == resource
     }
@@ -90,7 +98,11 @@ static PLUGINS: &[&dyn Plugin] = &[
     &taint_nodes::TaintNodesByCondition,
     &priority::Priority,
     &default_toleration_seconds::DefaultTolerationSeconds,
+    &default_class::STORAGE,
+    &storage_protection::StorageProtection,
+    &claim_resize::ClaimResize,
     &runtime_class::RuntimeClass,
+    &default_class::INGRESS,
     &rbac_escalation::RbacEscalation,
     &certificates::Certificates,
     // The last, so that nothing is charged that another plugin refuses.

@@ -1,10 +1,13 @@
 //! A kind: one row that says all the generic machinery needs to know.
 
+use std::sync::Arc;
+
+use apimachinery::schema::{self, Registry, Type};
 use serde_json::Value;
 
 use super::column::{AGE, Column, NAME};
 use super::strategy::{Plain, Strategy};
-use apimachinery::ObjectExt;
+use apimachinery::{Object, ObjectExt};
 
 /// A field that field selectors may name.
 #[derive(Clone, Copy, Debug)]
@@ -167,6 +170,8 @@ pub(crate) struct Kind {
     pub(crate) strategy: &'static dyn Strategy,
     pub(crate) conversion: Option<Conversion>,
     pub(crate) access: Access,
+    /// Told to everybody who asks for it.
+    pub(crate) deprecated: Option<&'static str>,
     /// Whether `metadata.generation` counts changes of anything but metadata and status.
     pub(crate) generation: bool,
 }
@@ -194,6 +199,7 @@ impl Kind {
             strategy: &Plain,
             conversion: None,
             access: Access::Stored,
+            deprecated: None,
             generation: false,
         }
     }
@@ -249,6 +255,11 @@ impl Kind {
         self
     }
 
+    pub(crate) const fn deprecated(mut self, warning: &'static str) -> Self {
+        self.deprecated = Some(warning);
+        self
+    }
+
     pub(crate) const fn generation(mut self) -> Self {
         self.generation = true;
         self
@@ -257,6 +268,18 @@ impl Kind {
     /// `apps/v1`, or `v1`.
     pub(crate) fn api_version(&self) -> String {
         api_version(self.group, self.version)
+    }
+
+    /// The schema of its objects.
+    pub(crate) fn schema(&self) -> Option<&'static Type> {
+        Registry::builtin().lookup(self.group, self.version, self.kind).map(Arc::as_ref)
+    }
+
+    /// Gives an object the zeros of the fields that Go never leaves out.
+    pub(crate) fn write_zeros(&self, object: &mut Object) {
+        if let Some(ty) = self.schema() {
+            schema::write_zeros(ty, object);
+        }
     }
 
     /// Whether the row has the subresource.

@@ -19,6 +19,10 @@ pub(super) static KINDS: &[Kind] =
 struct RuntimeClass;
 
 impl Strategy for RuntimeClass {
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |class| {
             class.valid("handler", names::dns1123_label);

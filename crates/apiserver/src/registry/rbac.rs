@@ -60,6 +60,10 @@ struct Binding {
 }
 
 impl Strategy for Binding {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Object) {
         let role = ensure(object, &["roleRef"]);
         if role.str_at(&["apiGroup"]).is_empty() {
@@ -119,6 +123,10 @@ struct Role {
 }
 
 impl Strategy for Role {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::path_segment_name(name)
     }

@@ -43,6 +43,10 @@ fn not_of_the_system(name: &str, value: i64, global: bool) -> Option<String> {
 }
 
 impl Strategy for Class {
+    fn raises_generation(&self, _object: &Object, _old: &Object) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Object) {
         set_default(object, "preemptionPolicy", "PreemptLowerPriority");
         set_default(object, "value", 0);

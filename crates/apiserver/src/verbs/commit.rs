@@ -7,7 +7,7 @@ use serde_json::Value;
 use store::{CommitError, Expect, Op, Revision};
 
 use crate::cache::{REVISION_KEY, key, prefix};
-use crate::registry::Kind;
+use crate::registry::{self, Kind};
 use crate::server::Server;
 
 /// Why a commit did not happen.
@@ -81,6 +81,10 @@ impl Server {
                 Some(conversion) => {
                     let mut stored = object.clone();
                     (conversion.to_stored)(&mut stored);
+                    let (group, version) = (conversion.group, conversion.version);
+                    if let Some(kind) = registry::find(group, version, kind.resource) {
+                        kind.write_zeros(&mut stored);
+                    }
                     encode_stored(&stored)
                 }
             };

@@ -44,6 +44,10 @@ pub(super) async fn create_object(
     mut object: Object,
     ownership: Ownership,
 ) -> Result<Object, Status> {
+    // Whoever creates by PUT or by apply needs the right to create, not only the one to change.
+    if call.info.verb != "create" {
+        call.server.authorize(&call.user, "create", &call.info)?;
+    }
     let dry_run = call.dry_run()?;
     let manager = call.manager()?;
     meta::place(call, &mut object)?;
@@ -52,7 +56,9 @@ pub(super) async fn create_object(
     if ownership == Ownership::Update {
         object.set_meta("managedFields", serde_json::Value::Null);
     }
+    meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
+    kind.write_zeros(&mut object);
     strategy.default(&mut object);
     admission::admit(call, Operation::Create, &mut object, None).await?;
 
@@ -63,7 +69,7 @@ pub(super) async fn create_object(
         // Renewed with each name, because some defaults repeat it.
         strategy.default(&mut attempt);
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
-        meta::write_null_times(kind, &mut attempt);
+        kind.write_zeros(&mut attempt);
         let prepared = errors.is_empty();
         if prepared {
             errors = meta::validate(kind, &attempt);
@@ -118,7 +124,7 @@ async fn finish(
     let kind = call.kind;
     if !errors.0.is_empty() {
         return Err(Failure::Refused(Status::invalid(
-            kind.group,
+            kind.stored_group(),
             kind.kind,
             object.name(),
             errors,
@@ -141,11 +147,7 @@ async fn finish(
 
 /// Fields that this path does not write, so that nobody comes to own them through it.
 pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
-    match call.sub {
-        None if call.kind.has(Sub::Status) => &["status"],
-        Some(Sub::Status) => &["spec"],
-        _ => &[],
-    }
+    call.kind.strategy.reset_fields(call.sub, call.kind.has(Sub::Status))
 }
 
 /// Records in managedFields what this write changed.

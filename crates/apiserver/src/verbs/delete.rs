@@ -162,7 +162,7 @@ pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>
             call.answer(StatusCode::OK, &object)
         }
         Outcome::Gone(object) => {
-            let mut status = Status::success();
+            let mut status = Status { code: 0, ..Status::success() };
             status.details = Some(Box::new(apimachinery::status::Details {
                 name: object.name().to_owned(),
                 group: call.kind.group.to_owned(),

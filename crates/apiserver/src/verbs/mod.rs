@@ -70,7 +70,7 @@ impl<'a> Call<'a> {
 
 impl Call<'_> {
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { settings: &self.server.settings }
+        Context { settings: &self.server.settings, user: &self.user }
     }
 
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
@@ -157,6 +157,7 @@ pub(crate) async fn dispatch(
     call: &Call<'_>,
     request: http::Request<Body>,
 ) -> Result<Response<Body>, Status> {
+    call.warn(call.kind.deprecated.map(str::to_owned));
     if call.kind.access == Access::Virtual {
         return match (call.info.verb, call.sub, call.kind.kind) {
             ("create", None, "Binding") => pod_binding::bind(call, request.into_body()).await,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt, Status};
 use http::{Response, StatusCode};
 use serde_json::Value;
@@ -35,8 +35,23 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
         let created = create_object(call, object, Ownership::Update).await?;
         return call.answer(StatusCode::CREATED, &created);
     }
+    let unconditional = matches!(object.resource_version(), "" | "0");
+    if exists && unconditional && !call.kind.strategy.unconditional_update() {
+        return Err(without_version(call));
+    }
     let updated = change(call, |_| Ok((object.clone(), Ownership::Update))).await?;
     call.answer(StatusCode::OK, &updated)
+}
+
+/// Some kinds are never overwritten unseen.
+fn without_version(call: &Call<'_>) -> Status {
+    let error = FieldError::invalid(
+        &Path::new("metadata").child("resourceVersion"),
+        0,
+        "must be specified for an update",
+    );
+    let errors = ErrorList(vec![error]);
+    Status::invalid(call.kind.group, call.kind.resource, &call.info.name, errors)
 }
 
 pub(super) fn wrong_name(given: &str, path: &str) -> Status {
@@ -104,7 +119,8 @@ async fn attempt(
 ) -> Result<(), Failure> {
     let kind = call.kind;
     let uid = object.uid();
-    if !uid.is_empty() && uid != old.uid() {
+    // A patch that changes it is told so by the validation.
+    if call.info.verb == "update" && !uid.is_empty() && uid != old.uid() {
         return Err(Failure::Refused(Status::conflict(
             kind.group,
             kind.resource,
@@ -164,6 +180,8 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<E
     let strategy = kind.strategy;
     keep_what_the_path_cannot_change(call, object, old);
     meta::keep_old(object, old);
+    meta::drop_duplicate_owners(call, object);
+    kind.write_zeros(object);
     strategy.default(object);
     admission::admit(call, Operation::Update, object, Some(old)).await?;
     let mut errors = ErrorList::new();
@@ -178,13 +196,13 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<E
             }
         }
     }
-    if call.sub == Some(Sub::Status) {
+    if matches!(call.sub, Some(Sub::Status | Sub::Approval)) {
         strategy.prepare_for_status(object, old);
     }
-    meta::write_null_times(kind, object);
+    kind.write_zeros(object);
     // Binding is the cluster's doing, not a new wish.
     let wish = call.sub != Some(Sub::Binding);
-    if wish && kind.generation && meta::spec_differs(object, old) {
+    if wish && kind.generation && strategy.raises_generation(object, old) {
         object.set_meta("generation", (old.generation() + 1).into());
     }
     Ok(errors)
@@ -206,9 +224,9 @@ fn validate(
         sub => strategy.validate_change(sub, object, old).0,
     });
     if !errors.0.is_empty() {
-        return Err(Status::invalid(kind.group, kind.kind, object.name(), errors));
+        return Err(Status::invalid(kind.stored_group(), kind.kind, object.name(), errors));
     }
-    call.warn(strategy.warnings(object));
+    call.warn(strategy.warnings_on_update(object, old));
     Ok(())
 }
 

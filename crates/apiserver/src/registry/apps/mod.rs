@@ -3,6 +3,7 @@
 mod daemonset;
 mod deployment;
 mod replicaset;
+mod revision;
 mod statefulset;
 #[cfg(test)]
 mod tests;
@@ -34,20 +35,23 @@ fn out_of(object: &Value, part: &[&str], whole: &[&str]) -> Value {
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("ControllerRevision", "controllerrevisions", "controllerrevision").columns(&[
-        NAME,
-        Column::make("Controller", |o| match o.controller_of() {
-            Some(owner) => {
-                let group = owner.str_at(&["apiVersion"]).split_once('/').map_or("", |(g, _)| g);
-                let kind = owner.str_at(&["kind"]).to_lowercase();
-                let dot = if group.is_empty() { "" } else { "." };
-                format!("{kind}{dot}{group}/{}", owner.str_at(&["name"])).into()
-            }
-            None => "<none>".into(),
-        }),
-        Column::number("Revision", &["revision"]),
-        AGE,
-    ]),
+    row("ControllerRevision", "controllerrevisions", "controllerrevision")
+        .strategy(&revision::Revision)
+        .columns(&[
+            NAME,
+            Column::make("Controller", |o| match o.controller_of() {
+                Some(owner) => {
+                    let group =
+                        owner.str_at(&["apiVersion"]).split_once('/').map_or("", |(g, _)| g);
+                    let kind = owner.str_at(&["kind"]).to_lowercase();
+                    let dot = if group.is_empty() { "" } else { "." };
+                    format!("{kind}{dot}{group}/{}", owner.str_at(&["name"])).into()
+                }
+                None => "<none>".into(),
+            }),
+            Column::number("Revision", &["revision"]),
+            AGE,
+        ]),
     row("DaemonSet", "daemonsets", "daemonset")
         .short(&["ds"])
         .in_all()

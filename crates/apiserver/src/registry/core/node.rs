@@ -10,7 +10,7 @@ use super::pod::TAINT_EFFECTS;
 use super::resource_names::check_amount;
 use crate::registry::check::{Field, check, internal};
 use crate::registry::column::{AGE, Column, NAME, join};
-use crate::registry::strategy::Strategy;
+use crate::registry::strategy::{Context, Strategy};
 
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
@@ -75,6 +75,25 @@ impl Strategy for Node {
             let capacity = object["status"]["capacity"].clone();
             object.set_path(&["status", "allocatable"], capacity);
         }
+    }
+
+    /// What came from the kubelet's configuration by the API is gone.
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        object.remove_path(&["spec", "configSource"]);
+        object.remove_path(&["status", "config"]);
+        ErrorList::new()
+    }
+
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        object: &mut Object,
+        old: &Object,
+    ) -> ErrorList {
+        if old["spec"]["configSource"].is_null() {
+            object.remove_path(&["spec", "configSource"]);
+        }
+        ErrorList::new()
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

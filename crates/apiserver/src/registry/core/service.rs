@@ -107,6 +107,10 @@ fn is_headless(spec: &Value) -> bool {
 }
 
 impl Strategy for Service {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Object) {
         if object["spec"]["type"] == "LoadBalancer"
             && let Some(balancer) = object.get_mut("status").and_then(|s| s.get_mut("loadBalancer"))

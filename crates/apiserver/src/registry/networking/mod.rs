@@ -3,6 +3,7 @@
 mod address;
 mod ingress;
 mod policy;
+mod range;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,6 @@ pub(super) static KINDS: &[Kind] = &[
         .short(&["ip"])
         .strategy(&address::IpAddress)
         .selectable(&[Selectable::new("spec.parentRef.name", &["spec", "parentRef", "name"])])
-        .generation()
         .columns(&[
             NAME,
             Column::make("ParentRef", |o| {
@@ -66,12 +66,15 @@ pub(super) static KINDS: &[Kind] = &[
             Column::make("Pod-Selector", |o| selector(o.get_path(&["spec", "podSelector"]))),
             AGE,
         ]),
-    row("ServiceCIDR", "servicecidrs", "servicecidr").subs(&[Sub::Status]).generation().columns(&[
-        NAME,
-        Column::make("CIDRs", |o| {
-            let cidrs = o["spec"]["cidrs"].as_array().into_iter().flatten();
-            join(cidrs.filter_map(|c| c.as_str().map(str::to_owned)))
-        }),
-        AGE,
-    ]),
+    row("ServiceCIDR", "servicecidrs", "servicecidr")
+        .subs(&[Sub::Status])
+        .strategy(&range::ServiceRange)
+        .columns(&[
+            NAME,
+            Column::make("CIDRs", |o| {
+                let cidrs = o["spec"]["cidrs"].as_array().into_iter().flatten();
+                join(cidrs.filter_map(|c| c.as_str().map(str::to_owned)))
+            }),
+            AGE,
+        ]),
 ];

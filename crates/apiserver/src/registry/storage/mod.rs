@@ -1,5 +1,8 @@
 //! The storage.k8s.io group.
 
+mod attachment;
+mod csi;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use apimachinery::field::ErrorList;
@@ -27,7 +30,7 @@ const CLASS_NAME: Column = Column {
 };
 
 pub(super) static KINDS: &[Kind] = &[
-    row("CSIDriver", "csidrivers", "csidriver").columns(&[
+    row("CSIDriver", "csidrivers", "csidriver").strategy(&csi::Driver).generation().columns(&[
         NAME,
         Column::flag("AttachRequired", &["spec", "attachRequired"]),
         Column::flag("PodInfoOnMount", &["spec", "podInfoOnMount"]),
@@ -44,7 +47,7 @@ pub(super) static KINDS: &[Kind] = &[
         }),
         AGE,
     ]),
-    row("CSINode", "csinodes", "csinode").columns(&[
+    row("CSINode", "csinodes", "csinode").strategy(&csi::Node).columns(&[
         NAME,
         Column {
             of: "integer",
@@ -54,13 +57,14 @@ pub(super) static KINDS: &[Kind] = &[
         },
         AGE,
     ]),
-    row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity").namespaced().columns(
-        &[
+    row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity")
+        .namespaced()
+        .strategy(&csi::Capacity)
+        .columns(&[
             NAME,
             Column::text_or("StorageClassName", &["storageClassName"], ""),
             Column::text("Capacity", &["capacity"]),
-        ],
-    ),
+        ]),
     row("StorageClass", "storageclasses", "storageclass").short(&["sc"]).strategy(&Class).columns(
         &[
             CLASS_NAME,
@@ -71,18 +75,20 @@ pub(super) static KINDS: &[Kind] = &[
             AGE,
         ],
     ),
-    row("VolumeAttachment", "volumeattachments", "volumeattachment").subs(&[Sub::Status]).columns(
-        &[
+    row("VolumeAttachment", "volumeattachments", "volumeattachment")
+        .subs(&[Sub::Status])
+        .strategy(&attachment::Attachment)
+        .columns(&[
             NAME,
             Column::text_or("Attacher", &["spec", "attacher"], ""),
             Column::text_or("PV", &["spec", "source", "persistentVolumeName"], ""),
             Column::text_or("Node", &["spec", "nodeName"], ""),
             Column::flag("Attached", &["status", "attached"]),
             AGE,
-        ],
-    ),
+        ]),
     row("VolumeAttributesClass", "volumeattributesclasses", "volumeattributesclass")
         .short(&["vac"])
+        .strategy(&attachment::AttributesClass)
         .columns(&[NAME, Column::text_or("DriverName", &["driverName"], ""), AGE]),
 ];
 
@@ -96,13 +102,7 @@ impl Strategy for Class {
 
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
-            if object.needs("provisioner") {
-                let provisioner = object.at("provisioner");
-                let lower = provisioner.text().to_lowercase();
-                for message in names::qualified_name(&lower) {
-                    provisioner.invalid_value(lower.as_str(), message);
-                }
-            }
+            check_provisioner(object, "provisioner");
             check_parameters(object);
             if !object.str("reclaimPolicy").is_empty() {
                 object.one_of("reclaimPolicy", &["Delete", "Retain"]);
@@ -113,20 +113,36 @@ impl Strategy for Class {
     }
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
-        check(object, |object| {
-            for field in ["parameters", "provisioner", "reclaimPolicy"] {
-                if object.get(field) != &old[field] {
-                    object.at(field).forbidden(format!("updates to {field} are forbidden."));
+        let mut errors = self.validate(object);
+        errors.0.extend(
+            check(object, |object| {
+                for field in ["parameters", "provisioner", "reclaimPolicy"] {
+                    if object.get(field) != &old[field] {
+                        object.at(field).forbidden(format!("updates to {field} are forbidden."));
+                    }
                 }
-            }
-            object.immutable("volumeBindingMode", old);
-        })
+                object.immutable("volumeBindingMode", old);
+            })
+            .0,
+        );
+        errors
     }
 }
 
 /// Most parameters, and the largest sum of their keys and values in bytes.
 const MAX_PARAMETERS: usize = 512;
 const MAX_PARAMETER_BYTES: usize = 256 << 10;
+
+/// The name of what provisions.
+fn check_provisioner(class: &Field<'_>, field: &str) {
+    if class.needs(field) {
+        let provisioner = class.at(field);
+        let lower = provisioner.text().to_lowercase();
+        for message in names::qualified_name(&lower) {
+            provisioner.invalid_value(lower.as_str(), message);
+        }
+    }
+}
 
 fn check_parameters(class: &Field<'_>) {
     let parameters = class.at("parameters");

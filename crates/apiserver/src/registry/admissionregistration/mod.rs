@@ -1,7 +1,13 @@
 //! The admissionregistration.k8s.io group.
 
+mod policies;
+mod rules;
+mod webhooks;
+
 use apimachinery::ObjectExt;
 use serde_json::Value;
+
+pub(super) use rules::check_client_config;
 
 use super::Sub;
 use super::column::{AGE, Column, NAME};
@@ -25,10 +31,12 @@ pub(super) static KINDS: &[Kind] = &[
         "mutatingwebhookconfiguration",
     )
     .categories(&["api-extensions"])
+    .strategy(&webhooks::Webhooks { mutating: true })
     .columns(WEBHOOKS),
     row("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy")
         .categories(&["api-extensions"])
         .subs(&[Sub::Status])
+        .strategy(&policies::Policy)
         .columns(&[
             NAME,
             Column {
@@ -47,6 +55,7 @@ pub(super) static KINDS: &[Kind] = &[
         "validatingadmissionpolicybinding",
     )
     .categories(&["api-extensions"])
+    .strategy(&policies::Binding)
     .columns(&[
         NAME,
         Column::text_or("PolicyName", &["spec", "policyName"], ""),
@@ -63,5 +72,6 @@ pub(super) static KINDS: &[Kind] = &[
         "validatingwebhookconfiguration",
     )
     .categories(&["api-extensions"])
+    .strategy(&webhooks::Webhooks { mutating: false })
     .columns(WEBHOOKS),
 ];

@@ -1,8 +1,14 @@
 //! The flowcontrol.apiserver.k8s.io group.
 
-use apimachinery::ObjectExt;
+mod level;
+mod schema;
+
+use std::collections::HashSet;
+
+use level::limited;
 
 use super::Sub;
+use super::check::Field;
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
 
@@ -12,10 +18,8 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
         .generation()
 }
 
-const LIMITED: &[&str] = &["spec", "limited"];
-
 pub(super) static KINDS: &[Kind] = &[
-    row("FlowSchema", "flowschemas", "flowschema").columns(&[
+    row("FlowSchema", "flowschemas", "flowschema").strategy(&schema::FlowSchema).columns(&[
         NAME,
         Column::text_or("PriorityLevel", &["spec", "priorityLevelConfiguration", "name"], ""),
         Column::number("MatchingPrecedence", &["spec", "matchingPrecedence"]),
@@ -29,6 +33,7 @@ pub(super) static KINDS: &[Kind] = &[
         }),
     ]),
     row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration")
+        .strategy(&level::Level)
         .columns(&[
             NAME,
             Column::text_or("Type", &["spec", "type"], ""),
@@ -42,9 +47,13 @@ pub(super) static KINDS: &[Kind] = &[
         ]),
 ];
 
-fn limited(object: &serde_json::Value, path: &[&str]) -> serde_json::Value {
-    match object.get_path(LIMITED).and_then(|l| l.get_path(path)) {
-        Some(value) => value.to_string().into(),
-        None => "<none>".into(),
+/// Conditions have a type, each another.
+fn check_conditions(object: &Field<'_>) {
+    let mut seen = HashSet::new();
+    for condition in object.at("status").items("conditions") {
+        if !seen.insert(condition.str("type")) {
+            condition.at("type").duplicate();
+        }
+        condition.needs("type");
     }
 }
