@@ -220,6 +220,7 @@ async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> 
         cluster_dns: args.cluster_dns,
         data: args.data_dir.clone(),
         stop_pods_on_exit,
+        pods_may: args.pods.clone(),
     })
     .await
 }

@@ -65,11 +65,13 @@ async fn rig() -> Rig {
         cluster_domain: "cluster.local".into(),
         node_labels: Default::default(),
         max_pods: 110,
+        allowed_unsafe_sysctls: Vec::new(),
+        image_credentials: Default::default(),
         server: None,
         stop_pods_on_exit: false,
         cancel: cancel.clone(),
     };
-    let context = Arc::new(crate::run::build(config, Dirs::new(dir.path()), &cancel));
+    let context = Arc::new(crate::run::build(config, Dirs::new(dir.path()), &cancel).unwrap());
     context.pods.wait_synced().await;
     let server = bind(context, &ServerConfig { listen: address, tls }).await.unwrap();
     let address = server.listener.local_addr().unwrap();
