@@ -4,7 +4,7 @@ use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Plugin, Request};
+use super::{Operation, Plugin, Request};
 use crate::registry;
 
 pub(super) struct Priority;
@@ -49,6 +49,29 @@ impl Plugin for Priority {
             pod.set_path(&["spec", "preemptionPolicy"], policy.into());
         }
         Ok(())
+    }
+
+    /// One class at most is the default.
+    async fn validate(&self, request: &Request<'_>, class: Option<&Object>) -> Result<(), Status> {
+        let Some(class) = class.filter(|_| {
+            request.is("scheduling.k8s.io", "priorityclasses") && request.sub.is_none()
+        }) else {
+            return Ok(());
+        };
+        if class["globalDefault"] != true {
+            return Ok(());
+        }
+        match default_class(request, request.kind)? {
+            Some(other)
+                if request.operation == Operation::Create || other.name() != class.name() =>
+            {
+                Err(request.forbidden(format!(
+                    "PriorityClass {} is already marked as default. Only one default can exist",
+                    other.name()
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

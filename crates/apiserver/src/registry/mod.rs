@@ -13,6 +13,7 @@ mod check;
 mod column;
 mod coordination;
 mod core;
+mod deletion;
 mod discovery;
 mod events;
 mod flowcontrol;
@@ -30,6 +31,7 @@ mod testing;
 mod workload;
 
 pub(crate) use column::Column;
+pub(crate) use deletion::DefaultPolicy;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
 pub(crate) use strategy::{Context, items_mut};
 

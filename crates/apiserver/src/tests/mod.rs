@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod conformance;
+mod deletion;
 mod harness;
 mod limits;
 mod quotas;
+mod reading;
 mod resize;
 mod runtime_classes;
 mod samples;

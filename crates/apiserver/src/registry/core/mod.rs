@@ -36,12 +36,14 @@ pub(in crate::registry) use resource_names::check_container_name;
 
 pub(super) static KINDS: &[Kind] = &[
     row("Binding", "bindings", "binding").namespaced().computed(),
-    row("ComponentStatus", "componentstatuses", "componentstatus").short(&["cs"]).columns(&[
-        NAME,
-        Column::make("Status", config::component_health),
-        Column::make("Message", config::component_message),
-        Column::make("Error", config::component_error),
-    ]),
+    row("ComponentStatus", "componentstatuses", "componentstatus").found().short(&["cs"]).columns(
+        &[
+            NAME,
+            Column::make("Status", config::component_health),
+            Column::make("Message", config::component_message),
+            Column::make("Error", config::component_error),
+        ],
+    ),
     row("ConfigMap", "configmaps", "configmap")
         .namespaced()
         .short(&["cm"])
