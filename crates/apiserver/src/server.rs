@@ -211,6 +211,7 @@ impl Server {
             agent: agent.split('/').next().unwrap_or_default().to_owned(),
             kind,
             sub,
+            dry: false,
             warnings: Default::default(),
         };
         request.extensions_mut().remove::<User>();

@@ -126,9 +126,17 @@ fn request<'a>(
         name: subject.map_or("", ObjectExt::name),
         path_name: &call.info.name,
         old,
-        // Who made the call has refused other values.
-        dry_run: call.dry_run().unwrap_or(false),
+        dry_run: call.dry_run(),
     }
+}
+
+/// Asks all plugins whether `old` may be deleted.
+pub(crate) async fn delete(call: &Call<'_>, old: &Object, dry_run: bool) -> Result<(), Status> {
+    let request = Request { dry_run, ..request(call, Operation::Delete, None, Some(old)) };
+    for plugin in PLUGINS {
+        plugin.validate(&request, None).await?;
+    }
+    Ok(())
 }
 
 /// Runs the plugins that may change the object.

@@ -151,6 +151,8 @@ pub(crate) enum Access {
     Stored,
     /// Create only: the answer is computed (reviews, bindings).
     Virtual,
+    /// Get and list only: what the server finds when it is asked.
+    Found,
 }
 
 /// One row of the registry.
@@ -260,6 +262,11 @@ impl Kind {
         self
     }
 
+    pub(crate) const fn found(mut self) -> Self {
+        self.access = Access::Found;
+        self
+    }
+
     pub(crate) const fn generation(mut self) -> Self {
         self.generation = true;
         self
@@ -307,6 +314,7 @@ impl Kind {
                 &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
             }
             Access::Virtual => &["create"],
+            Access::Found => &["get", "list"],
         }
     }
 }

@@ -13,6 +13,7 @@ mod check;
 mod column;
 mod coordination;
 mod core;
+mod deletion;
 mod discovery;
 mod events;
 mod flowcontrol;
@@ -34,6 +35,7 @@ mod workload;
 pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
 pub(crate) use column::Column;
+pub(crate) use deletion::DefaultPolicy;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
 pub(crate) use reviews::check_access_review;
 pub(crate) use strategy::{Context, items_mut};

@@ -52,6 +52,11 @@ impl Strategy for Class {
         set_default(object, "value", 0);
     }
 
+    fn forbids_deletion(&self, name: &str) -> Option<&'static str> {
+        let system = SYSTEM_CLASSES.iter().any(|(known, _)| *known == name);
+        system.then_some("this is a system priority class and cannot be deleted")
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             let (name, value) = (object.value().name(), object.int("value").unwrap_or(0));

@@ -3,10 +3,12 @@
 mod bad_input;
 mod budgets;
 mod conformance;
+mod deletion;
 mod harness;
 mod limits;
 mod nodes;
 mod quotas;
+mod reading;
 mod resize;
 mod runtime_classes;
 mod samples;

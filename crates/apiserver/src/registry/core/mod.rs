@@ -45,6 +45,7 @@ const DEPRECATED_COMPONENT_STATUS: &str = "v1 ComponentStatus is deprecated in v
 pub(super) static KINDS: &[Kind] = &[
     row("Binding", "bindings", "binding").namespaced().computed(),
     row("ComponentStatus", "componentstatuses", "componentstatus")
+        .found()
         .short(&["cs"])
         .deprecated(DEPRECATED_COMPONENT_STATUS)
         .columns(&[
