@@ -42,7 +42,7 @@ fn from_stored(object: &mut Value) {
     rename(object, "events.k8s.io/v1", RENAMED.iter().map(|(new, core)| (*core, *new)));
 }
 
-pub(super) static KINDS: &[Kind] = &[Kind::new("events.k8s.io", "v1", "Event", "events", "event")
+pub(super) static KINDS: &[Kind] = &[Kind::new("events.k8s.io", "v1", "Event", "events", "event").rechecks(0, 1)
     .namespaced()
     .short(&["ev"])
     .columns(super::core::EVENT_COLUMNS)

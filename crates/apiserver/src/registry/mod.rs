@@ -11,6 +11,7 @@ mod batch;
 mod certificates;
 mod check;
 mod column;
+mod columns;
 mod coordination;
 mod core;
 mod discovery;
@@ -31,6 +32,7 @@ mod testing;
 mod workload;
 
 pub(crate) use column::Column;
+pub(crate) use columns::column_definitions;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
 pub(crate) use reviews::check_access_review;
 pub(crate) use strategy::{Context, items_mut};

@@ -10,7 +10,7 @@ use super::kind::Kind;
 use super::strategy::{Strategy, set_default};
 
 pub(super) static KINDS: &[Kind] =
-    &[Kind::new("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass")
+    &[Kind::new("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass").rechecks(0, 1)
         .short(&["pc"])
         .strategy(&Class)
         .generation()

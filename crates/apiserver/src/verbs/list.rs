@@ -17,7 +17,6 @@ use crate::body::Body;
 use crate::cache::{Entry, Expired, Snapshot};
 use crate::encode::{self, Include, view};
 use crate::negotiate::{Accepted, Encoding, Form};
-use crate::registry::api_version;
 
 /// Which objects a list, watch or deletecollection is about.
 pub(crate) struct Filter {
@@ -34,17 +33,7 @@ impl Filter {
             let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
                 || call.kind.selectable.iter().any(|s| s.name == term.field);
             if !known {
-                return Err(Status::bad_request(format!(
-                    "Unable to find {} that match label selector {}, field selector {}: field label not supported: {}",
-                    apimachinery::text::quote(&format!(
-                        "{}, Resource={}",
-                        api_version(call.kind.group, call.kind.version),
-                        call.kind.resource
-                    )),
-                    apimachinery::text::quote(call.query.get("labelSelector").unwrap_or_default()),
-                    apimachinery::text::quote(call.query.get("fieldSelector").unwrap_or_default()),
-                    term.field
-                )));
+                return Err(Status::bad_request(call.kind.unknown_field(&term.field)));
             }
         }
         if call.kind.conversion.is_some() {

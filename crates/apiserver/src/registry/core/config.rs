@@ -23,10 +23,6 @@ pub(super) const SECRET_COLUMNS: &[Column] = &[
 
 pub(super) const SERVICE_ACCOUNT_COLUMNS: &[Column] = &[
     NAME,
-    Column {
-        of: "integer",
-        ..Column::make("Secrets", |o| o["secrets"].as_array().map_or(0, Vec::len).into())
-    },
     AGE,
 ];
 

@@ -36,7 +36,7 @@ pub(in crate::registry) use pod::{
 };
 pub(crate) use pod::{default_spec, default_template};
 pub(in crate::registry) use resource_names::check_container_name;
-pub(in crate::registry) use volume::check_inline_volume;
+pub(in crate::registry) use volume::{check_inline_volume, default_volume_source};
 
 const DEPRECATED_ENDPOINTS: &str =
     "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
@@ -65,7 +65,7 @@ pub(super) static KINDS: &[Kind] = &[
         .deprecated(DEPRECATED_ENDPOINTS)
         .columns(&[NAME, Column::make("Endpoints", service::endpoints), AGE]),
     event::EVENT,
-    row("LimitRange", "limitranges", "limitrange")
+    row("LimitRange", "limitranges", "limitrange").rechecks(1, 0)
         .namespaced()
         .short(&["limits"])
         .strategy(&quota::LimitRange)
@@ -90,7 +90,7 @@ pub(super) static KINDS: &[Kind] = &[
         .subs(STATUS)
         .strategy(&volume::Claim)
         .columns(volume::CLAIM_COLUMNS),
-    row("PersistentVolume", "persistentvolumes", "persistentvolume")
+    row("PersistentVolume", "persistentvolumes", "persistentvolume").rechecks(2, 0)
         .short(&["pv"])
         .subs(STATUS)
         .strategy(&volume::Volume)
@@ -115,13 +115,13 @@ pub(super) static KINDS: &[Kind] = &[
         .strategy(&pod::Pod)
         .generation()
         .columns(pod::COLUMNS),
-    row("PodTemplate", "podtemplates", "podtemplate")
+    row("PodTemplate", "podtemplates", "podtemplate").rechecks(0, 1)
         .namespaced()
         .strategy(&pod::PodTemplate)
         .generation()
         .columns(pod::TEMPLATE_COLUMNS),
     replicationcontroller::ROW,
-    row("ResourceQuota", "resourcequotas", "resourcequota")
+    row("ResourceQuota", "resourcequotas", "resourcequota").rechecks(0, 1)
         .namespaced()
         .short(&["quota"])
         .subs(STATUS)
@@ -138,7 +138,7 @@ pub(super) static KINDS: &[Kind] = &[
         .subs(&[Sub::Token])
         .strategy(&data::ServiceAccount)
         .columns(config::SERVICE_ACCOUNT_COLUMNS),
-    row("Service", "services", "service")
+    row("Service", "services", "service").rechecks(0, 1)
         .namespaced()
         .short(&["svc"])
         .in_all()

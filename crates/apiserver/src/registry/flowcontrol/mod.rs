@@ -19,7 +19,7 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("FlowSchema", "flowschemas", "flowschema").strategy(&schema::FlowSchema).columns(&[
+    row("FlowSchema", "flowschemas", "flowschema").rechecks(1, 0).strategy(&schema::FlowSchema).columns(&[
         NAME,
         Column::text_or("PriorityLevel", &["spec", "priorityLevelConfiguration", "name"], ""),
         Column::number("MatchingPrecedence", &["spec", "matchingPrecedence"]),
@@ -32,7 +32,7 @@ pub(super) static KINDS: &[Kind] = &[
             dangling.next_back().unwrap_or_else(|| "?".into())
         }),
     ]),
-    row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration")
+    row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration").rechecks(1, 0)
         .strategy(&level::Level)
         .columns(&[
             NAME,

@@ -10,7 +10,7 @@ use apimachinery::{Object, ObjectExt, names};
 
 use super::Sub;
 use super::check::{Field, check};
-use super::column::{AGE, Column, NAME, join};
+use super::column::{AGE, CREATED_AT, Column, NAME, join};
 use super::kind::Kind;
 use super::strategy::{Strategy, set_default};
 
@@ -22,7 +22,6 @@ const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// The name, marked when it is the default.
 const CLASS_NAME: Column = Column {
-    format: "name",
     ..Column::make("Name", |o| match o.annotation(IS_DEFAULT) {
         Some("true") => format!("{} (default)", o.name()).into(),
         _ => o.name().into(),
@@ -30,7 +29,7 @@ const CLASS_NAME: Column = Column {
 };
 
 pub(super) static KINDS: &[Kind] = &[
-    row("CSIDriver", "csidrivers", "csidriver").strategy(&csi::Driver).generation().columns(&[
+    row("CSIDriver", "csidrivers", "csidriver").rechecks(0, 1).strategy(&csi::Driver).generation().columns(&[
         NAME,
         Column::flag("AttachRequired", &["spec", "attachRequired"]),
         Column::flag("PodInfoOnMount", &["spec", "podInfoOnMount"]),
@@ -47,7 +46,7 @@ pub(super) static KINDS: &[Kind] = &[
         }),
         AGE,
     ]),
-    row("CSINode", "csinodes", "csinode").strategy(&csi::Node).columns(&[
+    row("CSINode", "csinodes", "csinode").rechecks(2, 0).strategy(&csi::Node).columns(&[
         NAME,
         Column {
             of: "integer",
@@ -60,8 +59,7 @@ pub(super) static KINDS: &[Kind] = &[
     row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity").namespaced().strategy(&csi::Capacity).columns(
         &[
             NAME,
-            Column::text_or("StorageClassName", &["storageClassName"], ""),
-            Column::text("Capacity", &["capacity"]),
+            CREATED_AT,
         ],
     ),
     row("StorageClass", "storageclasses", "storageclass").short(&["sc"]).strategy(&Class).columns(
@@ -74,7 +72,7 @@ pub(super) static KINDS: &[Kind] = &[
             AGE,
         ],
     ),
-    row("VolumeAttachment", "volumeattachments", "volumeattachment").subs(&[Sub::Status]).strategy(&attachment::Attachment).columns(
+    row("VolumeAttachment", "volumeattachments", "volumeattachment").rechecks(1, 0).subs(&[Sub::Status]).strategy(&attachment::Attachment).columns(
         &[
             NAME,
             Column::text_or("Attacher", &["spec", "attacher"], ""),
