@@ -22,6 +22,7 @@ fn available(object: &Value) -> Value {
 
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("apiregistration.k8s.io", "v1", "APIService", "apiservices", "apiservice")
+        .any_finalizer()
         .categories(&["api-extensions"])
         .subs(&[Sub::Status])
         .strategy(&Service)

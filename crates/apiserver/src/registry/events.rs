@@ -43,6 +43,7 @@ fn from_stored(object: &mut Value) {
 }
 
 pub(super) static KINDS: &[Kind] = &[Kind::new("events.k8s.io", "v1", "Event", "events", "event")
+    .rechecks(0, 1)
     .namespaced()
     .short(&["ev"])
     .columns(super::core::EVENT_COLUMNS)

@@ -155,6 +155,18 @@ pub(crate) enum Access {
     Found,
 }
 
+/// How often upstream's validation of a kind looks at the metadata of a change, after it was looked at
+/// for all kinds: each time says the same again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rechecks {
+    /// As of a new object.
+    pub(crate) whole: usize,
+    /// What may not change.
+    pub(crate) change: usize,
+    /// Whether names of finalizers must be known.
+    pub(crate) finalizers: bool,
+}
+
 /// One row of the registry.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
@@ -174,6 +186,7 @@ pub(crate) struct Kind {
     pub(crate) access: Access,
     /// Told to everybody who asks for it.
     pub(crate) deprecated: Option<&'static str>,
+    pub(crate) rechecks: Rechecks,
     /// Whether `metadata.generation` counts changes of anything but metadata and status.
     pub(crate) generation: bool,
 }
@@ -202,6 +215,7 @@ impl Kind {
             conversion: None,
             access: Access::Stored,
             deprecated: None,
+            rechecks: Rechecks { whole: 1, change: 1, finalizers: true },
             generation: false,
         }
     }
@@ -267,6 +281,17 @@ impl Kind {
         self
     }
 
+    pub(crate) const fn rechecks(mut self, whole: usize, change: usize) -> Self {
+        self.rechecks.whole = whole;
+        self.rechecks.change = change;
+        self
+    }
+
+    pub(crate) const fn any_finalizer(mut self) -> Self {
+        self.rechecks.finalizers = false;
+        self
+    }
+
     pub(crate) const fn generation(mut self) -> Self {
         self.generation = true;
         self
@@ -275,6 +300,20 @@ impl Kind {
     /// `apps/v1`, or `v1`.
     pub(crate) fn api_version(&self) -> String {
         api_version(self.group, self.version)
+    }
+
+    /// What is said about a field that nobody can select by.
+    pub(crate) fn unknown_field(&self, field: &str) -> String {
+        if let Some(own) = self.strategy.unknown_field(field) {
+            return own;
+        }
+        if !self.selectable.is_empty() {
+            return format!("field label not supported: {field}");
+        }
+        let field = apimachinery::text::quote(field);
+        format!(
+            "{field} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        )
     }
 
     /// The schema of its objects.

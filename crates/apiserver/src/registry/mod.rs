@@ -11,6 +11,7 @@ mod batch;
 mod certificates;
 mod check;
 mod column;
+mod columns;
 mod coordination;
 mod core;
 mod deletion;
@@ -35,6 +36,7 @@ mod workload;
 pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
 pub(crate) use column::Column;
+pub(crate) use columns::column_definitions;
 pub(crate) use deletion::DefaultPolicy;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
 pub(crate) use reviews::check_access_review;

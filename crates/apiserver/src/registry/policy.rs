@@ -1,7 +1,7 @@
 //! The policy group.
 
 use super::Sub;
-use super::check::{check, check_label_selector};
+use super::check::{check, check_conditions, check_label_selector};
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
 use super::strategy::{Context, Strategy, clear_status};
@@ -25,6 +25,8 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
     "poddisruptionbudgets",
     "poddisruptionbudget",
 )
+.rechecks(0, 0)
+.any_finalizer()
 .namespaced()
 .short(&["pdb"])
 .subs(&[Sub::Status])
@@ -83,6 +85,7 @@ impl Strategy for Budget {
                 "desiredHealthy",
                 "expectedPods",
             ]);
+            check_conditions(&object.at("status"));
         })
     }
 }

@@ -33,9 +33,9 @@ const BINDING: &[Column] = &[
     NAME,
     Column::make("Role", role),
     AGE,
-    Column::make("Users", |o| subjects(o, "User")).wide(),
-    Column::make("Groups", |o| subjects(o, "Group")).wide(),
-    Column::make("ServiceAccounts", |o| subjects(o, "ServiceAccount")).wide(),
+    Column::make("Users", |o| subjects(o, "User")),
+    Column::make("Groups", |o| subjects(o, "Group")),
+    Column::make("ServiceAccounts", |o| subjects(o, "ServiceAccount")),
 ];
 
 pub(super) static KINDS: &[Kind] = &[

@@ -11,6 +11,7 @@ use super::strategy::{Strategy, set_default};
 
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass")
+        .rechecks(0, 1)
         .short(&["pc"])
         .strategy(&Class)
         .generation()

@@ -103,6 +103,11 @@ pub(crate) trait Strategy: Sync {
         apimachinery::names::dns1123_subdomain(name)
     }
 
+    /// What a kind says in words of its own about a field that it does not select by.
+    fn unknown_field(&self, _field: &str) -> Option<String> {
+        None
+    }
+
     /// Whether there is no policy at all.
     fn is_plain(&self) -> bool {
         false

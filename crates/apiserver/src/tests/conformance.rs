@@ -104,9 +104,9 @@ async fn check(api: &Api, kind: &'static Kind) {
         .iter()
         .find(|r| r["object"].name() == name)
         .expect("its row");
-    assert_eq!(
-        row["cells"].as_array().map(Vec::len),
-        table["columnDefinitions"].as_array().map(Vec::len)
+    assert!(
+        row["cells"].as_array().map(Vec::len)
+            >= table["columnDefinitions"].as_array().map(Vec::len)
     );
     let partial = api.ask(Method::GET, &one).header("accept", PARTIAL).send().await.ok();
     assert_eq!(
@@ -116,7 +116,9 @@ async fn check(api: &Api, kind: &'static Kind) {
 
     // Protobuf both ways.
     let binary = api.ask(Method::GET, &one).header("accept", PROTOBUF).send().await;
-    assert_eq!(protobuf::decode(&binary.bytes).unwrap(), created, "{}", kind.kind);
+    let mut decoded = protobuf::decode(&binary.bytes).unwrap();
+    kind.write_zeros(&mut decoded);
+    assert_eq!(decoded, created, "{}", kind.kind);
     let binary = api.ask(Method::GET, &all).header("accept", PROTOBUF).send().await;
     let items = protobuf::decode(&binary.bytes).unwrap()["items"].as_array().unwrap().clone();
     assert!(items.iter().any(|item| item.name() == name), "{}", kind.kind);

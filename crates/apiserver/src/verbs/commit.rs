@@ -49,7 +49,7 @@ pub(crate) fn encode_stored(object: &Object) -> store::Value {
     let revision_at = text.len();
     text.push('"');
     for (name, value) in object.meta().into_iter().flatten() {
-        if name != "resourceVersion" {
+        if name != "resourceVersion" && name != "selfLink" {
             text.push(',');
             field(&mut text, name, value);
         }

@@ -66,7 +66,7 @@ pub(super) async fn create_object(
         kind.write_zeros(&mut attempt);
         let prepared = errors.is_empty();
         if prepared {
-            errors = meta::validate(kind, &attempt);
+            errors = meta::validate_new(kind, &attempt);
             errors.0.extend(strategy.validate(&attempt).0);
         }
         let outcome = finish(call, &mut attempt, errors, versioned).await;

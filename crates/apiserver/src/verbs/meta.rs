@@ -10,8 +10,6 @@ use crate::registry::Kind;
 
 /// Largest sum of annotation keys and values, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
-const MAX_MANAGER: usize = 128;
-const MAX_SUBRESOURCE: usize = 256;
 /// Metadata that only the server writes, and that a new object begins without.
 const SERVER_OWNED: &[&str] =
     &["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"];
@@ -87,7 +85,6 @@ pub(super) fn keep_old(object: &mut Object, old: &Object) {
             object.set_meta(field, was(field));
         }
     }
-    object.set_meta("selfLink", Value::Null);
 }
 
 /// Takes away owners that are named twice, and says which.
@@ -111,7 +108,7 @@ pub(super) fn drop_duplicate_owners(call: &Call<'_>, object: &mut Object) {
 }
 
 /// Checks the metadata of any object.
-pub(super) fn validate(kind: &Kind, object: &Object) -> ErrorList {
+fn validate(kind: &Kind, object: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     let meta = Path::new("metadata");
     let generate = object.str_at(&["metadata", "generateName"]);
@@ -139,6 +136,14 @@ pub(super) fn validate(kind: &Kind, object: &Object) -> ErrorList {
         let detail = "must be greater than or equal to 0";
         errors.push(FieldError::invalid(&meta.child("generation"), object.generation(), detail));
     }
+    validate_maps(&mut errors, object);
+    validate_finalizers(&mut errors, object, &meta.child("finalizers"));
+    errors
+}
+
+/// Labels, annotations and owners.
+fn validate_maps(errors: &mut ErrorList, object: &Object) {
+    let meta = Path::new("metadata");
     for (key, value) in object.labels() {
         let at = meta.child("labels");
         errors.invalid_all(&at, key, names::qualified_name(key));
@@ -153,17 +158,10 @@ pub(super) fn validate(kind: &Kind, object: &Object) -> ErrorList {
     if size > MAX_ANNOTATIONS {
         errors.push(FieldError::too_long(&meta.child("annotations"), MAX_ANNOTATIONS));
     }
-    validate_owners(&mut errors, object, &meta.child("ownerReferences"));
-    validate_finalizers(&mut errors, kind, object, &meta.child("finalizers"));
-    validate_managers(&mut errors, object, &meta.child("managedFields"));
-    errors
+    validate_owners(errors, object, &meta.child("ownerReferences"));
 }
 
-/// Groups whose finalizers may have any name.
-const ANY_FINALIZER: &[&str] =
-    &["admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io"];
-
-fn validate_finalizers(errors: &mut ErrorList, kind: &Kind, object: &Object, path: &Path) {
+fn validate_finalizers(errors: &mut ErrorList, object: &Object, path: &Path) {
     let finalizers: Vec<&str> = object.finalizers().collect();
     for finalizer in &finalizers {
         errors.invalid_all(path, finalizer, names::qualified_name(finalizer));
@@ -175,49 +173,47 @@ fn validate_finalizers(errors: &mut ErrorList, kind: &Kind, object: &Object, pat
             "finalizer orphan and foregroundDeletion cannot be both set",
         ));
     }
-    if ANY_FINALIZER.contains(&kind.group) {
-        return;
-    }
-    for (i, finalizer) in finalizers.iter().enumerate() {
-        let standard = matches!(*finalizer, "kubernetes" | "orphan" | "foregroundDeletion");
+}
+
+/// Finalizers of most kinds are either the standard ones or somebody's.
+fn validate_known_finalizers(errors: &mut ErrorList, object: &Object) {
+    let path = Path::new("metadata").child("finalizers");
+    for (i, finalizer) in object.finalizers().enumerate() {
+        let standard = matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion");
         if !finalizer.contains('/') && !standard {
             errors.push(FieldError::invalid(
                 &path.index(i),
-                *finalizer,
+                finalizer,
                 "name is neither a standard finalizer name nor is it fully qualified",
             ));
         }
     }
 }
 
-fn validate_managers(errors: &mut ErrorList, object: &Object, path: &Path) {
-    let entries = object.get_path(&["metadata", "managedFields"]).and_then(Value::as_array);
-    for (i, entry) in entries.into_iter().flatten().enumerate() {
-        let (path, text) = (path.index(i), |field: &str| entry.str_at(&[field]));
-        let operation = text("operation");
-        if !matches!(operation, "Apply" | "Update") {
-            let at = path.child("operation");
-            errors.push(FieldError::invalid(&at, operation, "must be `Apply` or `Update`"));
-        }
-        if !matches!(text("fieldsType"), "" | "FieldsV1") {
-            let at = path.child("fieldsType");
-            errors.push(FieldError::invalid(&at, text("fieldsType"), "must be `FieldsV1`"));
-        }
-        let manager = text("manager");
-        if manager.len() > MAX_MANAGER {
-            errors.push(FieldError::too_long(&path.child("manager"), MAX_MANAGER));
-        }
-        for (at, c) in manager.char_indices() {
-            if c.is_control() {
-                let detail = "should only contain printable characters";
-                let shown = format!("{detail} (at position {at})");
-                errors.push(FieldError::invalid(&path.child("manager"), manager, shown));
-            }
-        }
-        if text("subresource").len() > MAX_SUBRESOURCE {
-            errors.push(FieldError::too_long(&path.child("subresource"), MAX_SUBRESOURCE));
+/// Checks the metadata of a new object.
+pub(super) fn validate_new(kind: &Kind, object: &Object) -> ErrorList {
+    let mut errors = validate(kind, object);
+    if kind.rechecks.finalizers {
+        validate_known_finalizers(&mut errors, object);
+    }
+    errors
+}
+
+/// Checks the metadata of a changed object: once for all kinds, and then as often as upstream's
+/// validation of the kind does.
+pub(super) fn validate_changed(kind: &Kind, object: &Object, old: &Object) -> ErrorList {
+    let mut errors = validate(kind, object);
+    errors.extend(validate_update(object, old));
+    for _ in 0..kind.rechecks.whole {
+        errors.extend(validate_new(kind, object));
+    }
+    for _ in 0..kind.rechecks.change {
+        errors.extend(validate_update(object, old));
+        if kind.rechecks.finalizers {
+            validate_known_finalizers(&mut errors, object);
         }
     }
+    errors
 }
 
 /// An owner as Go writes it.
@@ -272,7 +268,7 @@ fn validate_owners(errors: &mut ErrorList, object: &Object, path: &Path) {
 }
 
 /// Checks what an update may not do to the metadata.
-pub(super) fn validate_update(object: &Object, old: &Object) -> ErrorList {
+fn validate_update(object: &Object, old: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     let meta = Path::new("metadata");
     if old.deletion_timestamp().is_some() {
@@ -296,5 +292,6 @@ pub(super) fn validate_update(object: &Object, old: &Object) -> ErrorList {
             errors.push(FieldError::invalid(&meta.child(field), value, IMMUTABLE));
         }
     }
+    validate_maps(&mut errors, object);
     errors
 }

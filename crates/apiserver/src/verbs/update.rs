@@ -28,9 +28,7 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
         return Err(wrong_name(object.name(), &call.info.name));
     }
     if object.name().is_empty() && call.sub.is_none() {
-        return Err(Status::bad_request(
-            "the name of the object (based on URL) was undeterminable: name must be provided",
-        ));
+        return Err(wrong_name("", &call.info.name));
     }
     let exists = call.server.entry(call.kind, &call.info.namespace, &call.info.name).is_some();
     if !exists && call.sub.is_none() && call.kind.strategy.create_on_update() {
@@ -57,6 +55,11 @@ fn without_version(call: &Call<'_>) -> Status {
 }
 
 pub(super) fn wrong_name(given: &str, path: &str) -> Status {
+    if given.is_empty() {
+        return Status::bad_request(format!(
+            "the name of the object ({path} based on URL) was undeterminable: name must be provided"
+        ));
+    }
     Status::bad_request(format!(
         "the name of the object ({given}) does not match the name on the URL ({path})"
     ))
@@ -137,6 +140,9 @@ async fn attempt(
         admission::validate(call, Operation::Update, Some(object), Some(old)).await?;
         object.set_meta("resourceVersion", entry.revision.to_string().into());
         apply::keep_times(object, old);
+        if !call.dry_run() {
+            object.set_meta("selfLink", Value::Null);
+        }
         Ok(())
     };
     let outcome = match outcome.await {
@@ -223,8 +229,7 @@ fn validate(
 ) -> Result<(), Status> {
     let kind = call.kind;
     let strategy = kind.strategy;
-    errors.0.extend(meta::validate(kind, object).0);
-    errors.0.extend(meta::validate_update(object, old).0);
+    errors.extend(meta::validate_changed(kind, object, old));
     errors.0.extend(match call.sub {
         Some(Sub::Status) => strategy.validate_status(object, old).0,
         sub => strategy.validate_change(sub, object, old).0,

@@ -30,10 +30,14 @@ pub(super) static KINDS: &[Kind] = &[
         "mutatingwebhookconfigurations",
         "mutatingwebhookconfiguration",
     )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
     .strategy(&webhooks::Webhooks { mutating: true })
     .columns(WEBHOOKS),
     row("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy")
+        .rechecks(1, 0)
+        .any_finalizer()
         .categories(&["api-extensions"])
         .subs(&[Sub::Status])
         .strategy(&policies::Policy)
@@ -54,6 +58,8 @@ pub(super) static KINDS: &[Kind] = &[
         "validatingadmissionpolicybindings",
         "validatingadmissionpolicybinding",
     )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
     .strategy(&policies::Binding)
     .columns(&[
@@ -71,6 +77,8 @@ pub(super) static KINDS: &[Kind] = &[
         "validatingwebhookconfigurations",
         "validatingwebhookconfiguration",
     )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
     .strategy(&webhooks::Webhooks { mutating: false })
     .columns(WEBHOOKS),

@@ -21,6 +21,8 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
     "customresourcedefinitions",
     "customresourcedefinition",
 )
+.rechecks(0, 1)
+.any_finalizer()
 .short(&["crd", "crds"])
 .categories(&["api-extensions"])
 .subs(&[Sub::Status])

@@ -82,6 +82,10 @@ pub(super) const LABELS: &[(&str, bool)] = &[
 pub(super) struct Job;
 
 impl Strategy for Job {
+    fn unknown_field(&self, field: &str) -> Option<String> {
+        Some(format!("field label {} not supported for Job", apimachinery::text::quote(field)))
+    }
+
     fn default(&self, object: &mut Object) {
         let labels = object.get_path(&["spec", "template", "metadata", "labels"]).cloned();
         if let Some(labels) = labels

@@ -22,12 +22,12 @@ pub(crate) const COLUMNS: &[Column] = &[
         let kind = involved["kind"].as_str().unwrap_or_default().to_lowercase();
         format!("{kind}/{}", involved["name"].as_str().unwrap_or_default()).into()
     }),
-    Column::text_or("Subobject", &["involvedObject", "fieldPath"], "").wide(),
-    Column::make("Source", source).wide(),
+    Column::text_or("Subobject", &["involvedObject", "fieldPath"], ""),
+    Column::make("Source", source),
     Column::make("Message", |o| o.str_at(&["message"]).trim().into()),
-    Column::make("First Seen", first_seen).wide(),
-    Column { of: "integer", ..Column::make("Count", count) }.wide(),
-    Column { priority: 1, ..NAME },
+    Column::make("First Seen", first_seen),
+    Column { of: "integer", ..Column::make("Count", count) },
+    NAME,
 ];
 
 fn moment(object: &Value, field: &str) -> String {
@@ -75,6 +75,8 @@ const SELECTABLE: &[Selectable] = &[
 ];
 
 pub(super) const EVENT: Kind = Kind::new("", "v1", "Event", "events", "event")
+    .rechecks(0, 0)
+    .any_finalizer()
     .namespaced()
     .short(&["ev"])
     .selectable(SELECTABLE)

@@ -36,7 +36,7 @@ pub(in crate::registry) use pod::{
 };
 pub(crate) use pod::{default_spec, default_template};
 pub(in crate::registry) use resource_names::check_container_name;
-pub(in crate::registry) use volume::check_inline_volume;
+pub(in crate::registry) use volume::{check_inline_volume, default_volume_source};
 
 const DEPRECATED_ENDPOINTS: &str =
     "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
@@ -67,6 +67,7 @@ pub(super) static KINDS: &[Kind] = &[
         .columns(&[NAME, Column::make("Endpoints", service::endpoints), AGE]),
     event::EVENT,
     row("LimitRange", "limitranges", "limitrange")
+        .rechecks(1, 0)
         .namespaced()
         .short(&["limits"])
         .strategy(&quota::LimitRange)
@@ -92,6 +93,7 @@ pub(super) static KINDS: &[Kind] = &[
         .strategy(&volume::Claim)
         .columns(volume::CLAIM_COLUMNS),
     row("PersistentVolume", "persistentvolumes", "persistentvolume")
+        .rechecks(2, 0)
         .short(&["pv"])
         .subs(STATUS)
         .strategy(&volume::Volume)
@@ -117,12 +119,14 @@ pub(super) static KINDS: &[Kind] = &[
         .generation()
         .columns(pod::COLUMNS),
     row("PodTemplate", "podtemplates", "podtemplate")
+        .rechecks(0, 1)
         .namespaced()
         .strategy(&pod::PodTemplate)
         .generation()
         .columns(pod::TEMPLATE_COLUMNS),
     replicationcontroller::ROW,
     row("ResourceQuota", "resourcequotas", "resourcequota")
+        .rechecks(0, 1)
         .namespaced()
         .short(&["quota"])
         .subs(STATUS)
@@ -140,6 +144,7 @@ pub(super) static KINDS: &[Kind] = &[
         .strategy(&data::ServiceAccount)
         .columns(config::SERVICE_ACCOUNT_COLUMNS),
     row("Service", "services", "service")
+        .rechecks(0, 1)
         .namespaced()
         .short(&["svc"])
         .in_all()

@@ -18,16 +18,15 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::make("Roles", roles),
     AGE,
     Column::text_or("Version", &["status", "nodeInfo", "kubeletVersion"], ""),
-    Column::make("Internal-IP", |o| address(o, "InternalIP")).wide(),
-    Column::make("External-IP", |o| address(o, "ExternalIP")).wide(),
-    Column::text_or("OS-Image", &["status", "nodeInfo", "osImage"], "<unknown>").wide(),
-    Column::text_or("Kernel-Version", &["status", "nodeInfo", "kernelVersion"], "<unknown>").wide(),
+    Column::make("Internal-IP", |o| address(o, "InternalIP")),
+    Column::make("External-IP", |o| address(o, "ExternalIP")),
+    Column::text_or("OS-Image", &["status", "nodeInfo", "osImage"], "<unknown>"),
+    Column::text_or("Kernel-Version", &["status", "nodeInfo", "kernelVersion"], "<unknown>"),
     Column::text_or(
         "Container-Runtime",
         &["status", "nodeInfo", "containerRuntimeVersion"],
         "<unknown>",
-    )
-    .wide(),
+    ),
 ];
 
 fn status(object: &Value) -> Value {
@@ -106,6 +105,12 @@ impl Strategy for Node {
 
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |node| check_update(node, old))
+    }
+
+    fn prepare_for_status(&self, object: &mut Object, old: &Object) {
+        if old["status"]["config"].is_null() {
+            object.remove_path(&["status", "config"]);
+        }
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {

@@ -31,6 +31,7 @@ pub(super) const SELECTABLE: &[Selectable] = &[
     Selectable::new("spec.hostNetwork", &["spec", "hostNetwork"]).or("false"),
     Selectable::new("status.phase", &["status", "phase"]),
     Selectable::new("status.podIP", &["status", "podIP"]),
+    Selectable::new("status.podIPs", &["status", "podIPs"]),
     Selectable::new("status.nominatedNodeName", &["status", "nominatedNodeName"]),
 ];
 
@@ -40,10 +41,10 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::make("Status", print::status),
     Column::make("Restarts", print::restarts),
     AGE,
-    Column::text("IP", &["status", "podIP"]).wide(),
-    Column::text("Node", &["spec", "nodeName"]).wide(),
-    Column::text("Nominated Node", &["status", "nominatedNodeName"]).wide(),
-    Column::make("Readiness Gates", print::gates).wide(),
+    Column::text("IP", &["status", "podIP"]),
+    Column::text("Node", &["spec", "nodeName"]),
+    Column::text("Nominated Node", &["status", "nominatedNodeName"]),
+    Column::make("Readiness Gates", print::gates),
 ];
 
 pub(super) const TEMPLATE_COLUMNS: &[Column] = &[

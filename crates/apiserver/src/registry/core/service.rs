@@ -23,7 +23,7 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::make("External-IP", external_ip),
     Column::make("Port(s)", ports),
     AGE,
-    Column::make("Selector", |o| label_map(o.get_path(&["spec", "selector"]))).wide(),
+    Column::make("Selector", |o| label_map(o.get_path(&["spec", "selector"]))),
 ];
 
 fn list<'a>(object: &'a Value, path: &[&str]) -> impl Iterator<Item = &'a Value> + use<'a> {

@@ -37,8 +37,7 @@ fn phase(object: &Value) -> Value {
     }
 }
 
-const VOLUME_MODE: Column =
-    Column::text_or("VolumeMode", &["spec", "volumeMode"], "<unset>").wide();
+const VOLUME_MODE: Column = Column::text_or("VolumeMode", &["spec", "volumeMode"], "<unset>");
 const ATTRIBUTES_CLASS: Column =
     Column::text_or("VolumeAttributesClass", &["spec", "volumeAttributesClassName"], "<unset>");
 
@@ -230,10 +229,7 @@ impl Strategy for Volume {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "volumeMode", "Filesystem");
         set_default(spec, "persistentVolumeReclaimPolicy", "Retain");
-        if let Some(path) = spec.get_mut("hostPath") {
-            set_default(path, "type", "");
-        }
-        super::pod::default_disk(spec);
+        default_volume_source(spec);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -264,6 +260,14 @@ impl Strategy for Volume {
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| check_volume_update(object, old))
     }
+}
+
+/// Defaults of what a volume is made of.
+pub(in crate::registry) fn default_volume_source(spec: &mut Value) {
+    if let Some(path) = spec.get_mut("hostPath") {
+        set_default(path, "type", "");
+    }
+    super::pod::default_disk(spec);
 }
 
 /// A volume that is no object of its own but stands in an attachment.

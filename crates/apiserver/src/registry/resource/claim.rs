@@ -358,12 +358,7 @@ fn check_device(device: &Field<'_>, allocated: &HashSet<String>) {
     check_pool_name(&device.at("pool"));
     device.valid("device", names::dns1123_label);
     if !allocated.contains(&device_id(device.value())) {
-        let text = |field: &str| device.str(field).to_owned();
-        let shown = serde_json::json!({
-            "Driver": text("driver"), "Pool": text("pool"), "Device": text("device"),
-            "ShareID": "",
-        });
-        device.invalid_value(shown, "must be an allocated device in the claim");
+        device.invalid_as("SharedDeviceID", "must be an allocated device in the claim");
     }
     if device.len("conditions") > MAX_CONDITIONS {
         device.at("conditions").too_many(device.len("conditions"), MAX_CONDITIONS);

@@ -71,6 +71,7 @@ pub(super) static KINDS: &[Kind] = &[
         .namespaced()
         .strategy(&claim::Template),
     row("ResourceSlice", "resourceslices", "resourceslice")
+        .rechecks(0, 1)
         .selectable(&[
             Selectable::new("spec.nodeName", &["spec", "nodeName"]),
             Selectable::new("spec.driver", &["spec", "driver"]),
@@ -109,8 +110,8 @@ mod tests {
                 {"name": "a", "exactly": {"deviceClassName": "c", "allocationMode": "ExactCount", "count": 1}},
                 {"name": "b", "exactly": {"deviceClassName": "c", "allocationMode": "All"}},
                 {"name": "c", "firstAvailable": [
-                    {"name": "d", "count": 2, "allocationMode": "ExactCount"},
-                    {"name": "e", "count": 1, "allocationMode": "ExactCount"},
+                    {"name": "d", "count": 2, "allocationMode": "ExactCount", "deviceClassName": ""},
+                    {"name": "e", "count": 1, "allocationMode": "ExactCount", "deviceClassName": ""},
                 ]},
             ])
         );

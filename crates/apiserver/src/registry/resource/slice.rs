@@ -47,6 +47,11 @@ static VERSION: LazyLock<Option<Regex>> = LazyLock::new(|| {
 pub(super) struct Slice;
 
 impl Strategy for Slice {
+    fn unknown_field(&self, field: &str) -> Option<String> {
+        let kind = "resource.k8s.io/v1, Kind=ResourceSlice";
+        Some(format!("field label not supported for {kind}: {field}"))
+    }
+
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         if let Some(spec) = object.get_mut("spec") {
             drop_fields(spec, OFF);

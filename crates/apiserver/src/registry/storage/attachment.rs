@@ -4,7 +4,7 @@ use apimachinery::field::ErrorList;
 use apimachinery::{Object, names};
 
 use super::super::check::{Field, check, check_csi_driver_name};
-use super::super::core::check_inline_volume;
+use super::super::core::{check_inline_volume, default_volume_source};
 use super::super::strategy::{Context, Strategy, clear_status};
 use super::{check_parameters, check_provisioner};
 use crate::registry::Sub;
@@ -23,6 +23,13 @@ impl Strategy for Attachment {
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         clear_status(object);
         ErrorList::new()
+    }
+
+    fn default(&self, object: &mut Object) {
+        let source = object.get_mut("spec").and_then(|spec| spec.get_mut("source"));
+        if let Some(volume) = source.and_then(|source| source.get_mut("inlineVolumeSpec")) {
+            default_volume_source(volume);
+        }
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

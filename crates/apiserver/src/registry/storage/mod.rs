@@ -10,7 +10,7 @@ use apimachinery::{Object, ObjectExt, names};
 
 use super::Sub;
 use super::check::{Field, check};
-use super::column::{AGE, Column, NAME, join};
+use super::column::{AGE, CREATED_AT, Column, NAME, join};
 use super::kind::Kind;
 use super::strategy::{Strategy, set_default};
 
@@ -22,7 +22,6 @@ const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// The name, marked when it is the default.
 const CLASS_NAME: Column = Column {
-    format: "name",
     ..Column::make("Name", |o| match o.annotation(IS_DEFAULT) {
         Some("true") => format!("{} (default)", o.name()).into(),
         _ => o.name().into(),
@@ -30,24 +29,28 @@ const CLASS_NAME: Column = Column {
 };
 
 pub(super) static KINDS: &[Kind] = &[
-    row("CSIDriver", "csidrivers", "csidriver").strategy(&csi::Driver).generation().columns(&[
-        NAME,
-        Column::flag("AttachRequired", &["spec", "attachRequired"]),
-        Column::flag("PodInfoOnMount", &["spec", "podInfoOnMount"]),
-        Column::flag("StorageCapacity", &["spec", "storageCapacity"]),
-        Column::make("TokenRequests", |o| {
-            let requests = o["spec"]["tokenRequests"].as_array().into_iter().flatten();
-            let text = join(requests.map(|r| r.str_at(&["audience"]).to_owned()));
-            if text == "<none>" { "<unset>".into() } else { text }
-        }),
-        Column::flag("RequiresRepublish", &["spec", "requiresRepublish"]),
-        Column::make("Modes", |o| {
-            let modes = o["spec"]["volumeLifecycleModes"].as_array().into_iter().flatten();
-            join(modes.filter_map(|m| m.as_str().map(str::to_owned)))
-        }),
-        AGE,
-    ]),
-    row("CSINode", "csinodes", "csinode").strategy(&csi::Node).columns(&[
+    row("CSIDriver", "csidrivers", "csidriver")
+        .rechecks(0, 1)
+        .strategy(&csi::Driver)
+        .generation()
+        .columns(&[
+            NAME,
+            Column::flag("AttachRequired", &["spec", "attachRequired"]),
+            Column::flag("PodInfoOnMount", &["spec", "podInfoOnMount"]),
+            Column::flag("StorageCapacity", &["spec", "storageCapacity"]),
+            Column::make("TokenRequests", |o| {
+                let requests = o["spec"]["tokenRequests"].as_array().into_iter().flatten();
+                let text = join(requests.map(|r| r.str_at(&["audience"]).to_owned()));
+                if text == "<none>" { "<unset>".into() } else { text }
+            }),
+            Column::flag("RequiresRepublish", &["spec", "requiresRepublish"]),
+            Column::make("Modes", |o| {
+                let modes = o["spec"]["volumeLifecycleModes"].as_array().into_iter().flatten();
+                join(modes.filter_map(|m| m.as_str().map(str::to_owned)))
+            }),
+            AGE,
+        ]),
+    row("CSINode", "csinodes", "csinode").rechecks(2, 0).strategy(&csi::Node).columns(&[
         NAME,
         Column {
             of: "integer",
@@ -60,11 +63,7 @@ pub(super) static KINDS: &[Kind] = &[
     row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity")
         .namespaced()
         .strategy(&csi::Capacity)
-        .columns(&[
-            NAME,
-            Column::text_or("StorageClassName", &["storageClassName"], ""),
-            Column::text("Capacity", &["capacity"]),
-        ]),
+        .columns(&[NAME, CREATED_AT]),
     row("StorageClass", "storageclasses", "storageclass").short(&["sc"]).strategy(&Class).columns(
         &[
             CLASS_NAME,
@@ -76,6 +75,7 @@ pub(super) static KINDS: &[Kind] = &[
         ],
     ),
     row("VolumeAttachment", "volumeattachments", "volumeattachment")
+        .rechecks(1, 0)
         .subs(&[Sub::Status])
         .strategy(&attachment::Attachment)
         .columns(&[
