@@ -37,6 +37,8 @@ pub struct Config {
     pub signer: Arc<pki::Signer>,
     /// How this server authenticates to kubelets.
     pub kubelet_tls: Arc<rustls::ClientConfig>,
+    /// The authority of client certificates, PEM.
+    pub client_ca: String,
     /// Where clients reach this server: the endpoint of the `kubernetes` service.
     pub advertise: SocketAddr,
 }
@@ -58,6 +60,7 @@ pub(crate) struct Settings {
     pub(crate) node_ports: NodePorts,
     pub(crate) signer: Arc<pki::Signer>,
     pub(crate) kubelet_tls: Arc<rustls::ClientConfig>,
+    pub(crate) client_ca: String,
     pub(crate) advertise: SocketAddr,
     pub(crate) service_range: Ipv4Net,
 }
@@ -91,6 +94,7 @@ impl ApiServer {
             node_ports: NodePorts::new(),
             signer: config.signer,
             kubelet_tls: config.kubelet_tls,
+            client_ca: config.client_ca,
             advertise: config.advertise,
             service_range: config.service_range,
         };

@@ -86,6 +86,7 @@ impl Api {
             service_range: "10.96.0.0/16".parse().unwrap(),
             signer: Arc::new(signer),
             kubelet_tls: Arc::new(pki::tls::client(&client, ca.cert()).unwrap()),
+            client_ca: ca.cert().to_owned(),
             advertise: "127.0.0.1:6443".parse().unwrap(),
         })
         .await
