@@ -64,8 +64,10 @@ impl Writer {
         if !properties.is_empty() {
             schema.insert("properties".into(), properties.into());
         }
-        let required: Vec<&str> =
-            ty.fields.iter().filter(|f| f.required).map(|f| f.name.as_str()).collect();
+        let mut required: Vec<&Field> = ty.fields.iter().filter(|f| f.required).collect();
+        // In Go's order, which that of the protobuf numbers follows.
+        required.sort_by_key(|f| (&f.via, f.tag));
+        let required: Vec<&str> = required.into_iter().map(|f| f.name.as_str()).collect();
         if !required.is_empty() {
             schema.insert("required".into(), required.into());
         }

@@ -256,6 +256,10 @@ pub(crate) struct KubeletArgs {
     /// How the API server is reached, with the node's certificate.
     #[arg(long)]
     pub(crate) kubeconfig: PathBuf,
+    /// How the other nodes are read, for routes to their pods: a node's own certificate shows it
+    /// only itself. kube-proxy.conf beside --kubeconfig if left out.
+    #[arg(long)]
+    pub(crate) proxy_kubeconfig: Option<PathBuf>,
     /// Directory for images, pods, volumes and logs.
     #[arg(long, default_value = "/var/lib/coxswain/node")]
     pub(crate) data_dir: PathBuf,
@@ -276,6 +280,14 @@ pub(crate) struct KubeletArgs {
     pub(crate) cluster_id: String,
     #[command(flatten)]
     pub(crate) pods: PodArgs,
+}
+
+impl KubeletArgs {
+    /// The file of the service proxy's credentials.
+    pub(crate) fn proxy_kubeconfig(&self) -> PathBuf {
+        let beside = || self.kubeconfig.with_file_name("kube-proxy.conf");
+        self.proxy_kubeconfig.clone().unwrap_or_else(beside)
+    }
 }
 
 /// Options of `proxy`.
@@ -301,9 +313,6 @@ pub(crate) struct NodeArgs {
     /// Network namespace of the node.
     #[arg(long)]
     pub(crate) netns: PathBuf,
-    /// How the service proxy reaches the API server.
-    #[arg(long)]
-    pub(crate) proxy_kubeconfig: PathBuf,
     #[command(flatten)]
     pub(crate) kubelet: KubeletArgs,
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use pki::{Authority, Issued, Subject};
+use pki::{Authority, Issued, Subject, Usage};
 
 /// The directory of a cluster.
 #[derive(Clone, Debug)]
@@ -77,15 +77,19 @@ impl ClusterDir {
         ];
         let server = ca.issue_kept(
             "apiserver",
-            &Subject { name: "kube-apiserver", dns: NAMES, ips: &ips, ..Subject::default() },
-        )?;
-        let kubelet_client = ca.issue_kept(
-            "apiserver-kubelet-client",
             &Subject {
-                name: "kube-apiserver-kubelet-client",
-                group: "system:masters",
+                name: "kube-apiserver",
+                dns: NAMES,
+                ips: &ips,
+                usage: Usage::Server,
                 ..Subject::default()
             },
+        )?;
+        // Kubelets know this name. To the API server it is nobody: a node that gives the API
+        // server's own address for its kubelet's is answered as a stranger.
+        let kubelet_client = ca.issue_kept(
+            "apiserver-kubelet-client",
+            &Subject { name: "kube-apiserver-kubelet-client", ..Subject::default() },
         )?;
         let host =
             if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
@@ -113,7 +117,13 @@ impl ClusterDir {
     ) -> Result<Issued> {
         let file = format!("kubelet-{name}");
         let user = format!("system:node:{name}");
-        let subject = Subject { name: &user, group: "system:nodes", dns: &[name], ips: &[address] };
+        let subject = Subject {
+            name: &user,
+            group: "system:nodes",
+            dns: &[name],
+            ips: &[address],
+            usage: Usage::Node,
+        };
         let issued = ids.ca.issue_kept(&file, &subject)?;
         let path = self.kubeconfig(&file);
         pki::kubeconfig::write(&path, &ids.advertised, ids.ca.cert(), &user, &issued)?;

@@ -113,11 +113,11 @@ impl Node {
     }
 
     /// Runs the kubelet until cancelled. Its server presents `issued` and takes clients that `ca`
-    /// has signed.
+    /// has signed. `own` reads as the node, `cluster` as somebody who may see all nodes.
     pub(crate) async fn run_kubelet(
         &self,
         client: Client,
-        informers: InformerFactory,
+        (own, cluster): (InformerFactory, &InformerFactory),
         issued: Issued,
         ca: String,
         cancel: CancellationToken,
@@ -131,7 +131,7 @@ impl Node {
             }),
         };
         let routes = self.embedded.clone().map(|runtime| {
-            crate::routes::keep(runtime, informers.clone(), config.name.clone(), cancel.clone())
+            crate::routes::keep(runtime, cluster.clone(), config.name.clone(), cancel.clone())
         });
         let routes = async move {
             if let Some(routes) = routes {
@@ -140,7 +140,7 @@ impl Node {
         };
         let kubelet = kubelet::run(KubeletConfig {
             client,
-            informers,
+            informers: own,
             runtime: self.runtime.clone(),
             node_name: config.name.clone(),
             node_ip: config.address,

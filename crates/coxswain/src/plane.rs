@@ -48,6 +48,7 @@ impl ControlPlane {
             service_range: plan.services,
             signer: ids.signer.clone(),
             kubelet_tls: Arc::new(pki::tls::client(&ids.kubelet_client, ids.ca.cert())?),
+            client_ca: ids.ca.cert().to_owned(),
             advertise,
         })
         .await?;

@@ -272,6 +272,7 @@ impl Cluster {
         let (ca, cancel) = (self.ids.ca.cert().to_owned(), self.cancel.clone());
         let (kubelet, failed) = (node.clone(), ended.clone());
         self.tasks.spawn(async move {
+            let informers = (informers.clone(), &informers);
             if let Err(error) = kubelet.run_kubelet(client, informers, issued, ca, cancel).await {
                 eprintln!("coxswain: {error:#}");
                 failed.cancel();

@@ -2,10 +2,11 @@
 
 mod authority;
 pub mod kubeconfig;
+pub mod pem;
 pub mod tls;
 mod token;
 
-pub use authority::{Authority, Identity, Issued, Subject};
+pub use authority::{Authority, ClientCertificate, Identity, Issued, Subject, Usage};
 pub use token::{BoundObject, Claims, KubernetesClaims, Signer, TokenError};
 
 /// Why key material could not be made, read or used.

@@ -12,11 +12,21 @@ pub(super) struct Priority;
 #[async_trait]
 impl Plugin for Priority {
     async fn admit(&self, request: &Request<'_>, pod: &mut Object) -> Result<(), Status> {
-        if !request.creates_pod() || !pod["spec"].is_object() {
+        if !pod["spec"].is_object() {
             return Ok(());
         }
-        let kind = registry::find("scheduling.k8s.io", "v1", "priorityclasses")
-            .ok_or_else(|| Status::internal("no priority classes"))?;
+        if let Some(old) = request.old.filter(|_| request.updates_pod()) {
+            // What was given at the beginning stays; the validation refuses other values.
+            for field in ["priority", "preemptionPolicy"] {
+                if pod["spec"][field].is_null() && !old["spec"][field].is_null() {
+                    pod.set_path(&["spec", field], old["spec"][field].clone());
+                }
+            }
+        }
+        if !request.creates_pod() {
+            return Ok(());
+        }
+        let kind = classes()?;
         let name = pod.str_at(&["spec", "priorityClassName"]).to_owned();
         let class = if name.is_empty() {
             default_class(request, kind)?
@@ -50,6 +60,27 @@ impl Plugin for Priority {
         }
         Ok(())
     }
+
+    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+        if !request.is("scheduling.k8s.io", "priorityclasses") {
+            return Ok(());
+        }
+        let Some(class) = object.filter(|class| class["globalDefault"] == true) else {
+            return Ok(());
+        };
+        match default_class(request, classes()?)? {
+            Some(other) if other.name() != class.name() => Err(request.forbidden(format!(
+                "PriorityClass {} is already marked as default. Only one default can exist",
+                other.name()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn classes() -> Result<&'static registry::Kind, Status> {
+    registry::find("scheduling.k8s.io", "v1", "priorityclasses")
+        .ok_or_else(|| Status::internal("no priority classes"))
 }
 
 /// The lowest of the classes that call themselves the default.

@@ -18,13 +18,6 @@ const NAME_TRIES: usize = 8;
 
 pub(super) async fn create(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let object = call.decode(body, call.expected()).await?;
-    if !object.resource_version().is_empty() {
-        return Err(Status::generic(
-            500,
-            "",
-            "resourceVersion should not be set on objects to be created",
-        ));
-    }
     let created = create_object(call, object, Ownership::Update).await?;
     call.answer(StatusCode::CREATED, &created)
 }
@@ -44,16 +37,23 @@ pub(super) async fn create_object(
     mut object: Object,
     ownership: Ownership,
 ) -> Result<Object, Status> {
-    let dry_run = call.dry_run()?;
-    let manager = call.manager()?;
+    // Whoever creates by PUT or by apply needs the right to create, not only the one to change.
+    if call.info.verb != "create" {
+        call.server.authorize(&call.user, "create", &call.info)?;
+    }
+    let dry_run = call.dry_run();
     meta::place(call, &mut object)?;
     let kind = call.kind;
     let strategy = kind.strategy;
-    if ownership == Ownership::Update {
-        object.set_meta("managedFields", serde_json::Value::Null);
-    }
+    meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
+    let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
+    kind.write_zeros(&mut object);
     strategy.default(&mut object);
+    if ownership == Ownership::Update {
+        // Before admission: what a plugin sets is nobody's.
+        record(call, None, &mut object);
+    }
     admission::admit(call, Operation::Create, &mut object, None).await?;
 
     let mut tries = 0;
@@ -63,13 +63,13 @@ pub(super) async fn create_object(
         // Renewed with each name, because some defaults repeat it.
         strategy.default(&mut attempt);
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
-        meta::write_null_times(kind, &mut attempt);
+        kind.write_zeros(&mut attempt);
         let prepared = errors.is_empty();
         if prepared {
-            errors = meta::validate(kind, &attempt);
+            errors = meta::validate_new(kind, &attempt);
             errors.0.extend(strategy.validate(&attempt).0);
         }
-        let outcome = finish(call, &mut attempt, errors, ownership, &manager, dry_run).await;
+        let outcome = finish(call, &mut attempt, errors, versioned).await;
         match outcome {
             Ok(()) => {
                 call.warn(strategy.warnings(&attempt));
@@ -111,26 +111,26 @@ async fn finish(
     call: &Call<'_>,
     object: &mut Object,
     errors: ErrorList,
-    ownership: Ownership,
-    manager: &str,
-    dry_run: bool,
+    versioned: bool,
 ) -> Result<(), Failure> {
     let kind = call.kind;
     if !errors.0.is_empty() {
         return Err(Failure::Refused(Status::invalid(
-            kind.group,
+            kind.stored_group(),
             kind.kind,
             object.name(),
             errors,
         )));
     }
-    if ownership == Ownership::Update {
-        record(call, None, object, manager);
-    }
     admission::validate(call, Operation::Create, Some(object), None)
         .await
         .map_err(Failure::Refused)?;
-    if dry_run {
+    if versioned {
+        return Err(Failure::Refused(Status::bad_request(
+            "resourceVersion should not be set on objects to be created",
+        )));
+    }
+    if call.dry_run() {
         return match call.server.entry(kind, object.namespace(), object.name()) {
             Some(_) => Err(Failure::Conflict),
             None => Ok(()),
@@ -141,22 +141,19 @@ async fn finish(
 
 /// Fields that this path does not write, so that nobody comes to own them through it.
 pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
-    match call.sub {
-        None if call.kind.has(Sub::Status) => &["status"],
-        Some(Sub::Status) => &["spec"],
-        _ => &[],
-    }
+    call.kind.strategy.reset_fields(call.sub, call.kind.has(Sub::Status))
 }
 
 /// Records in managedFields what this write changed.
-pub(super) fn record(call: &Call<'_>, live: Option<&Object>, object: &mut Object, manager: &str) {
+pub(super) fn record(call: &Call<'_>, live: Option<&Object>, object: &mut Object) {
     let kind = call.kind;
+    let manager = call.manager();
     let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) else {
         return;
     };
     let (api_version, now) = (kind.api_version(), time::now_rfc3339());
     let writer = Writer {
-        manager,
+        manager: &manager,
         api_version: &api_version,
         subresource: call.subresource(),
         now: &now,

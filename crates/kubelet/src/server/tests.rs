@@ -40,7 +40,12 @@ async fn rig() -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let authority = pki::Authority::open(dir.path(), "ca").unwrap();
     let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let subject = pki::Subject { name: "n1", ips: &[address.ip()], ..Default::default() };
+    let subject = pki::Subject {
+        name: "n1",
+        ips: &[address.ip()],
+        usage: pki::Usage::Server,
+        ..Default::default()
+    };
     let issued = authority.issue(&subject).unwrap();
     let tls = Arc::new(pki::tls::server(&issued, authority.cert(), &["http/1.1"]).unwrap());
     let runtime = Simulated::default();
