@@ -3,6 +3,7 @@
 mod archive;
 mod builder;
 mod layer;
+mod manifest;
 mod merged;
 mod model;
 mod pull;

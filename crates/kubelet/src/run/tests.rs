@@ -6,6 +6,7 @@ use crate::testing::runtime::Simulated;
 use client::InformerFactory;
 use serde_json::{Value, json};
 
+mod lifecycle;
 mod resize;
 
 struct Rig {

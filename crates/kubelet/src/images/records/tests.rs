@@ -52,7 +52,8 @@ fn what_anybody_could_pull_is_for_all() {
     records.begin(IMAGE).unwrap();
     records.end(IMAGE, Some((ID, None)));
     assert!(!records.must_pull(IMAGE, ID, &[]));
-    assert!(!records.must_pull("reg.example/team/app@sha256:00", ID, &[]), "whatever its tag");
+    let by_digest = format!("reg.example/team/app@sha256:{}", "0".repeat(64));
+    assert!(!records.must_pull(&by_digest, ID, &[]), "whatever its tag");
 }
 
 #[test]

@@ -134,6 +134,10 @@ mod tests {
             network: NamespaceMode::Node,
             pid: NamespaceMode::Target("abc".to_owned()),
             ipc: NamespaceMode::Pod,
+            user: Some(UserNamespace {
+                uids: vec![IdMapping { host_id: 65536, container_id: 0, length: 65536 }],
+                gids: vec![IdMapping { host_id: 131_072, container_id: 0, length: 65536 }],
+            }),
         };
         assert_eq!(namespaces_back(namespaces(&options)), options);
         assert_eq!(
