@@ -220,6 +220,21 @@ pub fn update_managers(ty: &Arc<Type>, live: Option<&Value>, new: &mut Value, wr
     store(new, &managers);
 }
 
+/// Keeps the managers of `live` when those of `new` differ by nothing but the times of their
+/// writes, and the rest of the object does not differ at all: such a write changed nothing.
+pub fn keep_times(new: &mut Value, live: &Value) {
+    let timeless = |object: &Value| -> Option<Value> {
+        let mut list = managed_fields(object)?.clone();
+        for entry in list.as_array_mut()? {
+            entry.remove_path(&["time"]);
+        }
+        Some(list)
+    };
+    if timeless(new) == timeless(live) && without_managers(new) == without_managers(live) {
+        *new = live.clone();
+    }
+}
+
 fn is_reset(entries: &[Value]) -> bool {
     match entries {
         [] => true,

@@ -187,7 +187,7 @@ fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
 /// A short hash that changes with the version objects are stored in.
 fn storage_hash(kind: &Kind) -> Option<String> {
     use base64::{Engine, engine::general_purpose::STANDARD};
-    if kind.access == crate::registry::Access::Virtual {
+    if kind.access != crate::registry::Access::Stored {
         return None;
     }
     let stored = kind.conversion.map_or(kind.version, |c| c.version);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apimachinery::codec::protobuf;
+use apimachinery::codec::{protobuf, yaml};
 use apimachinery::schema::{Registry, Type};
 use apimachinery::{Object, ObjectExt, Status};
 use bytes::Bytes;
@@ -31,7 +31,8 @@ impl Include {
             Some("None") => Ok(Self::None),
             Some("Object") => Ok(Self::Object),
             Some(other) => Err(Status::bad_request(format!(
-                "unrecognized includeObject value: {}",
+                "Unable to convert to Table as requested: includeObject: Invalid value: {}: must \
+                 be 'Metadata', 'Object', 'None', or empty",
                 apimachinery::text::quote(other)
             ))),
         }
@@ -81,7 +82,7 @@ pub(crate) fn raw_protobuf(kind: &Kind, entry: &Entry) -> Result<Bytes, Status> 
 pub(crate) fn value_bytes(value: &Value, encoding: Encoding) -> Result<Bytes, Status> {
     Ok(match encoding {
         Encoding::Json => Bytes::from(value.to_string()),
-        Encoding::Yaml => Bytes::from(serde_yaml_ng::to_string(value).map_err(Status::internal)?),
+        Encoding::Yaml => Bytes::from(yaml::encode(value)?),
         Encoding::Protobuf => Bytes::from(protobuf::encode(value)?),
     })
 }
@@ -102,6 +103,12 @@ pub(crate) fn value(
 ) -> Result<Response<Body>, Status> {
     let bytes = value_bytes(value, encoding)?;
     Ok(respond(code, encoding.media_type(), body::full(bytes)))
+}
+
+/// The success of what creates nothing that could be shown.
+pub(crate) fn created(encoding: Encoding) -> Result<Response<Body>, Status> {
+    let status = Status { code: 201, ..Status::success() };
+    value(StatusCode::CREATED, &status.to_value(), encoding)
 }
 
 /// An error as an answer, in the best encoding the client takes.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use ipnet::Ipv4Net;
+use kubelet::ImageCredentials;
 
 use crate::{component, control, daemon, demo};
 
@@ -149,6 +150,68 @@ pub(crate) struct UpArgs {
     /// Returns once the cluster is ready and leaves it running in the background.
     #[arg(long)]
     pub(crate) detach: bool,
+    #[command(flatten)]
+    pub(crate) pods: PodArgs,
+}
+
+/// What nodes let pods do.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct PodArgs {
+    /// Kernel parameters that pods may set besides the safe ones, as kernel.msg*,net.core.somaxconn.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// Which images on a node a pod may use without credentials for them.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) image_pull_credentials_verification_policy: ImagePolicy,
+    /// Images for NeverVerifyAllowlistedImages, as docker.io/library/busybox or
+    /// registry.example/team/*.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) preloaded_images_verification_allowlist: Vec<String>,
+}
+
+/// Which images on a node need no credentials; upstream's names.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum ImagePolicy {
+    NeverVerify,
+    #[default]
+    NeverVerifyPreloadedImages,
+    NeverVerifyAllowlistedImages,
+    AlwaysVerify,
+}
+
+impl PodArgs {
+    pub(crate) fn image_credentials(&self) -> ImageCredentials {
+        match self.image_pull_credentials_verification_policy {
+            ImagePolicy::NeverVerify => ImageCredentials::NeverVerify,
+            ImagePolicy::NeverVerifyPreloadedImages => ImageCredentials::NeverVerifyPreloadedImages,
+            ImagePolicy::NeverVerifyAllowlistedImages => {
+                ImageCredentials::NeverVerifyAllowlistedImages(
+                    self.preloaded_images_verification_allowlist.clone(),
+                )
+            }
+            ImagePolicy::AlwaysVerify => ImageCredentials::AlwaysVerify,
+        }
+    }
+
+    /// The same options for another process.
+    pub(crate) fn to_args(&self) -> Vec<String> {
+        let policy = self.image_pull_credentials_verification_policy;
+        let policy = clap::ValueEnum::to_possible_value(&policy);
+        let lists = [
+            ("--allowed-unsafe-sysctls", self.allowed_unsafe_sysctls.join(",")),
+            (
+                "--preloaded-images-verification-allowlist",
+                self.preloaded_images_verification_allowlist.join(","),
+            ),
+            (
+                "--image-pull-credentials-verification-policy",
+                policy.map(|policy| policy.get_name().to_owned()).unwrap_or_default(),
+            ),
+        ];
+        let given = lists.into_iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(option, value)| format!("{option}={value}")).collect()
+    }
 }
 
 /// Options of `apiserver`.
@@ -193,6 +256,10 @@ pub(crate) struct KubeletArgs {
     /// How the API server is reached, with the node's certificate.
     #[arg(long)]
     pub(crate) kubeconfig: PathBuf,
+    /// How the other nodes are read, for routes to their pods: a node's own certificate shows it
+    /// only itself. kube-proxy.conf beside --kubeconfig if left out.
+    #[arg(long)]
+    pub(crate) proxy_kubeconfig: Option<PathBuf>,
     /// Directory for images, pods, volumes and logs.
     #[arg(long, default_value = "/var/lib/coxswain/node")]
     pub(crate) data_dir: PathBuf,
@@ -211,6 +278,16 @@ pub(crate) struct KubeletArgs {
     /// Keeps the links and tables of several clusters on one machine apart.
     #[arg(long, default_value = "default")]
     pub(crate) cluster_id: String,
+    #[command(flatten)]
+    pub(crate) pods: PodArgs,
+}
+
+impl KubeletArgs {
+    /// The file of the service proxy's credentials.
+    pub(crate) fn proxy_kubeconfig(&self) -> PathBuf {
+        let beside = || self.kubeconfig.with_file_name("kube-proxy.conf");
+        self.proxy_kubeconfig.clone().unwrap_or_else(beside)
+    }
 }
 
 /// Options of `proxy`.
@@ -236,9 +313,6 @@ pub(crate) struct NodeArgs {
     /// Network namespace of the node.
     #[arg(long)]
     pub(crate) netns: PathBuf,
-    /// How the service proxy reaches the API server.
-    #[arg(long)]
-    pub(crate) proxy_kubeconfig: PathBuf,
     #[command(flatten)]
     pub(crate) kubelet: KubeletArgs,
 }
@@ -255,6 +329,10 @@ pub(crate) fn run() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
         )
         .init();
+    if !matches!(cli.command, Command::Image(_) | Command::Demo(_) | Command::Status(_)) {
+        // What a cluster writes is its owner's, but for what says otherwise.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    }
     let outcome = match cli.command {
         Command::Up(args) if args.detach => daemon::detach(&args.dir),
         Command::Up(args) => crate::up::run(args),
@@ -290,6 +368,28 @@ fn on_one_thread(work: impl Future<Output = Result<()>>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_pods_may_do_reaches_further_nodes() {
+        #[derive(Parser)]
+        struct Node {
+            #[command(flatten)]
+            pods: PodArgs,
+        }
+        let given = "up --allowed-unsafe-sysctls kernel.msg*,net.core.somaxconn \
+                     --image-pull-credentials-verification-policy NeverVerifyAllowlistedImages \
+                     --preloaded-images-verification-allowlist a.example/*";
+        let first = Node::parse_from(given.split_whitespace()).pods;
+        assert_eq!(first.allowed_unsafe_sysctls, ["kernel.msg*", "net.core.somaxconn"]);
+        let list = ImageCredentials::NeverVerifyAllowlistedImages(vec!["a.example/*".to_owned()]);
+        assert_eq!(first.image_credentials(), list);
+        let further = std::iter::once("node".to_owned()).chain(first.to_args());
+        let further = Node::parse_from(further).pods;
+        assert_eq!(further.allowed_unsafe_sysctls, first.allowed_unsafe_sysctls);
+        assert_eq!(further.image_credentials(), list);
+        let plain = Node::parse_from(["up"]).pods;
+        assert_eq!(plain.image_credentials(), ImageCredentials::default());
+    }
 
     #[test]
     fn runtimes_have_names() {

@@ -141,7 +141,12 @@ pub(crate) fn kubelet(args: KubeletArgs) -> Result<()> {
     until_interrupted(async |cancel| {
         let node = Arc::new(open_node(&args, false).await?);
         crate::control::serve(&node.config.data, node.runtime.clone(), cancel.clone())?;
-        run_kubelet(&args, &node, cancel).await
+        let proxy = args.proxy_kubeconfig();
+        let proxy = transport::https(&proxy).await.with_context(|| {
+            format!("--proxy-kubeconfig {}: routes to other nodes need it", proxy.display())
+        })?;
+        let cluster = InformerFactory::new(proxy, cancel.clone());
+        run_kubelet(&args, &node, &cluster, cancel).await
     })
 }
 
@@ -169,11 +174,11 @@ pub(crate) fn node(args: NodeArgs) -> Result<()> {
     until_interrupted(async |cancel| {
         let node = Arc::new(open_node(&args.kubelet, true).await?);
         crate::control::serve(&node.config.data, node.runtime.clone(), cancel.clone())?;
-        let proxy = transport::https(&args.proxy_kubeconfig).await?;
+        let proxy = transport::https(&args.kubelet.proxy_kubeconfig()).await?;
         let informers = InformerFactory::new(proxy, cancel.clone());
         let work = async {
             tokio::try_join!(
-                run_kubelet(&args.kubelet, &node, cancel.clone()),
+                run_kubelet(&args.kubelet, &node, &informers, cancel.clone()),
                 node.run_proxy(&informers, cancel.clone()),
                 node.import_demo(),
             )
@@ -215,13 +220,20 @@ async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> 
         cluster_dns: args.cluster_dns,
         data: args.data_dir.clone(),
         stop_pods_on_exit,
+        pods_may: args.pods.clone(),
     })
     .await
 }
 
-async fn run_kubelet(args: &KubeletArgs, node: &Node, cancel: CancellationToken) -> Result<()> {
+/// Runs the kubelet with its own credentials; `cluster` reads the nodes.
+async fn run_kubelet(
+    args: &KubeletArgs,
+    node: &Node,
+    cluster: &InformerFactory,
+    cancel: CancellationToken,
+) -> Result<()> {
     let credentials = pki::kubeconfig::read(&args.kubeconfig)?;
     let client = transport::https(&args.kubeconfig).await?;
-    let informers = InformerFactory::new(client.clone(), cancel.clone());
-    node.run_kubelet(client, informers, credentials.client, credentials.ca, cancel).await
+    let own = InformerFactory::new(client.clone(), cancel.clone());
+    node.run_kubelet(client, (own, cluster), credentials.client, credentials.ca, cancel).await
 }

@@ -1,11 +1,13 @@
 //! A cluster is a directory: where everything of it is kept.
 
+use std::fs::Permissions;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use pki::{Authority, Issued, Subject};
+use pki::{Authority, Issued, Subject, Usage};
 
 /// The directory of a cluster.
 #[derive(Clone, Debug)]
@@ -28,8 +30,14 @@ impl ClusterDir {
             std::fs::create_dir_all(&dir)
                 .with_context(|| format!("{} is not writable", dir.display()))?;
         }
+        close(path)?;
         let path = path.canonicalize().with_context(|| path.display().to_string())?;
         Ok(Self(path))
+    }
+
+    /// Where the nodes' directories are.
+    pub(crate) fn nodes(&self) -> PathBuf {
+        self.data("nodes")
     }
 
     pub(crate) fn certs(&self) -> PathBuf {
@@ -46,7 +54,7 @@ impl ClusterDir {
 
     /// Directory of everything of a node.
     pub(crate) fn node_data(&self, node: &str) -> PathBuf {
-        self.data("nodes").join(node)
+        self.nodes().join(node)
     }
 
     /// The authority and everything it signs for the control plane, which is reached at `listen`
@@ -69,15 +77,19 @@ impl ClusterDir {
         ];
         let server = ca.issue_kept(
             "apiserver",
-            &Subject { name: "kube-apiserver", dns: NAMES, ips: &ips, ..Subject::default() },
-        )?;
-        let kubelet_client = ca.issue_kept(
-            "apiserver-kubelet-client",
             &Subject {
-                name: "kube-apiserver-kubelet-client",
-                group: "system:masters",
+                name: "kube-apiserver",
+                dns: NAMES,
+                ips: &ips,
+                usage: Usage::Server,
                 ..Subject::default()
             },
+        )?;
+        // Kubelets know this name. To the API server it is nobody: a node that gives the API
+        // server's own address for its kubelet's is answered as a stranger.
+        let kubelet_client = ca.issue_kept(
+            "apiserver-kubelet-client",
+            &Subject { name: "kube-apiserver-kubelet-client", ..Subject::default() },
         )?;
         let host =
             if listen.ip().is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { listen.ip() };
@@ -105,12 +117,49 @@ impl ClusterDir {
     ) -> Result<Issued> {
         let file = format!("kubelet-{name}");
         let user = format!("system:node:{name}");
-        let subject = Subject { name: &user, group: "system:nodes", dns: &[name], ips: &[address] };
+        let subject = Subject {
+            name: &user,
+            group: "system:nodes",
+            dns: &[name],
+            ips: &[address],
+            usage: Usage::Node,
+        };
         let issued = ids.ca.issue_kept(&file, &subject)?;
         let path = self.kubeconfig(&file);
         pki::kubeconfig::write(&path, &ids.advertised, ids.ca.cert(), &user, &issued)?;
         Ok(issued)
     }
+}
+
+/// Closes to others what is not for them, also what was made when nobody took care. Certificates
+/// themselves are public.
+fn close(path: &Path) -> Result<()> {
+    let private = |path: &Path, mode: u32| -> std::io::Result<()> {
+        let found = path.symlink_metadata()?;
+        if found.is_symlink() || found.mode() & 0o777 & !mode == 0 {
+            return Ok(());
+        }
+        std::fs::set_permissions(path, Permissions::from_mode(mode))
+    };
+    let close = || -> std::io::Result<()> {
+        for sub in ["data", "kubeconfig", "certs"] {
+            let dir = path.join(sub);
+            if sub != "certs" {
+                private(&dir, 0o700)?;
+            }
+            for entry in std::fs::read_dir(&dir)? {
+                let (path, kind) = entry.and_then(|e| Ok((e.path(), e.file_type()?)))?;
+                let public = path.extension().is_some_and(|e| e == "crt" || e == "pub");
+                if kind.is_dir() {
+                    private(&path, 0o700)?;
+                } else if kind.is_file() && !public {
+                    private(&path, 0o600)?;
+                }
+            }
+        }
+        Ok(())
+    };
+    close().with_context(|| format!("closing {} to others", path.display()))
 }
 
 /// Certificates and keys of the control plane.

@@ -6,7 +6,7 @@ pub mod pem;
 pub mod tls;
 mod token;
 
-pub use authority::{Authority, Identity, Issued, Subject};
+pub use authority::{Authority, ClientCertificate, Identity, Issued, Subject, Usage};
 pub use token::{BoundObject, Claims, KubernetesClaims, Signer, TokenError};
 
 /// Why key material could not be made, read or used.

@@ -4,6 +4,8 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
 
+use crate::Identity;
+
 /// Why a request or certificate is not one.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
@@ -27,13 +29,18 @@ pub enum Refused {
     NoCertificate,
 }
 
-/// Checks that `text` is a certificate request, signed with the key that it names.
-pub fn check_request(text: &str) -> Result<(), Refused> {
+/// Checks that `text` is a certificate request (PKCS #10, RFC 2986), signed with the key that it
+/// names, and gives the subject it asks for.
+///
+/// # Errors
+/// It is not.
+pub fn check_request(text: &str) -> Result<Identity, Refused> {
     let block = Pem::iter_from_buffer(text.as_bytes()).next().and_then(Result::ok);
     let block = block.filter(|b| b.label == "CERTIFICATE REQUEST").ok_or(Refused::NoRequest)?;
     let (_, request) = X509CertificationRequest::from_der(&block.contents)
         .map_err(|e| Refused::Request(e.to_string()))?;
-    request.verify_signature().map_err(|_| Refused::Signature)
+    request.verify_signature().map_err(|_| Refused::Signature)?;
+    Ok(Identity::of_subject(&request.certification_request_info.subject))
 }
 
 /// Checks that `text` is a list of certificates.

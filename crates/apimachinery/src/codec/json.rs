@@ -11,7 +11,7 @@ use serde_json::Value;
 /// # Errors
 /// 400 when the bytes are not one well-formed document, or nest too deeply.
 pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
-    let context = Context::new(usize::MAX, false);
+    let context = Context::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // The seed has a limit of its own; serde_json's would refuse deep JSON schemas.
     deserializer.disable_recursion_limit();

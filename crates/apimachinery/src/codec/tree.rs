@@ -1,10 +1,9 @@
-//! Builds a [`Value`] from any self-describing format, noticing duplicate fields and bounding
-//! depth and size.
+//! Builds a [`Value`] from a self-describing format, noticing duplicate fields and bounding depth.
 
 use super::Duplicate;
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 
 /// Deeper documents are refused. Far above any real object, far below what exhausts a stack.
@@ -13,15 +12,11 @@ const MAX_DEPTH: usize = 500;
 /// What one document's decoding shares.
 pub(super) struct Context {
     duplicates: RefCell<Vec<Duplicate>>,
-    budget: Cell<usize>,
-    merge_keys: bool,
 }
 
 impl Context {
-    /// `budget` bounds the number of values plus the bytes of all strings; `merge_keys` turns on
-    /// YAML's `<<`.
-    pub(super) fn new(budget: usize, merge_keys: bool) -> Self {
-        Self { duplicates: RefCell::default(), budget: Cell::new(budget), merge_keys }
+    pub(super) fn new() -> Self {
+        Self { duplicates: RefCell::default() }
     }
 
     pub(super) fn seed(&self) -> Seed<'_> {
@@ -30,12 +25,6 @@ impl Context {
 
     pub(super) fn into_duplicates(self) -> Vec<Duplicate> {
         self.duplicates.into_inner()
-    }
-
-    fn spend<E: Error>(&self, amount: usize) -> Result<(), E> {
-        let left = self.budget.get().checked_sub(amount);
-        self.budget.set(left.ok_or_else(|| E::custom("document expands to excessive size"))?);
-        Ok(())
     }
 }
 
@@ -85,7 +74,6 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
         if self.depth > MAX_DEPTH {
             return Err(D::Error::custom("exceeded max depth"));
         }
-        self.context.spend(1)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -114,12 +102,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Value::Number(number))
     }
 
-    fn visit_str<E: Error>(self, v: &str) -> Result<Value, E> {
-        self.visit_string(v.to_owned())
+    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
+        Ok(Value::String(v.to_owned()))
     }
 
-    fn visit_string<E: Error>(self, v: String) -> Result<Value, E> {
-        self.context.spend(v.len())?;
+    fn visit_string<E>(self, v: String) -> Result<Value, E> {
         Ok(Value::String(v))
     }
 
@@ -149,7 +136,6 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key_seed(Key)? {
-            self.context.spend(key.len())?;
             let place = Place { parent: self.place, step: Step::Key(&key) };
             let value = access.next_value_seed(self.below(&place))?;
             if map.contains_key(&key) {
@@ -161,29 +147,11 @@ impl<'de> Visitor<'de> for Seed<'_> {
             }
             map.insert(key, value);
         }
-        if self.context.merge_keys
-            && let Some(base) = map.remove("<<")
-        {
-            merge_below(&mut map, base);
-        }
         Ok(Value::Object(map))
     }
 }
 
-/// YAML's merge key: entries of `base` that the map does not have itself.
-fn merge_below(map: &mut Map<String, Value>, base: Value) {
-    match base {
-        Value::Object(base) => {
-            for (key, value) in base {
-                map.entry(key).or_insert(value);
-            }
-        }
-        Value::Array(bases) => bases.into_iter().for_each(|base| merge_below(map, base)),
-        _ => {}
-    }
-}
-
-/// A map key; YAML's scalar keys become text.
+/// A map key.
 struct Key;
 
 impl<'de> DeserializeSeed<'de> for Key {
@@ -198,7 +166,7 @@ impl Visitor<'_> for Key {
     type Value = String;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a scalar key")
+        f.write_str("a string key")
     }
 
     fn visit_str<E>(self, v: &str) -> Result<String, E> {
@@ -207,21 +175,5 @@ impl Visitor<'_> for Key {
 
     fn visit_string<E>(self, v: String) -> Result<String, E> {
         Ok(v)
-    }
-
-    fn visit_bool<E>(self, v: bool) -> Result<String, E> {
-        Ok(v.to_string())
-    }
-
-    fn visit_i64<E>(self, v: i64) -> Result<String, E> {
-        Ok(v.to_string())
-    }
-
-    fn visit_u64<E>(self, v: u64) -> Result<String, E> {
-        Ok(v.to_string())
-    }
-
-    fn visit_f64<E>(self, v: f64) -> Result<String, E> {
-        Ok(v.to_string())
     }
 }

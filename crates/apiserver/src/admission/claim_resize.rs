@@ -23,11 +23,7 @@ fn class(claim: &Object) -> &str {
 
 #[async_trait]
 impl Plugin for ClaimResize {
-    async fn validate(
-        &self,
-        request: &Request<'_>,
-        object: Option<&Object>,
-    ) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
         let concerned = request.operation == Operation::Update
             && request.is("", "persistentvolumeclaims")
             && request.sub.is_none();

@@ -59,14 +59,15 @@ impl Plugin for DefaultClass {
         let kind = registry::find(self.class_group, "v1", self.classes)
             .ok_or_else(|| Status::internal(format!("no {}", self.classes)))?;
         let (snapshot, _) = request.server.present(kind)?;
-        let marked = |class: &Object| {
-            self.marks.iter().any(|mark| class.annotation(mark) == Some("true"))
-        };
+        let marked =
+            |class: &Object| self.marks.iter().any(|mark| class.annotation(mark) == Some("true"));
         let created = |class: &Object| class.str_at(&["metadata", "creationTimestamp"]).to_owned();
         // They come by name, and of equally new ones the first stands.
-        let newest = snapshot.range("", "").map(|entry| entry.object()).filter(marked).reduce(
-            |best, class| if created(&class) > created(&best) { class } else { best },
-        );
+        let newest = snapshot
+            .range("", "")
+            .map(|entry| entry.object())
+            .filter(marked)
+            .reduce(|best, class| if created(&class) > created(&best) { class } else { best });
         if let Some(class) = newest {
             object.set_path(&["spec", self.field], class.name().into());
         }

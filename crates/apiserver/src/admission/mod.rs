@@ -1,5 +1,6 @@
 //! Admission: plugins that complete or refuse a write, in upstream's order.
 
+mod certificates;
 mod claim_resize;
 mod default_class;
 mod default_toleration_seconds;
@@ -42,6 +43,8 @@ pub(crate) struct Request<'a> {
     pub(crate) operation: Operation,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
+    /// The name in the request's path; empty for a POST to the collection.
+    pub(crate) path_name: &'a str,
     pub(crate) old: Option<&'a Object>,
     /// Whether nothing will come of it.
     pub(crate) dry_run: bool,
@@ -101,6 +104,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &runtime_class::RuntimeClass,
     &default_class::INGRESS,
     &rbac_escalation::RbacEscalation,
+    &certificates::Certificates,
     // The last, so that nothing is charged that another plugin refuses.
     &resource_quota::ResourceQuota,
 ];
@@ -120,10 +124,19 @@ fn request<'a>(
         operation,
         namespace: &call.info.namespace,
         name: subject.map_or("", ObjectExt::name),
+        path_name: &call.info.name,
         old,
-        // Who made the call has refused other values.
-        dry_run: call.dry_run().unwrap_or(false),
+        dry_run: call.dry_run(),
     }
+}
+
+/// Asks all plugins whether `old` may be deleted.
+pub(crate) async fn delete(call: &Call<'_>, old: &Object, dry_run: bool) -> Result<(), Status> {
+    let request = Request { dry_run, ..request(call, Operation::Delete, None, Some(old)) };
+    for plugin in PLUGINS {
+        plugin.validate(&request, None).await?;
+    }
+    Ok(())
 }
 
 /// Runs the plugins that may change the object.

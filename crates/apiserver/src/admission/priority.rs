@@ -4,7 +4,7 @@ use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Operation, Plugin, Request};
+use super::{Plugin, Request};
 use crate::registry;
 
 pub(super) struct Priority;
@@ -61,20 +61,9 @@ impl Plugin for Priority {
         Ok(())
     }
 
-    async fn validate(
-        &self,
-        request: &Request<'_>,
-        object: Option<&Object>,
-    ) -> Result<(), Status> {
+    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
         if !request.is("scheduling.k8s.io", "priorityclasses") {
             return Ok(());
-        }
-        if request.operation == Operation::Delete {
-            return match SYSTEM_CLASSES.contains(&request.name) {
-                true => Err(request
-                    .forbidden("this is a system priority class and cannot be deleted")),
-                false => Ok(()),
-            };
         }
         let Some(class) = object.filter(|class| class["globalDefault"] == true) else {
             return Ok(());
@@ -88,8 +77,6 @@ impl Plugin for Priority {
         }
     }
 }
-
-const SYSTEM_CLASSES: &[&str] = &["system-node-critical", "system-cluster-critical"];
 
 fn classes() -> Result<&'static registry::Kind, Status> {
     registry::find("scheduling.k8s.io", "v1", "priorityclasses")

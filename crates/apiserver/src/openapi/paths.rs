@@ -150,12 +150,18 @@ pub(super) fn of(dialect: Dialect, kind: &Kind) -> Map<String, Value> {
     } else {
         (format!("{root}/{}", kind.resource), "")
     };
-    let stored = kind.access == Access::Stored;
-    let mut collection = json!({"post": operation(dialect, kind, scope, "post")});
-    if stored {
-        collection["get"] = operation(dialect, kind, scope, "list");
-        collection["delete"] = operation(dialect, kind, scope, "deletecollection");
-    }
+    let (collective, single): (&[_], &[&str]) = match kind.access {
+        Access::Stored => (
+            &[("post", "post"), ("get", "list"), ("delete", "deletecollection")],
+            &["get", "put", "patch", "delete"],
+        ),
+        Access::Virtual => (&[("post", "post")], &[]),
+        Access::Found => (&[("get", "list")], &["get"]),
+    };
+    let collection: Map<String, Value> = collective
+        .iter()
+        .map(|(method, action)| ((*method).to_owned(), operation(dialect, kind, scope, action)))
+        .collect();
     let mut found = Map::new();
     let mut add = |path: String, mut item: Value| {
         let parameters = path_parameters(dialect, &path);
@@ -164,17 +170,17 @@ pub(super) fn of(dialect: Dialect, kind: &Kind) -> Map<String, Value> {
         }
         found.insert(path, item);
     };
-    if stored {
+    if !single.is_empty() {
         if kind.namespaced {
             let all = json!({"get": operation(dialect, kind, "ForAllNamespaces", "list")});
             add(format!("{root}/{}", kind.resource), all);
         }
-        let item: Map<String, Value> = ["get", "put", "patch", "delete"]
+        let item: Map<String, Value> = single
             .iter()
             .map(|action| ((*action).to_owned(), operation(dialect, kind, scope, action)))
             .collect();
         add(format!("{base}/{{name}}"), item.into());
     }
-    add(base, collection);
+    add(base, collection.into());
     found
 }

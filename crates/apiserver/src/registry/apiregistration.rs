@@ -21,7 +21,8 @@ fn available(object: &Value) -> Value {
 }
 
 pub(super) static KINDS: &[Kind] =
-    &[Kind::new("apiregistration.k8s.io", "v1", "APIService", "apiservices", "apiservice").any_finalizer()
+    &[Kind::new("apiregistration.k8s.io", "v1", "APIService", "apiservices", "apiservice")
+        .any_finalizer()
         .categories(&["api-extensions"])
         .subs(&[Sub::Status])
         .strategy(&Service)
@@ -91,10 +92,10 @@ fn check_service(object: &Field<'_>) {
     let (group, version) = (spec.str("group"), spec.str("version"));
     let (name, wanted) = (object.value().name(), format!("{version}.{group}"));
     if !name.is_empty() && names::path_segment_name(name).is_empty() && name != wanted {
-        object.at("metadata").at("name").invalid(format!(
-            "must be `spec.version+\".\"+spec.group`: {}",
-            quote(&wanted)
-        ));
+        object
+            .at("metadata")
+            .at("name")
+            .invalid(format!("must be `spec.version+\".\"+spec.group`: {}", quote(&wanted)));
     }
     if group.is_empty() && version != "v1" {
         spec.at("group").required("only v1 may have an empty group and it better be legacy kube");

@@ -270,4 +270,3 @@ fn pem_text(base64: &str) -> String {
     let bytes = STANDARD.decode(base64).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
-

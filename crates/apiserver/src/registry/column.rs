@@ -99,11 +99,8 @@ fn some_text(cell: Value) -> String {
 }
 
 /// The name column.
-pub(crate) const NAME: Column = Column {
-    name: "Name",
-    of: "string",
-    cell: Cell::Path(&["metadata", "name"], ""),
-};
+pub(crate) const NAME: Column =
+    Column { name: "Name", of: "string", cell: Cell::Path(&["metadata", "name"], "") };
 
 /// The age column.
 pub(crate) const AGE: Column = Column::since("Age", &["metadata", "creationTimestamp"]);

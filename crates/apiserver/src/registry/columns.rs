@@ -47,7 +47,13 @@ mod tests {
             let declared = column_definitions(kind);
             let declared: Vec<&str> = declared.iter().filter_map(|d| d["name"].as_str()).collect();
             let own: Vec<&str> = kind.columns.iter().map(|column| column.name).collect();
-            assert!(own.starts_with(&declared), "{own:?} {declared:?}: {} {}", kind.api_version(), kind.resource); assert!(!declared.is_empty(), "{} {}", kind.api_version(), kind.resource);
+            assert!(
+                own.starts_with(&declared),
+                "{own:?} {declared:?}: {} {}",
+                kind.api_version(),
+                kind.resource
+            );
+            assert!(!declared.is_empty(), "{} {}", kind.api_version(), kind.resource);
         }
     }
 }

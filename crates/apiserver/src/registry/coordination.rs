@@ -8,7 +8,9 @@ use apimachinery::field::{ErrorList, FieldError};
 use apimachinery::{Object, ObjectExt, names};
 
 pub(super) static KINDS: &[Kind] =
-    &[Kind::new("coordination.k8s.io", "v1", "Lease", "leases", "lease").rechecks(0, 1).any_finalizer()
+    &[Kind::new("coordination.k8s.io", "v1", "Lease", "leases", "lease")
+        .rechecks(0, 1)
+        .any_finalizer()
         .namespaced()
         .strategy(&Lease)
         .columns(&[NAME, Column::text_or("Holder", &["spec", "holderIdentity"], ""), AGE])];

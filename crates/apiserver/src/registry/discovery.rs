@@ -39,7 +39,8 @@ fn endpoints(object: &Value) -> Value {
 }
 
 pub(super) static KINDS: &[Kind] =
-    &[Kind::new("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice").rechecks(1, 0)
+    &[Kind::new("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice")
+        .rechecks(1, 0)
         .namespaced()
         .strategy(&Slice)
         .generation()

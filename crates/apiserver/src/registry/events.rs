@@ -42,7 +42,8 @@ fn from_stored(object: &mut Value) {
     rename(object, "events.k8s.io/v1", RENAMED.iter().map(|(new, core)| (*core, *new)));
 }
 
-pub(super) static KINDS: &[Kind] = &[Kind::new("events.k8s.io", "v1", "Event", "events", "event").rechecks(0, 1)
+pub(super) static KINDS: &[Kind] = &[Kind::new("events.k8s.io", "v1", "Event", "events", "event")
+    .rechecks(0, 1)
     .namespaced()
     .short(&["ev"])
     .columns(super::core::EVENT_COLUMNS)
@@ -140,7 +141,11 @@ fn check_immutable(event: &Field<'_>, old: &Object) {
         }
         let shown = RENAMED.iter().find(|(new, _)| *new == field && field != "reportingController");
         let at = event.at_as(field, shown.map_or(field, |(_, core)| core));
-        if of.is_empty() { at.invalid("field is immutable") } else { at.invalid_as(of, "field is immutable") }
+        if of.is_empty() {
+            at.invalid("field is immutable")
+        } else {
+            at.invalid_as(of, "field is immutable")
+        }
     }
 }
 

@@ -151,6 +151,8 @@ pub(crate) enum Access {
     Stored,
     /// Create only: the answer is computed (reviews, bindings).
     Virtual,
+    /// Get and list only: what the server finds when it is asked.
+    Found,
 }
 
 /// How often upstream's validation of a kind looks at the metadata of a change, after it was looked at
@@ -285,6 +287,11 @@ impl Kind {
         self
     }
 
+    pub(crate) const fn found(mut self) -> Self {
+        self.access = Access::Found;
+        self
+    }
+
     pub(crate) const fn generation(mut self) -> Self {
         self.generation = true;
         self
@@ -346,6 +353,7 @@ impl Kind {
                 &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
             }
             Access::Virtual => &["create"],
+            Access::Found => &["get", "list"],
         }
     }
 }

@@ -14,6 +14,7 @@ mod column;
 mod columns;
 mod coordination;
 mod core;
+mod deletion;
 mod discovery;
 mod events;
 mod flowcontrol;
@@ -31,8 +32,12 @@ mod strategy;
 mod testing;
 mod workload;
 
+/// Annotation of the API's image of a static pod: the kubelet runs it from a file of its own.
+pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+
 pub(crate) use column::Column;
 pub(crate) use columns::column_definitions;
+pub(crate) use deletion::DefaultPolicy;
 pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
 pub(crate) use reviews::check_access_review;
 pub(crate) use strategy::{Context, items_mut};
@@ -106,7 +111,12 @@ mod tests {
     #[test]
     fn a_row_without_a_strategy_is_one_that_upstream_does_not_validate() {
         for kind in kinds().filter(|k| k.access == Access::Stored) {
-            assert_eq!(kind.strategy.is_plain(), WITHOUT_RULES.contains(&kind.resource), "{}", kind.resource);
+            assert_eq!(
+                kind.strategy.is_plain(),
+                WITHOUT_RULES.contains(&kind.resource),
+                "{}",
+                kind.resource
+            );
         }
     }
 

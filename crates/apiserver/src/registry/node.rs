@@ -12,7 +12,8 @@ use super::kind::Kind;
 use super::strategy::Strategy;
 
 pub(super) static KINDS: &[Kind] =
-    &[Kind::new("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass").any_finalizer()
+    &[Kind::new("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass")
+        .any_finalizer()
         .strategy(&RuntimeClass)
         .columns(&[NAME, Column::text_or("Handler", &["handler"], ""), AGE])];
 

@@ -24,7 +24,9 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
     "PodDisruptionBudget",
     "poddisruptionbudgets",
     "poddisruptionbudget",
-).rechecks(0, 0).any_finalizer()
+)
+.rechecks(0, 0)
+.any_finalizer()
 .namespaced()
 .short(&["pdb"])
 .subs(&[Sub::Status])

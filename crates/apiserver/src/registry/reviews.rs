@@ -89,8 +89,7 @@ fn check_requirement(requirement: &Field<'_>, labels: bool) {
             values.required("must be specified when `operator` is 'In' or 'NotIn'");
         }
         ("Exists" | "DoesNotExist", 1..) => {
-            values
-                .forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
+            values.forbidden("may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
         }
         _ => {}
     }

@@ -10,7 +10,8 @@ use super::kind::Kind;
 use super::strategy::{Strategy, set_default};
 
 pub(super) static KINDS: &[Kind] =
-    &[Kind::new("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass").rechecks(0, 1)
+    &[Kind::new("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass")
+        .rechecks(0, 1)
         .short(&["pc"])
         .strategy(&Class)
         .generation()
@@ -50,6 +51,11 @@ impl Strategy for Class {
     fn default(&self, object: &mut Object) {
         set_default(object, "preemptionPolicy", "PreemptLowerPriority");
         set_default(object, "value", 0);
+    }
+
+    fn forbids_deletion(&self, name: &str) -> Option<&'static str> {
+        let system = SYSTEM_CLASSES.iter().any(|(known, _)| *known == name);
+        system.then_some("this is a system priority class and cannot be deleted")
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

@@ -118,11 +118,19 @@ pub(crate) trait Strategy: Sync {
         false
     }
 
-    /// Seconds of graceful deletion to begin with: `None` deletes at once. `asked` is the
-    /// client's gracePeriodSeconds.
+    /// Seconds of graceful deletion to begin with; `None` if the kind knows no grace. `asked` is
+    /// the client's gracePeriodSeconds.
     fn grace_period(&self, _object: &Object, _asked: Option<i64>) -> Option<i64> {
         None
     }
+
+    /// Why the object of this name stays, whoever asks.
+    fn forbids_deletion(&self, _name: &str) -> Option<&'static str> {
+        None
+    }
+
+    /// Further marks of an object whose deletion begins.
+    fn begin_deletion(&self, _object: &mut Object) {}
 
     /// Gives back what `dropped` has and `kept` has not, of the old and the changed object: when a
     /// change that was prepared is committed, the old one is dropped, otherwise the changed one.

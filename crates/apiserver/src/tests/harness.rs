@@ -155,6 +155,15 @@ impl Ask<'_> {
         Answer { code: parts.status, bytes }
     }
 
+    /// Sends it with a body that comes as it comes.
+    pub(super) async fn send_body(self, body: Body) -> Answer {
+        let request = self.builder.body(body).unwrap();
+        let response = self.api.server.handle(request, Some(self.user)).await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { code: parts.status, bytes }
+    }
+
     /// Sends it and leaves the answer to be read as it comes.
     pub(super) async fn open(self) -> http::Response<Body> {
         let request = self.builder.body(full(self.body)).unwrap();

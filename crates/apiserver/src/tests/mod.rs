@@ -1,10 +1,16 @@
 //! The server as its clients see it, without a socket.
 
 mod bad_input;
+mod budgets;
 mod conformance;
+mod deletion;
 mod harness;
 mod limits;
+mod nodes;
 mod quotas;
+mod reading;
 mod resize;
 mod runtime_classes;
 mod samples;
+mod scope;
+mod streams;

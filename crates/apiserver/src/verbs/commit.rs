@@ -1,5 +1,6 @@
 //! The last step of every write: stored bytes, the compare-and-set, and what the reader sees.
 
+use apimachinery::object::{MAX_DEPTH, is_deeper_than};
 use apimachinery::{Object, ObjectExt, Status};
 use bytes::Bytes;
 use serde_json::Value;
@@ -14,6 +15,21 @@ pub(crate) enum Failure {
     /// Somebody else was faster: read again.
     Conflict,
     Refused(Status),
+}
+
+/// Largest stored object. Etcd takes 1.5 MiB of protobuf; as JSON the same object is larger.
+const MAX_STORED: usize = 3 << 20;
+
+/// Refuses what readers could not take: whatever is stored is read by every client.
+fn check_storable(object: &Object, value: &store::Value) -> Result<(), Failure> {
+    let too_large = |what: String| Err(Failure::Refused(Status::request_entity_too_large(what)));
+    if value.bytes.len() > MAX_STORED {
+        return too_large(format!("the object would take more than {MAX_STORED} bytes"));
+    }
+    if is_deeper_than(object, MAX_DEPTH) {
+        return too_large(format!("the object would nest deeper than {MAX_DEPTH} levels"));
+    }
+    Ok(())
 }
 
 /// JSON with the resourceVersion left open, and where it goes.
@@ -72,6 +88,7 @@ impl Server {
                     encode_stored(&stored)
                 }
             };
+            check_storable(object, &value)?;
             let prefix = prefix(kind.stored_group(), kind.resource);
             Op { key: key(&prefix, object.namespace(), object.name()), expect, value: Some(value) }
         };

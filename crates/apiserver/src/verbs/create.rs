@@ -10,7 +10,6 @@ use store::Expect;
 use super::commit::Failure;
 use super::{Call, meta};
 use crate::admission::{self, Operation};
-use crate::authz::{self, Attributes, Decision};
 use crate::body::Body;
 use crate::registry::Sub;
 
@@ -19,13 +18,6 @@ const NAME_TRIES: usize = 8;
 
 pub(super) async fn create(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let object = call.decode(body, call.expected()).await?;
-    if !object.resource_version().is_empty() {
-        return Err(Status::generic(
-            500,
-            "",
-            "resourceVersion should not be set on objects to be created",
-        ));
-    }
     let created = create_object(call, object, Ownership::Update).await?;
     call.answer(StatusCode::CREATED, &created)
 }
@@ -39,47 +31,29 @@ pub(super) enum Ownership {
     Recorded,
 }
 
-/// Whoever creates by PUT or by apply needs the right to create, and not only the one to change.
-fn may_create(call: &Call<'_>) -> Result<(), Status> {
-    if call.info.verb == "create" {
-        return Ok(());
-    }
-    let attributes = Attributes {
-        user: &call.user,
-        verb: "create",
-        group: call.kind.group,
-        resource: call.kind.resource,
-        subresource: "",
-        namespace: &call.info.namespace,
-        name: &call.info.name,
-        path: "",
-        is_resource: true,
-    };
-    match authz::decide(call.server, &attributes) {
-        Decision::Allow(_) => Ok(()),
-        Decision::Deny(reason) => Err(authz::forbidden(&attributes, &reason)),
-    }
-}
-
 /// Runs a decoded object through defaulting, admission, preparation, validation and commit.
 pub(super) async fn create_object(
     call: &Call<'_>,
     mut object: Object,
     ownership: Ownership,
 ) -> Result<Object, Status> {
-    may_create(call)?;
-    let dry_run = call.dry_run()?;
-    let manager = call.manager()?;
+    // Whoever creates by PUT or by apply needs the right to create, not only the one to change.
+    if call.info.verb != "create" {
+        call.server.authorize(&call.user, "create", &call.info)?;
+    }
+    let dry_run = call.dry_run();
     meta::place(call, &mut object)?;
     let kind = call.kind;
     let strategy = kind.strategy;
-    if ownership == Ownership::Update {
-        object.set_meta("managedFields", serde_json::Value::Null);
-    }
     meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
+    let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
     kind.write_zeros(&mut object);
     strategy.default(&mut object);
+    if ownership == Ownership::Update {
+        // Before admission: what a plugin sets is nobody's.
+        record(call, None, &mut object);
+    }
     admission::admit(call, Operation::Create, &mut object, None).await?;
 
     let mut tries = 0;
@@ -95,7 +69,7 @@ pub(super) async fn create_object(
             errors = meta::validate_new(kind, &attempt);
             errors.0.extend(strategy.validate(&attempt).0);
         }
-        let outcome = finish(call, &mut attempt, errors, ownership, &manager, dry_run).await;
+        let outcome = finish(call, &mut attempt, errors, versioned).await;
         match outcome {
             Ok(()) => {
                 call.warn(strategy.warnings(&attempt));
@@ -137,9 +111,7 @@ async fn finish(
     call: &Call<'_>,
     object: &mut Object,
     errors: ErrorList,
-    ownership: Ownership,
-    manager: &str,
-    dry_run: bool,
+    versioned: bool,
 ) -> Result<(), Failure> {
     let kind = call.kind;
     if !errors.0.is_empty() {
@@ -150,13 +122,15 @@ async fn finish(
             errors,
         )));
     }
-    if ownership == Ownership::Update {
-        record(call, None, object, manager);
-    }
     admission::validate(call, Operation::Create, Some(object), None)
         .await
         .map_err(Failure::Refused)?;
-    if dry_run {
+    if versioned {
+        return Err(Failure::Refused(Status::bad_request(
+            "resourceVersion should not be set on objects to be created",
+        )));
+    }
+    if call.dry_run() {
         return match call.server.entry(kind, object.namespace(), object.name()) {
             Some(_) => Err(Failure::Conflict),
             None => Ok(()),
@@ -171,14 +145,15 @@ pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
 }
 
 /// Records in managedFields what this write changed.
-pub(super) fn record(call: &Call<'_>, live: Option<&Object>, object: &mut Object, manager: &str) {
+pub(super) fn record(call: &Call<'_>, live: Option<&Object>, object: &mut Object) {
     let kind = call.kind;
+    let manager = call.manager();
     let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) else {
         return;
     };
     let (api_version, now) = (kind.api_version(), time::now_rfc3339());
     let writer = Writer {
-        manager,
+        manager: &manager,
         api_version: &api_version,
         subresource: call.subresource(),
         now: &now,

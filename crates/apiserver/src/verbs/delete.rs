@@ -1,140 +1,21 @@
 //! DELETE: at once, gracefully, or after the finalizers.
 
+mod options;
+
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::Expect;
 
-use super::Call;
 use super::commit::Failure;
-use super::list::Filter;
-use crate::admission::{self, Operation};
-use crate::body::{self, Body};
-use crate::decode::{self, Expected};
+use super::{Call, FOREGROUND, ORPHAN};
+use crate::admission;
+use crate::body::Body;
 use crate::encode::{self, view};
+use crate::registry::DefaultPolicy;
 
-const ORPHAN: &str = "orphan";
-const FOREGROUND: &str = "foregroundDeletion";
-/// Kinds whose deletion answers with the object instead of a Status (upstream's
-/// `ReturnDeletedObject`).
-const RETURNS_OBJECT: &[&str] = &[
-    "persistentvolumeclaims",
-    "persistentvolumes",
-    "pods",
-    "podtemplates",
-    "resourcequotas",
-    "serviceaccounts",
-    "services",
-];
-
-/// The client's wishes, from body or query.
-#[derive(Default)]
-struct Options {
-    grace: Option<i64>,
-    uid: Option<String>,
-    revision: Option<String>,
-    propagation: Option<String>,
-    orphan: Option<bool>,
-}
-
-impl Options {
-    async fn read(call: &Call<'_>, body: Body) -> Result<Self, Status> {
-        let bytes = body::read(body).await?;
-        let value = if bytes.is_empty() {
-            json!({})
-        } else {
-            let expected = Expected { group: "", version: "v1", kind: "DeleteOptions" };
-            decode_options(call, &bytes, expected)?
-        };
-        let query = &call.query;
-        let number = |name: &str| -> Result<Option<i64>, Status> {
-            query
-                .text(name)
-                .map(|t| {
-                    t.parse()
-                        .map_err(|_| Status::bad_request(format!("{name}: must be an integer")))
-                })
-                .transpose()
-        };
-        let text = |path: &[&str]| {
-            let text = value.str_at(path);
-            (!text.is_empty()).then(|| text.to_owned())
-        };
-        let options = Self {
-            grace: value["gracePeriodSeconds"].as_i64().or(number("gracePeriodSeconds")?),
-            uid: text(&["preconditions", "uid"]),
-            revision: text(&["preconditions", "resourceVersion"]),
-            propagation: text(&["propagationPolicy"])
-                .or_else(|| query.text("propagationPolicy").map(str::to_owned)),
-            orphan: value["orphanDependents"]
-                .as_bool()
-                .or_else(|| query.text("orphanDependents").map(|v| v == "true")),
-        };
-        options.check()?;
-        if value["dryRun"].as_array().is_some_and(|d| d.iter().any(|v| v == "All")) {
-            return Err(Status::bad_request(
-                "dryRun in the body must also be given as a query parameter",
-            ));
-        }
-        Ok(options)
-    }
-
-    fn check(&self) -> Result<(), Status> {
-        use apimachinery::field::{ErrorList, FieldError, Path};
-        let invalid = |error| Err(Status::invalid("", "DeleteOptions", "", ErrorList(vec![error])));
-        if self.propagation.is_some() && self.orphan.is_some() {
-            return invalid(FieldError::invalid(
-                &Path::new("propagationPolicy"),
-                self.propagation.clone().unwrap_or_default(),
-                "orphanDependents and deletionPropagation cannot be both set",
-            ));
-        }
-        const POLICIES: &[&str] = &["Background", "Foreground", "Orphan"];
-        match &self.propagation {
-            Some(policy) if !POLICIES.contains(&policy.as_str()) => {
-                invalid(FieldError::not_supported(
-                    &Path::new("propagationPolicy"),
-                    policy.as_str(),
-                    POLICIES,
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The finalizer this deletion asks the garbage collector to honour.
-    fn finalizer(&self) -> Option<&'static str> {
-        match (self.propagation.as_deref(), self.orphan) {
-            (Some("Orphan"), _) | (None, Some(true)) => Some(ORPHAN),
-            (Some("Foreground"), _) => Some(FOREGROUND),
-            _ => None,
-        }
-    }
-}
-
-/// DeleteOptions travel as JSON, YAML or protobuf, under `v1` or the resource's own version.
-fn decode_options(call: &Call<'_>, bytes: &[u8], expected: Expected<'_>) -> Result<Value, Status> {
-    use crate::negotiate::Encoding;
-    let (mut value, duplicates) = match call.content()? {
-        Encoding::Json => apimachinery::codec::json::decode(bytes)?,
-        Encoding::Yaml => apimachinery::codec::yaml::decode(bytes)?,
-        Encoding::Protobuf => (apimachinery::codec::protobuf::decode(bytes)?, Vec::new()),
-    };
-    if !value.is_object() || !matches!(value.kind(), "" | "DeleteOptions") {
-        return Err(Status::bad_request("expected DeleteOptions"));
-    }
-    let mode = apimachinery::validate::FieldValidation::Ignore;
-    decode::check_fields(&mut value, expected, mode, &duplicates)?;
-    // kubectl sends dryRun in both places; the query is what counts.
-    if !call.dry_run()? {
-        return Ok(value);
-    }
-    if let Some(map) = value.as_object_mut() {
-        map.remove("dryRun");
-    }
-    Ok(value)
-}
+pub(super) use options::{Options, check as check_options};
 
 /// Whether nothing stands between the object and its removal any more.
 pub(super) fn is_finished(object: &Object) -> bool {
@@ -150,18 +31,17 @@ pub(super) fn is_finished(object: &Object) -> bool {
 }
 
 /// What came of a deletion.
-enum Outcome {
+pub(super) enum Outcome {
     Gone(Object),
     Pending(Object),
 }
 
 pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let options = Options::read(call, body).await?;
+    warn(call, &options);
     match delete_one(call, &call.info.namespace, &call.info.name, &options).await? {
-        Outcome::Gone(object) if RETURNS_OBJECT.contains(&call.kind.resource) => {
-            call.answer(StatusCode::OK, &object)
-        }
-        Outcome::Gone(object) => {
+        Outcome::Gone(object) if !call.kind.returns_deleted() => {
+            // Upstream leaves the code to the status line.
             let mut status = Status { code: 0, ..Status::success() };
             status.details = Some(Box::new(apimachinery::status::Details {
                 name: object.name().to_owned(),
@@ -172,6 +52,7 @@ pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>
             }));
             encode::value(StatusCode::OK, &status.to_value(), call.accepted.encoding)
         }
+        Outcome::Gone(object) => call.answer(StatusCode::OK, &object),
         Outcome::Pending(object) => {
             let code =
                 if options.orphan == Some(false) { StatusCode::ACCEPTED } else { StatusCode::OK };
@@ -180,14 +61,31 @@ pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>
     }
 }
 
-async fn delete_one(
+/// Tells who does not choose that the kind's habit is not the usual one.
+fn warn(call: &Call<'_>, options: &Options) {
+    if call.kind.kind == "Job"
+        && call.kind.default_policy() == DefaultPolicy::Orphan
+        && !options.has_policy()
+    {
+        call.warn(["child pods are preserved by default when jobs are deleted; set \
+             propagationPolicy=Background to remove them or set propagationPolicy=Orphan to \
+             suppress this warning"
+            .to_owned()]);
+    }
+}
+
+/// Deletes one object of the call's kind.
+pub(super) async fn delete_one(
     call: &Call<'_>,
     namespace: &str,
     name: &str,
     options: &Options,
 ) -> Result<Outcome, Status> {
     let kind = call.kind;
-    let dry_run = call.dry_run()?;
+    let strategy = kind.strategy;
+    if let Some(why) = strategy.forbids_deletion(name) {
+        return Err(Status::forbidden(kind.group, kind.resource, name, why));
+    }
     loop {
         let entry = call
             .server
@@ -195,24 +93,24 @@ async fn delete_one(
             .ok_or_else(|| Status::not_found(kind.group, kind.resource, name))?;
         let old = view(kind, &entry);
         check_preconditions(call, &old, options)?;
-        admission::validate(call, Operation::Delete, None, Some(&old)).await?;
-        let object = mark(call, &old, options);
-        let outcome = if is_finished(&object) {
-            if dry_run {
-                return Ok(Outcome::Gone(old));
+        admission::delete(call, &old, options.dry_run).await?;
+        let step = next_step(call, &old, options);
+        let outcome = match step {
+            Step::Nothing => return Ok(Outcome::Pending(old)),
+            Step::Mark(object) if options.dry_run => return Ok(Outcome::Pending(object)),
+            Step::Remove(object) if options.dry_run => return Ok(Outcome::Gone(object)),
+            Step::Mark(mut object) => {
+                let expect = Expect::At(entry.revision);
+                let committed = call.server.commit(kind, &mut object, expect).await;
+                committed.map(|()| Outcome::Pending(object))
             }
-            call.server.remove(kind, namespace, name, entry.revision).await.map(|revision| {
-                kind.strategy.after_delete(&call.context(), &old);
-                let mut last = old;
-                last.set_meta("resourceVersion", revision.to_string().into());
-                Outcome::Gone(last)
-            })
-        } else if dry_run || object == old {
-            return Ok(Outcome::Pending(object));
-        } else {
-            let mut object = object;
-            let expect = Expect::At(entry.revision);
-            call.server.commit(kind, &mut object, expect).await.map(|()| Outcome::Pending(object))
+            Step::Remove(mut last) => {
+                call.server.remove(kind, namespace, name, entry.revision).await.map(|revision| {
+                    strategy.after_delete(&call.context(), &old);
+                    last.set_meta("resourceVersion", revision.to_string().into());
+                    Outcome::Gone(last)
+                })
+            }
         };
         match outcome {
             Ok(outcome) => return Ok(outcome),
@@ -223,87 +121,130 @@ async fn delete_one(
     }
 }
 
-fn check_preconditions(call: &Call<'_>, old: &Object, options: &Options) -> Result<(), Status> {
-    let failed = |what: &str, wanted: &str, is: &str| {
+/// Upstream's words name the kind where others name the resource.
+pub(super) fn check_preconditions(
+    call: &Call<'_>,
+    old: &Object,
+    options: &Options,
+) -> Result<(), Status> {
+    let failed = |what: &str, wanted: &str, is: &str, why: &str| {
         Err(Status::conflict(
             call.kind.group,
-            call.kind.resource,
+            call.kind.kind,
             old.name(),
             format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}"
+                "the {what} in the precondition ({wanted}) does not match the {what} in record \
+                 ({is}). The object might have been {why}"
             ),
         ))
     };
     match (&options.uid, &options.revision) {
-        (Some(uid), _) if uid != old.uid() => failed("UID", uid, old.uid()),
+        (Some(uid), _) if uid != old.uid() => {
+            failed("UID", uid, old.uid(), "deleted and then recreated")
+        }
         (_, Some(revision)) if revision != old.resource_version() => {
-            failed("ResourceVersion", revision, old.resource_version())
+            failed("ResourceVersion", revision, old.resource_version(), "modified")
         }
         _ => Ok(()),
     }
 }
 
-/// The object with its deletion under way.
-fn mark(call: &Call<'_>, old: &Object, options: &Options) -> Object {
-    let mut object = old.clone();
-    let mut finalizers: Vec<String> = old.finalizers().map(str::to_owned).collect();
-    // Only the first deletion chooses; without a choice an existing one stands.
-    if let Some(wanted) = options.finalizer() {
-        finalizers.retain(|f| f != ORPHAN && f != FOREGROUND);
-        finalizers.push(wanted.to_owned());
-    } else if options.propagation.is_some() || options.orphan.is_some() {
-        finalizers.retain(|f| f != ORPHAN && f != FOREGROUND);
-    }
-    let list = if finalizers.is_empty() { Value::Null } else { json!(finalizers) };
-    object.set_meta("finalizers", list);
-
-    let grace = call.kind.strategy.grace_period(old, options.grace).unwrap_or(0);
-    let current = old.get_path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
-    if old.deletion_timestamp().is_some() {
-        // A running deletion can only be shortened.
-        if let Some(current) = current
-            && grace < current
-        {
-            let begun = time::parse(old.deletion_timestamp().unwrap_or_default())
-                .unwrap_or(Timestamp::now());
-            let at = begun - SignedDuration::from_secs(current) + SignedDuration::from_secs(grace);
-            object.set_meta("deletionTimestamp", time::rfc3339(at).into());
-            object.set_meta("deletionGracePeriodSeconds", grace.into());
-        }
-    } else {
-        let at = Timestamp::now() + SignedDuration::from_secs(grace);
-        object.set_meta("deletionTimestamp", time::rfc3339(at).into());
-        object.set_meta("deletionGracePeriodSeconds", grace.into());
-        if call.kind.generation && !is_finished(&object) {
-            object.set_meta("generation", (old.generation() + 1).into());
-        }
-        if call.kind.resource == "namespaces" {
-            object.set_path(&["status", "phase"], "Terminating".into());
-        }
-    }
-    object
+/// What a deletion does to the object as it is.
+enum Step {
+    /// Its deletion is under way.
+    Nothing,
+    /// Its deletion begins, or changes its pace; this is the object with the marks of it.
+    Mark(Object),
+    /// It goes; this is what is left to show.
+    Remove(Object),
 }
 
+fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
+    let kind = call.kind;
+    let asked = options.grace.map(|grace| if grace < 0 { 1 } else { grace });
+    let deleting = old.deletion_timestamp().is_some();
+    let current = old.get_path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
+    let held = old["spec"]["finalizers"].as_array().is_some_and(|f| !f.is_empty());
+    let mut object = old.clone();
+    let mut graceful = false;
+    match (deleting, current.unwrap_or(0)) {
+        // Nothing but its kind's controller ends this.
+        (true, _) if held => return Step::Nothing,
+        (true, 0) => {}
+        // A running deletion can only be shortened.
+        (true, left) => match asked.filter(|asked| *asked < left) {
+            None => return Step::Nothing,
+            Some(asked) => {
+                shorten(&mut object, left, asked);
+                graceful = true;
+            }
+        },
+        (false, _) => {
+            if let Some(grace) = kind.strategy.grace_period(old, asked) {
+                begin(&mut object, Some(grace));
+                graceful = true;
+            }
+        }
+    }
+    let wanted = options.finalizer(old.finalizers(), kind.default_policy());
+    let mut finalizers: Vec<&str> = old.finalizers().collect();
+    finalizers.retain(|f| *f != ORPHAN && *f != FOREGROUND);
+    finalizers.extend(wanted);
+    let finished = finalizers.is_empty() && !held;
+    let list = if finalizers.is_empty() { Value::Null } else { json!(finalizers) };
+    object.set_meta("finalizers", list);
+    if graceful {
+        let left = object["metadata"]["deletionGracePeriodSeconds"].as_i64();
+        return match left {
+            Some(0) if finished => Step::Remove(object),
+            _ => Step::Mark(object),
+        };
+    }
+    if finished {
+        return Step::Remove(old.clone());
+    }
+    if !deleting {
+        begin(&mut object, (!held).then_some(0));
+        kind.strategy.begin_deletion(&mut object);
+    }
+    if object == *old { Step::Nothing } else { Step::Mark(object) }
+}
+
+/// Marks the object as going in `grace` seconds, or whenever its controller is done.
+fn begin(object: &mut Object, grace: Option<i64>) {
+    let at = Timestamp::now() + SignedDuration::from_secs(grace.unwrap_or(0));
+    object.set_meta("deletionTimestamp", time::rfc3339(at).into());
+    object.set_meta("deletionGracePeriodSeconds", grace.map_or(Value::Null, Value::from));
+    // Going is a change of what is wanted.
+    if object.generation() > 0 {
+        object.set_meta("generation", (object.generation() + 1).into());
+    }
+}
+
+/// Moves the end of a running deletion from `left` seconds after its beginning to `asked`, but not
+/// into the past: who waits for the end then still has a second.
+fn shorten(object: &mut Object, left: i64, asked: i64) {
+    let now = Timestamp::now();
+    let ends = time::parse(object.deletion_timestamp().unwrap_or_default()).unwrap_or(now);
+    let ends = ends - SignedDuration::from_secs(left) + SignedDuration::from_secs(asked);
+    let (ends, grace) = if ends < now { (now, asked.min(1)) } else { (ends, asked) };
+    object.set_meta("deletionTimestamp", time::rfc3339(ends).into());
+    object.set_meta("deletionGracePeriodSeconds", grace.into());
+}
+
+/// Deletes what a list would show, and answers with that list.
 pub(super) async fn delete_collection(
     call: &Call<'_>,
     body: Body,
 ) -> Result<Response<Body>, Status> {
+    let chosen = super::list::choose(call).await?;
     let options = Options::read(call, body).await?;
-    let filter = Filter::parse(call)?;
-    let (snapshot, revision) = call.server.present(call.kind)?;
-    let chosen: Vec<_> =
-        snapshot.range(filter.namespace(), "").filter(|e| filter.matches(e)).cloned().collect();
-    let mut items = Vec::with_capacity(chosen.len());
-    for entry in chosen {
+    warn(call, &options);
+    for entry in &chosen.entries {
         match delete_one(call, entry.namespace(), entry.name(), &options).await {
-            Ok(Outcome::Gone(object) | Outcome::Pending(object)) => items.push(object),
-            Err(status) if status.is("NotFound") => {}
-            Err(status) => return Err(status),
+            Err(status) if !status.is("NotFound") => return Err(status),
+            _ => {}
         }
     }
-    let list = json!({
-        "apiVersion": call.kind.api_version(), "kind": format!("{}List", call.kind.kind),
-        "metadata": {"resourceVersion": revision.to_string()}, "items": items,
-    });
-    encode::value(StatusCode::OK, &list, call.accepted.encoding)
+    super::list::respond(call, chosen)
 }

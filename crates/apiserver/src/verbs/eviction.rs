@@ -3,14 +3,15 @@
 use apimachinery::selector::LabelSelector;
 use apimachinery::status::Cause;
 use apimachinery::{Object, ObjectExt, Status, time};
-use http::{Response, StatusCode};
+use http::Response;
 use serde_json::Value;
 use store::Expect;
 
 use super::commit::Failure;
 use super::create::Ownership;
 use super::pod_binding::set_condition;
-use super::{Call, update};
+use super::{Call, delete, meta, options, update};
+use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::decode::Expected;
 use crate::encode::{self, view};
@@ -20,62 +21,128 @@ const EVICTION: Expected<'static> = Expected { group: "policy", version: "v1", k
 /// What upstream tells a client to wait, in seconds.
 const RETRY: u32 = 10;
 
+/// Disruptions that may wait to be seen by the budget's controller (upstream's
+/// `MaxDisruptedPodSize`).
+const MAX_DISRUPTED: usize = 2000;
+/// Tries of an eviction on a pod that keeps changing (upstream's `EvictionsRetry`).
+const TRIES: usize = 20;
+
 pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let eviction = call.decode(body, EVICTION).await?;
-    if !eviction.name().is_empty() && eviction.name() != call.info.name {
+    let mut eviction = call.decode(body, EVICTION).await?;
+    meta::place(call, &mut eviction)?;
+    if eviction.name() != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let entry = call
-        .server
-        .entry(call.kind, &call.info.namespace, &call.info.name)
-        .ok_or_else(|| call.not_found())?;
-    let pod = view(call.kind, &entry);
-    // Pods that are over or not running yet disturb nobody.
-    let phase = pod.str_at(&["status", "phase"]);
-    let free =
-        matches!(phase, "Succeeded" | "Failed" | "Pending") || pod.deletion_timestamp().is_some();
-    if !free {
-        take_disruption(call, &pod).await?;
+    let wishes = eviction.get("deleteOptions").cloned().unwrap_or(Value::Null);
+    let errors = delete::check_options(&wishes);
+    if !errors.is_empty() {
+        return Err(options::invalid("DeleteOptions", errors));
     }
-    if !call.dry_run()? {
-        mark(call).await?;
+    // Before a budget is charged for it.
+    let pod = current(call)?;
+    admission::admit(call, Operation::Create, &mut eviction, Some(&pod)).await?;
+    admission::validate(call, Operation::Create, Some(&eviction), Some(&pod)).await?;
+    let mut wishes = delete::Options::of(&wishes);
+    wishes.dry_run |= call.dry_run();
+    let call = Call { dry: wishes.dry_run, ..call.upon(call.kind, None) };
+    let kept = wishes.revision.is_some();
+    for _ in 0..TRIES {
+        let pod = current(&call)?;
+        // Pods that are over or not running yet disturb nobody.
+        let phase = pod.str_at(&["status", "phase"]);
+        let over = matches!(phase, "Succeeded" | "Failed") || pod.deletion_timestamp().is_some();
+        if !over && phase != "Pending" {
+            break;
+        }
+        // One that is about to run is let go only as it was seen.
+        let mut wishes = wishes.clone();
+        if !over && !kept {
+            wishes.revision = Some(pod.resource_version().to_owned());
+        }
+        match remove(&call, &wishes).await {
+            Ok(()) => return done(&call),
+            Err(status) if status.is("Conflict") && !kept => {}
+            Err(status) => return Err(status),
+        }
     }
-    let options = eviction.get("deleteOptions").cloned().unwrap_or(Value::Null);
-    let body =
-        crate::body::full(if options.is_null() { String::new() } else { options.to_string() });
-    super::delete::delete(&call.upon(call.kind, None), body).await?;
-    encode::value(StatusCode::CREATED, &Status::success().to_value(), call.accepted.encoding)
+    let pod = current(&call)?;
+    let unguarded = take_disruption(&call, &pod).await?;
+    let mut wishes = wishes;
+    if let Some(budget) = &unguarded {
+        // It does not count as long as it is not ready.
+        wishes.revision = Some(pod.resource_version().to_owned());
+        return match remove(&call, &wishes).await {
+            Err(status) if status.is("Conflict") && !kept => Err(being_processed(budget)),
+            outcome => outcome.and_then(|()| done(&call)),
+        };
+    }
+    remove(&call, &wishes).await?;
+    done(&call)
+}
+
+fn current(call: &Call<'_>) -> Result<Object, Status> {
+    let entry = call.server.entry(call.kind, &call.info.namespace, &call.info.name);
+    let entry = entry.ok_or_else(|| call.not_found())?;
+    Ok(view(call.kind, &entry))
+}
+
+fn done(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    encode::created(call.accepted.encoding)
+}
+
+/// Says on the pod why it goes, and deletes it.
+async fn remove(call: &Call<'_>, wishes: &delete::Options) -> Result<(), Status> {
+    let mut wishes = wishes.clone();
+    if !wishes.dry_run {
+        let marked = mark(call, &wishes).await?;
+        if let Some(revision) = &mut wishes.revision {
+            *revision = marked.resource_version().to_owned();
+        }
+    }
+    let (namespace, name) = (&call.info.namespace, &call.info.name);
+    delete::delete_one(call, namespace, name, &wishes).await.map(drop)
 }
 
 /// Says on the pod why it goes, for whoever counts its end.
-async fn mark(call: &Call<'_>) -> Result<(), Status> {
+async fn mark(call: &Call<'_>, wishes: &delete::Options) -> Result<Object, Status> {
     let call = call.upon(call.kind, Some(Sub::Status));
-    let marked = update::change(&call, |old| {
+    update::change(&call, |old| {
+        delete::check_preconditions(&call, old, wishes)?;
         let mut pod = old.clone();
-        pod.set_meta("resourceVersion", Value::Null);
+        // Whoever insists on a version has been heard.
+        let version = wishes.revision.clone().map_or(Value::Null, Value::from);
+        pod.set_meta("resourceVersion", version);
         let (reason, message) = ("EvictionByEvictionAPI", "Eviction API: evicting");
         set_condition(&mut pod, "DisruptionTarget", reason, message);
         Ok((pod, Ownership::Update))
-    });
-    marked.await.map(drop)
+    })
+    .await
+}
+
+fn refuse(wait: u32, why: String) -> Status {
+    let cause = Cause { reason: "DisruptionBudget".into(), message: why, ..Cause::default() };
+    let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+    Status::too_many_requests(message, wait).caused_by(cause)
+}
+
+fn being_processed(budget: &str) -> Status {
+    refuse(RETRY, format!("The disruption budget {budget} is still being processed by the server."))
 }
 
 /// Why a budget does not let a pod go now.
 fn refusal(budget: &Object) -> Option<Status> {
     let name = budget.name();
     let number = |field| budget["status"][field].as_i64().unwrap_or(0);
-    let refuse = |wait, why: String| {
-        let cause = Cause { reason: "DisruptionBudget".into(), message: why, ..Cause::default() };
-        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
-        Some(Status::too_many_requests(message, wait).caused_by(cause))
-    };
     if number("observedGeneration") < budget.generation() {
-        let why = format!("The disruption budget {name} is still being processed by the server.");
-        return refuse(RETRY, why);
+        return Some(being_processed(name));
     }
     let allowed = number("disruptionsAllowed");
     if allowed < 0 {
         let why = "pdb disruptions allowed is negative";
+        return Some(Status::forbidden("policy", "poddisruptionbudget", name, why));
+    }
+    if budget["status"]["disruptedPods"].as_object().is_some_and(|p| p.len() > MAX_DISRUPTED) {
+        let why = "DisruptedPods map too big - too many evictions not confirmed by PDB controller";
         return Some(Status::forbidden("policy", "poddisruptionbudget", name, why));
     }
     if allowed > 0 {
@@ -97,7 +164,7 @@ fn refusal(budget: &Object) -> Option<Status> {
         (_, "") => denied,
         (reason, why) => format!("{denied} ({reason}): {why}"),
     };
-    refuse(0, why)
+    Some(refuse(0, why))
 }
 
 /// Whether the budget lets pods go that are not healthy anyway.
@@ -112,8 +179,9 @@ fn lets_unhealthy_go(budget: &Object, pod: &Object) -> bool {
         || (desired > 0 && number("currentHealthy") >= desired)
 }
 
-/// Counts the eviction against the budget that covers the pod.
-async fn take_disruption(call: &Call<'_>, pod: &Object) -> Result<(), Status> {
+/// Counts the eviction against the budget that covers the pod; a dry run counts nothing. Names the
+/// budget when the pod does not count for it as it is.
+async fn take_disruption(call: &Call<'_>, pod: &Object) -> Result<Option<String>, Status> {
     let kind = registry::find("policy", "v1", "poddisruptionbudgets")
         .ok_or_else(|| Status::internal("no disruption budgets"))?;
     loop {
@@ -121,33 +189,59 @@ async fn take_disruption(call: &Call<'_>, pod: &Object) -> Result<(), Status> {
         let mut covering = Vec::new();
         for entry in snapshot.range(pod.namespace(), "") {
             let budget = entry.object();
-            let selector = LabelSelector::from_value(&budget["spec"]["selector"])?;
+            // A selector that is none covers nothing.
+            let Ok(selector) = LabelSelector::from_value(&budget["spec"]["selector"]) else {
+                continue;
+            };
             if selector.matches(|key| pod.label(key)) {
                 covering.push((entry.revision, budget));
             }
         }
         let (revision, mut budget) = match covering.len() {
-            0 => return Ok(()),
+            0 => return Ok(None),
             1 => covering.remove(0),
             _ => {
-                return Err(Status::internal(
+                return Err(Status::generic(
+                    500,
+                    "",
                     "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
                 ));
             }
         };
         if lets_unhealthy_go(&budget, pod) {
-            return Ok(());
+            return Ok(Some(budget.name().to_owned()));
         }
         if let Some(status) = refusal(&budget) {
             return Err(status);
         }
-        let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
-        budget.set_path(&["status", "disruptionsAllowed"], (allowed - 1).into());
+        if call.dry_run() {
+            return Ok(None);
+        }
+        let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) - 1;
+        budget.set_path(&["status", "disruptionsAllowed"], allowed.into());
         budget.set_path(&["status", "disruptedPods", pod.name()], time::now_rfc3339().into());
+        if allowed == 0 {
+            exhaust(&mut budget);
+        }
         match call.server.commit(kind, &mut budget, Expect::At(revision)).await {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(None),
             Err(Failure::Refused(status)) => return Err(status),
             Err(Failure::Conflict) => {}
         }
+    }
+}
+
+/// Says in the budget's condition that nothing more may go.
+fn exhaust(budget: &mut Object) {
+    let observed = budget["status"]["observedGeneration"].clone();
+    let Some(conditions) = budget["status"]["conditions"].as_array_mut() else { return };
+    for condition in conditions.iter_mut().filter(|c| c["type"] == "DisruptionAllowed") {
+        if condition["status"] != "False" {
+            condition["status"] = "False".into();
+            condition["lastTransitionTime"] = time::now_rfc3339().into();
+        }
+        condition["reason"] = "InsufficientPods".into();
+        condition["message"] = "".into();
+        condition["observedGeneration"] = observed.clone();
     }
 }

@@ -4,12 +4,17 @@ use apimachinery::Status;
 use http::{Response, StatusCode};
 
 use super::Call;
+use super::list_options::parse_version;
 use crate::body::{self, Body};
 use crate::encode::{self, entry_bytes, view};
 use crate::negotiate::Form;
 
-pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
-    super::list::check_revision(call, call.query.text("resourceVersion"))?;
+pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    if let Some(version) = call.query.text("resourceVersion") {
+        let wanted =
+            parse_version(version).map_err(|why| Status::generic(500, "", why.to_string()))?;
+        super::list::wait_for(call, wanted).await?;
+    }
     let entry = call
         .server
         .entry(call.kind, &call.info.namespace, &call.info.name)

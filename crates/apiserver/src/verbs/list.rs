@@ -1,18 +1,20 @@
 //! LIST: a snapshot, selectors, pages.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use apimachinery::Status;
 use apimachinery::schema::Registry;
 use apimachinery::selector::{FieldSelector, LabelSelector};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use apimachinery::{Object, ObjectExt, Status};
+use base64::{DecodeError, Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Call;
-use super::list_body::{json_list, protobuf_list};
+use super::list_body::{json_list, made_list, protobuf_list};
+use super::list_options::{ListOptions, parse_version};
 use crate::body::Body;
 use crate::cache::{Entry, Expired, Snapshot};
 use crate::encode::{self, Include, view};
@@ -45,11 +47,18 @@ impl Filter {
             }
         }
         // A watch of one object by path selects it by name.
-        if call.info.verb == "watch"
-            && !call.info.name.is_empty()
-            && fields.requires_exact("metadata.name").is_none()
-        {
-            fields = FieldSelector::parse(&format!("metadata.name={}", call.info.name))?;
+        if call.info.verb == "watch" && !call.info.name.is_empty() {
+            match fields.requires_exact("metadata.name") {
+                Some(name) if name == call.info.name => {}
+                None if fields.is_empty() => {
+                    fields = FieldSelector::parse(&format!("metadata.name={}", call.info.name))?;
+                }
+                _ => {
+                    return Err(Status::bad_request(
+                        "fieldSelector metadata.name doesn't match requested name",
+                    ));
+                }
+            }
         }
         Ok(Self { namespace: call.info.namespace.clone(), labels, fields })
     }
@@ -61,6 +70,15 @@ impl Filter {
     /// Selects everything in its namespace.
     pub(crate) fn is_open(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether an object that is not stored is selected.
+    pub(super) fn selects(&self, object: &Object) -> bool {
+        let field = |name: &str| match name {
+            "metadata.name" => object.name().to_owned(),
+            _ => String::new(),
+        };
+        self.fields.matches(field) && self.labels.matches(|key| object.label(key))
     }
 
     pub(crate) fn matches(&self, entry: &Entry) -> bool {
@@ -77,6 +95,9 @@ impl Filter {
 /// The revision of a token whose own is gone: the list goes on in the present, inconsistently.
 const IN_THE_PRESENT: i64 = -1;
 
+/// Version of continue tokens, and of the forms of lists that are not the kind's own.
+const VERSION: &str = "meta.k8s.io/v1";
+
 /// Where the next page starts, as upstream's continue token says it.
 #[derive(Serialize, Deserialize)]
 struct Continue {
@@ -88,7 +109,7 @@ struct Continue {
 impl Continue {
     /// Behind the object at `last`.
     fn after(revision: u64, last: &str) -> Self {
-        Self { v: "meta.k8s.io/v1".into(), rv: revision as i64, start: format!("{last}\0") }
+        Self { v: VERSION.into(), rv: revision as i64, start: format!("{last}\0") }
     }
 
     fn encode(&self) -> String {
@@ -96,46 +117,65 @@ impl Continue {
     }
 
     fn decode(token: &str) -> Result<Self, Status> {
-        let invalid = || Status::bad_request("continue key is not valid: invalid continue token");
-        let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|_| invalid())?;
-        let token: Self = serde_json::from_slice(&bytes).map_err(|_| invalid())?;
+        let invalid = |why: String| {
+            Err(Status::bad_request(format!(
+                "invalid continue token: continue key is not valid{why}"
+            )))
+        };
+        let bytes = match URL_SAFE_NO_PAD.decode(token) {
+            Ok(bytes) => bytes,
+            Err(DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _)) => {
+                return invalid(format!(": illegal base64 data at input byte {at}"));
+            }
+            Err(_) => {
+                return invalid(format!(": illegal base64 data at input byte {}", token.len()));
+            }
+        };
+        let token: Self = match serde_json::from_slice(&bytes) {
+            Ok(token) => token,
+            Err(why) => return invalid(format!(": {why}")),
+        };
         let climbs = token.start.split('/').any(|part| part == ".." || part == ".");
-        if token.v != "meta.k8s.io/v1" || token.start.is_empty() || climbs {
-            return Err(invalid());
+        if token.v != VERSION {
+            return invalid(format!(
+                ": server does not recognize this encoded version {}",
+                token.v
+            ));
+        }
+        if token.rv == 0 {
+            let why = "incorrect encoded start resourceVersion";
+            return invalid(format!(": {why} (version {VERSION})"));
+        }
+        if token.start.is_empty() {
+            return invalid(format!(": encoded start key empty (version {VERSION})"));
+        }
+        if climbs || token.start.contains("//") {
+            return invalid(format!(": {}", token.start));
         }
         Ok(token)
     }
 }
 
-/// A resource version parameter: a decimal number.
-pub(crate) fn parse_revision(text: &str) -> Result<u64, Status> {
-    text.parse().map_err(|_| {
-        Status::bad_request(format!(
-            "resourceVersion: Invalid value: {}: strconv.ParseUint: parsing {}: invalid syntax",
-            apimachinery::text::quote(text),
-            apimachinery::text::quote(text)
-        ))
-    })
-}
+/// How long a request waits for a version that has not been reached (upstream: 3 s).
+const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A version that has not been reached cannot be read yet.
-pub(crate) fn check_revision(call: &Call<'_>, text: Option<&str>) -> Result<Option<u64>, Status> {
-    let Some(text) = text else { return Ok(None) };
-    let wanted = parse_revision(text)?;
-    let now = call.server.cache.revision();
-    if wanted > now {
-        let mut status =
-            Status::timeout(format!("Too large resource version: {wanted}, current: {now}"), 1);
-        if let Some(details) = &mut status.details {
-            details.causes.push(apimachinery::status::Cause {
-                reason: "ResourceVersionTooLarge".into(),
-                message: "Too large resource version".into(),
-                ..Default::default()
-            });
-        }
-        return Err(status);
+/// Waits until what is read is at least of the version that the client has seen.
+pub(super) async fn wait_for(call: &Call<'_>, wanted: u64) -> Result<(), Status> {
+    let cache = &call.server.cache;
+    if tokio::time::timeout(PATIENCE, cache.wait_for(wanted)).await.is_ok() {
+        return Ok(());
     }
-    Ok(Some(wanted))
+    let now = cache.revision();
+    let mut status =
+        Status::timeout(format!("Too large resource version: {wanted}, current: {now}"), 1);
+    if let Some(details) = &mut status.details {
+        details.causes.push(apimachinery::status::Cause {
+            reason: "ResourceVersionTooLarge".into(),
+            message: "Too large resource version".into(),
+            ..Default::default()
+        });
+    }
+    Err(status)
 }
 
 /// The version that `token` goes on with is gone; the present one may do.
@@ -152,89 +192,60 @@ fn expired(token: Continue) -> Status {
 }
 
 /// The state to list, its revision and the first path.
-fn start(call: &Call<'_>) -> Result<(Arc<Snapshot>, u64, String), Status> {
+async fn start(
+    call: &Call<'_>,
+    options: &ListOptions<'_>,
+) -> Result<(Arc<Snapshot>, u64, String), Status> {
     let collection = call.server.collection(call.kind)?;
-    let matching = call.query.text("resourceVersionMatch");
-    let version = call.query.text("resourceVersion");
-    if let Some(token) = call.query.text("continue") {
-        if version.is_some_and(|v| v != "0") {
+    if let Some(token) = options.token {
+        let token = Continue::decode(token)?;
+        if options.version.is_some_and(|v| v != "0") {
             return Err(Status::bad_request(
                 "specifying resource version is not allowed when using continue",
             ));
         }
-        let token = Continue::decode(token)?;
         let current = call.server.cache.revision();
         if token.rv < 0 {
             return Ok((collection.snapshot(), current, token.start));
         }
-        if token.rv as u64 > current {
-            return Err(Status::bad_request(
-                "continue key is not valid: the token is from the future",
-            ));
-        }
         let revision = token.rv as u64;
+        wait_for(call, revision).await?;
         return match call.server.cache.snapshot_at(collection, revision) {
             Ok(snapshot) => Ok((snapshot, revision, token.start)),
             Err(Expired) => Err(expired(token)),
         };
     }
-    match matching {
-        None => {}
-        Some("Exact" | "NotOlderThan") if version.is_none() => {
-            return Err(Status::bad_request(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided",
-            ));
-        }
-        Some("Exact") if version == Some("0") => {
-            return Err(Status::bad_request(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
-            ));
-        }
-        Some("Exact" | "NotOlderThan") => {}
-        Some(other) => {
-            return Err(Status::bad_request(format!(
-                "resourceVersionMatch: Unsupported value: {}: supported values: \"Exact\", \"NotOlderThan\"",
-                apimachinery::text::quote(other)
-            )));
-        }
-    }
-    let wanted = check_revision(call, version)?;
-    let limited = call.query.text("limit").is_some_and(|l| l != "0");
+    let wanted = match options.version.map(parse_version).transpose() {
+        Ok(wanted) => wanted.unwrap_or(0),
+        Err(why) => return Err(Status::bad_request(format!("invalid resource version: {why}"))),
+    };
+    wait_for(call, wanted).await?;
     // A page of an explicit version is a page of exactly that version (upstream's legacy rule).
-    let exact = matching == Some("Exact")
-        || (matching.is_none() && limited && wanted.is_some_and(|v| v > 0));
-    if let (true, Some(revision)) = (exact, wanted) {
-        let snapshot = call.server.cache.snapshot_at(collection, revision).map_err(|_| {
+    if wanted > 0 && (options.exact || (!options.matching && options.limit > 0)) {
+        let snapshot = call.server.cache.snapshot_at(collection, wanted).map_err(|_| {
             Status::expired(format!(
-                "The resourceVersion for the provided list is too old: {revision}"
+                "The resourceVersion for the provided list is too old: {wanted}"
             ))
         })?;
-        return Ok((snapshot, revision, String::new()));
+        return Ok((snapshot, wanted, String::new()));
     }
     let (snapshot, revision) = call.server.present(call.kind)?;
     Ok((snapshot, revision, String::new()))
 }
 
-fn limit(call: &Call<'_>) -> Result<usize, Status> {
-    match call.query.text("limit") {
-        None => Ok(0),
-        Some(text) => match text.parse::<i64>() {
-            Ok(n) if n >= 0 => Ok(n as usize),
-            Ok(n) => Err(Status::bad_request(format!(
-                "limit: Invalid value: {n}: must be greater than or equal to 0"
-            ))),
-            Err(_) => Err(Status::bad_request(format!(
-                "limit: Invalid value: {}: must be an integer",
-                apimachinery::text::quote(text)
-            ))),
-        },
-    }
+/// What a list shows.
+pub(super) struct Chosen {
+    pub(super) entries: Vec<Arc<Entry>>,
+    metadata: Value,
 }
 
-pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
+/// Finds what the request lists.
+pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
+    let options = ListOptions::read(call)?;
     let filter = Filter::parse(call)?;
-    let limit = limit(call)?;
-    let (snapshot, revision, from) = start(call)?;
+    let (snapshot, revision, from) = start(call, &options).await?;
+    // Whoever takes any version gets all of it (upstream's watch cache knows no pages of that).
+    let limit = if options.version == Some("0") { 0 } else { options.limit };
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     let mut last = None;
     let mut matching =
@@ -257,22 +268,29 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
             }
         }
     }
-    respond(call, entries, metadata)
+    Ok(Chosen { entries, metadata })
 }
 
-fn respond(
-    call: &Call<'_>,
-    entries: Vec<Arc<Entry>>,
-    metadata: Value,
-) -> Result<Response<Body>, Status> {
+pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    let chosen = choose(call).await?;
+    respond(call, chosen)
+}
+
+/// Items of a list leave their type to the list's.
+fn without_type(mut object: Object) -> Object {
+    if let Some(fields) = object.as_object_mut() {
+        fields.remove("kind");
+        fields.remove("apiVersion");
+    }
+    object
+}
+
+/// The list as the client wants it. What can be large is made as it is sent.
+pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>, Status> {
     let kind = call.kind;
+    let Chosen { entries, metadata } = chosen;
     let Accepted { encoding, form } = call.accepted;
-    let media_type = encoding.media_type();
-    match (form, encoding) {
-        (Form::Object, Encoding::Json) => {
-            let body = json_list(kind, entries, &metadata);
-            Ok(encode::respond(StatusCode::OK, media_type, body))
-        }
+    let body = match (form, encoding) {
         (Form::Object, Encoding::Protobuf) => {
             let list = format!("{}List", kind.kind);
             let list_type = Registry::builtin()
@@ -282,32 +300,34 @@ fn respond(
                 .iter()
                 .map(|e| encode::raw_protobuf(kind, e))
                 .collect::<Result<Vec<Bytes>, _>>()?;
-            let body = protobuf_list(list_type, &kind.api_version(), &list, &metadata, items)?;
-            Ok(encode::respond(StatusCode::OK, media_type, body))
+            protobuf_list(list_type, &kind.api_version(), &list, &metadata, items)?
         }
-        (Form::Object, Encoding::Yaml) => {
-            let items: Vec<Value> = entries.iter().map(|e| view(kind, e)).collect();
+        (Form::Object, Encoding::Json) if kind.conversion.is_none() => {
+            json_list(kind, entries, &metadata)
+        }
+        (Form::Object, _) => {
             let list = json!({
-                "apiVersion": kind.api_version(), "kind": format!("{}List", kind.kind),
-                "metadata": metadata, "items": items,
+                "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
+                "metadata": metadata, "items": [],
             });
-            encode::value(StatusCode::OK, &list, encoding)
+            made_list(encoding, list, entries, |entry| without_type(view(kind, entry)))?
         }
         (Form::Partial, _) => {
-            let items: Vec<Value> =
-                entries.iter().map(|e| encode::partial(&view(kind, e))).collect();
             let list = json!({
-                "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
-                "metadata": metadata, "items": items,
+                "kind": "PartialObjectMetadataList", "apiVersion": VERSION,
+                "metadata": metadata, "items": [],
             });
-            encode::value(StatusCode::OK, &list, encoding)
+            let item = |entry: &Entry| without_type(encode::partial(&view(kind, entry)));
+            made_list(encoding, list, entries, item)?
         }
         (Form::Table, _) => {
             let include = Include::parse(call.query.get("includeObject"))?;
-            let rows = entries.iter().map(|e| encode::row(kind, &view(kind, e), include)).collect();
-            encode::value(StatusCode::OK, &encode::table(kind, rows, metadata, true), encoding)
+            let table = encode::table(kind, Vec::new(), metadata, true);
+            let row = move |entry: &Entry| encode::row(kind, &view(kind, entry), include);
+            made_list(encoding, table, entries, row)?
         }
-    }
+    };
+    Ok(encode::respond(StatusCode::OK, encoding.media_type(), body))
 }
 
 #[cfg(test)]

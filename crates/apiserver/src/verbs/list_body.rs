@@ -13,9 +13,9 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, SizeHint};
 use serde_json::{Value, json};
 
-use crate::body::{Body, BoxError};
+use crate::body::{self, Body, BoxError};
 use crate::cache::Entry;
-use crate::encode::entry_bytes;
+use crate::encode::{entry_bytes, value_bytes};
 use crate::negotiate::Encoding;
 use crate::registry::Kind;
 
@@ -41,20 +41,78 @@ fn packed(
     })
 }
 
+fn streamed(pieces: impl Iterator<Item = Result<Bytes, Status>> + Send + 'static) -> Body {
+    StreamBody::new(futures::stream::iter(packed(pieces))).boxed_unsync()
+}
+
+/// `head`, the items with commas between them, and `tail`.
+fn separated(
+    head: String,
+    items: impl Iterator<Item = Result<Bytes, Status>> + Send + 'static,
+    tail: impl Into<Bytes>,
+) -> Body {
+    let items = items.enumerate().flat_map(move |(i, item)| {
+        let comma: &[u8] = if i > 0 { b"," } else { b"" };
+        [Ok(Bytes::from_static(comma)), item]
+    });
+    let tail = tail.into();
+    streamed(iter::once(Ok(head.into())).chain(items).chain(iter::once(Ok(tail))))
+}
+
 /// A list of the entries' JSON.
 pub(super) fn json_list(kind: &'static Kind, entries: Vec<Arc<Entry>>, metadata: &Value) -> Body {
+    let (name, api_version) = (kind.kind, kind.api_version());
     let head = format!(
-        r#"{{"kind":"{}List","apiVersion":"{}","metadata":{metadata},"items":["#,
-        kind.kind,
-        kind.api_version()
+        r#"{{"kind":"{name}List","apiVersion":"{api_version}","metadata":{metadata},"items":["#
     );
-    let items = entries.into_iter().enumerate().flat_map(move |(i, entry)| {
-        let comma: &[u8] = if i > 0 { b"," } else { b"" };
-        [Ok(Bytes::from_static(comma)), entry_bytes(kind, &entry, Encoding::Json)]
+    // Items leave their type to the list's. It is what an object begins with.
+    let of_item = format!(r#"{{"kind":"{name}","apiVersion":"{api_version}","#);
+    let items = entries.into_iter().map(move |entry| {
+        let bytes = entry_bytes(kind, &entry, Encoding::Json)?;
+        Ok(match bytes.strip_prefix(of_item.as_bytes()) {
+            Some(rest) => Bytes::from([b"{", rest].concat()),
+            None => bytes,
+        })
     });
-    let pieces =
-        iter::once(Ok(head.into())).chain(items).chain(iter::once(Ok(Bytes::from_static(b"]}\n"))));
-    StreamBody::new(futures::stream::iter(packed(pieces))).boxed_unsync()
+    separated(head, items, "]}\n")
+}
+
+/// A list whose items are made of the entries one by one. `list` has all its fields, and those that
+/// hold the items (`items`, or a table's `rows`) are empty.
+pub(super) fn made_list(
+    encoding: Encoding,
+    list: Value,
+    entries: Vec<Arc<Entry>>,
+    make: impl Fn(&Entry) -> Value + Send + 'static,
+) -> Result<Body, Status> {
+    let held = if list.get("rows").is_some() { "rows" } else { "items" };
+    let items = entries.into_iter().map(move |entry| make(&entry));
+    let text = match encoding {
+        Encoding::Json => list.to_string(),
+        Encoding::Yaml => String::from_utf8_lossy(&value_bytes(&list, encoding)?).into_owned(),
+        // Its length has to be known first, and with it all items.
+        Encoding::Protobuf => {
+            let mut list = list;
+            list[held] = items.collect();
+            return Ok(body::full(value_bytes(&list, encoding)?));
+        }
+    };
+    let lost = || Status::internal("a list without room for its items");
+    if encoding == Encoding::Json {
+        let (head, tail) = text.split_once(&format!("\"{held}\":[]")).ok_or_else(lost)?;
+        let (head, tail) = (format!("{head}\"{held}\":["), format!("]{tail}\n"));
+        let items = items.map(move |item| value_bytes(&item, encoding));
+        return Ok(separated(head, items, tail));
+    }
+    let (head, tail) = text.split_once(&format!("{held}: []\n")).ok_or_else(lost)?;
+    let mut items = items.peekable();
+    if items.peek().is_none() {
+        return Ok(body::full(text));
+    }
+    let (head, tail) = (format!("{head}{held}:\n"), tail.to_owned());
+    // As the only item of a list an item has the indentation that it has in this one.
+    let items = items.map(move |item| value_bytes(&Value::Array(vec![item]), encoding));
+    Ok(streamed(iter::once(Ok(head.into())).chain(items).chain(iter::once(Ok(tail.into())))))
 }
 
 /// `raw`, `contentEncoding` and `contentType` of a `runtime.Unknown`, all empty

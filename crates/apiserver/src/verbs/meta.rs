@@ -119,10 +119,7 @@ fn validate(kind: &Kind, object: &Object) -> ErrorList {
         errors.invalid_all(&meta.child("generateName"), generate, messages);
     }
     if object.name().is_empty() {
-        errors.push(FieldError::required(
-            &meta.child("name"),
-            "name or generateName is required",
-        ));
+        errors.push(FieldError::required(&meta.child("name"), "name or generateName is required"));
     } else {
         let messages = kind.strategy.validate_name(object.name());
         errors.invalid_all(&meta.child("name"), object.name(), messages);

@@ -1,6 +1,7 @@
 //! One handler per verb, for every kind.
 
 mod commit;
+mod component_status;
 mod connect;
 mod create;
 mod delete;
@@ -8,7 +9,9 @@ mod eviction;
 mod get;
 mod list;
 mod list_body;
+mod list_options;
 mod meta;
+mod options;
 mod patch;
 mod pod_binding;
 mod review;
@@ -44,9 +47,18 @@ pub(crate) struct Call<'a> {
     pub(crate) agent: String,
     pub(crate) kind: &'static Kind,
     pub(crate) sub: Option<Sub>,
+    /// Whether the body asked for a dry run (DeleteOptions of an eviction).
+    pub(crate) dry: bool,
     /// Shown to the client in Warning headers.
     pub(crate) warnings: Mutex<Vec<String>>,
 }
+
+/// Media type of a server-side apply.
+pub(crate) const APPLY: &str = "application/apply-patch+yaml";
+/// Finalizer that has the garbage collector orphan the dependents.
+pub(crate) const ORPHAN: &str = "orphan";
+/// Finalizer that has the garbage collector delete the dependents first.
+pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
 impl<'a> Call<'a> {
     /// The same request as a call on another kind or subresource of the same name.
@@ -63,6 +75,7 @@ impl<'a> Call<'a> {
             agent: self.agent.clone(),
             kind,
             sub,
+            dry: self.dry,
             warnings: Default::default(),
         }
     }
@@ -77,36 +90,22 @@ impl Call<'_> {
         self.warnings.lock().extend(warnings);
     }
 
-    /// `?dryRun=All`; anything else in it is an error.
-    pub(crate) fn dry_run(&self) -> Result<bool, Status> {
-        let mut dry = false;
-        for value in self.query.all("dryRun") {
-            match value {
-                "" => {}
-                "All" => dry = true,
-                other => {
-                    return Err(Status::bad_request(format!(
-                        "invalid dryRun value: Unsupported value: {}: supported values: \"All\"",
-                        apimachinery::text::quote(other)
-                    )));
-                }
-            }
-        }
-        Ok(dry)
+    /// Whether nothing may come of the request. Options with other values have been refused.
+    pub(crate) fn dry_run(&self) -> bool {
+        self.dry || self.query.all("dryRun").any(|value| value == "All")
+    }
+
+    /// Whether the request is a server-side apply.
+    pub(crate) fn applies(&self) -> bool {
+        self.info.verb == "patch"
+            && self.content_type.as_deref().is_some_and(|t| t.starts_with(APPLY))
     }
 
     /// The field manager of this write.
-    pub(crate) fn manager(&self) -> Result<String, Status> {
+    pub(crate) fn manager(&self) -> String {
         match self.query.text("fieldManager") {
-            Some(name) if name.chars().count() > 128 => {
-                Err(Status::bad_request("fieldManager: Too long: may not be more than 128 bytes"))
-            }
-            Some(name) if name.chars().any(|c| c.is_control()) => Err(Status::bad_request(
-                "fieldManager: Invalid value: should only contain printable characters",
-            )),
-            Some(name) => Ok(name.to_owned()),
-            None if self.agent.is_empty() => Ok("unknown".into()),
-            None => Ok(self.agent.chars().take(128).collect()),
+            Some(name) => name.to_owned(),
+            None => options::manager_of(&self.agent),
         }
     }
 
@@ -158,6 +157,7 @@ pub(crate) async fn dispatch(
     request: http::Request<Body>,
 ) -> Result<Response<Body>, Status> {
     call.warn(call.kind.deprecated.map(str::to_owned));
+    options::check(call)?;
     if call.kind.access == Access::Virtual {
         return match (call.info.verb, call.sub, call.kind.kind) {
             ("create", None, "Binding") => pod_binding::bind(call, request.into_body()).await,
@@ -165,13 +165,20 @@ pub(crate) async fn dispatch(
             _ => Err(unsupported(call)),
         };
     }
+    if call.kind.access == Access::Found {
+        return match call.info.verb {
+            "get" => component_status::get(call),
+            "list" => component_status::list(call),
+            _ => Err(unsupported(call)),
+        };
+    }
     match (call.info.verb, call.sub) {
         (
             "get",
             None | Some(Sub::Status | Sub::EphemeralContainers | Sub::Resize | Sub::Approval),
-        ) => get::get(call),
-        ("list", None) => list::list(call),
-        ("watch", None) => watch::watch(call),
+        ) => get::get(call).await,
+        ("list", None) => list::list(call).await,
+        ("watch", None) => watch::watch(call).await,
         ("create", None) => create::create(call, request.into_body()).await,
         (
             "update",

@@ -59,29 +59,26 @@ impl Patch {
     /// Reads a patch from the request.
     pub(super) async fn read(call: &Call<'_>, body: Body) -> Result<Self, Status> {
         let form = Form::of(call.content_type.as_deref())?;
-        if form != Form::Apply && call.query.get("force").is_some() {
-            return Err(Status::invalid(
-                "meta.k8s.io",
-                "PatchOptions",
-                "",
-                apimachinery::field::ErrorList(vec![apimachinery::field::FieldError::forbidden(
-                    &apimachinery::field::Path::new("force"),
-                    "may not be specified for non-apply patch",
-                )]),
-            ));
-        }
         let mode = decode::field_validation(call.query.get("fieldValidation"))?;
         let bytes = crate::body::read(body).await?;
         let (value, duplicates) = match form {
             Form::Apply => apimachinery::codec::yaml::decode(&bytes)?,
             _ => apimachinery::codec::json::decode(&bytes)?,
         };
-        if !duplicates.is_empty() && mode == FieldValidation::Strict {
-            let list: Vec<String> = duplicates
-                .iter()
-                .map(|d| format!("duplicate field {}", apimachinery::text::quote(d)))
-                .collect();
-            return Err(Status::bad_request(format!("strict decoding error: {}", list.join(", "))));
+        let mut found = duplicates
+            .iter()
+            .map(|path| format!("duplicate field {}", apimachinery::text::quote(path)));
+        match mode {
+            FieldValidation::Strict if !duplicates.is_empty() => {
+                let list: Vec<String> = found.collect();
+                let what = match form {
+                    Form::Apply => "error strict decoding YAML",
+                    _ => "strict decoding error",
+                };
+                return Err(Status::bad_request(format!("{what}: {}", list.join(", "))));
+            }
+            FieldValidation::Warn => call.warn(found.by_ref()),
+            _ => {}
         }
         Ok(Self { form, value, mode })
     }
@@ -150,17 +147,7 @@ fn check_identity(call: &Call<'_>, object: &Object, old: &Object) -> Result<(), 
 }
 
 async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Body>, Status> {
-    let Some(manager) = call.query.text("fieldManager") else {
-        return Err(Status::invalid(
-            "meta.k8s.io",
-            "PatchOptions",
-            "",
-            apimachinery::field::ErrorList(vec![apimachinery::field::FieldError::required(
-                &apimachinery::field::Path::new("fieldManager"),
-                "is required for apply patch",
-            )]),
-        ));
-    };
+    let manager = &call.manager();
     let ty = schema(call)?;
     let force = call.query.flag("force");
     let mut applied = patch.value;
@@ -194,8 +181,6 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
     } else if applied.name() != call.info.name {
         return Err(update::wrong_name(applied.name(), &call.info.name));
     }
-    let warnings = decode::check_fields(&mut applied, call.expected(), patch.mode, &[])?;
-    call.warn(warnings);
     super::meta::place(call, &mut applied)?;
     let (api_version, now) = (call.kind.api_version(), time::now_rfc3339());
     let writer = Writer {
@@ -222,7 +207,7 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
                     ),
                 ));
             }
-            let object = apply::apply(ty, None, &applied, &writer, force)?;
+            let object = merged(call, apply::apply(ty, None, &applied, &writer, force)?)?;
             match create_object(call, object, Ownership::Recorded).await {
                 Ok(created) => return call.answer(StatusCode::CREATED, &created),
                 // Somebody created it meanwhile: apply onto that.
@@ -231,7 +216,7 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
             }
         }
         let updated = update::change(call, |old| {
-            let mut object = apply::apply(ty, Some(old), &applied, &writer, force)?;
+            let mut object = merged(call, apply::apply(ty, Some(old), &applied, &writer, force)?)?;
             if applied.resource_version().is_empty() {
                 object.set_meta("resourceVersion", Value::Null);
             }
@@ -240,6 +225,13 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
         .await?;
         return call.answer(StatusCode::OK, &updated);
     }
+}
+
+/// The outcome of an apply as an object is kept. Until then zeros and nulls count: who applies an
+/// empty value owns it, although it does not show.
+fn merged(call: &Call<'_>, mut object: Object) -> Result<Object, Status> {
+    decode::check_fields(&mut object, call.expected(), FieldValidation::Ignore, &[])?;
+    Ok(object)
 }
 
 fn capital(field: &str) -> &str {

@@ -1,11 +1,12 @@
 //! `pods/binding`: the scheduler's decision.
 
-use apimachinery::{ObjectExt, Status, time};
-use http::{Response, StatusCode};
+use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::{Object, ObjectExt, Status, time};
+use http::Response;
 use serde_json::{Value, json};
 
 use super::create::Ownership;
-use super::{Call, update};
+use super::{Call, meta, update};
 use crate::body::Body;
 use crate::decode::Expected;
 use crate::encode;
@@ -14,15 +15,16 @@ use crate::registry::{self, Sub};
 const BINDING: Expected<'static> = Expected { group: "", version: "v1", kind: "Binding" };
 
 pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let binding = call.decode(body, BINDING).await?;
+    let mut binding = call.decode(body, BINDING).await?;
+    meta::place(call, &mut binding)?;
     let name = if call.info.name.is_empty() { binding.name() } else { &call.info.name };
-    if !binding.name().is_empty() && binding.name() != name {
+    if binding.name() != name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
     let node = binding.str_at(&["target", "name"]).to_owned();
-    let kind = binding.str_at(&["target", "kind"]);
-    if node.is_empty() || !matches!(kind, "" | "Node") {
-        return Err(Status::bad_request("the target of a binding must be a Node"));
+    let errors = check(&binding);
+    if !errors.is_empty() {
+        return Err(Status::generic(500, "", errors.message()));
     }
     let pods = registry::find("", "v1", "pods").ok_or_else(|| Status::internal("no pods"))?;
     // The binding is a write of the pod through its binding subresource.
@@ -35,6 +37,14 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
                 "Precondition failed: UID in precondition: {}, UID in object meta: {}",
                 binding.uid(),
                 old.uid()
+            )));
+        }
+        let version = binding.resource_version();
+        if !version.is_empty() && version != old.resource_version() {
+            return Err(conflict(format!(
+                "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion \
+                 in object meta: {}",
+                old.resource_version()
             )));
         }
         if old.deletion_timestamp().is_some() {
@@ -62,6 +72,9 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
         for (key, value) in binding.annotations() {
             pod.set_path(&["metadata", "annotations", key], value.into());
         }
+        for (key, value) in binding.labels() {
+            pod.set_path(&["metadata", "labels", key], value.into());
+        }
         set_condition(&mut pod, "PodScheduled", "", "");
         // The node it was nominated for has served its purpose (KEP-5278).
         if let Some(status) = pod["status"].as_object_mut() {
@@ -70,7 +83,22 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
         Ok((pod, Ownership::Update))
     })
     .await?;
-    encode::value(StatusCode::CREATED, &Status::success().to_value(), call.accepted.encoding)
+    encode::created(call.accepted.encoding)
+}
+
+/// Complaints about a binding (upstream's `ValidatePodBinding`).
+fn check(binding: &Object) -> ErrorList {
+    let mut errors = ErrorList::new();
+    let target = Path::new("target");
+    let kind = binding.str_at(&["target", "kind"]);
+    if !matches!(kind, "" | "Node") {
+        let supported = ["Node", "<empty>"];
+        errors.0.push(FieldError::not_supported(&target.child("kind"), kind, &supported));
+    }
+    if binding.str_at(&["target", "name"]).is_empty() {
+        errors.0.push(FieldError::required(&target.child("name"), ""));
+    }
+    errors
 }
 
 /// Sets a condition of a pod to true.
@@ -87,8 +115,14 @@ pub(super) fn set_condition(pod: &mut Value, of: &str, reason: &str, message: &s
     if !pod["status"]["conditions"].is_array() {
         pod.set_path(&["status", "conditions"], json!([]));
     }
-    if let Some(conditions) = pod["status"]["conditions"].as_array_mut() {
-        conditions.retain(|c| c["type"] != of);
-        conditions.push(condition);
+    let Some(conditions) = pod["status"]["conditions"].as_array_mut() else { return };
+    match conditions.iter_mut().find(|c| c["type"] == of) {
+        Some(old) => {
+            if old["status"] == condition["status"] {
+                condition["lastTransitionTime"] = old["lastTransitionTime"].clone();
+            }
+            *old = condition;
+        }
+        None => conditions.push(condition),
     }
 }

@@ -1,5 +1,6 @@
 //! Questions about who somebody is and what they may do.
 
+use apimachinery::selector::{FieldSelector, FieldTerm};
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -14,13 +15,11 @@ use crate::registry::check_access_review;
 use crate::user::User;
 
 pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
-    let manager = call.manager()?;
-    call.dry_run()?;
     let mut review = call.decode(body, call.expected()).await?;
     meta::place(call, &mut review)?;
     meta::wipe(&mut review);
     call.kind.write_zeros(&mut review);
-    record(call, None, &mut review, &manager);
+    record(call, None, &mut review);
     let status = match call.kind.kind {
         "SelfSubjectReview" => {
             review = empty(call);
@@ -101,30 +100,26 @@ fn subject(review: &Object) -> User {
 fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
     let spec = &review["spec"];
     let resource = spec.get("resourceAttributes").filter(|r| !r.is_null());
+    let fields = resource.and_then(|r| selected_fields(&r["fieldSelector"]));
     let attributes = match resource {
         Some(r) => Attributes {
-            user,
-            verb: r.str_at(&["verb"]),
-            group: r.str_at(&["group"]),
-            resource: r.str_at(&["resource"]),
             subresource: r.str_at(&["subresource"]),
             namespace: r.str_at(&["namespace"]),
             name: r.str_at(&["name"]),
-            path: "",
-            is_resource: true,
+            fields: fields.as_ref(),
+            ..Attributes::on_resource(
+                user,
+                r.str_at(&["verb"]),
+                r.str_at(&["group"]),
+                r.str_at(&["resource"]),
+            )
         },
         None => {
             let r = &spec["nonResourceAttributes"];
             Attributes {
-                user,
-                verb: r.str_at(&["verb"]),
                 path: r.str_at(&["path"]),
-                group: "",
-                resource: "",
-                subresource: "",
-                namespace: "",
-                name: "",
                 is_resource: false,
+                ..Attributes::on_resource(user, r.str_at(&["verb"]), "", "")
             }
         }
     };
@@ -134,6 +129,29 @@ fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
         Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
         Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
     }
+}
+
+/// The selector that a review asks about (KEP-4601): as text, or as requirements of which those
+/// that a field selector can express are kept. Leaving one out only widens the question.
+fn selected_fields(selector: &Value) -> Option<FieldSelector> {
+    if let Some(raw) = selector["rawSelector"].as_str().filter(|raw| !raw.is_empty()) {
+        return FieldSelector::parse(raw).ok();
+    }
+    let terms = selector["requirements"].as_array()?.iter().filter_map(|requirement| {
+        let equal = match requirement.str_at(&["operator"]) {
+            "In" => true,
+            "NotIn" => false,
+            _ => return None,
+        };
+        let values = requirement["values"].as_array()?;
+        let [value] = values.as_slice() else { return None };
+        Some(FieldTerm {
+            field: requirement.str_at(&["key"]).to_owned(),
+            value: value.as_str()?.to_owned(),
+            equal,
+        })
+    });
+    Some(FieldSelector { terms: terms.collect() })
 }
 
 fn rules(call: &Call<'_>, review: &Object) -> Value {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use apimachinery::apply;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt, Status};
 use http::{Response, StatusCode};
@@ -10,6 +11,7 @@ use store::Expect;
 
 use super::commit::Failure;
 use super::create::{Ownership, create_object, record};
+use super::list_options::parse_version;
 use super::{Call, delete, meta};
 use crate::admission::{self, Operation};
 use crate::body::Body;
@@ -79,8 +81,6 @@ pub(super) async fn change(
     call: &Call<'_>,
     mut make: impl FnMut(&Object) -> Result<(Object, Ownership), Status>,
 ) -> Result<Object, Status> {
-    let manager = call.manager()?;
-    let dry_run = call.dry_run()?;
     for _ in 0..TRIES {
         let entry = call
             .server
@@ -94,16 +94,13 @@ pub(super) async fn change(
         }
         let insists = object.resource_version().to_owned();
         if !insists.is_empty() && insists != "0" {
-            let wanted = insists.parse::<u64>().map_err(|_| {
-                let quoted = apimachinery::text::quote(&insists);
-                let why = format!("strconv.ParseUint: parsing {quoted}: invalid syntax");
-                Status::generic(500, "", why)
-            })?;
+            let wanted =
+                parse_version(&insists).map_err(|why| Status::generic(500, "", why.detail))?;
             if wanted != entry.revision {
                 return Err(stale(call));
             }
         }
-        match attempt(call, &entry, &old, &mut object, ownership, &manager, dry_run).await {
+        match attempt(call, &entry, &old, &mut object, ownership).await {
             Ok(()) => return Ok(object),
             Err(Failure::Refused(status)) => return Err(status),
             Err(Failure::Conflict) if !insists.is_empty() && insists != "0" => {
@@ -121,8 +118,6 @@ async fn attempt(
     old: &Object,
     object: &mut Object,
     ownership: Ownership,
-    manager: &str,
-    dry_run: bool,
 ) -> Result<(), Failure> {
     let kind = call.kind;
     let uid = object.uid();
@@ -138,23 +133,21 @@ async fn attempt(
             ),
         )));
     }
-    let errors = prepare(call, object, old).await.map_err(Failure::Refused)?;
+    let errors = prepare(call, object, old, ownership).await.map_err(Failure::Refused)?;
     let prepared = call.sub.is_none() && errors.is_empty();
     let outcome = async {
         validate(call, object, old, errors)?;
-        if ownership == Ownership::Update {
-            record(call, Some(old), object, manager);
-        }
         admission::validate(call, Operation::Update, Some(object), Some(old)).await?;
         object.set_meta("resourceVersion", entry.revision.to_string().into());
-        if !dry_run {
+        if !call.dry_run() {
             object.set_meta("selfLink", Value::Null);
         }
+        apply::keep_times(object, old);
         Ok(())
     };
     let outcome = match outcome.await {
         Err(status) => Err(Failure::Refused(status)),
-        Ok(()) if object == old || dry_run => Ok(false),
+        Ok(()) if object == old || call.dry_run() => Ok(false),
         Ok(()) => write(call, entry, object, old).await,
     };
     if prepared {
@@ -185,7 +178,12 @@ async fn write(
 
 /// Defaults, admits and prepares a changed object. The errors are the strategy's, which then took
 /// nothing for it.
-async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<ErrorList, Status> {
+async fn prepare(
+    call: &Call<'_>,
+    object: &mut Object,
+    old: &Object,
+    ownership: Ownership,
+) -> Result<ErrorList, Status> {
     let kind = call.kind;
     let strategy = kind.strategy;
     keep_what_the_path_cannot_change(call, object, old);
@@ -193,6 +191,10 @@ async fn prepare(call: &Call<'_>, object: &mut Object, old: &Object) -> Result<E
     meta::drop_duplicate_owners(call, object);
     kind.write_zeros(object);
     strategy.default(object);
+    if ownership == Ownership::Update {
+        // Before admission: what a plugin sets is nobody's.
+        record(call, Some(old), object);
+    }
     admission::admit(call, Operation::Update, object, Some(old)).await?;
     let mut errors = ErrorList::new();
     if call.sub.is_none() {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use apimachinery::Status;
-use apimachinery::codec::protobuf;
+use apimachinery::codec::{protobuf, yaml};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::Call;
-use super::list::{Filter, parse_revision};
+use super::list::{self, Filter};
+use super::list_options::{ListOptions, parse_version};
 use crate::body::{Body, BoxError};
 use crate::cache::{Cache, Change, ChangeKind, Collection, Cursor, Entry};
 use crate::encode::{self, Include, entry_bytes, view};
@@ -89,12 +90,9 @@ impl Writer {
             }
             Encoding::Json => crate::cache::json_frame(event, object),
             Encoding::Yaml => {
-                let object: Value = serde_yaml_ng::from_slice(object).unwrap_or_default();
+                let object = yaml::decode(object).map(|(object, _)| object).unwrap_or_default();
                 let event = json!({"type": event, "object": object});
-                Bytes::from(format!(
-                    "---\n{}",
-                    serde_yaml_ng::to_string(&event).unwrap_or_default()
-                ))
+                Bytes::from(format!("---\n{}", yaml::encode(&event).unwrap_or_default()))
             }
         }
     }
@@ -138,6 +136,8 @@ struct Watcher {
     initial: VecDeque<Arc<Entry>>,
     /// Revision of the bookmark that ends the initial state, if one is wanted.
     initial_end: Option<u64>,
+    /// What is not newer than this has been seen: it may lie in the future.
+    after: u64,
     seen: u64,
     cache: Arc<Cache>,
     /// Goes off when a bookmark is due, or at the end. One for the whole watch: most waits end by a
@@ -170,6 +170,9 @@ impl http_body::Body for Watcher {
 impl Watcher {
     /// How a change looks through the filter.
     fn through_filter(&self, change: &Change) -> Option<ChangeKind> {
+        if change.revision <= self.after {
+            return None;
+        }
         if self.filter.is_open() && self.filter.namespace().is_empty() {
             return Some(change.kind);
         }
@@ -259,16 +262,16 @@ impl Watcher {
     }
 }
 
-pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
+pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    let options = ListOptions::read(call)?;
     let filter = Filter::parse(call)?;
     let collection = call.server.collection(call.kind)?.clone();
-    let bookmarks = call.query.flag("allowWatchBookmarks");
-    let version = match call.query.text("resourceVersion") {
-        Some(text) => parse_revision(text)?,
-        None => 0,
-    };
-    let wants_initial = initial_events(call, version)?;
+    let version = options.version.map_or(Ok(0), parse_version);
+    let version = version.map_err(|why| Status::generic(500, "", why.to_string()))?;
+    // Without a version a watch begins with the state, unless its client says otherwise.
+    let wants_initial = options.send_initial.unwrap_or(version == 0);
     let (initial, after) = if wants_initial {
+        list::wait_for(call, version).await?;
         let (snapshot, revision) = call.server.present(call.kind)?;
         let entries =
             snapshot.range(filter.namespace(), "").filter(|e| filter.matches(e)).cloned().collect();
@@ -284,12 +287,12 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
             call.server.cache.revision()
         ))
     })?;
-    let seconds = match call.query.text("timeoutSeconds").map(str::parse::<u64>) {
-        Some(Ok(seconds)) if seconds > 0 => seconds.min(86_400),
-        Some(Err(_)) => return Err(Status::bad_request("timeoutSeconds: must be an integer")),
-        _ => rand::rng().random_range(1800..3600),
+    let seconds = match options.timeout {
+        Some(seconds) => seconds.min(86_400),
+        None => rand::rng().random_range(1800..3600),
     };
-    let streamed = call.query.flag("sendInitialEvents");
+    let streamed = options.send_initial == Some(true);
+    let bookmarks = options.bookmarks;
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let first = if bookmarks { deadline.min(Instant::now() + BOOKMARK_EVERY) } else { deadline };
     let watcher = Watcher {
@@ -304,6 +307,7 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         },
         initial,
         initial_end: (streamed && bookmarks).then_some(after),
+        after,
         seen: after,
         cache: call.server.cache.clone(),
         timer: Box::pin(sleep_until(first)),
@@ -316,19 +320,4 @@ pub(super) fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
     };
     Ok(encode::respond(StatusCode::OK, media_type, watcher.boxed_unsync()))
-}
-
-/// Whether the present state goes out first.
-fn initial_events(call: &Call<'_>, version: u64) -> Result<bool, Status> {
-    let matching = call.query.text("resourceVersionMatch");
-    match call.query.text("sendInitialEvents") {
-        None if matching.is_some() => Err(Status::bad_request(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        )),
-        None => Ok(version == 0),
-        Some(_) if matching != Some("NotOlderThan") => Err(Status::bad_request(
-            "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        )),
-        Some(value) => Ok(value == "true" || value == "1"),
-    }
 }

@@ -43,6 +43,8 @@ impl Rig {
             cluster_domain: "cluster.local".into(),
             node_labels: Default::default(),
             max_pods: 110,
+            allowed_unsafe_sysctls: Vec::new(),
+            image_credentials: Default::default(),
             server: None,
             stop_pods_on_exit: false,
             cancel: self.cancel.clone(),

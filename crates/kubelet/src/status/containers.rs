@@ -36,7 +36,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     let Some(latest) = latest else {
         return absent(pod, inputs, member);
     };
-    let runs = latest.state == runtime::ContainerState::Running;
+    let runs = latest.state == runtime::ContainerState::Running && !inputs.hooking.contains(name);
     let exited = latest.state == runtime::ContainerState::Exited;
     let mut state = ContainerState::default();
     let mut last_state = ContainerState::default();
@@ -118,13 +118,20 @@ fn absent(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatu
         reason: Some(waiting.map_or(default, |waiting| &waiting.reason).to_owned()),
         message: waiting.map(|w| w.message.clone()).filter(|message| !message.is_empty()),
     };
+    // That it ran stays known, and how it ended, as well as can be told: the next one counts on.
     let last = old.and_then(|old| {
-        let ended = old.state.as_ref().and_then(|state| state.terminated.clone());
+        let state = old.state.as_ref();
+        if ran.is_some() && state.is_some_and(|state| state.running.is_some()) {
+            return lost(old.clone()).state.and_then(|state| state.terminated);
+        }
+        let ended = state.and_then(|state| state.terminated.clone());
         ended.or_else(|| old.last_state.as_ref().and_then(|state| state.terminated.clone()))
     });
     ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
+        image_id: old.map(|old| old.image_id.clone()).unwrap_or_default(),
+        container_id: ran.cloned(),
         state: Some(ContainerState { waiting: Some(state), ..ContainerState::default() }),
         last_state: Some(ContainerState { terminated: last, ..ContainerState::default() }),
         restart_count: old.map_or(0, |old| old.restart_count),
@@ -145,6 +152,8 @@ fn lost(mut old: ContainerStatus) -> ContainerStatus {
                 message: Some(
                     "The container could not be located when the pod was terminated".to_owned(),
                 ),
+                container_id: old.container_id.clone(),
+                started_at: state.running.as_ref().and_then(|running| running.started_at.clone()),
                 ..ContainerStateTerminated::default()
             }),
             ..ContainerState::default()
@@ -162,7 +171,8 @@ fn readiness(
     inputs: &Inputs<'_>,
 ) -> (bool, bool) {
     let container = &member.container;
-    let runs = latest.state == runtime::ContainerState::Running;
+    let runs = latest.state == runtime::ContainerState::Running
+        && !inputs.hooking.contains(&container.name);
     let succeeded = latest.state == runtime::ContainerState::Exited && latest.exit_code == 0;
     match member.role {
         Role::Init => (runs, succeeded),

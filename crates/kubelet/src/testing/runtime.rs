@@ -143,6 +143,7 @@ impl Runtime for Simulated {
 
     async fn status(&self) -> Result<RuntimeStatus> {
         Ok(RuntimeStatus {
+            user_namespaces: true,
             runtime_ready: true,
             network_ready: true,
             message: String::new(),

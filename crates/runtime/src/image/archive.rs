@@ -109,6 +109,7 @@ struct Files {
 impl Files {
     fn extract(archive: &Path, directory: &Path) -> io::Result<Self> {
         let context = |error: io::Error| {
+            let error = super::damaged(error);
             io::Error::new(error.kind(), format!("{}: {error}", archive.display()))
         };
         let mut file = File::open(archive).map_err(context)?;

@@ -168,7 +168,15 @@ async fn download(
         Some(cause) if cause.is::<DigestError>() => unusable(reference, cause),
         _ => unreachable(reference, error),
     };
+    let declared = u64::try_from(descriptor.size).unwrap_or(0);
+    let mut length = 0;
     while let Some(bytes) = stream.try_next().await.map_err(broken)? {
+        length += bytes.len() as u64;
+        if length > declared {
+            // It may have no end at all.
+            let name = &descriptor.digest;
+            return Err(unusable(reference, format!("{name} is longer than {declared} bytes")));
+        }
         hash.update(&bytes);
         file.write_all(&bytes).await?;
     }

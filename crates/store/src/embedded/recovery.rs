@@ -33,7 +33,7 @@ pub(crate) fn recover(
         let path = path.display().to_string();
         move |source| OpenError::Io { path, source }
     };
-    std::fs::create_dir_all(dir).map_err(io(dir))?;
+    super::disk::close(dir).map_err(io(dir))?;
     let lock = lock(dir)?;
 
     let manifest = match Manifest::read(dir)? {
@@ -146,7 +146,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("LOCK");
     let io = |source| OpenError::Io { path: path.display().to_string(), source };
     let file =
-        OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(io)?;
+        super::disk::private().create(true).truncate(false).write(true).open(&path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(dir.display().to_string())),

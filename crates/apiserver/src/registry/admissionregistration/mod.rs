@@ -29,11 +29,15 @@ pub(super) static KINDS: &[Kind] = &[
         "MutatingWebhookConfiguration",
         "mutatingwebhookconfigurations",
         "mutatingwebhookconfiguration",
-    ).rechecks(1, 0).any_finalizer()
+    )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
     .strategy(&webhooks::Webhooks { mutating: true })
     .columns(WEBHOOKS),
-    row("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy").rechecks(1, 0).any_finalizer()
+    row("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy")
+        .rechecks(1, 0)
+        .any_finalizer()
         .categories(&["api-extensions"])
         .subs(&[Sub::Status])
         .strategy(&policies::Policy)
@@ -53,7 +57,9 @@ pub(super) static KINDS: &[Kind] = &[
         "ValidatingAdmissionPolicyBinding",
         "validatingadmissionpolicybindings",
         "validatingadmissionpolicybinding",
-    ).rechecks(1, 0).any_finalizer()
+    )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
     .strategy(&policies::Binding)
     .columns(&[
@@ -70,7 +76,9 @@ pub(super) static KINDS: &[Kind] = &[
         "ValidatingWebhookConfiguration",
         "validatingwebhookconfigurations",
         "validatingwebhookconfiguration",
-    ).rechecks(1, 0).any_finalizer()
+    )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
     .strategy(&webhooks::Webhooks { mutating: false })
     .columns(WEBHOOKS),

@@ -112,9 +112,8 @@ fn check_resources(rule: &Field<'_>) {
         resources.invalid("if '*/*' is present, must not specify other resources");
     }
     if all && plain {
-        resources.invalid(
-            "if '*' is present, must not specify other resources without subresources",
-        );
+        resources
+            .invalid("if '*' is present, must not specify other resources without subresources");
     }
 }
 
@@ -177,7 +176,8 @@ const FORM: &str = "; desired format: https://host[/path]";
 fn check_url(url: &Field<'_>) {
     let text = url.text();
     if let Some(why) = unreadable(text) {
-        return url.required(format!("url must be a valid URL: parse {}: {why}{FORM}", quote(text)));
+        return url
+            .required(format!("url must be a valid URL: parse {}: {why}{FORM}", quote(text)));
     }
     let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));

@@ -40,7 +40,8 @@ impl Demands {
         Self {
             no_side_effects: hooks()
                 .all(|hook| WITHOUT_SIDE_EFFECTS.iter().any(|class| hook["sideEffects"] == *class)),
-            known_version: hooks().all(|hook| versions(hook).is_none_or(|v| v.is_empty() || known(&v))),
+            known_version: hooks()
+                .all(|hook| versions(hook).is_none_or(|v| v.is_empty() || known(&v))),
             unique_names: hooks().all(|hook| seen.insert(hook["name"].to_string())),
         }
     }

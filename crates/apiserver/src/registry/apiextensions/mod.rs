@@ -20,7 +20,9 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
     "CustomResourceDefinition",
     "customresourcedefinitions",
     "customresourcedefinition",
-).rechecks(0, 1).any_finalizer()
+)
+.rechecks(0, 1)
+.any_finalizer()
 .short(&["crd", "crds"])
 .categories(&["api-extensions"])
 .subs(&[Sub::Status])

@@ -39,10 +39,37 @@ const AT_ROOT: &[&str] = &[
 ];
 /// Formats that are looked at.
 const FORMATS: &[&str] = &[
-    "bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3",
-    "uuid4", "uuid5", "isbn", "isbn10", "isbn13", "creditcard", "ssn", "hexcolor", "rgbcolor",
-    "byte", "password", "date", "duration", "datetime", "date-time", "int32", "int64", "float",
-    "double", "k8s-short-name", "k8s-long-name",
+    "bsonobjectid",
+    "uri",
+    "email",
+    "hostname",
+    "ipv4",
+    "ipv6",
+    "cidr",
+    "mac",
+    "uuid",
+    "uuid3",
+    "uuid4",
+    "uuid5",
+    "isbn",
+    "isbn10",
+    "isbn13",
+    "creditcard",
+    "ssn",
+    "hexcolor",
+    "rgbcolor",
+    "byte",
+    "password",
+    "date",
+    "duration",
+    "datetime",
+    "date-time",
+    "int32",
+    "int64",
+    "float",
+    "double",
+    "k8s-short-name",
+    "k8s-long-name",
 ];
 
 /// The schema of a version.
@@ -152,9 +179,7 @@ fn check_supported(schema: &Field<'_>, place: Place<'_>) {
         }
     }
     if of == "null" {
-        schema
-            .at("type")
-            .forbidden("type cannot be set to null, use nullable as an alternative");
+        schema.at("type").forbidden("type cannot be set to null, use nullable as an alternative");
     }
     if schema.get("items").is_array() {
         schema.at("items").forbidden("items must be a schema object and not an array");
@@ -205,7 +230,8 @@ fn check_extensions(schema: &Field<'_>) {
 }
 
 fn check_list_map(schema: &Field<'_>) {
-    let (kind, keys) = (schema.at("x-kubernetes-list-type"), schema.at("x-kubernetes-list-map-keys"));
+    let (kind, keys) =
+        (schema.at("x-kubernetes-list-type"), schema.at("x-kubernetes-list-map-keys"));
     if schema.len("x-kubernetes-list-map-keys") > 0 && kind.text() != "map" {
         const MAP: &str = "must be map if x-kubernetes-list-map-keys is non-empty";
         if kind.value().is_null() { kind.required(MAP) } else { kind.invalid(MAP) }

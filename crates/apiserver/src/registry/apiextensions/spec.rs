@@ -32,10 +32,7 @@ pub(super) fn check_definition(object: &Field<'_>, old: Option<&Object>) {
     if old.is_none() {
         let wanted = format!("{}.{}", spec.at("names").str("plural"), spec.str("group"));
         if object.value().name() != wanted {
-            object
-                .at("metadata")
-                .at("name")
-                .invalid("must be spec.names.plural+\".\"+spec.group");
+            object.at("metadata").at("name").invalid("must be spec.names.plural+\".\"+spec.group");
         }
     }
     check_spec(&spec);
@@ -285,9 +282,8 @@ fn check_conversion(spec: &Field<'_>) {
     conversion.needs_one_of("strategy", &["None", "Webhook"]);
     let webhook = conversion.at("webhook");
     let config = conversion.at("webhookClientConfig").instead(webhook.get("clientConfig"));
-    let reviews = conversion
-        .at("conversionReviewVersions")
-        .instead(webhook.get("conversionReviewVersions"));
+    let reviews =
+        conversion.at("conversionReviewVersions").instead(webhook.get("conversionReviewVersions"));
     let count = webhook.len("conversionReviewVersions");
     if conversion.str("strategy") != "Webhook" {
         const NEEDLESS: &str = "should not be set when strategy is not set to Webhook";

@@ -1,7 +1,7 @@
 //! Deployment.
 
-use apimachinery::{Object, ObjectExt};
 use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::{Object, ObjectExt};
 use serde_json::json;
 
 use crate::registry::check::{Field, check, internal};

@@ -25,7 +25,8 @@ const JOB: &[&str] = &["spec", "template", "spec", "containers"];
 const CRON: &[&str] = &["spec", "jobTemplate", "spec", "template", "spec", "containers"];
 
 pub(super) static KINDS: &[Kind] = &[
-    row("CronJob", "cronjobs", "cronjob").rechecks(0, 1)
+    row("CronJob", "cronjobs", "cronjob")
+        .rechecks(0, 1)
         .short(&["cj"])
         .in_all()
         .subs(&[Sub::Status])
@@ -55,8 +56,7 @@ pub(super) static KINDS: &[Kind] = &[
             Column::make("Images", |o| images(o, CRON)),
             Column::make("Selector", |o| {
                 selector(o.get_path(&["spec", "jobTemplate", "spec", "selector"]))
-            })
-            ,
+            }),
         ]),
     row("Job", "jobs", "job")
         .in_all()

@@ -74,7 +74,9 @@ const SELECTABLE: &[Selectable] = &[
     Selectable::new("type", &["type"]),
 ];
 
-pub(super) const EVENT: Kind = Kind::new("", "v1", "Event", "events", "event").rechecks(0, 0).any_finalizer()
+pub(super) const EVENT: Kind = Kind::new("", "v1", "Event", "events", "event")
+    .rechecks(0, 0)
+    .any_finalizer()
     .namespaced()
     .short(&["ev"])
     .selectable(SELECTABLE)
@@ -118,7 +120,8 @@ pub(in crate::registry) fn check_event(
     let of = about.str("namespace");
     let differs = || about.at("namespace").invalid_value(of, "does not match event.namespace");
     if !event.has("eventTime") {
-        let agrees = if of.is_empty() { matches!(namespace, "" | "default") } else { namespace == of };
+        let agrees =
+            if of.is_empty() { matches!(namespace, "" | "default") } else { namespace == of };
         if !agrees {
             differs();
         }
@@ -131,9 +134,7 @@ pub(in crate::registry) fn check_event(
         event.needs("reportingInstance");
         let limit = |field: &str, shown: &str, max: usize| {
             if event.str(field).len() > max {
-                event
-                    .at(shown)
-                    .invalid_value("", format!("can have at most {max} characters"));
+                event.at(shown).invalid_value("", format!("can have at most {max} characters"));
             }
         };
         limit("reportingInstance", "reportingInstance", MAX_TEXT);

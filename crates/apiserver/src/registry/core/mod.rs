@@ -45,14 +45,15 @@ const DEPRECATED_COMPONENT_STATUS: &str = "v1 ComponentStatus is deprecated in v
 pub(super) static KINDS: &[Kind] = &[
     row("Binding", "bindings", "binding").namespaced().computed(),
     row("ComponentStatus", "componentstatuses", "componentstatus")
+        .found()
         .short(&["cs"])
         .deprecated(DEPRECATED_COMPONENT_STATUS)
         .columns(&[
-        NAME,
-        Column::make("Status", config::component_health),
-        Column::make("Message", config::component_message),
-        Column::make("Error", config::component_error),
-    ]),
+            NAME,
+            Column::make("Status", config::component_health),
+            Column::make("Message", config::component_message),
+            Column::make("Error", config::component_error),
+        ]),
     row("ConfigMap", "configmaps", "configmap")
         .namespaced()
         .short(&["cm"])
@@ -65,7 +66,8 @@ pub(super) static KINDS: &[Kind] = &[
         .deprecated(DEPRECATED_ENDPOINTS)
         .columns(&[NAME, Column::make("Endpoints", service::endpoints), AGE]),
     event::EVENT,
-    row("LimitRange", "limitranges", "limitrange").rechecks(1, 0)
+    row("LimitRange", "limitranges", "limitrange")
+        .rechecks(1, 0)
         .namespaced()
         .short(&["limits"])
         .strategy(&quota::LimitRange)
@@ -90,7 +92,8 @@ pub(super) static KINDS: &[Kind] = &[
         .subs(STATUS)
         .strategy(&volume::Claim)
         .columns(volume::CLAIM_COLUMNS),
-    row("PersistentVolume", "persistentvolumes", "persistentvolume").rechecks(2, 0)
+    row("PersistentVolume", "persistentvolumes", "persistentvolume")
+        .rechecks(2, 0)
         .short(&["pv"])
         .subs(STATUS)
         .strategy(&volume::Volume)
@@ -115,13 +118,15 @@ pub(super) static KINDS: &[Kind] = &[
         .strategy(&pod::Pod)
         .generation()
         .columns(pod::COLUMNS),
-    row("PodTemplate", "podtemplates", "podtemplate").rechecks(0, 1)
+    row("PodTemplate", "podtemplates", "podtemplate")
+        .rechecks(0, 1)
         .namespaced()
         .strategy(&pod::PodTemplate)
         .generation()
         .columns(pod::TEMPLATE_COLUMNS),
     replicationcontroller::ROW,
-    row("ResourceQuota", "resourcequotas", "resourcequota").rechecks(0, 1)
+    row("ResourceQuota", "resourcequotas", "resourcequota")
+        .rechecks(0, 1)
         .namespaced()
         .short(&["quota"])
         .subs(STATUS)
@@ -138,7 +143,8 @@ pub(super) static KINDS: &[Kind] = &[
         .subs(&[Sub::Token])
         .strategy(&data::ServiceAccount)
         .columns(config::SERVICE_ACCOUNT_COLUMNS),
-    row("Service", "services", "service").rechecks(0, 1)
+    row("Service", "services", "service")
+        .rechecks(0, 1)
         .namespaced()
         .short(&["svc"])
         .in_all()

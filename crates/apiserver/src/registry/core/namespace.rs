@@ -69,6 +69,10 @@ impl Strategy for Namespace {
         })
     }
 
+    fn begin_deletion(&self, object: &mut Object) {
+        object.set_path(&["status", "phase"], "Terminating".into());
+    }
+
     fn kept_on_update(&self) -> &'static [&'static [&'static str]] {
         &[&["spec", "finalizers"]]
     }

@@ -26,8 +26,7 @@ pub(super) const COLUMNS: &[Column] = &[
         "Container-Runtime",
         &["status", "nodeInfo", "containerRuntimeVersion"],
         "<unknown>",
-    )
-    ,
+    ),
 ];
 
 fn status(object: &Value) -> Value {

@@ -107,13 +107,12 @@ impl Strategy for Pod {
         if object.str_at(&["spec", "nodeName"]).is_empty()
             || matches!(phase, "Succeeded" | "Failed")
         {
-            return None;
+            return Some(0);
         }
         let own = object.get_path(&["spec", "terminationGracePeriodSeconds"]);
-        let seconds = asked.unwrap_or_else(|| own.and_then(Value::as_i64).unwrap_or(30));
+        let seconds = asked.unwrap_or_else(|| own.and_then(Value::as_i64).unwrap_or(0));
         // Negative values mean one second (upstream's pod strategy).
-        let seconds = if seconds < 0 { 1 } else { seconds };
-        (seconds > 0).then_some(seconds)
+        Some(if seconds < 0 { 1 } else { seconds })
     }
 }
 

@@ -14,7 +14,8 @@ use crate::registry::workload::{check_replicated_counts, check_running_template}
 const TEMPLATE: &[&str] = &["spec", "template", "spec", "containers"];
 
 pub(super) const ROW: Kind =
-    Kind::new("", "v1", "ReplicationController", "replicationcontrollers", "replicationcontroller").rechecks(0, 1)
+    Kind::new("", "v1", "ReplicationController", "replicationcontrollers", "replicationcontroller")
+        .rechecks(0, 1)
         .namespaced()
         .short(&["rc"])
         .in_all()

@@ -37,8 +37,7 @@ fn phase(object: &Value) -> Value {
     }
 }
 
-const VOLUME_MODE: Column =
-    Column::text_or("VolumeMode", &["spec", "volumeMode"], "<unset>");
+const VOLUME_MODE: Column = Column::text_or("VolumeMode", &["spec", "volumeMode"], "<unset>");
 const ATTRIBUTES_CLASS: Column =
     Column::text_or("VolumeAttributesClass", &["spec", "volumeAttributesClassName"], "<unset>");
 
@@ -284,8 +283,7 @@ pub(in crate::registry) fn check_inline_volume(spec: &Field<'_>) {
     }
     check_access_modes(spec, "");
     if !matches!(spec.str("persistentVolumeReclaimPolicy"), "" | "Retain") {
-        spec.at("persistentVolumeReclaimPolicy")
-            .forbidden(format!("may only be Retain {HERE}"));
+        spec.at("persistentVolumeReclaimPolicy").forbidden(format!("may only be Retain {HERE}"));
     }
     if spec.has("nodeAffinity") {
         spec.at("nodeAffinity").forbidden(format!("may not be specified {HERE}"));

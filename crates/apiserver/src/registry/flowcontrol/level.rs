@@ -150,9 +150,7 @@ fn check_limited(limited: &Field<'_>) {
     }
     check_lendable(limited);
     if limited.int("borrowingLimitPercent").is_some_and(|percent| percent < 0) {
-        limited
-            .at("borrowingLimitPercent")
-            .invalid("if specified, must be a non-negative integer");
+        limited.at("borrowingLimitPercent").invalid("if specified, must be a non-negative integer");
     }
 }
 

@@ -19,20 +19,24 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("FlowSchema", "flowschemas", "flowschema").rechecks(1, 0).strategy(&schema::FlowSchema).columns(&[
-        NAME,
-        Column::text_or("PriorityLevel", &["spec", "priorityLevelConfiguration", "name"], ""),
-        Column::number("MatchingPrecedence", &["spec", "matchingPrecedence"]),
-        Column::text("DistinguisherMethod", &["spec", "distinguisherMethod", "type"]),
-        AGE,
-        Column::make("MissingPL", |o| {
-            let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
-            let mut dangling =
-                conditions.filter(|c| c["type"] == "Dangling").map(|c| c["status"].clone());
-            dangling.next_back().unwrap_or_else(|| "?".into())
-        }),
-    ]),
-    row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration").rechecks(1, 0)
+    row("FlowSchema", "flowschemas", "flowschema")
+        .rechecks(1, 0)
+        .strategy(&schema::FlowSchema)
+        .columns(&[
+            NAME,
+            Column::text_or("PriorityLevel", &["spec", "priorityLevelConfiguration", "name"], ""),
+            Column::number("MatchingPrecedence", &["spec", "matchingPrecedence"]),
+            Column::text("DistinguisherMethod", &["spec", "distinguisherMethod", "type"]),
+            AGE,
+            Column::make("MissingPL", |o| {
+                let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
+                let mut dangling =
+                    conditions.filter(|c| c["type"] == "Dangling").map(|c| c["status"].clone());
+                dangling.next_back().unwrap_or_else(|| "?".into())
+            }),
+        ]),
+    row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration")
+        .rechecks(1, 0)
         .strategy(&level::Level)
         .columns(&[
             NAME,

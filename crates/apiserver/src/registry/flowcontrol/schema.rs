@@ -126,7 +126,9 @@ fn check_subject(subject: &Field<'_>) {
         return subject.at("kind").not_supported(&["Group", "ServiceAccount", "User"]);
     };
     match subject.opt(own) {
-        None => subject.at(own).required(format!("{own} is required when subject kind is '{kind}'")),
+        None => {
+            subject.at(own).required(format!("{own} is required when subject kind is '{kind}'"))
+        }
         Some(named) if *own == "serviceAccount" => check_account(&named),
         Some(named) => drop(named.needs("name")),
     }

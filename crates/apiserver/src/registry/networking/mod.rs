@@ -78,15 +78,16 @@ pub(super) static KINDS: &[Kind] = &[
             Column::make("Pod-Selector", |o| selector(o.get_path(&["spec", "podSelector"]))),
             AGE,
         ]),
-    row("ServiceCIDR", "servicecidrs", "servicecidr").rechecks(0, 1)
+    row("ServiceCIDR", "servicecidrs", "servicecidr")
+        .rechecks(0, 1)
         .subs(&[Sub::Status])
         .strategy(&range::ServiceRange)
         .columns(&[
-        NAME,
-        Column::make("CIDRs", |o| {
-            let cidrs = o["spec"]["cidrs"].as_array().into_iter().flatten();
-            join(cidrs.filter_map(|c| c.as_str().map(str::to_owned)))
-        }),
-        AGE,
-    ]),
+            NAME,
+            Column::make("CIDRs", |o| {
+                let cidrs = o["spec"]["cidrs"].as_array().into_iter().flatten();
+                join(cidrs.filter_map(|c| c.as_str().map(str::to_owned)))
+            }),
+            AGE,
+        ]),
 ];

@@ -43,7 +43,11 @@ fn check_spec(spec: &Field<'_>) {
     match spec.len("cidrs") {
         0 => return ranges.required("at least one CIDR required"),
         1 | 2 => {}
-        _ => return ranges.instead(spec.value()).invalid_as("ServiceCIDRSpec", "may only hold up to 2 values"),
+        _ => {
+            return ranges
+                .instead(spec.value())
+                .invalid_as("ServiceCIDRSpec", "may only hold up to 2 values");
+        }
     }
     spec.items("cidrs").for_each(|range| range.canonical_cidr());
     let families: Vec<Option<bool>> = spec

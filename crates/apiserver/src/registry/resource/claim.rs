@@ -232,9 +232,9 @@ fn check_wanted(request: &Field<'_>) {
     check_selectors(request);
     let count = request.int("count").unwrap_or(0);
     match request.str("allocationMode") {
-        "All" if count != 0 => request
-            .at("count")
-            .invalid("must not be specified when allocationMode is 'All'"),
+        "All" if count != 0 => {
+            request.at("count").invalid("must not be specified when allocationMode is 'All'")
+        }
         "ExactCount" if count <= 0 => {
             request.at("count").invalid_value(count, "must be greater than zero");
         }

@@ -70,7 +70,8 @@ pub(super) static KINDS: &[Kind] = &[
     row("ResourceClaimTemplate", "resourceclaimtemplates", "resourceclaimtemplate")
         .namespaced()
         .strategy(&claim::Template),
-    row("ResourceSlice", "resourceslices", "resourceslice").rechecks(0, 1)
+    row("ResourceSlice", "resourceslices", "resourceslice")
+        .rechecks(0, 1)
         .selectable(&[
             Selectable::new("spec.nodeName", &["spec", "nodeName"]),
             Selectable::new("spec.driver", &["spec", "driver"]),

@@ -157,7 +157,8 @@ pub(super) fn check_binding_conditions(of: &Field<'_>) {
                 condition.duplicate();
             }
             if field == "bindingFailureConditions" && conditions.contains(condition.text()) {
-                condition.invalid("bindingFailureConditions must not overlap with bindingConditions");
+                condition
+                    .invalid("bindingFailureConditions must not overlap with bindingConditions");
             }
         }
     }

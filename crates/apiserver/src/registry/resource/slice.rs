@@ -168,11 +168,14 @@ fn check_device(device: &Field<'_>) {
     if count > MAX_ATTRIBUTES {
         device.invalid_value(
             count,
-            format!("the total number of attributes and capacities must not exceed {MAX_ATTRIBUTES}"),
+            format!(
+                "the total number of attributes and capacities must not exceed {MAX_ATTRIBUTES}"
+            ),
         );
     }
     for (key, attribute) in device.entries("attributes") {
-        let attribute = device.at("attributes").key_as(key, &shortened(key)).instead(attribute.value());
+        let attribute =
+            device.at("attributes").key_as(key, &shortened(key)).instead(attribute.value());
         check_qualified_name(&attribute, key);
         check_attribute(&attribute);
     }

@@ -97,9 +97,8 @@ fn check_driver(spec: &Field<'_>) {
             .invalid("must be greater than or equal to 10 seconds");
     }
     if spec.has("serviceAccountTokenInSecrets") && spec.len("tokenRequests") == 0 {
-        spec.at("serviceAccountTokenInSecrets").invalid(
-            "serviceAccountTokenInSecrets is set but no tokenRequests are specified",
-        );
+        spec.at("serviceAccountTokenInSecrets")
+            .invalid("serviceAccountTokenInSecrets is set but no tokenRequests are specified");
     }
 }
 

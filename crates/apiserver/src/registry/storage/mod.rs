@@ -29,23 +29,27 @@ const CLASS_NAME: Column = Column {
 };
 
 pub(super) static KINDS: &[Kind] = &[
-    row("CSIDriver", "csidrivers", "csidriver").rechecks(0, 1).strategy(&csi::Driver).generation().columns(&[
-        NAME,
-        Column::flag("AttachRequired", &["spec", "attachRequired"]),
-        Column::flag("PodInfoOnMount", &["spec", "podInfoOnMount"]),
-        Column::flag("StorageCapacity", &["spec", "storageCapacity"]),
-        Column::make("TokenRequests", |o| {
-            let requests = o["spec"]["tokenRequests"].as_array().into_iter().flatten();
-            let text = join(requests.map(|r| r.str_at(&["audience"]).to_owned()));
-            if text == "<none>" { "<unset>".into() } else { text }
-        }),
-        Column::flag("RequiresRepublish", &["spec", "requiresRepublish"]),
-        Column::make("Modes", |o| {
-            let modes = o["spec"]["volumeLifecycleModes"].as_array().into_iter().flatten();
-            join(modes.filter_map(|m| m.as_str().map(str::to_owned)))
-        }),
-        AGE,
-    ]),
+    row("CSIDriver", "csidrivers", "csidriver")
+        .rechecks(0, 1)
+        .strategy(&csi::Driver)
+        .generation()
+        .columns(&[
+            NAME,
+            Column::flag("AttachRequired", &["spec", "attachRequired"]),
+            Column::flag("PodInfoOnMount", &["spec", "podInfoOnMount"]),
+            Column::flag("StorageCapacity", &["spec", "storageCapacity"]),
+            Column::make("TokenRequests", |o| {
+                let requests = o["spec"]["tokenRequests"].as_array().into_iter().flatten();
+                let text = join(requests.map(|r| r.str_at(&["audience"]).to_owned()));
+                if text == "<none>" { "<unset>".into() } else { text }
+            }),
+            Column::flag("RequiresRepublish", &["spec", "requiresRepublish"]),
+            Column::make("Modes", |o| {
+                let modes = o["spec"]["volumeLifecycleModes"].as_array().into_iter().flatten();
+                join(modes.filter_map(|m| m.as_str().map(str::to_owned)))
+            }),
+            AGE,
+        ]),
     row("CSINode", "csinodes", "csinode").rechecks(2, 0).strategy(&csi::Node).columns(&[
         NAME,
         Column {
@@ -56,12 +60,10 @@ pub(super) static KINDS: &[Kind] = &[
         },
         AGE,
     ]),
-    row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity").namespaced().strategy(&csi::Capacity).columns(
-        &[
-            NAME,
-            CREATED_AT,
-        ],
-    ),
+    row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity")
+        .namespaced()
+        .strategy(&csi::Capacity)
+        .columns(&[NAME, CREATED_AT]),
     row("StorageClass", "storageclasses", "storageclass").short(&["sc"]).strategy(&Class).columns(
         &[
             CLASS_NAME,
@@ -72,16 +74,18 @@ pub(super) static KINDS: &[Kind] = &[
             AGE,
         ],
     ),
-    row("VolumeAttachment", "volumeattachments", "volumeattachment").rechecks(1, 0).subs(&[Sub::Status]).strategy(&attachment::Attachment).columns(
-        &[
+    row("VolumeAttachment", "volumeattachments", "volumeattachment")
+        .rechecks(1, 0)
+        .subs(&[Sub::Status])
+        .strategy(&attachment::Attachment)
+        .columns(&[
             NAME,
             Column::text_or("Attacher", &["spec", "attacher"], ""),
             Column::text_or("PV", &["spec", "source", "persistentVolumeName"], ""),
             Column::text_or("Node", &["spec", "nodeName"], ""),
             Column::flag("Attached", &["status", "attached"]),
             AGE,
-        ],
-    ),
+        ]),
     row("VolumeAttributesClass", "volumeattributesclasses", "volumeattributesclass")
         .short(&["vac"])
         .strategy(&attachment::AttributesClass)
@@ -110,14 +114,17 @@ impl Strategy for Class {
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         let mut errors = self.validate(object);
-        errors.0.extend(check(object, |object| {
-            for field in ["parameters", "provisioner", "reclaimPolicy"] {
-                if object.get(field) != &old[field] {
-                    object.at(field).forbidden(format!("updates to {field} are forbidden."));
+        errors.0.extend(
+            check(object, |object| {
+                for field in ["parameters", "provisioner", "reclaimPolicy"] {
+                    if object.get(field) != &old[field] {
+                        object.at(field).forbidden(format!("updates to {field} are forbidden."));
+                    }
                 }
-            }
-            object.immutable("volumeBindingMode", old);
-        }).0);
+                object.immutable("volumeBindingMode", old);
+            })
+            .0,
+        );
         errors
     }
 }

@@ -1,0 +1,57 @@
+//! What reading a document may cost.
+
+use serde_json::Value;
+
+/// Bytes that anchored and aliased values may take together, besides what the document itself
+/// takes.
+const COPIES: usize = 16 << 20;
+/// What a value takes without its text.
+const VALUE: usize = 64;
+/// Work of the parser: with each token it looks at every collection that is open.
+const FREE_STEPS: usize = 1 << 20;
+/// Steps for each byte of the document; documents that people write stay well below.
+const STEPS_PER_BYTE: usize = 8;
+
+pub(super) struct Budget {
+    steps: usize,
+    copies: usize,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        let steps = bytes.saturating_mul(STEPS_PER_BYTE).saturating_add(FREE_STEPS);
+        Self { steps, copies: COPIES }
+    }
+
+    /// Pays for one event at a depth.
+    pub(super) fn event(&mut self, depth: usize) -> Result<(), String> {
+        let left = self.steps.checked_sub(depth + 1);
+        self.steps = left.ok_or("document is nested too deeply for its size")?;
+        Ok(())
+    }
+
+    /// Pays for a copy of a value.
+    pub(super) fn copy(&mut self, value: &Value) -> Result<(), String> {
+        match value {
+            Value::String(text) => self.pay(VALUE + text.len()),
+            Value::Array(items) => {
+                self.pay(VALUE)?;
+                items.iter().try_for_each(|item| self.copy(item))
+            }
+            Value::Object(fields) => {
+                self.pay(VALUE)?;
+                fields.iter().try_for_each(|(key, value)| {
+                    self.pay(key.len())?;
+                    self.copy(value)
+                })
+            }
+            _ => self.pay(VALUE),
+        }
+    }
+
+    fn pay(&mut self, bytes: usize) -> Result<(), String> {
+        let left = self.copies.checked_sub(bytes);
+        self.copies = left.ok_or("document contains excessive aliasing")?;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Reads: forms of lists, versions, and what is not stored.
+
+use apimachinery::ObjectExt;
+use http::Method;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+
+use super::harness::Api;
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+
+async fn with_maps(count: usize) -> Api {
+    let api = Api::start().await;
+    for i in 0..count {
+        let map = json!({"metadata": {"name": format!("m{i}")}, "data": {"k": "yes", "t": "a\nb"}});
+        api.post(MAPS, &map).await.ok();
+    }
+    api
+}
+
+#[tokio::test]
+async fn a_list_is_the_same_in_every_encoding() {
+    let api = with_maps(3).await;
+    let json = api.get(MAPS).await.ok();
+    let yaml = api.ask(Method::GET, MAPS).header("accept", "application/yaml").send().await;
+    let text = String::from_utf8(yaml.bytes.to_vec()).unwrap();
+    assert!(text.contains("    k: \"yes\"\n"), "{text}");
+    let (read, _) = apimachinery::codec::yaml::decode(text.as_bytes()).unwrap();
+    assert_eq!(read, json);
+    assert_eq!(json["items"].as_array().map(Vec::len), Some(3));
+    assert!(json["items"][0].get("kind").is_none(), "{json}");
+
+    let rows = |table: &Value| table["rows"].as_array().map(Vec::len);
+    let whole = format!("{MAPS}?includeObject=Object");
+    let table = api.ask(Method::GET, &whole).header("accept", TABLE).send().await.ok();
+    assert_eq!((table.kind(), rows(&table)), ("Table", Some(3)));
+    assert_eq!(table["rows"][0]["object"].kind(), "ConfigMap");
+    let empty = format!("{MAPS}?labelSelector=none%3Dsuch");
+    for accept in [TABLE, "application/yaml", "application/json"] {
+        let answer = api.ask(Method::GET, &empty).header("accept", accept).send().await;
+        let (list, _) = apimachinery::codec::yaml::decode(&answer.bytes).unwrap();
+        let items = list.get("rows").or(list.get("items"));
+        assert_eq!(items, Some(&json!([])), "{accept}");
+    }
+    let refused = api.get(&format!("{MAPS}?includeObject=All")).await;
+    assert_eq!(refused.code.as_u16(), 200, "only tables have rows");
+    let all = format!("{MAPS}?includeObject=All");
+    api.ask(Method::GET, &all).header("accept", TABLE).send().await.fails(400);
+}
+
+#[tokio::test]
+async fn versions_select_what_is_read() {
+    let api = with_maps(5).await;
+    let any = api.get(&format!("{MAPS}?resourceVersion=0&limit=3")).await.ok();
+    assert_eq!(any["items"].as_array().map(Vec::len), Some(5));
+    assert!(any["metadata"].get("continue").is_none(), "{any}");
+    let refused = api.get(&format!("{MAPS}?fieldSelector=spec.x%3D1")).await.fails(400);
+    assert_eq!(
+        refused["message"],
+        "\"spec.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+    );
+    let watch = format!("{MAPS}?watch=1&sendInitialEvents=true");
+    api.get(&watch).await.fails(422);
+}
+
+#[tokio::test]
+async fn a_watch_from_the_future_waits_for_it() {
+    let api = with_maps(1).await;
+    let now: u64 = api.get(MAPS).await.ok().resource_version().parse().unwrap();
+    let uri = format!("{MAPS}?watch=1&timeoutSeconds=5&resourceVersion={}", now + 2);
+    let mut body = api.ask(Method::GET, &uri).open().await.into_body();
+    for name in ["first", "second", "third"] {
+        api.post(MAPS, &json!({"metadata": {"name": name}})).await.ok();
+    }
+    let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    let event: Value =
+        serde_json::from_slice(frame.split(|b| *b == b'\n').next().unwrap()).unwrap();
+    assert_eq!(event["object"].name(), "third");
+}
+
+#[tokio::test]
+async fn components_are_looked_at_when_asked() {
+    let api = Api::start().await;
+    let all = "/api/v1/componentstatuses";
+    let list = api.get(all).await.ok();
+    let names: Vec<&str> = list["items"].as_array().unwrap().iter().map(ObjectExt::name).collect();
+    assert_eq!(names, ["controller-manager", "etcd-0", "scheduler"]);
+    let one = api.get(&format!("{all}/etcd-0")).await.ok();
+    assert_eq!(one["conditions"][0]["status"], "True");
+    api.get(&format!("{all}/nobody")).await.fails(404);
+    api.post(all, &json!({"metadata": {"name": "x"}})).await.fails(405);
+    // A component that runs apart and has stopped.
+    let lease = json!({"metadata": {"name": "kube-scheduler"}, "spec": {
+        "leaseDurationSeconds": 15, "renewTime": "2024-01-01T00:00:00.000000Z",
+    }});
+    api.post("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases", &lease).await.ok();
+    let scheduler = api.get(&format!("{all}/scheduler")).await.ok();
+    assert_eq!(scheduler["conditions"][0]["status"], "False", "{scheduler}");
+    let table = api.ask(Method::GET, all).header("accept", TABLE).send().await.ok();
+    assert_eq!(table["rows"][2]["cells"][1], "Unhealthy");
+}

@@ -1,0 +1,95 @@
+//! `componentstatuses`: how the parts of the control plane are, found out when somebody asks.
+
+use apimachinery::{Object, ObjectExt, Status, time};
+use http::{Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::Call;
+use super::list::Filter;
+use super::list_options::ListOptions;
+use crate::body::Body;
+use crate::encode::{self, Include};
+use crate::negotiate::Form;
+use crate::registry;
+use crate::server::Server;
+
+/// Components that may run apart and then hold a lease of their name in `kube-system`.
+const LED: &[(&str, &str)] =
+    &[("controller-manager", "kube-controller-manager"), ("scheduler", "kube-scheduler")];
+/// The store, under the name that clients look for.
+const STORE: &str = "etcd-0";
+
+pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    call.warn([deprecated()]);
+    let found = all(call.server).into_iter().find(|status| status.name() == call.info.name);
+    let status = found.ok_or_else(|| Status::not_found("", "componentstatus", &call.info.name))?;
+    call.answer(StatusCode::OK, &status)
+}
+
+pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    call.warn([deprecated()]);
+    ListOptions::read(call)?;
+    let filter = Filter::parse(call)?;
+    let mut found = all(call.server);
+    found.retain(|status| filter.selects(status));
+    let metadata = json!({});
+    let list = match call.accepted.form {
+        Form::Table => {
+            let include = Include::parse(call.query.get("includeObject"))?;
+            let rows = found.iter().map(|status| encode::row(call.kind, status, include)).collect();
+            encode::table(call.kind, rows, metadata, true)
+        }
+        Form::Partial => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata, "items": found.iter().map(encode::partial).collect::<Value>(),
+        }),
+        Form::Object => json!({
+            "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": metadata,
+            "items": found,
+        }),
+    };
+    encode::value(StatusCode::OK, &list, call.accepted.encoding)
+}
+
+fn deprecated() -> String {
+    "v1 ComponentStatus is deprecated in v1.19+".to_owned()
+}
+
+fn all(server: &Server) -> Vec<Object> {
+    let store = match server.store_failed() {
+        false => status(STORE, Ok("ok")),
+        true => status(STORE, Err("the store has failed".to_owned())),
+    };
+    let mut all: Vec<Object> = LED.iter().map(|(name, lease)| led(server, name, lease)).collect();
+    all.insert(1, store);
+    all
+}
+
+/// A component that runs apart renews its lease; one without a lease runs in this process, which
+/// ends when it fails for good.
+fn led(server: &Server, name: &str, lease: &str) -> Object {
+    let held = registry::find("coordination.k8s.io", "v1", "leases")
+        .and_then(|kind| server.entry(kind, "kube-system", lease))
+        .map(|entry| entry.object());
+    let Some(held) = held else { return status(name, Ok("ok")) };
+    let seconds = held["spec"]["leaseDurationSeconds"].as_i64().unwrap_or(0);
+    let renewed = time::parse(held.str_at(&["spec", "renewTime"])).unwrap_or_default();
+    if Timestamp::now() <= renewed + SignedDuration::from_secs(seconds) {
+        return status(name, Ok("ok"));
+    }
+    let why =
+        format!("the lease kube-system/{lease} was last renewed at {}", time::rfc3339(renewed));
+    status(name, Err(why))
+}
+
+fn status(name: &str, health: Result<&str, String>) -> Object {
+    let condition = match health {
+        Ok(message) => json!({"type": "Healthy", "status": "True", "message": message}),
+        Err(error) => json!({"type": "Healthy", "status": "False", "error": error}),
+    };
+    json!({
+        "kind": "ComponentStatus", "apiVersion": "v1",
+        "metadata": {"name": name}, "conditions": [condition],
+    })
+}

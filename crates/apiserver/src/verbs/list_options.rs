@@ -1,0 +1,128 @@
+//! ListOptions: what a list, watch or deletecollection asks for in its query.
+
+use apimachinery::Status;
+use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::text::quote;
+
+use super::Call;
+use super::options::invalid;
+
+const EXACT: &str = "Exact";
+const NOT_OLDER: &str = "NotOlderThan";
+
+/// Options that have been found valid.
+pub(super) struct ListOptions<'a> {
+    /// Most items of a page; zero for all.
+    pub(super) limit: usize,
+    /// Where a list goes on.
+    pub(super) token: Option<&'a str>,
+    pub(super) version: Option<&'a str>,
+    pub(super) exact: bool,
+    /// Whether a version at least is asked for by name of the rule.
+    pub(super) matching: bool,
+    pub(super) send_initial: Option<bool>,
+    pub(super) bookmarks: bool,
+    /// How long a watch may last, in seconds.
+    pub(super) timeout: Option<u64>,
+}
+
+impl<'a> ListOptions<'a> {
+    /// Reads and checks them (upstream's `ValidateListOptions`).
+    pub(super) fn read(call: &'a Call<'_>) -> Result<Self, Status> {
+        let query = &call.query;
+        let number = |name: &str| query.text(name).map(parse_int).transpose();
+        let limit = number("limit")?.unwrap_or(0);
+        let timeout = number("timeoutSeconds")?;
+        let matching = query.text("resourceVersionMatch");
+        let options = Self {
+            limit: usize::try_from(limit).unwrap_or(0),
+            token: query.text("continue"),
+            version: query.text("resourceVersion"),
+            exact: matching == Some(EXACT),
+            matching: matching.is_some(),
+            send_initial: query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents")),
+            bookmarks: query.flag("allowWatchBookmarks"),
+            timeout: timeout.and_then(|t| u64::try_from(t).ok()).filter(|t| *t > 0),
+        };
+        let errors = match call.info.verb {
+            "watch" => options.check_watch(matching),
+            _ => options.check_list(matching),
+        };
+        if errors.is_empty() { Ok(options) } else { Err(invalid("ListOptions", errors)) }
+    }
+
+    fn check_list(&self, matching: Option<&str>) -> ErrorList {
+        let mut errors = ErrorList::new();
+        let path = Path::new("resourceVersionMatch");
+        let mut forbid = |path: &Path, why: &str| errors.0.push(FieldError::forbidden(path, why));
+        if let Some(matching) = matching {
+            if self.version.is_none() {
+                let why = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+                forbid(&path, why);
+            }
+            if self.token.is_some() {
+                forbid(&path, "resourceVersionMatch is forbidden when continue is provided");
+            }
+            if !matches!(matching, EXACT | NOT_OLDER) {
+                let supported = [EXACT, NOT_OLDER, ""];
+                errors.0.push(FieldError::not_supported(&path, matching, &supported));
+            }
+            if self.exact && self.version == Some("0") {
+                let why = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+                errors.0.push(FieldError::forbidden(&path, why));
+            }
+        }
+        if self.send_initial.is_some() {
+            let why = "sendInitialEvents is forbidden for list";
+            errors.0.push(FieldError::forbidden(&Path::new("sendInitialEvents"), why));
+        }
+        errors
+    }
+
+    fn check_watch(&self, matching: Option<&str>) -> ErrorList {
+        let mut errors = ErrorList::new();
+        let path = Path::new("resourceVersionMatch");
+        if self.send_initial.is_some() && matching != Some(NOT_OLDER) {
+            let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+            errors.0.push(FieldError::forbidden(&path, why));
+        }
+        if let Some(matching) = matching {
+            if self.send_initial.is_none() {
+                let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents \
+                           is provided";
+                errors.0.push(FieldError::forbidden(&path, why));
+            }
+            if matching != NOT_OLDER {
+                errors.0.push(FieldError::not_supported(&path, matching, &[NOT_OLDER]));
+            }
+            if self.token.is_some() {
+                let why = "resourceVersionMatch is forbidden when continue is provided";
+                errors.0.push(FieldError::forbidden(&path, why));
+            }
+        }
+        errors
+    }
+}
+
+/// A number of the query, in Go's words when it is none.
+pub(super) fn parse_int(text: &str) -> Result<i64, Status> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    text.parse().map_err(|e: std::num::ParseIntError| {
+        let why = match e.kind() {
+            PosOverflow | NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        Status::bad_request(format!("strconv.ParseInt: parsing {}: {why}", quote(text)))
+    })
+}
+
+/// A resource version: a decimal number. The complaint in upstream's words.
+pub(super) fn parse_version(text: &str) -> Result<u64, FieldError> {
+    if text.starts_with('+') || text.parse::<u64>().is_err() {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let why = if digits { "value out of range" } else { "invalid syntax" };
+        let why = format!("strconv.ParseUint: parsing {}: {why}", quote(text));
+        return Err(FieldError::invalid(&Path::new("resourceVersion"), text, why));
+    }
+    Ok(text.parse().unwrap_or_default())
+}
