@@ -91,6 +91,13 @@ impl Writer {
             None => default_of(&field.shape).filter(|d| d.is_object() || !field.omit_empty),
         };
         let mut schema = self.value(&field.shape, default);
+        if !field.values.is_empty() {
+            let of = match schema.get_mut("items").and_then(Value::as_object_mut) {
+                Some(items) => items,
+                None => &mut schema,
+            };
+            of.insert("enum".into(), field.values.clone().into());
+        }
         let Patch { merge, retain_keys, replace, merge_key } = &field.patch;
         let strategies: Vec<&str> =
             [(*merge, "merge"), (*replace, "replace"), (*retain_keys, "retainKeys")]
