@@ -274,6 +274,7 @@ impl Server {
         match trimmed {
             "/healthz" | "/livez" | "/readyz" => return Ok(health::check(self, trimmed, query)),
             "/metrics" => return Ok(self.metrics.render(self)),
+            "/metrics/slis" => return Ok(self.metrics.service_levels()),
             "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
             _ if trimmed.starts_with("/openapi/v3") => {
                 return self.openapi.v3(trimmed, query, request.headers());
