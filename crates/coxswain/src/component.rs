@@ -176,11 +176,15 @@ pub(crate) fn node(args: NodeArgs) -> Result<()> {
         crate::control::serve(&node.config.data, node.runtime.clone(), cancel.clone())?;
         let proxy = transport::https(&args.kubelet.proxy_kubeconfig()).await?;
         let informers = InformerFactory::new(proxy, cancel.clone());
+        let import = async {
+            // The node ends without it.
+            cancel.run_until_cancelled(node.import_demo()).await.unwrap_or(Ok(()))
+        };
         let work = async {
             tokio::try_join!(
                 run_kubelet(&args.kubelet, &node, &informers, cancel.clone()),
                 node.run_proxy(&informers, cancel.clone()),
-                node.import_demo(),
+                import,
             )
         };
         work.await?;

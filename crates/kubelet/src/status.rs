@@ -68,6 +68,11 @@ pub(crate) fn rejected(pod: &Pod, verdict: &Verdict, now: &Time) -> PodStatus {
 /// The complete status of a pod.
 pub(crate) fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
     let known = known_status(pod);
+    let finished = matches!(known.phase.as_deref(), Some("Succeeded" | "Failed"));
+    if finished && inputs.view.containers.is_empty() {
+        // Nothing here tells more of it than was told before, by an earlier kubelet perhaps.
+        return known.clone();
+    }
     let of = |roles: &[Role]| containers::statuses(pod, inputs, roles);
     let init = of(&[Role::Init, Role::Sidecar]);
     let apps = of(&[Role::App]);

@@ -59,7 +59,7 @@ async fn a_pod_whose_status_is_refused_can_be_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn parameters_of_the_node_reject_the_pod() {
-    let rig = Rig::new();
+    let mut rig = Rig::new();
     rig.create(json!({"containers": [{"name": "a"}], "securityContext":
         {"sysctls": [{"name": "kernel.core_pattern", "value": "|/x"}]}}));
     rig.until("rejected", |status| status["phase"] == "Failed").await;
@@ -68,6 +68,12 @@ async fn parameters_of_the_node_reject_the_pod() {
     let message = "Pod was rejected: forbidden sysctl: \"kernel.core_pattern\" not allowlisted";
     assert_eq!(status["message"], message);
     assert!(!rig.runtime.calls().iter().any(|call| call == "sandbox"));
+
+    // A kubelet that is started later leaves it so.
+    rig.stop().await;
+    rig.start();
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(rig.api.get(POD).unwrap()["status"], status);
 }
 
 #[tokio::test(start_paused = true)]
