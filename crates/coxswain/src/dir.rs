@@ -85,8 +85,8 @@ impl ClusterDir {
                 ..Subject::default()
             },
         )?;
-        // Kubelets know this name. To the API server it is nobody: a node that gives the API
-        // server's own address for its kubelet's is answered as a stranger.
+        // Kubelets know this name. To the API server it may reach kubelets and nothing else, so a
+        // node that gives the API server's own address for its kubelet's learns nothing.
         let kubelet_client = ca.issue_kept(
             "apiserver-kubelet-client",
             &Subject { name: "kube-apiserver-kubelet-client", ..Subject::default() },

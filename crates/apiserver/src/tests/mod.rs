@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod budgets;
+mod certificates;
 mod conformance;
 mod deletion;
 mod harness;
