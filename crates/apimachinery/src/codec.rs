@@ -7,3 +7,71 @@ pub mod yaml;
 
 /// The path of a field that occurred more than once, for example `spec.replicas`.
 pub type Duplicate = String;
+/// Most duplicates that are reported of one document, and most bytes of their paths: a document is
+/// free to have millions, each below keys of a megabyte.
+const MAX_DUPLICATES: usize = 100;
+const MAX_DUPLICATE_BYTES: usize = 64 << 10;
+
+/// The duplicates of a document, each once, in the order in which they come.
+#[derive(Default)]
+struct Duplicates {
+    list: Vec<Duplicate>,
+    seen: std::collections::HashSet<Duplicate>,
+    bytes: usize,
+}
+
+impl Duplicates {
+    /// Notes a duplicate, whose path is made only while there is room for more.
+    fn report(&mut self, path: impl FnOnce() -> Duplicate) {
+        if self.list.len() >= MAX_DUPLICATES || self.bytes >= MAX_DUPLICATE_BYTES {
+            return;
+        }
+        let path = path();
+        // One that is known counts too, or it would be made again and again.
+        self.bytes += path.len();
+        if self.seen.insert(path.clone()) {
+            self.list.push(path);
+        }
+    }
+
+    fn into_list(self) -> Vec<Duplicate> {
+        self.list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_of_duplicates_are_bounded() {
+        let fields: String = (0..50_000).map(|i| format!("\"a{i}\":1,\"a{i}\":1,")).collect();
+        let long = "k".repeat(1 << 20);
+        let document = format!("{{\"{long}\":{{{fields}\"z\":1}}}}");
+        for decode in [json::decode, yaml::decode] {
+            let (_, duplicates) = decode(document.as_bytes()).unwrap();
+            let bytes: usize = duplicates.iter().map(String::len).sum();
+            assert!(!duplicates.is_empty() && bytes < 2 << 20, "{}", duplicates.len());
+        }
+    }
+
+    #[test]
+    fn directives_are_counted_after_every_line_break() {
+        for end in ["\n", "\r", "\u{85}", "\u{2028}", "\u{2029}"] {
+            let directives: String = (0..100_000).map(|i| format!("%TAG !a{i}! a{end}")).collect();
+            let text = format!("{directives}---{end}a: 1{end}");
+            let utf16: Vec<u8> = [0xfeff]
+                .into_iter()
+                .chain(text.encode_utf16())
+                .flat_map(u16::to_le_bytes)
+                .collect();
+            for bytes in [text.as_bytes(), &utf16] {
+                let refused = yaml::decode(bytes).unwrap_err();
+                assert!(refused.message.contains("directives"), "{}", refused.message);
+            }
+        }
+        let utf16: Vec<u8> =
+            "\u{feff}a: [1, 2]".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(yaml::decode(&utf16).unwrap().0, serde_json::json!({"a": [1, 2]}));
+    }
+}

@@ -1,6 +1,6 @@
 //! Timestamps in the two precisions the API uses.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Now, as `metav1.Time`: RFC 3339 in UTC with whole seconds.
 #[must_use]
@@ -30,6 +30,13 @@ pub fn micro(t: Timestamp) -> String {
 #[must_use]
 pub fn parse(s: &str) -> Option<Timestamp> {
     s.parse().ok()
+}
+
+/// The moment `seconds` after `t`, or the last there is: seconds come from objects.
+#[must_use]
+pub fn after(t: Timestamp, seconds: i64) -> Timestamp {
+    let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+    t.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(end)
 }
 
 const UNITS: [(&str, i64); 7] = [

@@ -132,7 +132,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 }
 
 impl Server {
-    async fn handle(&self, request: Request<Body>, user: Option<User>) -> Response<Body> {
+    async fn handle(self: Arc<Self>, request: Request<Body>, user: Option<User>) -> Response<Body> {
         let begun = Instant::now();
         let query = Query::parse(request.uri().query());
         let headers = request.headers();
@@ -147,8 +147,20 @@ impl Server {
                 self.serve(request, user, info, query, accepted).await
             }
             Ok(info) => match limits::allotted(&query) {
-                Ok(time) => {
+                Ok(time) if matches!(info.verb, "get" | "list" | "head" | "options") => {
                     limits::within(time, self.serve(request, user, info, query, accepted)).await
+                }
+                // A write that has begun is finished, whether or not its client still waits: what
+                // it took for a commit that it never saw would be lost.
+                Ok(time) => {
+                    let server = self.clone();
+                    let write = tokio::spawn(async move {
+                        server.serve(request, user, info, query, accepted).await
+                    });
+                    limits::within(time, async {
+                        write.await.unwrap_or_else(|failed| Err(Status::internal(failed)))
+                    })
+                    .await
                 }
                 Err(status) => Err(status),
             },
@@ -239,7 +251,8 @@ impl Server {
             return verbs::dispatch(call, request).await;
         }
         let (parts, body) = request.into_parts();
-        let body = crate::body::read(body).await?;
+        let time = limits::allotted(&call.query)?;
+        let body = limits::within(time, crate::body::read(body)).await?;
         let stored = self.entry(call.kind, &call.info.namespace, &call.info.name);
         let bytes = body.len() + stored.map_or(0, |entry| entry.bytes.len());
         let request = Request::from_parts(parts, crate::body::full(body));

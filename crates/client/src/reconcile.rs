@@ -2,9 +2,11 @@
 
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -32,14 +34,22 @@ pub async fn run<K, F, R, E>(
         let (queue, reconcile, cancel) = (queue.clone(), reconcile.clone(), cancel.clone());
         tasks.spawn(async move {
             while let Some(Some(key)) = cancel.run_until_cancelled(queue.get()).await {
-                match reconcile(key.clone()).await {
-                    Ok(again) => {
+                // One object that nobody thought of must not stop the work on all others.
+                let attempt = AssertUnwindSafe(async { reconcile(key.clone()).await });
+                match attempt.catch_unwind().await {
+                    Err(panic) => {
+                        let why = panic.downcast_ref::<String>().map(String::as_str);
+                        let why = why.or_else(|| panic.downcast_ref::<&str>().copied());
+                        tracing::error!(?key, why, "reconcile panicked, will retry");
+                        queue.add_rate_limited(key.clone());
+                    }
+                    Ok(Ok(again)) => {
                         queue.forget(&key);
                         if let Some(delay) = again {
                             queue.add_after(key.clone(), delay);
                         }
                     }
-                    Err(error) => {
+                    Ok(Err(error)) => {
                         tracing::debug!(?key, %error, "reconcile failed, will retry");
                         queue.add_rate_limited(key.clone());
                     }
@@ -61,6 +71,29 @@ pub async fn run<K, F, R, E>(
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_is_retried_and_stops_nobody_else() {
+        let queue = WorkQueue::new();
+        queue.add("poison");
+        queue.add("good");
+        let cancel = CancellationToken::new();
+        let stop = cancel.clone();
+        let tries = Arc::new(AtomicU32::new(0));
+        let seen = tries.clone();
+        run(queue.clone(), 1, cancel, move |key| {
+            let (seen, stop) = (seen.clone(), stop.clone());
+            async move {
+                assert!(key != "poison" || seen.fetch_add(1, Ordering::SeqCst) > 2, "poison");
+                if key == "poison" {
+                    stop.cancel();
+                }
+                Ok::<_, &str>(None)
+            }
+        })
+        .await;
+        assert_eq!(tries.load(Ordering::SeqCst), 4);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn errors_are_retried_and_requests_to_return_are_kept() {

@@ -11,6 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// Longest wait for a key.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// First retry after a failure, as upstream's default controller rate limiter.
 const BASE_DELAY: Duration = Duration::from_millis(5);
 /// Longest wait between retries, as upstream's.
@@ -120,7 +123,8 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
         if delay.is_zero() {
             return self.add(key);
         }
-        let at = Instant::now() + delay;
+        // Delays come from objects, and may be longer than any clock runs.
+        let at = Instant::now() + delay.min(LONGEST);
         let mut state = self.inner.state.lock();
         if state.shut_down || state.due.get(&key).is_some_and(|known| *known <= at) {
             return;

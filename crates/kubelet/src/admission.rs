@@ -55,9 +55,9 @@ pub(crate) fn check(
     }
     for resource in ["cpu", "memory"] {
         let requested = pod_request(pod, resource);
-        let used: i64 = others.iter().map(|other| pod_held(other, resource)).sum();
+        let used = others.iter().fold(0, |sum: i64, o| sum.saturating_add(pod_held(o, resource)));
         let capacity = allocatable.get(resource).copied().unwrap_or(i64::MAX);
-        if requested > 0 && used + requested > capacity {
+        if requested > 0 && used.saturating_add(requested) > capacity {
             let message = format!(
                 "Node didn't have enough resource: {resource}, requested: {requested}, used: \
                  {used}, capacity: {capacity}"

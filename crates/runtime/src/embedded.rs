@@ -158,8 +158,19 @@ impl Embedded {
 
 /// Makes the pod network whole again whenever somebody has taken something of it.
 async fn keep_whole(network: Weak<PodNetwork>, mut monitor: LinkMonitor) {
-    while let Ok(()) = monitor.disturbed().await {
+    loop {
+        let disturbed = monitor.disturbed().await;
         let Some(network) = network.upgrade() else { return };
+        if let Err(error) = disturbed {
+            tracing::error!(%error, "links are not watched; watching them anew");
+            match network.monitor() {
+                Ok(anew) => monitor = anew,
+                Err(error) => {
+                    tracing::error!(%error, "links cannot be watched: a lost pod bridge stays lost");
+                    return;
+                }
+            }
+        }
         match blocking(move || network.repair().map_err(network_error)).await {
             Ok(true) => tracing::warn!("the pod bridge was disturbed, and is whole again"),
             Ok(false) => {}

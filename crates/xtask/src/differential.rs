@@ -72,7 +72,7 @@ pub(crate) fn compare<'a>(
         compare.arg(scripts.join("run.py")).args(modules).current_dir(root());
         compare.env("PYTHONDONTWRITEBYTECODE", "1").status().context("running python3")
     } else {
-        bail!("the servers did not start: see target/differential/*.log")
+        Err(anyhow::anyhow!("the servers did not start: see target/differential/*.log"))
     };
     script("stop").status()?;
     if !outcome?.success() {

@@ -1,6 +1,6 @@
 //! Builds a [`Value`] from a self-describing format, noticing duplicate fields and bounding depth.
 
-use super::Duplicate;
+use super::{Duplicate, Duplicates};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::RefCell;
@@ -11,7 +11,7 @@ const MAX_DEPTH: usize = 500;
 
 /// What one document's decoding shares.
 pub(super) struct Context {
-    duplicates: RefCell<Vec<Duplicate>>,
+    duplicates: RefCell<Duplicates>,
 }
 
 impl Context {
@@ -24,7 +24,7 @@ impl Context {
     }
 
     pub(super) fn into_duplicates(self) -> Vec<Duplicate> {
-        self.duplicates.into_inner()
+        self.duplicates.into_inner().into_list()
     }
 }
 
@@ -139,11 +139,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let place = Place { parent: self.place, step: Step::Key(&key) };
             let value = access.next_value_seed(self.below(&place))?;
             if map.contains_key(&key) {
-                let path = place.to_string();
-                let mut duplicates = self.context.duplicates.borrow_mut();
-                if !duplicates.contains(&path) {
-                    duplicates.push(path);
-                }
+                self.context.duplicates.borrow_mut().report(|| place.to_string());
             }
             map.insert(key, value);
         }

@@ -5,6 +5,7 @@ mod budget;
 mod encode;
 mod resolve;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use budget::Budget;
@@ -13,7 +14,7 @@ use libyaml_safer::{Encoding, EventData, Parser};
 use resolve::{Scalar, resolve};
 use serde_json::{Map, Value};
 
-use super::{Duplicate, json};
+use super::{Duplicate, Duplicates, json};
 use crate::status::Status;
 use crate::text::quote;
 
@@ -35,14 +36,13 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
         return Ok(decoded);
     }
     let refuse = |why| Status::bad_request(format!("error converting YAML to JSON: yaml: {why}"));
-    if bytes.split(|b| *b == b'\n').filter(|line| line.starts_with(b"%")).count() > MAX_DIRECTIVES {
+    let text = transcode(bytes).map_err(refuse)?;
+    if directives(&text) > MAX_DIRECTIVES {
         return Err(refuse("too many directives".to_owned()));
     }
-    let mut input = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut input: &[u8] = &text;
     let mut parser = Parser::new();
-    if !matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
-        parser.set_encoding(Encoding::Utf8);
-    }
+    parser.set_encoding(Encoding::Utf8);
     parser.set_input(&mut input);
     let mut reader = Reader {
         parser,
@@ -51,10 +51,10 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
         anchors: HashMap::new(),
         open: HashSet::new(),
         path: Vec::new(),
-        duplicates: Vec::new(),
+        duplicates: Duplicates::default(),
     };
     let value = reader.document().map_err(refuse)?;
-    Ok((value, reader.duplicates))
+    Ok((value, reader.duplicates.into_list()))
 }
 
 type Result<T, E = String> = std::result::Result<T, E>;
@@ -74,7 +74,7 @@ struct Reader<'a> {
     /// Anchors whose values are being read.
     open: HashSet<String>,
     path: Vec<Step>,
-    duplicates: Vec<Duplicate>,
+    duplicates: Duplicates,
 }
 
 impl Reader<'_> {
@@ -219,26 +219,48 @@ impl Reader<'_> {
     }
 
     fn report(&mut self, key: &str) {
-        let mut path = String::new();
-        for step in &self.path {
-            match step {
-                Step::Key(key) if path.is_empty() => path.push_str(key),
-                Step::Key(key) => path.push_str(&format!(".{key}")),
-                Step::Index(i) => path.push_str(&format!("[{i}]")),
+        let steps = &self.path;
+        self.duplicates.report(|| {
+            let mut path = String::new();
+            for step in steps {
+                match step {
+                    Step::Key(key) if path.is_empty() => path.push_str(key),
+                    Step::Key(key) => path.push_str(&format!(".{key}")),
+                    Step::Index(i) => path.push_str(&format!("[{i}]")),
+                }
             }
-        }
-        if !path.is_empty() {
-            path.push('.');
-        }
-        path.push_str(key);
-        if !self.duplicates.contains(&path) && self.duplicates.len() < MAX_DUPLICATES {
-            self.duplicates.push(path);
-        }
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path + key
+        });
     }
 }
 
-/// More duplicates are not reported: each is compared with all before it.
-const MAX_DUPLICATES: usize = 100;
+/// Text in the encoding its first bytes say (YAML 1.1, 5.2), as UTF-8.
+fn transcode(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    let unit: fn([u8; 2]) -> u16 = match bytes {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return Ok(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).into()),
+    };
+    let units = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+    let text: std::result::Result<String, _> = char::decode_utf16(units).collect();
+    let text = text.map_err(|_| "invalid Unicode character".to_owned())?;
+    Ok(text.into_bytes().into())
+}
+
+/// How many lines begin as directives do, after any line break that YAML 1.1 knows (4.2).
+fn directives(text: &[u8]) -> usize {
+    let begins = |at: &usize| {
+        let before = &text[..*at];
+        before.is_empty()
+            || [&b"\n"[..], b"\r", b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9"]
+                .iter()
+                .any(|end| before.ends_with(end))
+    };
+    text.iter().enumerate().filter(|(_, b)| **b == b'%').map(|(at, _)| at).filter(begins).count()
+}
 
 fn is_merge(event: &EventData) -> bool {
     match event {

@@ -24,6 +24,9 @@ fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Value>, D::E
     Value::deserialize(d).map(Some)
 }
 
+/// Most bytes that the moves of one patch may add up to: what is moved is looked through.
+const MAX_MOVED: usize = 32 << 20;
+
 /// Applies a JSON patch (an array of operations). When it fails, `target` is left half patched.
 ///
 /// # Errors
@@ -38,8 +41,16 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
     }
     let operations = Vec::<Operation>::deserialize(patch)
         .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
-    let mut copied = 0;
+    let (mut copied, mut moved) = (0, 0);
     for operation in operations {
+        if operation.op == "move" {
+            moved += copied_bytes(target, &operation).unwrap_or(0);
+            if moved > MAX_MOVED {
+                return Err(Status::request_entity_too_large(format!(
+                    "the moves of a JSON patch may add up to {MAX_MOVED} bytes"
+                )));
+            }
+        }
         if operation.op == "copy" {
             copied += copied_bytes(target, &operation).unwrap_or(0);
             if copied > MAX_COPIED {
@@ -58,7 +69,7 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
     Ok(())
 }
 
-/// Size of what a copy copies, as JSON.
+/// Size of what a copy or a move takes, as JSON.
 fn copied_bytes(target: &mut Value, operation: &Operation) -> Option<usize> {
     let from = parse(operation.from.as_deref()?)?;
     Some(json_len(lookup(target, &from)?))

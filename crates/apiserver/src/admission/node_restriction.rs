@@ -49,6 +49,12 @@ impl Plugin for NodeRestriction {
 
 fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
     let Some(node) = request.user.node() else { return Ok(()) };
+    // The name that a new object asks for: one to be generated is not the node's own.
+    let named = object.map_or(request.name, ObjectExt::name);
+    let request = &match request.operation {
+        Operation::Create => Request { name: named, ..*request },
+        _ => *request,
+    };
     match (request.kind.group, request.kind.resource) {
         ("", "nodes") => check_node(request, node, object),
         ("", "pods") => pods::check(request, node, object),

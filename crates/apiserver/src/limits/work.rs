@@ -1,6 +1,8 @@
 //! Long work leaves the reactor: a few requests that take much CPU never stop the others.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
@@ -23,16 +25,40 @@ impl Default for Work {
 
 impl Work {
     /// Runs a request whose body, or whose object, has `bytes`: short ones where they are, long
-    /// ones one after another on a thread that answers nobody else meanwhile.
+    /// ones on a thread that answers nobody else meanwhile.
+    ///
+    /// Only what a request computes takes turns with the others. While it waits, for a commit or a
+    /// quota, it holds nothing back.
     pub(crate) async fn run<T>(&self, bytes: usize, request: impl Future<Output = T>) -> T {
         let runtime = Handle::current();
         if bytes < LONG || runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
             return request.await;
         }
-        // The semaphore is never closed.
-        let _permit = self.threads.acquire().await;
-        tokio::task::block_in_place(|| runtime.block_on(request))
+        let mut request = pin!(request);
+        loop {
+            // The semaphore is never closed.
+            let turn = self.threads.acquire().await;
+            let step = poll_fn(|cx| {
+                Poll::Ready(tokio::task::block_in_place(|| request.as_mut().poll(cx)))
+            });
+            let step = step.await;
+            drop(turn);
+            match step {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending => woken().await,
+            }
+        }
     }
+}
+
+/// Waits until this task is woken, by whatever it was last polled for.
+async fn woken() {
+    let mut waited = false;
+    poll_fn(|_| match std::mem::replace(&mut waited, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 #[cfg(test)]
@@ -62,6 +88,19 @@ mod tests {
         for request in long {
             request.await.unwrap();
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_waits_holds_nobody_back() {
+        let work = std::sync::Arc::new(Work { threads: Semaphore::new(1) });
+        let (open, gate) = tokio::sync::oneshot::channel::<()>();
+        let waiting = work.clone();
+        let waits = tokio::spawn(async move { waiting.run(1 << 20, gate).await });
+        tokio::task::yield_now().await;
+        // The only turn is free while the other waits.
+        assert_eq!(work.run(1 << 20, async { 7 }).await, 7);
+        open.send(()).unwrap();
+        waits.await.unwrap().unwrap();
     }
 
     async fn work_of_a_short_request() {

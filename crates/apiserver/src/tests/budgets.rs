@@ -84,3 +84,18 @@ async fn the_time_that_a_client_gives_counts() {
     let answer = ask.header("content-type", "application/json").send_body(body).await.fails(504);
     assert_eq!(answer["message"], "Timeout: request did not complete within the allotted timeout");
 }
+
+/// Times of objects are anybody's; arithmetic with them must not end the server's task.
+#[tokio::test]
+async fn no_time_is_too_long() {
+    let api = Api::start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p"}, "spec": {
+        "nodeName": "n", "terminationGracePeriodSeconds": i64::MAX,
+        "containers": [{"name": "c", "image": "i"}]}});
+    api.post(pods, &pod).await.ok();
+    api.delete(&format!("{pods}/p?dryRun=All")).await.ok();
+    api.delete(&format!("{pods}/p?gracePeriodSeconds={}", i64::MAX - 1)).await.ok();
+    let watch = format!("{pods}?watch=1&timeoutSeconds={}", i64::MAX);
+    assert!(api.ask(Method::GET, &watch).open().await.status().is_success());
+}

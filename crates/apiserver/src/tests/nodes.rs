@@ -250,6 +250,15 @@ async fn a_node_changes_itself_within_bounds_and_no_other() {
     scene.ask(Method::POST, "/api/v1/nodes", registering(restricted)).await.fails(403);
     scene.ask(Method::POST, "/api/v1/nodes", registering(json!({"a": "b"}))).await.ok();
     scene.ask(Method::POST, "/api/v1/nodes", json!({"metadata": {"name": "n9"}})).await.fails(403);
+    // A name that is to be generated is nobody's own, however it begins.
+    let generated = json!({"metadata": {"generateName": "n1"}});
+    for collection in [
+        "/api/v1/nodes",
+        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
+        "/apis/storage.k8s.io/v1/csinodes",
+    ] {
+        scene.ask(Method::POST, collection, generated.clone()).await.fails(403);
+    }
 }
 
 #[tokio::test]

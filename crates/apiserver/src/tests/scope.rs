@@ -154,3 +154,42 @@ async fn nobody_grants_more_than_they_have() {
     // The garbage collector's changes are nobody's grant.
     merge("cluster-admin", json!({"metadata": {"finalizers": ["example.com/x"]}})).await.ok();
 }
+
+/// Rights limited to names are checked against the name in the path, so nothing else may be made there.
+#[tokio::test]
+async fn nothing_is_created_at_a_named_path() {
+    let api = Api::start().await;
+    for kind in kinds() {
+        let root = match kind.group {
+            "" => format!("/api/{}", kind.version),
+            group => format!("/apis/{group}/{}", kind.version),
+        };
+        let namespace = if kind.namespaced { "/namespaces/default" } else { "" };
+        let path = format!("{root}{namespace}/{}/x", kind.resource);
+        let object = match kind.access {
+            Access::Stored => sample(kind, names_of(kind).0),
+            _ => json!({}),
+        };
+        let answer = api.post(&path, &object).await.fails(405);
+        assert_eq!(answer["reason"], "MethodNotAllowed", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn ephemeral_containers_bring_nothing_else() {
+    let api = Api::start().await;
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = json!({"metadata": {"name": "p", "labels": {"app": "web"}},
+        "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    api.post(pods, &pod).await.ok();
+    let patch = json!({
+        "metadata": {"labels": {"app": "payments"}, "annotations": {"a": "b"},
+            "finalizers": ["example.com/x"]},
+        "spec": {"ephemeralContainers": [{"name": "debug", "image": "i"}]}});
+    let strategic = "application/strategic-merge-patch+json";
+    let patched = api.patch(&format!("{pods}/p/ephemeralcontainers"), strategic, &patch).await.ok();
+    assert_eq!(patched["spec"]["ephemeralContainers"][0]["name"], "debug");
+    assert_eq!(patched.label("app"), Some("web"));
+    assert_eq!(patched.annotation("a"), None);
+    assert!(patched.finalizers().next().is_none());
+}

@@ -2,7 +2,7 @@
 
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Call;
@@ -75,7 +75,7 @@ fn led(server: &Server, name: &str, lease: &str) -> Object {
     let Some(held) = held else { return status(name, Ok("ok")) };
     let seconds = held["spec"]["leaseDurationSeconds"].as_i64().unwrap_or(0);
     let renewed = time::parse(held.str_at(&["spec", "renewTime"])).unwrap_or_default();
-    if Timestamp::now() <= renewed + SignedDuration::from_secs(seconds) {
+    if Timestamp::now() <= time::after(renewed, seconds) {
         return status(name, Ok("ok"));
     }
     let why =

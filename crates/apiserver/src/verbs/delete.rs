@@ -4,7 +4,7 @@ mod options;
 
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::Expect;
 
@@ -212,7 +212,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
 
 /// Marks the object as going in `grace` seconds, or whenever its controller is done.
 fn begin(object: &mut Object, grace: Option<i64>) {
-    let at = Timestamp::now() + SignedDuration::from_secs(grace.unwrap_or(0));
+    let at = time::after(Timestamp::now(), grace.unwrap_or(0));
     object.set_meta("deletionTimestamp", time::rfc3339(at).into());
     object.set_meta("deletionGracePeriodSeconds", grace.map_or(Value::Null, Value::from));
     // Going is a change of what is wanted.
@@ -226,7 +226,7 @@ fn begin(object: &mut Object, grace: Option<i64>) {
 fn shorten(object: &mut Object, left: i64, asked: i64) {
     let now = Timestamp::now();
     let ends = time::parse(object.deletion_timestamp().unwrap_or_default()).unwrap_or(now);
-    let ends = ends - SignedDuration::from_secs(left) + SignedDuration::from_secs(asked);
+    let ends = time::after(time::after(ends, left.saturating_neg()), asked);
     let (ends, grace) = if ends < now { (now, asked.min(1)) } else { (ends, asked) };
     object.set_meta("deletionTimestamp", time::rfc3339(ends).into());
     object.set_meta("deletionGracePeriodSeconds", grace.into());

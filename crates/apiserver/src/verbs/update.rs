@@ -319,6 +319,7 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
         Some(Sub::EphemeralContainers) => {
             let containers = object.get_path(&["spec", "ephemeralContainers"]).cloned();
             rest(object, &[]);
+            keep_meta(object, old, &["labels", "annotations", "finalizers", "ownerReferences"]);
             if let Some(containers) = containers {
                 object.set_path(&["spec", "ephemeralContainers"], containers);
             }

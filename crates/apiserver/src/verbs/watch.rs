@@ -25,6 +25,9 @@ use crate::encode::{self, Include, entry_bytes, view};
 use crate::negotiate::{Accepted, Encoding, Form};
 use crate::registry::Kind;
 
+/// Longest watch, in seconds: clients may ask for more than any clock runs.
+const LONGEST: u64 = 365 * 24 * 3600;
+
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Time between bookmarks (upstream: about a minute).
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
@@ -293,7 +296,7 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     };
     let streamed = options.send_initial == Some(true);
     let bookmarks = options.bookmarks;
-    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let deadline = Instant::now() + Duration::from_secs(seconds.min(LONGEST));
     let first = if bookmarks { deadline.min(Instant::now() + BOOKMARK_EVERY) } else { deadline };
     let watcher = Watcher {
         collection,

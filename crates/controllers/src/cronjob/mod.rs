@@ -11,8 +11,8 @@ use client::EventType::{Normal, Warning};
 use client::helpers::controller_of;
 use client::informer::Informer;
 use client::{Event, ObjectKey, Store, WorkQueue};
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::api::PostParams;
 
@@ -213,7 +213,7 @@ impl Controller {
     ) -> Result<bool, Error> {
         let spec = cron.spec.clone().unwrap_or_default();
         let events = &self.context.events;
-        let late = |seconds: i64| due + SignedDuration::from_secs(seconds) < now;
+        let late = |seconds: i64| apimachinery::time::after(due, seconds) < now;
         if spec.starting_deadline_seconds.is_some_and(late) {
             let at = due.strftime("%a, %d %b %Y %H:%M:%S +0000");
             let text = format!("Missed scheduled time to start a job: {at}");

@@ -127,8 +127,8 @@ fn own_score(container: &Container, extra: i64, memory_capacity: i64) -> i32 {
         "memory",
     )
     .unwrap_or(0)
-        + extra;
-    let score = 1000 - 1000 * requested / memory_capacity.max(1);
+    .saturating_add(extra);
+    let score = 1000 - (requested / (memory_capacity / 1000).max(1)).min(1000);
     score.clamp(3, 999) as i32
 }
 
@@ -136,7 +136,7 @@ fn own_score(container: &Container, extra: i64, memory_capacity: i64) -> i32 {
 pub(crate) fn pod_request(pod: &Pod, resource: &str) -> i64 {
     let of = |container: &Container| request(container.resources.as_ref(), resource).unwrap_or(0);
     let sum = whole_request(pod, resource).unwrap_or_else(|| together(pod, of));
-    sum + overhead(pod, resource)
+    sum.saturating_add(overhead(pod, resource))
 }
 
 /// Sum of what a pod holds: what it asks for, or where it is being made smaller, what its
@@ -154,19 +154,21 @@ pub(crate) fn pod_held(pod: &Pod, resource: &str) -> i64 {
         asked.max(has(&container.name).unwrap_or(0))
     };
     let sum = whole_request(pod, resource).unwrap_or_else(|| together(pod, of));
-    sum + overhead(pod, resource)
+    sum.saturating_add(overhead(pod, resource))
 }
 
 /// What a pod may use, if it has a limit as a whole or each of its containers has one.
 pub(crate) fn pod_limit(pod: &Pod, resource: &str) -> Option<i64> {
     if let Some(whole) = whole_limit(pod, resource) {
-        return Some(whole + overhead(pod, resource));
+        return Some(whole.saturating_add(overhead(pod, resource)));
     }
     let spec = spec(pod);
     let of = |container: &Container| limit(container.resources.as_ref(), resource);
     let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
     let sum = together(pod, |container| of(container).unwrap_or(0));
-    containers.all(|container| of(container).is_some()).then(|| sum + overhead(pod, resource))
+    containers
+        .all(|container| of(container).is_some())
+        .then(|| sum.saturating_add(overhead(pod, resource)))
 }
 
 fn overhead(pod: &Pod, resource: &str) -> i64 {
@@ -179,7 +181,8 @@ fn together(pod: &Pod, of: impl Fn(&Container) -> i64) -> i64 {
     at_once(
         spec(pod).containers.iter().map(&of),
         inits.map(|container| (is_sidecar(container), of(container))),
-        |sum, more| *sum += more,
+        // Amounts are as large as whoever wrote the pod liked.
+        |sum, more| *sum = sum.saturating_add(*more),
         |peak, now| *peak = *now.max(peak),
     )
 }

@@ -70,12 +70,10 @@ impl Source<'_> {
         }
         let digest = digest_of(&bytes);
         match wanted {
-            // Only what has this digest is what was asked for.
-            Some(wanted) if wanted.starts_with("sha256:") && wanted != digest => {
-                Err(OciDistributionError::GenericError(Some(format!(
-                    "manifest {wanted} has digest {digest}"
-                ))))
-            }
+            // Only what has this digest is what was asked for; another algorithm cannot be checked.
+            Some(wanted) if wanted != digest => Err(OciDistributionError::GenericError(Some(
+                format!("manifest {wanted} has digest {digest}"),
+            ))),
             _ => Ok((bytes, digest)),
         }
     }

@@ -74,8 +74,14 @@ impl Entry {
 
     /// Gives a pipe to the namespace's root, who can give it to whoever the program runs as.
     pub(super) fn own(&self, stream: &OwnedFd) {
+        // Anything else belongs to the node: without input a program reads the node's /dev/null.
+        let is_pipe = nix::sys::stat::fstat(stream)
+            .is_ok_and(|found| found.st_mode & libc::S_IFMT == libc::S_IFIFO);
+        if !is_pipe {
+            return;
+        }
         let (uid, gid) = self.root;
-        // SAFETY: plain descriptor and numbers. Where it fails, as for /dev/null, it need not be.
+        // SAFETY: plain descriptor and numbers. A pipe that cannot be given is still open.
         unsafe { libc::fchown(stream.as_raw_fd(), uid, gid) };
     }
 

@@ -1,6 +1,7 @@
 //! One exchange with what stands behind this server.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use apimachinery::Status;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
@@ -23,6 +24,10 @@ pub(super) struct Target {
     pub(super) tls: Option<Tls>,
     pub(super) path: String,
 }
+
+/// Time to connect, and for a TLS handshake then (upstream's).
+const CONNECT: Duration = Duration::from_secs(30);
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Who the two ends are to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,10 +124,13 @@ fn is_credential(name: &HeaderName) -> bool {
 }
 
 async fn dial(call: &Call<'_>, target: &Target) -> std::io::Result<Box<dyn Stream>> {
-    let stream = match target.addresses.as_slice() {
-        [] => TcpStream::connect((target.host.as_str(), target.port)).await?,
-        checked => TcpStream::connect(checked).await?,
+    let connect = async {
+        match target.addresses.as_slice() {
+            [] => TcpStream::connect((target.host.as_str(), target.port)).await,
+            checked => TcpStream::connect(checked).await,
+        }
     };
+    let stream = tokio::time::timeout(CONNECT, connect).await??;
     stream.set_nodelay(true)?;
     let config = match target.tls {
         None => return Ok(Box::new(stream)),
@@ -132,5 +140,6 @@ async fn dial(call: &Call<'_>, target: &Target) -> std::io::Result<Box<dyn Strea
     let connector = tokio_rustls::TlsConnector::from(config);
     let name = rustls::pki_types::ServerName::try_from(target.host.clone())
         .map_err(std::io::Error::other)?;
-    Ok(Box::new(connector.connect(name, stream).await?))
+    let shaken = tokio::time::timeout(HANDSHAKE, connector.connect(name, stream)).await??;
+    Ok(Box::new(shaken))
 }
