@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
 use super::harness::Api;
-use super::samples::{names_of, sample};
+use super::samples::{name_of, names_of, sample};
 use crate::registry::{Access, Kind, kinds};
 
 const MERGE: &str = "application/merge-patch+json";
@@ -176,14 +176,15 @@ async fn check(api: &Api, kind: &'static Kind) {
 
     // Generated names, pages, and deletion of one and of many.
     for n in 0..4 {
-        let mut generated = sample(kind, "");
-        generated["metadata"] = json!({"generateName": "g-", "labels": {"suite": "generated"}});
-        if kind.kind == "IPAddress" {
-            generated["metadata"]["name"] = format!("10.9.9.{n}").into();
-        }
+        let given = name_of(kind, n);
+        let mut generated = sample(kind, given.as_deref().unwrap_or_default());
+        generated["metadata"] = match &given {
+            Some(name) => json!({"name": name, "labels": {"suite": "generated"}}),
+            None => json!({"generateName": "g-", "labels": {"suite": "generated"}}),
+        };
         let made = api.post(&all, &generated).await.ok();
         assert!(
-            made.name().len() == 7 || kind.kind == "IPAddress",
+            made.name().len() == 7 || given.is_some(),
             "{} is not made of generateName",
             made.name()
         );

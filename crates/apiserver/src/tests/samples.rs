@@ -13,7 +13,102 @@ fn template() -> Value {
 
 /// Two names that a kind takes.
 pub(super) fn names_of(kind: &Kind) -> (&'static str, &'static str) {
-    if kind.kind == "IPAddress" { ("10.9.8.7", "2001:db8::1") } else { ("a", "binary") }
+    match kind.kind {
+        "IPAddress" => ("10.9.8.7", "2001:db8::1"),
+        "APIService" => ("v1.a.example", "v1.binary.example"),
+        "CustomResourceDefinition" => ("as.a.example", "as.binary.example"),
+        _ => ("a", "binary"),
+    }
+}
+
+/// A name of one of several, where names cannot be generated.
+pub(super) fn name_of(kind: &Kind, n: usize) -> Option<String> {
+    match kind.kind {
+        "IPAddress" => Some(format!("10.9.9.{n}")),
+        "APIService" => Some(format!("v1.g{n}.example")),
+        "CustomResourceDefinition" => Some(format!("as.g{n}.example")),
+        _ => None,
+    }
+}
+
+/// A signing request in PEM, in base64.
+const REQUEST: &str = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIVE1Ib0NBUUF3R0RFS01BZ0dBMVVFQXd3QmRURUtNQWdHQTFVRUNnd0JaekJaTUJNR0J5cUdTTTQ5QWdFRwpDQ3FHU000OUF3RUhBMElBQkRycnQ4dGs4cms2QXZ5S2RpSEVGaVp5eVlmTzBQek9MMkE5bjhDVklyL2NTL2FoCmJTWnRTK3pGdTIzb01KWllyeVhzSUVibkFpNFJ6THNUWGs2Ry81R2dBREFLQmdncWhrak9QUVFEQWdOSkFEQkcKQWlFQXNNbVo4cXViYS9mb1JuKzJ0ZUJsMjJoU1VTRFRUcWFHd21WenFYSjJzajRDSVFDOVkwMGpIcWhFK1llbApXVWFKUmU4OEZXNXovbERpeUwwQWNjQU1oUzFTWnc9PQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K";
+
+/// What a webhook or policy is asked about.
+fn rule() -> Value {
+    json!({
+        "operations": ["CREATE"], "apiGroups": ["a.example"], "apiVersions": ["v1"],
+        "resources": ["none"],
+    })
+}
+
+fn hook(client: Value) -> Value {
+    json!({"webhooks": [{
+        "name": "a.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        "clientConfig": client, "rules": [rule()],
+    }]})
+}
+
+/// What a kind of these groups needs besides metadata, where the name says a part.
+fn named(kind: &Kind, name: &str) -> Option<Value> {
+    let (first, group) = name.split_once('.').unwrap_or((name, "a.example"));
+    let claim = json!({
+        "devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]},
+    });
+    Some(match kind.kind {
+        "APIService" => json!({"spec": {
+            "group": group, "version": first, "groupPriorityMinimum": 100, "versionPriority": 10,
+            "insecureSkipTLSVerify": true, "service": {"namespace": "default", "name": "s", "port": 443},
+        }}),
+        "CustomResourceDefinition" => json!({"spec": {
+            "group": group, "scope": "Namespaced", "names": {"plural": first, "kind": "A"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}},
+            }],
+        }}),
+        "CSINode" => json!({"spec": {
+            "drivers": [{"name": "d", "nodeID": "n", "topologyKeys": ["a"]}],
+        }}),
+        "CSIDriver" => json!({"spec": {"attachRequired": true}}),
+        "VolumeAttachment" => json!({"spec": {
+            "attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "p"},
+        }}),
+        "VolumeAttributesClass" => json!({"driverName": "d", "parameters": {"a": "b"}}),
+        "FlowSchema" => json!({"spec": {
+            "priorityLevelConfiguration": {"name": "global-default"}, "matchingPrecedence": 5000,
+            "rules": [{
+                "subjects": [{"kind": "Group", "group": {"name": "g"}}],
+                "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/a"]}],
+            }],
+        }}),
+        "PriorityLevelConfiguration" => json!({"spec": {
+            "type": "Limited",
+            "limited": {"nominalConcurrencyShares": 10, "limitResponse": {"type": "Reject"}},
+        }}),
+        "CertificateSigningRequest" => json!({"spec": {
+            "request": REQUEST, "signerName": "example.com/s", "usages": ["client auth"],
+        }}),
+        "ValidatingWebhookConfiguration" => hook(json!({"url": "https://127.0.0.1:1/a"})),
+        "MutatingWebhookConfiguration" => {
+            hook(json!({"service": {"namespace": "default", "name": "s"}}))
+        }
+        "ValidatingAdmissionPolicy" => json!({"spec": {
+            "matchConstraints": {"resourceRules": [rule()]}, "validations": [{"expression": "true"}],
+        }}),
+        "ValidatingAdmissionPolicyBinding" => json!({"spec": {
+            "policyName": "p", "validationActions": ["Deny"],
+        }}),
+        "ResourceClaim" => json!({ "spec": claim }),
+        "ResourceClaimTemplate" => json!({"spec": {"spec": claim}}),
+        "ResourceSlice" => json!({"spec": {
+            "driver": "d.example", "nodeName": "n",
+            "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1},
+            "devices": [{"name": "d0"}],
+        }}),
+        "ServiceCIDR" => json!({"spec": {"cidrs": ["10.98.0.0/24"]}}),
+        _ => return None,
+    })
 }
 
 /// What a kind needs besides metadata.
@@ -39,7 +134,7 @@ fn body(kind: &Kind) -> Value {
         ("networking.k8s.io", "IPAddress") => json!({"spec": {
             "parentRef": {"resource": "services", "namespace": "default", "name": "s"},
         }}),
-        ("apps", "ControllerRevision") => json!({"revision": 1}),
+        ("apps", "ControllerRevision") => json!({"revision": 1, "data": {"a": "b"}}),
         ("apps", "StatefulSet") => {
             json!({"spec": {"selector": selector, "template": template(), "serviceName": "s"}})
         }
@@ -79,12 +174,25 @@ fn body(kind: &Kind) -> Value {
 
 /// An object of the kind named `name`.
 pub(super) fn sample(kind: &Kind, name: &str) -> Value {
-    let mut object = body(kind);
+    let mut object = named(kind, name).unwrap_or_else(|| body(kind));
     if kind.kind == "Event" {
         // Each version knows one of the two names.
         let other = if kind.group.is_empty() { "regarding" } else { "involvedObject" };
         if let Some(map) = object.as_object_mut() {
             map.remove(other);
+        }
+    }
+    if kind.group == "events.k8s.io" {
+        object["eventTime"] = "2024-01-01T00:00:00.000000Z".into();
+        for (field, value) in [
+            ("type", "Normal"),
+            ("reason", "R"),
+            ("note", "n"),
+            ("action", "A"),
+            ("reportingController", "a.example/c"),
+            ("reportingInstance", "i"),
+        ] {
+            object[field] = value.into();
         }
     }
     object["apiVersion"] = kind.api_version().into();
