@@ -57,6 +57,9 @@ def run():
         R.n+=1; R.bysec[lib.SEC][0]+=1
         if na.get(k)!=nb.get(k): rec('metric '+k,'metric-missing' if k not in na else 'metric-extra' if k not in nb else 'metric-type',na.get(k),nb.get(k))
         else: R.same+=1
+def ordered(schema):
+    """required is a set"""
+    return dict(schema,required=sorted(schema['required'])) if 'required' in schema else schema
 def walk(tag,x,y,rec):
     """operations, parameters, schemas"""
     import lib
@@ -72,14 +75,14 @@ def walk(tag,x,y,rec):
             for f in sorted(set(u)|set(v)):
                 if f in('description',): continue
                 if f=='parameters':
-                    g=lambda l:sorted(set(re.sub('-[^-]*$','',(q.get('name') or q.get('$ref').split('/')[-1])) for q in l)-{'namespace','name','pretty','body'})
-                    pu,pv=(g((o[p][m].get(f) or [])+(o[p].get('parameters') or [])) for o in (X,Y))
+                    g=lambda l,o:sorted(set(q.get('name') or o['parameters'][q['$ref'].split('/')[-1]]['name'] for q in l)-{'namespace','name','body'})
+                    pu,pv=(g((o['paths'][p][m].get(f) or [])+(o['paths'][p].get('parameters') or []),o) for o in (x,y))
                     if pu!=pv: d.append((m+'.parameters',pu,pv))
                 elif f=='responses':
                     if sorted(u.get(f,{}))!=sorted(v.get(f,{})): d.append((m+'.responses',sorted(u.get(f,{})),sorted(v.get(f,{}))))
                 elif f in('consumes','produces','schemes'):
                     if sorted(u.get(f,[]))!=sorted(v.get(f,[])): d.append((m+'.'+f,u.get(f),v.get(f)))
-                elif f!='requestBody' and f!='tags' and u.get(f)!=v.get(f): d.append((m+'.'+f,u.get(f),v.get(f)))
+                elif f!='requestBody' and u.get(f)!=v.get(f): d.append((m+'.'+f,u.get(f),v.get(f)))
         if d: rec(f'{tag} path {p}','openapi-operation',[(q[0],q[1]) for q in d[:6]],[(q[0],q[2]) for q in d[:6]])
         else: R.same+=1
     X,Y=(z.get('definitions') or z.get('components',{}).get('schemas',{}) for z in (x,y))
@@ -93,5 +96,5 @@ def walk(tag,x,y,rec):
             return o
         d=diffs(strip(X[p]),strip(Y[p]))
         if d: rec(f'{tag} schema {p}','openapi-schema:'+'+'.join(sorted(set('allOf' if ('allOf' in q[0] or '$ref' in q[0]) else 'enum' if 'enum' in q[0] else 'required' if 'required' in q[0] else 'unions' if 'unions' in q[0] else 'gvk' if 'group-version-kind' in q[0] else 'format' if q[0].endswith('format') else 'default' if 'default' in q[0] else 'oneOf' if 'oneOf' in q[0] else 'list-map-keys' if 'x-kubernetes' in q[0] else 'other' for q in d))),[(q[0],q[1]) for q in d[:5]],[(q[0],q[2]) for q in d[:5]])
-        elif diffs(X[p],Y[p]): rec(f'{tag} schema {p}','openapi-description',*[short(str(q),120) for q in diffs(X[p],Y[p])[0][1:]])
+        elif diffs(ordered(X[p]),ordered(Y[p])): rec(f'{tag} schema {p}','openapi-description',*[short(str(q),120) for q in diffs(ordered(X[p]),ordered(Y[p]))[0][1:]])
         else: R.same+=1

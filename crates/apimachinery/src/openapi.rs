@@ -11,6 +11,22 @@ const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 
+/// Group versions that upstream registers the options of deletion and the events of watches with.
+const REGISTERED: &str = "
+    core:v1 admission.k8s.io:v1,v1beta1 admissionregistration.k8s.io:v1,v1alpha1,v1beta1
+    apiextensions.k8s.io:v1,v1beta1 apiregistration.k8s.io:v1,v1beta1
+    apps:v1,v1beta1,v1beta2 authentication.k8s.io:v1,v1alpha1,v1beta1
+    authorization.k8s.io:v1,v1beta1 autoscaling:v1,v2,v2beta1,v2beta2 batch:v1,v1beta1
+    certificates.k8s.io:v1,v1alpha1,v1beta1 coordination.k8s.io:v1,v1alpha2,v1beta1
+    discovery.k8s.io:v1,v1beta1 events.k8s.io:v1,v1beta1 extensions:v1beta1
+    flowcontrol.apiserver.k8s.io:v1,v1beta1,v1beta2,v1beta3 imagepolicy.k8s.io:v1alpha1
+    internal.apiserver.k8s.io:v1alpha1 networking.k8s.io:v1,v1beta1
+    node.k8s.io:v1,v1alpha1,v1beta1 policy:v1,v1beta1
+    rbac.authorization.k8s.io:v1,v1alpha1,v1beta1
+    resource.k8s.io:v1,v1alpha3,v1beta1,v1beta2 scheduling.k8s.io:v1,v1alpha1,v1beta1
+    storage.k8s.io:v1,v1alpha1,v1beta1 storagemigration.k8s.io:v1beta1
+";
+
 /// Which OpenAPI a schema is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -71,9 +87,8 @@ impl Writer {
         if !required.is_empty() {
             schema.insert("required".into(), required.into());
         }
-        if let Some(gvk) = &ty.gvk {
-            let gvk = json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind});
-            schema.insert("x-kubernetes-group-version-kind".into(), json!([gvk]));
+        if let Some(kinds) = kinds_of(ty) {
+            schema.insert("x-kubernetes-group-version-kind".into(), kinds);
         }
         if ty.atomic {
             schema.insert("x-kubernetes-map-type".into(), "atomic".into());
@@ -92,10 +107,13 @@ impl Writer {
         };
         let mut schema = self.value(&field.shape, default);
         if !field.values.is_empty() {
-            let of = match schema.get_mut("items").and_then(Value::as_object_mut) {
-                Some(items) => items,
-                None => &mut schema,
-            };
+            let inner =
+                ["items", "additionalProperties"].into_iter().find(|n| schema.contains_key(*n));
+            let of =
+                match inner.and_then(|name| schema.get_mut(name)).and_then(Value::as_object_mut) {
+                    Some(inner) => inner,
+                    None => &mut schema,
+                };
             of.insert("enum".into(), field.values.clone().into());
         }
         let Patch { merge, retain_keys, replace, merge_key } = &field.patch;
@@ -189,6 +207,27 @@ impl Writer {
     }
 }
 
+/// The kinds that a type is, as `x-kubernetes-group-version-kind`.
+fn kinds_of(ty: &Type) -> Option<Value> {
+    let gvk = ty.gvk.as_ref()?;
+    // One that only names another object is none itself: its kind is a field as any other.
+    if ty.field("kind").is_some_and(|kind| kind.tag != 0) {
+        return None;
+    }
+    let one =
+        |group: &str, version: &str| json!({"group": group, "version": version, "kind": gvk.kind});
+    Some(match gvk.kind.as_str() {
+        "DeleteOptions" | "WatchEvent" => REGISTERED
+            .split_whitespace()
+            .filter_map(|entry| entry.split_once(':'))
+            .flat_map(|(group, versions)| versions.split(',').map(move |version| (group, version)))
+            .map(|(group, version)| one(if group == "core" { "" } else { group }, version))
+            .collect(),
+        _ if gvk.group == "meta.k8s.io" => json!([one("", "v1")]),
+        _ => json!([one(&gvk.group, &gvk.version)]),
+    })
+}
+
 /// What Go shows for a value that was never set.
 fn default_of(shape: &Shape) -> Option<Value> {
     Some(match shape {
@@ -250,7 +289,13 @@ mod tests {
         );
         assert_eq!(spec["required"], json!(["containers"]));
         let port = schema(Dialect::V3, ty("io.k8s.api.core.v1.ContainerPort"));
-        assert_eq!(port["properties"]["protocol"], json!({"type": "string", "default": "TCP"}));
+        assert_eq!(
+            port["properties"]["protocol"],
+            json!({"type": "string", "default": "TCP", "enum": ["SCTP", "TCP", "UDP"]})
+        );
+        let claim = schema(Dialect::V3, ty("io.k8s.api.core.v1.PersistentVolumeClaimStatus"));
+        let resizes = &claim["properties"]["allocatedResourceStatuses"];
+        assert!(resizes["enum"].is_null() && resizes["additionalProperties"]["enum"].is_array());
         let pod = schema(Dialect::V2, ty("io.k8s.api.core.v1.Pod"));
         assert_eq!(
             pod["x-kubernetes-group-version-kind"],

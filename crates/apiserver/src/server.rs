@@ -231,7 +231,11 @@ impl Server {
             warnings: Default::default(),
         };
         request.extensions_mut().remove::<User>();
-        let mut response = self.dispatch(&call, request, streams).await?;
+        // What there is to warn of is said of a refused request too.
+        let mut response = match self.dispatch(&call, request, streams).await {
+            Ok(response) => response,
+            Err(status) => encode::error(&status, accepted.encoding),
+        };
         for warning in call.warnings.into_inner() {
             if let Some(value) = warning_header(&warning) {
                 response.headers_mut().append(WARNING, value);

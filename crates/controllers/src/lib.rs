@@ -30,6 +30,7 @@ mod statefulset;
 mod supervisor;
 mod taint_eviction;
 mod ttl_after_finished;
+mod vac_protection;
 
 use std::sync::Arc;
 

@@ -45,6 +45,8 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
         => crate::pvc_protection::run,
     "persistentvolume-protection-controller" as "pv-protection-controller"
         => crate::pv_protection::run,
+    "volumeattributesclass-protection-controller" as "volumeattributesclass-protection-controller"
+        => crate::vac_protection::run,
     "node-lifecycle-controller" as "node-controller" => crate::node_lifecycle::run,
     "taint-eviction-controller" as "node-controller" => crate::taint_eviction::run,
     "node-ipam-controller" as "node-controller" => crate::node_ipam::run,

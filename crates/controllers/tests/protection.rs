@@ -12,6 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Event, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::api::storage::v1::VolumeAttributesClass;
 use serde_json::{Value, json};
 use support::{Cluster, deployment};
 
@@ -176,5 +177,20 @@ async fn storage_in_use_stays() {
     assert!(volumes.get("pv").await.is_ok());
     volumes.patch_status("pv", &PatchParams::default(), &phase("Released")).await.unwrap();
     cluster.until::<PersistentVolume>("no volume", |all| all.is_empty()).await;
+
+    let classes: Api<VolumeAttributesClass> = Api::all(cluster.client.clone());
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass",
+        "metadata": {"name": "gold"}, "driverName": "d.example.com", "parameters": {"iops": "1"}});
+    let class = serde_json::from_value(class).unwrap();
+    classes.create(&PostParams::default(), &class).await.unwrap();
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "fast"}, "spec": {"accessModes": ["ReadWriteOnce"],
+            "volumeAttributesClassName": "gold", "resources": {"requests": {"storage": "1Gi"}}}});
+    cluster.create::<PersistentVolumeClaim>("default", claim).await;
+    cluster.until::<PersistentVolumeClaim>("the claim", |claims| !claims.is_empty()).await;
+    classes.delete("gold", &DeleteParams::default()).await.unwrap();
+    assert!(classes.get("gold").await.is_ok());
+    claims.delete("fast", &DeleteParams::default()).await.unwrap();
+    cluster.until::<VolumeAttributesClass>("no class", |all| all.is_empty()).await;
     cluster.stop().await;
 }

@@ -2,6 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+/// What the types do not carry: enumerated values with their meaning, and lists.
+const ADDED: &str = include_str!("descriptions.facts");
+
+const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
+const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+
 /// Calls the generator for every listed type; what they refer to comes along.
 macro_rules! register {
     ($generator:ident; $($module:path { $($kind:ident)+ })+) => {
@@ -38,9 +44,27 @@ pub(super) fn definitions() -> Map<String, Value> {
         k8s_openapi::api::authorization::v1 { LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview }
         k8s_openapi::api::flowcontrol::v1 { FlowSchema PriorityLevelConfiguration }
         k8s_openapi::api::resource::v1 { DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice }
-        k8s_openapi::apimachinery::pkg::apis::meta::v1 { DeleteOptions Status }
+        k8s_openapi::apimachinery::pkg::apis::meta::v1 { APIGroup APIGroupList APIResourceList APIVersions DeleteOptions Status }
     }
-    generator.take_definitions(true)
+    let mut found = generator.take_definitions(true);
+    for line in ADDED.lines().filter(|line| !line.starts_with('#')) {
+        let mut parts = line.splitn(3, ' ');
+        let (Some(name), Some(field), Some(text)) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let described = found.entry(name).or_insert_with(|| json!({}));
+        let place = match field {
+            "-" => &mut described["description"],
+            _ => &mut described["properties"][field]["description"],
+        };
+        let text = text.replace("\\n", "\n");
+        *place = match text.strip_prefix('+') {
+            Some(more) => format!("{}{more}", place.as_str().unwrap_or_default()).into(),
+            None => text.into(),
+        };
+    }
+    found
 }
 
 /// Copies the descriptions of a type and its fields.
@@ -50,14 +74,16 @@ pub(super) fn add(schema: &mut Value, described: &Value, wrap: bool) {
     }
     let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
     for (name, property) in properties.into_iter().flatten() {
-        let text = &described["properties"][name]["description"];
-        if !text.is_string() {
-            continue;
-        }
+        let text = match (&described["properties"][name]["description"], name.as_str()) {
+            (Value::String(text), _) => text.as_str(),
+            (_, "apiVersion") => API_VERSION,
+            (_, "kind") => KIND,
+            _ => continue,
+        };
         // In v3 nothing may stand beside a bare reference.
         if let (true, Some(reference)) = (wrap, property.get("$ref").cloned()) {
             *property = json!({"allOf": [{ "$ref": reference }]});
         }
-        property["description"] = text.clone();
+        property["description"] = text.into();
     }
 }

@@ -148,13 +148,20 @@ fn parameter(value: &Value) -> Message {
 fn parameters(m: &mut Message, field: u64, value: &Value) {
     for item in value.as_array().into_iter().flatten() {
         let mut wrapped = Message::default();
-        wrapped.message(1, parameter(item));
+        if item["$ref"].is_string() {
+            let mut reference = Message::default();
+            reference.text(1, &item["$ref"]);
+            wrapped.message(2, reference);
+        } else {
+            wrapped.message(1, parameter(item));
+        }
         m.message(field, wrapped);
     }
 }
 
 fn operation(value: &Value) -> Message {
     let mut m = Message::default();
+    m.texts(1, &value["tags"]);
     m.text(3, &value["description"]);
     m.text(5, &value["operationId"]);
     m.texts(6, &value["produces"]);
@@ -164,14 +171,17 @@ fn operation(value: &Value) -> Message {
     for (code, response) in entries(&value["responses"]) {
         let mut own = Message::default();
         own.text(1, &response["description"]);
-        let mut item = Message::default();
-        item.message(1, schema(&response["schema"]));
-        own.message(2, item);
+        if !response["schema"].is_null() {
+            let mut item = Message::default();
+            item.message(1, schema(&response["schema"]));
+            own.message(2, item);
+        }
         let mut value = Message::default();
         value.message(1, own);
         responses.named(1, code, value);
     }
     m.message(9, responses);
+    m.texts(10, &value["schemes"]);
     if let Some(object) = value.as_object() {
         m.extensions(13, object);
     }
@@ -189,7 +199,15 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
     let mut paths = Message::default();
     for (path, item) in entries(&document["paths"]) {
         let mut own = Message::default();
-        for (method, field) in [("get", 2), ("put", 3), ("post", 4), ("delete", 5), ("patch", 8)] {
+        for (method, field) in [
+            ("get", 2),
+            ("put", 3),
+            ("post", 4),
+            ("delete", 5),
+            ("options", 6),
+            ("head", 7),
+            ("patch", 8),
+        ] {
             if item[method].is_object() {
                 own.message(field, operation(&item[method]));
             }
@@ -203,5 +221,10 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
         definitions.named(1, name, schema(definition));
     }
     m.message(9, definitions);
+    let mut shared = Message::default();
+    for (name, value) in entries(&document["parameters"]) {
+        shared.named(1, name, parameter(value));
+    }
+    m.message(10, shared);
     m.0
 }

@@ -3,6 +3,7 @@
 //! Everything is made from the registry's rows and the schema on first request, and remembered.
 
 mod describe;
+mod document;
 mod gnostic;
 mod paths;
 
@@ -13,7 +14,7 @@ use apimachinery::Status;
 use apimachinery::openapi::{Dialect, schemas};
 use apimachinery::schema::{Registry, Type};
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -21,12 +22,17 @@ use sha2::{Digest, Sha256};
 use crate::body::{Body, full};
 use crate::encode::respond;
 use crate::negotiate::JSON;
-use crate::registry::{GROUPS, Group, Kind, kinds};
+use crate::registry::{Access, GROUPS, Group, Kind, kinds};
 use crate::request::Query;
 
 /// Media type of the v2 document in gnostic's protobuf.
 const GNOSTIC: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 const GNOSTIC_LATEST: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// Those of the v3 documents, which are answered in JSON.
+const GNOSTIC_3: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
+const GNOSTIC_3_LATEST: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 
 /// A finished document.
 struct Document {
@@ -65,6 +71,9 @@ pub(crate) struct Documents {
 
 impl Documents {
     pub(crate) fn v2(&self, accept: &str, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+        if !takes(accept, &[JSON, GNOSTIC, GNOSTIC_LATEST]) {
+            return Ok(not_acceptable());
+        }
         if accept.contains(GNOSTIC) || accept.contains(GNOSTIC_LATEST) {
             let document =
                 self.v2_protobuf.get_or_init(|| Document::new(gnostic::encode(&swagger())));
@@ -92,7 +101,12 @@ impl Documents {
                 })
                 .collect();
             let index = json!({"paths": paths}).to_string();
-            return Ok(respond(StatusCode::OK, JSON, full(index)));
+            // As upstream names it, which lets Go guess.
+            return Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", full(index)));
+        }
+        let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("");
+        if !takes(accept, &[JSON, GNOSTIC_3, GNOSTIC_3_LATEST]) {
+            return Ok(not_acceptable());
         }
         let document = documents.get(name).ok_or_else(|| {
             Status::not_found("", "", "")
@@ -111,11 +125,26 @@ impl Documents {
     }
 }
 
+/// Whether a client takes one of the media types.
+fn takes(accept: &str, types: &[&str]) -> bool {
+    let mut clauses = accept.split(',').map(|clause| clause.split(';').next().unwrap_or("").trim());
+    accept.is_empty()
+        || clauses.any(|own| matches!(own, "*/*" | "application/*") || types.contains(&own))
+}
+
+fn not_acceptable() -> Response<Body> {
+    let mut response = Response::new(full(""));
+    *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+    response
+}
+
 /// The types a kind's operations speak of.
 fn roots(kind: &Kind) -> impl Iterator<Item = &'static Arc<Type>> {
     let registry = Registry::builtin();
     let list = format!("{}List", kind.kind);
-    let subs = kind.subs.iter().filter_map(|s| s.own_kind());
+    // What is streamed has options, which are parameters.
+    let subs =
+        kind.subs.iter().filter_map(|s| s.own_kind()).filter(|of| !of.2.ends_with("Options"));
     [
         registry.lookup(kind.group, kind.version, kind.kind),
         registry.lookup(kind.group, kind.version, &list),
@@ -125,17 +154,74 @@ fn roots(kind: &Kind) -> impl Iterator<Item = &'static Arc<Type>> {
     .chain([
         registry.lookup("", "v1", "DeleteOptions"),
         registry.lookup("", "v1", "Status"),
+        registry.lookup("", "v1", "WatchEvent"),
         registry.type_by_name("io.k8s.apimachinery.pkg.apis.meta.v1.Patch"),
     ])
     .flatten()
+    // One that is only created answers with itself.
+    .filter(move |ty| {
+        kind.access != Access::Virtual || !ty.name.starts_with("io.k8s.apimachinery.")
+    })
+}
+
+/// A type of meta.k8s.io.
+fn meta(kind: &str) -> Option<&'static Arc<Type>> {
+    Registry::builtin().type_by_name(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
+}
+
+/// What `/version` answers with, which has no type of its own here.
+fn version_info(dialect: Dialect) -> Value {
+    let mut text = json!({"type": "string"});
+    if dialect == Dialect::V3 {
+        text["default"] = "".into();
+    }
+    let plain = [
+        "gitVersion",
+        "gitCommit",
+        "gitTreeState",
+        "buildDate",
+        "goVersion",
+        "compiler",
+        "platform",
+    ];
+    let mut properties: Map<String, Value> =
+        plain.into_iter().map(|name| (name.to_owned(), text.clone())).collect();
+    let of = [
+        ("major", "Major is the major version of the binary version"),
+        ("minor", "Minor is the minor version of the binary version"),
+        ("emulationMajor", "EmulationMajor is the major version of the emulation version"),
+        ("emulationMinor", "EmulationMinor is the minor version of the emulation version"),
+        (
+            "minCompatibilityMajor",
+            "MinCompatibilityMajor is the major version of the minimum compatibility version",
+        ),
+        (
+            "minCompatibilityMinor",
+            "MinCompatibilityMinor is the minor version of the minimum compatibility version",
+        ),
+    ];
+    for (name, said) in of {
+        let mut property = match name {
+            "major" | "minor" => text.clone(),
+            _ => json!({"type": "string"}),
+        };
+        property["description"] = said.into();
+        properties.insert(name.to_owned(), property);
+    }
+    let required = [&["major", "minor"][..], &plain[..]].concat();
+    json!({
+        "description": "Info contains versioning information. how we'll want to distribute that information.",
+        "type": "object", "properties": properties,
+        "required": required,
+    })
 }
 
 fn described(
     dialect: Dialect,
-    kinds: impl Iterator<Item = &'static Kind>,
+    types: impl Iterator<Item = &'static Arc<Type>>,
+    descriptions: &Map<String, Value>,
 ) -> BTreeMap<String, Value> {
-    let mut found = schemas(dialect, kinds.flat_map(roots));
-    let descriptions = describe::definitions();
+    let mut found = schemas(dialect, types);
     for (name, schema) in &mut found {
         if let Some(described) = descriptions.get(name) {
             describe::add(schema, described, dialect == Dialect::V3);
@@ -150,31 +236,73 @@ fn info() -> Value {
 
 /// The v2 document.
 fn swagger() -> Value {
+    let dialect = Dialect::V2;
     let mut all = Map::new();
     for kind in kinds() {
-        all.extend(paths::of(Dialect::V2, kind));
+        all.extend(paths::of(dialect, kind));
     }
+    for group in GROUPS {
+        all.extend([paths::group(dialect, group.name, None)]);
+        all.extend(group.versions.iter().map(|v| paths::group(dialect, group.name, Some(v))));
+    }
+    all.extend(paths::bare(dialect).into_iter().map(|(path, item)| (path.to_owned(), item)));
+    let documents = ["APIVersions", "APIGroup", "APIGroupList", "APIResourceList"];
+    let types = kinds().flat_map(roots).chain(documents.into_iter().filter_map(meta));
+    let mut definitions = described(dialect, types, &describe::definitions());
+    definitions.insert(VERSION_INFO.to_owned(), version_info(dialect));
     json!({
         "swagger": "2.0", "info": info(), "paths": all,
-        "definitions": described(Dialect::V2, kinds()),
+        "definitions": definitions,
+        "parameters": document::shared_parameters(),
+        "securityDefinitions": {"BearerToken": bearer()},
+        "security": [{"BearerToken": []}],
+    })
+}
+
+fn bearer() -> Value {
+    json!({
+        "description": "Bearer Token authentication",
+        "type": "apiKey", "name": "authorization", "in": "header",
     })
 }
 
 /// The v3 documents, by path.
 fn components() -> BTreeMap<String, Document> {
+    let dialect = Dialect::V3;
+    let descriptions = describe::definitions();
     let mut documents = BTreeMap::new();
-    for (group, version) in GROUPS.iter().flat_map(|g| g.versions.iter().map(move |v| (g, *v))) {
-        let own = || group.kinds.iter().filter(move |k| k.version == version);
-        let mut all = Map::new();
-        own().for_each(|kind| all.extend(paths::of(Dialect::V3, kind)));
+    let mut add = |name: String, paths: Map<String, Value>, schemas: BTreeMap<String, Value>| {
+        let mut components = json!({"securitySchemes": {"BearerToken": bearer()}});
+        if !schemas.is_empty() {
+            components["schemas"] = json!(schemas);
+        }
         let document = json!({
-            "openapi": "3.0.0", "info": info(), "paths": all,
-            "components": {"schemas": described(Dialect::V3, own())},
+            "openapi": "3.0.0", "info": info(), "paths": paths, "components": components,
         });
-        documents.insert(
-            document_name(group, version),
-            Document::new(document.to_string().into_bytes()),
-        );
+        documents.insert(name, Document::new(document.to_string().into_bytes()));
+    };
+    for group in GROUPS {
+        for version in group.versions {
+            let own = || group.kinds.iter().filter(|k| k.version == *version);
+            let mut all = Map::from_iter([paths::group(dialect, group.name, Some(version))]);
+            own().for_each(|kind| all.extend(paths::of(dialect, kind)));
+            let types = own().flat_map(roots).chain(meta("APIResourceList"));
+            add(document_name(group, version), all, described(dialect, types, &descriptions));
+        }
+        let (path, item) = paths::group(dialect, group.name, None);
+        let answer = if group.name.is_empty() { "APIVersions" } else { "APIGroup" };
+        let schemas = described(dialect, meta(answer).into_iter(), &descriptions);
+        let name = path.trim_matches('/').to_owned();
+        add(name, Map::from_iter([(path, item)]), schemas);
+    }
+    for (path, item) in paths::bare(dialect) {
+        let name = path.trim_matches('/').to_owned();
+        let schemas = match path {
+            "/apis/" => described(dialect, meta("APIGroupList").into_iter(), &descriptions),
+            "/version/" => BTreeMap::from([(VERSION_INFO.to_owned(), version_info(dialect))]),
+            _ => BTreeMap::new(),
+        };
+        add(name, Map::from_iter([(path.to_owned(), item)]), schemas);
     }
     documents
 }
@@ -200,6 +328,11 @@ mod tests {
             let name = reference.split('"').next().unwrap();
             assert!(definitions.contains_key(name), "{name} is not defined");
         }
+        let parameters = swagger["parameters"].as_object().unwrap();
+        for reference in text.split("\"#/parameters/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(parameters.contains_key(name), "{name} is not defined");
+        }
         let pod = &definitions["io.k8s.api.core.v1.Pod"];
         assert!(pod["description"].as_str().unwrap().contains("containers"));
         assert!(pod["properties"]["spec"]["description"].is_string());
@@ -211,5 +344,45 @@ mod tests {
                 assert!(value["components"]["schemas"].get(wanted).is_some(), "{name}: {wanted}");
             }
         }
+    }
+
+    #[test]
+    fn operations_are_named_as_upstream_names_them() {
+        let swagger = swagger();
+        let pods = "/api/v1/namespaces/{namespace}/pods";
+        let slices = "/apis/discovery.k8s.io/v1";
+        for (path, method, id) in [
+            (pods.to_owned(), "delete", "deleteCoreV1CollectionNamespacedPod"),
+            (format!("{pods}/{{name}}/exec"), "post", "connectCoreV1PostNamespacedPodExec"),
+            (
+                format!("{pods}/{{name}}/proxy/{{path}}"),
+                "head",
+                "connectCoreV1HeadNamespacedPodProxyWithPath",
+            ),
+            (format!("{pods}/{{name}}/log"), "get", "readCoreV1NamespacedPodLog"),
+            (
+                format!("{slices}/watch/endpointslices"),
+                "get",
+                "watchDiscoveryV1EndpointSliceListForAllNamespaces",
+            ),
+            (
+                "/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}".to_owned(),
+                "put",
+                "replaceRbacAuthorizationV1ClusterRole",
+            ),
+            (format!("{slices}/"), "get", "getDiscoveryV1APIResources"),
+            ("/version/".to_owned(), "get", "getCodeVersion"),
+        ] {
+            assert_eq!(swagger["paths"][&path][method]["operationId"], id, "{path}");
+        }
+        assert!(swagger["paths"]["/api/v1/namespaces"].get("delete").is_none());
+        let documents = components();
+        for name in ["api", "apis", "apis/apps", "version", "openid/v1/jwks"] {
+            assert!(documents.contains_key(name), "{name}");
+        }
+        let json: HeaderMap =
+            [(ACCEPT, HeaderValue::from_static("text/plain"))].into_iter().collect();
+        let answer = Documents::default().v2("text/plain", &json).unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
     }
 }

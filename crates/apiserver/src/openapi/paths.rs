@@ -1,71 +1,10 @@
 //! Operations: what clients look up before they send a parameter.
 
 use apimachinery::openapi::Dialect;
-use apimachinery::schema::Registry;
 use serde_json::{Map, Value, json};
 
-use crate::registry::{Access, Kind};
-
-fn reference(dialect: Dialect, group: &str, version: &str, kind: &str) -> Value {
-    let name = Registry::builtin().lookup(group, version, kind).map(|t| t.name.clone());
-    let root = if dialect == Dialect::V2 { "#/definitions" } else { "#/components/schemas" };
-    name.map_or_else(|| json!({"type": "object"}), |name| json!({"$ref": format!("{root}/{name}")}))
-}
-
-fn parameter(dialect: Dialect, name: &str, of: &str) -> Value {
-    let mut parameter = json!({"name": name, "in": "query", "uniqueItems": true});
-    if dialect == Dialect::V2 {
-        parameter["type"] = of.into();
-    } else {
-        parameter =
-            json!({"name": name, "in": "query", "schema": {"type": of, "uniqueItems": true}});
-    }
-    parameter
-}
-
-fn path_parameters(dialect: Dialect, path: &str) -> Vec<Value> {
-    let names = path.split('{').skip(1).filter_map(|p| p.split('}').next());
-    names
-        .map(|name| match dialect {
-            Dialect::V2 => json!({"name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true}),
-            Dialect::V3 => json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}}),
-        })
-        .collect()
-}
-
-/// Query parameters of each action, with their types.
-fn parameters(action: &str) -> &'static [(&'static str, &'static str)] {
-    match action {
-        "list" | "deletecollection" => &[
-            ("allowWatchBookmarks", "boolean"),
-            ("continue", "string"),
-            ("fieldSelector", "string"),
-            ("labelSelector", "string"),
-            ("limit", "integer"),
-            ("resourceVersion", "string"),
-            ("resourceVersionMatch", "string"),
-            ("sendInitialEvents", "boolean"),
-            ("timeoutSeconds", "integer"),
-            ("watch", "boolean"),
-        ],
-        "post" | "put" => {
-            &[("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")]
-        }
-        "patch" => &[
-            ("dryRun", "string"),
-            ("fieldManager", "string"),
-            ("fieldValidation", "string"),
-            ("force", "boolean"),
-        ],
-        "delete" => &[
-            ("dryRun", "string"),
-            ("gracePeriodSeconds", "integer"),
-            ("orphanDependents", "boolean"),
-            ("propagationPolicy", "string"),
-        ],
-        _ => &[],
-    }
-}
+use super::document::{answers, parameter, path_parameters, reference, roots, text};
+use crate::registry::{Access, Kind, Sub};
 
 const PATCHES: &[&str] = &[
     "application/apply-patch+yaml",
@@ -74,113 +13,393 @@ const PATCHES: &[&str] = &[
     "application/strategic-merge-patch+json",
 ];
 
-fn operation(dialect: Dialect, kind: &Kind, scope: &str, action: &str) -> Value {
-    let answer = match action {
-        "list" => reference(dialect, kind.group, kind.version, &format!("{}List", kind.kind)),
-        "delete" | "deletecollection" => reference(dialect, "", "v1", "Status"),
-        _ => reference(dialect, kind.group, kind.version, kind.kind),
-    };
-    let sent = match action {
-        "post" | "put" => Some(reference(dialect, kind.group, kind.version, kind.kind)),
-        "patch" => Some(json!({"type": "object"})),
-        "delete" | "deletecollection" => Some(reference(dialect, "", "v1", "DeleteOptions")),
-        _ => None,
-    };
-    let mut query: Vec<Value> =
-        parameters(action).iter().map(|(name, of)| parameter(dialect, name, of)).collect();
-    let word = match action {
-        "post" => "create",
-        "put" => "replace",
-        "get" => "read",
-        other => other,
-    };
-    let group: String = kind
-        .group
-        .split('.')
-        .next()
-        .filter(|g| !g.is_empty())
-        .map_or("Core".into(), |g| g[..1].to_uppercase() + &g[1..]);
-    let version = kind.version[..1].to_uppercase() + &kind.version[1..];
-    let mut operation = json!({
-        "operationId": format!("{word}{group}{version}{scope}{}", kind.kind),
-        "x-kubernetes-action": action,
-        "x-kubernetes-group-version-kind":
-            {"group": kind.group, "version": kind.version, "kind": kind.kind},
-    });
-    match dialect {
-        Dialect::V2 => {
-            if let Some(schema) = sent {
-                query.push(json!({"name": "body", "in": "body", "required": action != "delete", "schema": schema}));
+/// Methods that are passed on to what a proxy leads to.
+const PROXIED: &[&str] = &["delete", "get", "head", "options", "patch", "post", "put"];
+
+/// One operation.
+struct Operation<'a> {
+    dialect: Dialect,
+    kind: &'a Kind,
+    /// What is done to the object, as in `x-kubernetes-action`.
+    action: &'static str,
+    /// The rest of its id.
+    id: String,
+    /// Group, version and kind that it speaks of.
+    of: (&'a str, &'a str, &'a str),
+    /// The set of its query parameters.
+    takes: &'static str,
+    description: String,
+}
+
+/// The group in ids: `RbacAuthorization`.
+pub(super) fn group_word(group: &str) -> String {
+    if group.is_empty() {
+        return "Core".into();
+    }
+    group.trim_end_matches(".k8s.io").split('.').map(capital).collect()
+}
+
+fn capital(word: &str) -> String {
+    word.get(..1).map_or_else(String::new, |first| first.to_uppercase() + &word[1..])
+}
+
+impl Operation<'_> {
+    fn write(&self) -> Value {
+        let (dialect, action) = (self.dialect, self.action);
+        let schema = reference(dialect, self.of.0, self.of.1, self.of.2);
+        let (answer, codes): (Value, &[&str]) = match action {
+            "list" => {
+                let list = format!("{}List", self.of.2);
+                (reference(dialect, self.of.0, self.of.1, &list), &["200"])
             }
-            let consumes = if action == "patch" { json!(PATCHES) } else { json!(["*/*"]) };
-            operation["consumes"] = consumes;
-            operation["produces"] = json!([
+            "watch" | "watchlist" => (reference(dialect, "", "v1", "WatchEvent"), &["200"]),
+            "deletecollection" => (reference(dialect, "", "v1", "Status"), &["200"]),
+            "delete" if self.kind.returns_deleted() => (schema.clone(), &["200", "202"]),
+            "delete" => (reference(dialect, "", "v1", "Status"), &["200", "202"]),
+            "connect" => (text(), &["200"]),
+            "get" if self.takes == "log" => (text(), &["200"]),
+            "post" => (schema.clone(), &["200", "201", "202"]),
+            "put" | "patch" => (schema.clone(), &["200", "201"]),
+            _ => (schema.clone(), &["200"]),
+        };
+        let produces: &[&str] = match (action, self.takes) {
+            ("list" | "watch" | "watchlist", _) => &[
                 "application/json",
+                "application/json;stream=watch",
+                "application/vnd.kubernetes.protobuf",
+                "application/vnd.kubernetes.protobuf;stream=watch",
                 "application/yaml",
-                "application/vnd.kubernetes.protobuf"
-            ]);
-            operation["responses"] = json!({"200": {"description": "OK", "schema": answer}});
-        }
-        Dialect::V3 => {
+            ],
+            ("connect", _) => &["*/*"],
+            (_, "log") => &[
+                "application/json",
+                "application/vnd.kubernetes.protobuf",
+                "application/yaml",
+                "text/plain",
+            ],
+            _ => &["application/json", "application/vnd.kubernetes.protobuf", "application/yaml"],
+        };
+        let sent = match action {
+            "post" | "put" => Some(schema),
+            "patch" => Some(super::document::patch(dialect)),
+            "delete" | "deletecollection" => Some(reference(dialect, "", "v1", "DeleteOptions")),
+            _ => None,
+        };
+        let group = group_word(self.kind.group);
+        let tag = group[..1].to_lowercase() + &group[1..];
+        let (group, version, kind) = self.of;
+        let mut operation = answers(dialect, &answer, codes, produces);
+        operation["description"] = self.description.as_str().into();
+        operation["operationId"] = self.id.as_str().into();
+        operation["tags"] = json!([format!("{tag}_{}", self.kind.version)]);
+        operation["x-kubernetes-action"] = action.into();
+        operation["x-kubernetes-group-version-kind"] =
+            json!({"group": group, "version": version, "kind": kind});
+        let mut query: Vec<Value> = super::document::taken(self.takes)
+            .map(|described| parameter(dialect, described))
+            .collect();
+        let types = if action == "patch" { PATCHES } else { &["*/*"] };
+        let required = !action.starts_with("delete");
+        if dialect == Dialect::V2 {
+            operation["consumes"] = types.into();
             if let Some(schema) = sent {
-                let types: Vec<&str> =
-                    if action == "patch" { PATCHES.to_vec() } else { vec!["*/*"] };
-                let content: Map<String, Value> =
-                    types.iter().map(|t| ((*t).to_owned(), json!({"schema": schema}))).collect();
-                operation["requestBody"] = json!({"content": content});
+                let mut body = json!({"in": "body", "name": "body", "schema": schema});
+                if required {
+                    body["required"] = true.into();
+                }
+                query.push(body);
             }
-            operation["responses"] = json!({"200": {
-                "description": "OK", "content": {"application/json": {"schema": answer}},
-            }});
+        } else if let Some(schema) = sent {
+            let content: Map<String, Value> =
+                types.iter().map(|t| ((*t).to_owned(), json!({"schema": schema}))).collect();
+            operation["requestBody"] = json!({"content": content});
+            if required {
+                operation["requestBody"]["required"] = true.into();
+            }
+        }
+        if !query.is_empty() {
+            operation["parameters"] = query.into();
+        }
+        operation
+    }
+}
+
+/// Writes the paths of one kind.
+struct Writer<'a> {
+    dialect: Dialect,
+    kind: &'a Kind,
+    scope: &'static str,
+    found: Map<String, Value>,
+}
+
+impl<'a> Writer<'a> {
+    fn operation(&self, action: &'static str, id: &str, description: String) -> Operation<'a> {
+        let kind = self.kind;
+        let word = format!("{}{}", group_word(kind.group), capital(kind.version));
+        Operation {
+            dialect: self.dialect,
+            kind,
+            action,
+            id: id.replace("{}", &word),
+            of: (kind.group, kind.version, kind.kind),
+            takes: if action.starts_with("watch") { "list" } else { action },
+            description,
         }
     }
-    operation["parameters"] = query.into();
-    operation
+
+    /// The operation on an object or on all objects of a place.
+    fn plain(&self, action: &'static str) -> Value {
+        let (scope, name) = (self.scope, self.kind.kind);
+        let of = format!("{scope}{name}");
+        let (id, description) = match action {
+            "get" => (format!("read{{}}{of}"), format!("read the specified {name}")),
+            "put" => (format!("replace{{}}{of}"), format!("replace the specified {name}")),
+            "patch" => (format!("patch{{}}{of}"), format!("partially update the specified {name}")),
+            "post" => {
+                let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+                (format!("create{{}}{of}"), format!("create {article} {name}"))
+            }
+            "delete" => {
+                let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
+                (format!("delete{{}}{of}"), format!("delete {article} {name}"))
+            }
+            "deletecollection" => {
+                (format!("delete{{}}Collection{of}"), format!("delete collection of {name}"))
+            }
+            "watch" => (
+                format!("watch{{}}{of}"),
+                format!(
+                    "watch changes to an object of kind {name}. deprecated: use the 'watch' \
+                     parameter with a list operation instead, filtered to a single item with the \
+                     'fieldSelector' parameter."
+                ),
+            ),
+            "watchlist" => (format!("watch{{}}{of}List"), watched(name)),
+            _ => (format!("list{{}}{of}"), listed(name)),
+        };
+        self.operation(action, &id, description).write()
+    }
+
+    /// The operation on a subresource.
+    fn on_sub(&self, sub: Sub, action: &'static str) -> Value {
+        let (scope, name) = (self.scope, self.kind.kind);
+        let of = format!("{scope}{name}{}", capital(sub.name()));
+        let (word, description) = match action {
+            "get" => ("read", format!("read {} of the specified {name}", sub.name())),
+            "put" => ("replace", format!("replace {} of the specified {name}", sub.name())),
+            "patch" => {
+                ("patch", format!("partially update {} of the specified {name}", sub.name()))
+            }
+            _ => ("create", format!("create {} of a {name}", sub.name())),
+        };
+        let mut operation = self.operation(action, &format!("{word}{{}}{of}"), description);
+        if sub == Sub::Log {
+            operation.takes = "log";
+        }
+        operation.of = sub.own_kind().unwrap_or(operation.of);
+        operation.write()
+    }
+
+    /// The operations of what is passed on.
+    fn connect(&mut self, path: &str, sub: Sub, suffix: &str, methods: &[&'static str]) {
+        let (scope, name) = (self.scope, self.kind.kind);
+        let options = format!("{name}ProxyOptions");
+        let mut item = Map::new();
+        for method in methods {
+            let of = format!("{}{scope}{name}{}{suffix}", capital(method), connect_word(sub));
+            let description =
+                format!("connect {} requests to {} of {name}", method.to_uppercase(), sub.name());
+            let mut operation = self.operation("connect", &format!("connect{{}}{of}"), description);
+            operation.of = sub.own_kind().unwrap_or(("", "v1", &options));
+            operation.takes = sub.name();
+            item.insert((*method).to_owned(), operation.write());
+        }
+        self.add(path.to_owned(), "connect", item);
+    }
+
+    fn add(&mut self, path: String, action: &str, item: Map<String, Value>) {
+        let mut item = Value::Object(item);
+        let mut parameters = path_parameters(self.dialect, self.kind, &path);
+        if action != "connect" {
+            parameters.extend(
+                super::document::taken("any").map(|pretty| parameter(self.dialect, pretty)),
+            );
+        }
+        if !parameters.is_empty() {
+            item["parameters"] = parameters.into();
+        }
+        self.found.insert(path, item);
+    }
+
+    fn add_plain(&mut self, path: String, actions: &[(&str, &'static str)]) {
+        let item = actions
+            .iter()
+            .map(|(method, action)| ((*method).to_owned(), self.plain(action)))
+            .collect();
+        self.add(path, "", item);
+    }
+
+    fn subresources(&mut self, one: &str) {
+        for &sub in self.kind.subs {
+            let path = format!("{one}/{}", sub.name());
+            let actions: &[&str] = match sub {
+                Sub::Exec | Sub::Attach | Sub::PortForward => {
+                    self.connect(&path, sub, "", &["get", "post"]);
+                    continue;
+                }
+                Sub::Proxy => {
+                    self.connect(&path, sub, "", PROXIED);
+                    self.connect(&format!("{path}/{{path}}"), sub, "WithPath", PROXIED);
+                    continue;
+                }
+                Sub::Binding | Sub::Eviction | Sub::Token => &["post"],
+                Sub::Finalize => &["put"],
+                Sub::Log => &["get"],
+                _ => &["get", "patch", "put"],
+            };
+            let item = actions
+                .iter()
+                .map(|action| ((*action).to_owned(), self.on_sub(sub, action)))
+                .collect();
+            self.add(path, "", item);
+        }
+    }
+}
+
+fn connect_word(sub: Sub) -> String {
+    capital(sub.name())
+}
+
+fn listed(name: &str) -> String {
+    format!("list or watch objects of kind {name}")
+}
+
+fn watched(name: &str) -> String {
+    format!(
+        "watch individual changes to a list of {name}. deprecated: use the 'watch' parameter with a \
+         list operation instead."
+    )
 }
 
 /// The paths of a kind with their operations.
 pub(super) fn of(dialect: Dialect, kind: &Kind) -> Map<String, Value> {
-    let root = if kind.group.is_empty() {
-        format!("/api/{}", kind.version)
-    } else {
-        format!("/apis/{}/{}", kind.group, kind.version)
+    let root = format!("{}/", roots(kind.group, kind.version));
+    let resource = kind.resource;
+    let (place, scope) =
+        if kind.namespaced { ("namespaces/{namespace}/", "Namespaced") } else { ("", "") };
+    let mut writer = Writer { dialect, kind, scope, found: Map::new() };
+    let all = format!("{root}{place}{resource}");
+    let one = format!("{all}/{{name}}");
+    let collective: &[_] = match kind.access {
+        Access::Stored if kind.kind == "Namespace" => &[("get", "list"), ("post", "post")],
+        Access::Stored => &[("delete", "deletecollection"), ("get", "list"), ("post", "post")],
+        Access::Virtual => &[("post", "post")],
+        Access::Found => &[("get", "list")],
     };
-    let (base, scope) = if kind.namespaced {
-        (format!("{root}/namespaces/{{namespace}}/{}", kind.resource), "Namespaced")
-    } else {
-        (format!("{root}/{}", kind.resource), "")
-    };
-    let (collective, single): (&[_], &[&str]) = match kind.access {
-        Access::Stored => (
-            &[("post", "post"), ("get", "list"), ("delete", "deletecollection")],
-            &["get", "put", "patch", "delete"],
-        ),
-        Access::Virtual => (&[("post", "post")], &[]),
-        Access::Found => (&[("get", "list")], &["get"]),
-    };
-    let collection: Map<String, Value> = collective
-        .iter()
-        .map(|(method, action)| ((*method).to_owned(), operation(dialect, kind, scope, action)))
-        .collect();
-    let mut found = Map::new();
-    let mut add = |path: String, mut item: Value| {
-        let parameters = path_parameters(dialect, &path);
-        if !parameters.is_empty() {
-            item["parameters"] = parameters.into();
-        }
-        found.insert(path, item);
-    };
-    if !single.is_empty() {
-        if kind.namespaced {
-            let all = json!({"get": operation(dialect, kind, "ForAllNamespaces", "list")});
-            add(format!("{root}/{}", kind.resource), all);
-        }
-        let item: Map<String, Value> = single
-            .iter()
-            .map(|action| ((*action).to_owned(), operation(dialect, kind, scope, action)))
-            .collect();
-        add(format!("{base}/{{name}}"), item.into());
+    writer.add_plain(all, collective);
+    if kind.access == Access::Found {
+        writer.add_plain(one.clone(), &[("get", "get")]);
     }
-    add(base, collection.into());
-    found
+    if kind.access == Access::Stored {
+        let single = [("delete", "delete"), ("get", "get"), ("patch", "patch"), ("put", "put")];
+        writer.add_plain(one.clone(), &single);
+        let watch = format!("{root}watch/");
+        writer.add_plain(format!("{watch}{place}{resource}"), &[("get", "watchlist")]);
+        writer.add_plain(format!("{watch}{place}{resource}/{{name}}"), &[("get", "watch")]);
+        if kind.namespaced {
+            let everywhere = [
+                (root, "list", format!("list{{}}{}ForAllNamespaces", kind.kind), listed(kind.kind)),
+                (
+                    watch,
+                    "watchlist",
+                    format!("watch{{}}{}ListForAllNamespaces", kind.kind),
+                    watched(kind.kind),
+                ),
+            ];
+            for (root, action, id, description) in everywhere {
+                let operation = writer.operation(action, &id, description).write();
+                let item = Map::from_iter([("get".to_owned(), operation)]);
+                writer.add(format!("{root}{resource}"), "", item);
+            }
+        }
+    }
+    writer.subresources(&one);
+    writer.found
+}
+
+/// The path that says what a group, or a version of it, serves.
+pub(super) fn group(dialect: Dialect, group: &str, version: Option<&str>) -> (String, Value) {
+    let word = group_word(group);
+    let tag = word[..1].to_lowercase() + &word[1..];
+    let (path, id, tag, description, kind) = match version {
+        Some(version) => (
+            format!("{}/", roots(group, version)),
+            format!("get{word}{}APIResources", capital(version)),
+            format!("{tag}_{version}"),
+            "get available resources",
+            "APIResourceList",
+        ),
+        None if group.is_empty() => (
+            "/api/".to_owned(),
+            "getCoreAPIVersions".to_owned(),
+            tag,
+            "get available API versions",
+            "APIVersions",
+        ),
+        None => (
+            format!("/apis/{group}/"),
+            format!("get{word}APIGroup"),
+            tag,
+            "get information of a group",
+            "APIGroup",
+        ),
+    };
+    (path, super::document::found(dialect, &id, &tag, description, meta(dialect, kind)))
+}
+
+/// Paths of no group.
+pub(super) fn bare(dialect: Dialect) -> Vec<(&'static str, Value)> {
+    let info = super::document::named(dialect, super::VERSION_INFO);
+    let of = |id, tag, description, answer| {
+        super::document::found(dialect, id, tag, description, answer)
+    };
+    vec![
+        (
+            "/.well-known/openid-configuration/",
+            of(
+                "getServiceAccountIssuerOpenIDConfiguration",
+                "WellKnown",
+                "get service account issuer OpenID configuration, also known as the 'OIDC \
+                 discovery doc'",
+                text(),
+            ),
+        ),
+        (
+            "/apis/",
+            of(
+                "getAPIVersions",
+                "apis",
+                "get available API versions",
+                meta(dialect, "APIGroupList"),
+            ),
+        ),
+        (
+            "/openid/v1/jwks/",
+            of(
+                "getServiceAccountIssuerOpenIDKeyset",
+                "openid",
+                "get service account issuer OpenID JSON Web Key Set (contains public token \
+                 verification keys)",
+                text(),
+            ),
+        ),
+        (
+            "/version/",
+            of("getCodeVersion", "version", "get the version information for this server", info),
+        ),
+    ]
+}
+
+fn meta(dialect: Dialect, kind: &str) -> Value {
+    super::document::named(dialect, &format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
 }

@@ -25,6 +25,9 @@ fn set_generation(object: &mut Object, generation: i64) {
 impl Strategy for DaemonSet {
     fn default(&self, object: &mut Object) {
         default_template(object);
+        if object.annotation(GENERATION).is_none() {
+            set_generation(object, 0);
+        }
         let spec = ensure(object, &["spec"]);
         set_default(spec, "revisionHistoryLimit", 10);
         set_default(spec, "updateStrategy", json!({}));

@@ -70,6 +70,8 @@ impl Strategy for Pod {
         let qos = qos_class(object);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
         drop_stop_signals(&mut object["spec"]);
+        // Workloads are off.
+        object.remove_path(&["spec", "workloadRef"]);
         scheduling::note_gates(object);
         scheduling::merge_label_keys(object);
         ErrorList::new()
