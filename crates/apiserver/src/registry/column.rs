@@ -18,6 +18,8 @@ pub(crate) enum Cell {
 /// One column.
 #[derive(Clone, Copy)]
 pub(crate) struct Column {
+    /// Its name, which the facts of tables must have too.
+    #[cfg_attr(not(test), expect(dead_code, reason = "definitions come from the facts"))]
     pub(crate) name: &'static str,
     /// What the cells are: `string`, `integer`, `boolean`, `date`. What a table declares is in
     /// `columns.facts`, and not always the same.

@@ -109,6 +109,7 @@ pub(crate) trait Strategy: Sync {
     }
 
     /// Whether there is no policy at all.
+    #[cfg(test)]
     fn is_plain(&self) -> bool {
         false
     }
@@ -163,6 +164,7 @@ pub(crate) fn clear_status(object: &mut Object) {
 /// No behaviour of its own.
 pub(crate) struct Plain;
 impl Strategy for Plain {
+    #[cfg(test)]
     fn is_plain(&self) -> bool {
         true
     }
