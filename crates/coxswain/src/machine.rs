@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -41,6 +41,28 @@ struct Member {
     /// How often its process has ended soon after it was started.
     failures: u32,
     started: Instant,
+    /// When one that has ended is to be started again.
+    due: Option<Instant>,
+}
+
+impl Member {
+    /// Waits for the end of the process and then until it may be started again. It may be called
+    /// again before that: what has been waited counts.
+    async fn ended(&mut self) -> std::io::Result<ExitStatus> {
+        let status = self.process.wait().await;
+        if self.due.is_none() {
+            self.failures = if self.started.elapsed() < STEADY { self.failures + 1 } else { 0 };
+            let wait = match self.failures {
+                0 => Duration::ZERO,
+                n => RESTART_FIRST.saturating_mul(1 << n.min(10)).min(RESTART_LAST),
+            };
+            self.due = Some(Instant::now() + wait);
+        }
+        if let Some(due) = self.due {
+            tokio::time::sleep_until(due.into()).await;
+        }
+        status
+    }
 }
 
 /// A node's process has ended.
@@ -103,19 +125,14 @@ impl Machine {
         args.extend(pods_may.to_args().into_iter().map(OsString::from));
         let process = spawn(&args)?;
         let started = Instant::now();
-        self.nodes.push(Member { name, namespace, args, process, failures: 0, started });
+        self.nodes.push(Member { name, namespace, args, process, failures: 0, started, due: None });
         Ok(())
     }
 
-    /// Starts a node's process again; its containers have gone on, and it adopts them. One that
-    /// ends again and again is waited for ever longer.
-    pub(crate) async fn restart(&mut self, ended: &Ended) -> Result<()> {
+    /// Starts a node's process again; its containers have gone on, and it adopts them.
+    pub(crate) fn restart(&mut self, ended: &Ended) -> Result<()> {
         let node = &mut self.nodes[ended.position];
-        node.failures = if node.started.elapsed() < STEADY { node.failures + 1 } else { 0 };
-        if node.failures > 0 {
-            let wait = RESTART_FIRST.saturating_mul(1 << node.failures.min(10));
-            tokio::time::sleep(wait.min(RESTART_LAST)).await;
-        }
+        node.due = None;
         node.process = spawn(&node.args)?;
         node.started = Instant::now();
         Ok(())
@@ -125,7 +142,7 @@ impl Machine {
     pub(crate) async fn ended(&mut self) -> Ended {
         let waits = self.nodes.iter_mut().enumerate().map(|(position, node)| {
             Box::pin(async move {
-                let status = node.process.wait().await;
+                let status = node.ended().await;
                 Ended {
                     position,
                     name: node.name.clone(),

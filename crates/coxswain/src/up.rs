@@ -329,7 +329,7 @@ async fn keep_nodes(machine: &mut Option<Machine>, bringing_up: bool) -> Result<
             bail!("node {ended} has ended");
         }
         eprintln!("coxswain: node {ended} has ended, and is started again");
-        if let Err(error) = machine.restart(&ended).await {
+        if let Err(error) = machine.restart(&ended) {
             bail!("node {} cannot be started again: {error:#}", ended.name);
         }
     }
