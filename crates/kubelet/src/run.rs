@@ -127,7 +127,7 @@ pub(crate) fn build(
     let pulls = PullRecords::open(dirs.image_manager(), config.image_credentials.clone());
     Ok(Context {
         ledger: Ledger::new(dirs.clone()),
-        sysctls: sysctls.map_err(Error::Sysctls)?,
+        sysctls: sysctls.map_err(|error| Error::Sysctls(error.to_string()))?,
         users,
         machine,
         objects: Objects::new(client.clone(), kicks.clone(), cancel.clone()),

@@ -26,6 +26,19 @@ const MAX_LENGTH: usize = 253;
 /// What a pattern looks like, in upstream's words.
 const PATTERN: &str = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9*]";
 
+/// Why a pattern cannot be allowed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(
+        "sysctl {name:?} must have at most {max} characters and match regex {pattern}",
+        max = MAX_LENGTH,
+        pattern = PATTERN
+    )]
+    Pattern { name: String },
+    #[error("the sysctls {name:?} are not known to be namespaced")]
+    NotNamespaced { name: String },
+}
+
 /// What pods may set, besides that they may not set it for the node.
 #[derive(Debug, Default)]
 pub(crate) struct Allowlist {
@@ -39,7 +52,7 @@ impl Allowlist {
     ///
     /// # Errors
     /// A pattern is none, or means parameters of the whole node.
-    pub(crate) fn new(kernel: &str, unsafe_ones: &[String]) -> Result<Self, String> {
+    pub(crate) fn new(kernel: &str, unsafe_ones: &[String]) -> Result<Self, Error> {
         let kernel = version(kernel);
         let safe = SAFE
             .iter()
@@ -51,20 +64,17 @@ impl Allowlist {
         Ok(list)
     }
 
-    fn add(&mut self, pattern: &str) -> Result<(), String> {
+    fn add(&mut self, pattern: &str) -> Result<(), Error> {
         if !is_pattern(pattern) {
-            return Err(format!(
-                "sysctl {pattern:?} must have at most {MAX_LENGTH} characters and match regex \
-                 {PATTERN}"
-            ));
+            return Err(Error::Pattern { name: pattern.to_owned() });
         }
         let normal = normalised(pattern);
         let (name, list) = match normal.split_once('*') {
             Some((prefix, _)) => (prefix, &mut self.prefixes),
             None => (&*normal, &mut self.names),
         };
-        let namespace = namespace_of(name)
-            .ok_or_else(|| format!("the sysctls {name:?} are not known to be namespaced"))?;
+        let namespace =
+            namespace_of(name).ok_or_else(|| Error::NotNamespaced { name: name.to_owned() })?;
         list.push((name.to_owned(), namespace));
         Ok(())
     }
@@ -174,7 +184,7 @@ mod tests {
             ("*", "not known to be namespaced"),
             ("NET.x", "must have at most 253 characters"),
         ] {
-            let error = Allowlist::new("6.1", &[pattern.to_owned()]).unwrap_err();
+            let error = Allowlist::new("6.1", &[pattern.to_owned()]).unwrap_err().to_string();
             assert!(error.contains(words), "{pattern}: {error}");
         }
         for pattern in ["net.*", "kernel.shm*", "fs.mqueue.*", "net/ipv4/*"] {

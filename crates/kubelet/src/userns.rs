@@ -24,6 +24,23 @@ struct Page {
     gid_mappings: Vec<IdMapping>,
 }
 
+/// Why a pod has no user namespace.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("can't set `spec.hostUsers: false`, runtime does not support user namespaces")]
+    Unsupported,
+    #[error("can't set `spec.hostUsers: false`, runtime does not support user namespaces: {0}")]
+    Runtime(#[from] runtime::Error),
+    #[error("create user namespace: {0}")]
+    Create(io::Error),
+    #[error("user namespace: {0}")]
+    Read(io::Error),
+    #[error("invalid user namespace configuration: {0}")]
+    Invalid(&'static str),
+    #[error("range picked for pod {0:?} already taken")]
+    Taken(String),
+}
+
 /// Who has which range.
 pub(crate) struct UserNamespaces {
     dirs: Dirs,
@@ -64,22 +81,19 @@ impl UserNamespaces {
         &self,
         runtime: &dyn Runtime,
         pod: &Pod,
-    ) -> Result<Option<UserNamespace>, String> {
+    ) -> Result<Option<UserNamespace>, Error> {
         if spec(pod).host_users != Some(false) {
             return Ok(None);
         }
-        let lacking = "can't set `spec.hostUsers: false`, runtime does not support user namespaces";
-        match runtime.status().await {
-            Ok(status) if status.user_namespaces => {}
-            Ok(_) => return Err(lacking.to_owned()),
-            Err(error) => return Err(format!("{lacking}: {error}")),
+        if !runtime.status().await?.user_namespaces {
+            return Err(Error::Unsupported);
         }
         let id = uid(pod);
-        if let Some(user) = self.read(id).map_err(|error| format!("user namespace: {error}"))? {
-            self.record(id, &user).map_err(|error| format!("user namespace: {error}"))?;
+        if let Some(user) = self.read(id).map_err(Error::Read)? {
+            self.record(id, &user)?;
             return Ok(Some(user));
         }
-        self.create(id).map(Some).map_err(|error| format!("create user namespace: {error}"))
+        self.create(id).map(Some).map_err(Error::Create)
     }
 
     /// Gives back the range of a pod that is gone.
@@ -114,25 +128,23 @@ impl UserNamespaces {
         Ok(Some(UserNamespace { uids: page.uid_mappings, gids: page.gid_mappings }))
     }
 
-    fn record(&self, pod: &str, user: &UserNamespace) -> Result<(), String> {
-        let invalid = |what: &str| Err(format!("invalid user namespace configuration: {what}"));
-        let [mapping] = user.uids[..] else { return invalid("no more than one mapping allowed.") };
+    fn record(&self, pod: &str, user: &UserNamespace) -> Result<(), Error> {
+        let [mapping] = user.uids[..] else {
+            return Err(Error::Invalid("no more than one mapping allowed."));
+        };
         if user.uids != user.gids {
-            return invalid("GID and UID mapping should be identical");
+            return Err(Error::Invalid("GID and UID mapping should be identical"));
         }
         if mapping.container_id != 0 {
-            return invalid("UID 0 must be mapped");
-        }
-        if mapping.length != IDS_PER_POD || mapping.host_id % IDS_PER_POD != 0 {
-            return Err(format!("wrong user namespace length {}", mapping.length));
+            return Err(Error::Invalid("UID 0 must be mapped"));
         }
         let range = mapping.host_id / IDS_PER_POD;
-        if range == 0 {
-            return Err(format!("id {} is out of range", mapping.host_id));
+        if mapping.length != IDS_PER_POD || mapping.host_id % IDS_PER_POD != 0 || range == 0 {
+            return Err(Error::Invalid("no range of a pod"));
         }
         let mut used = self.used.lock();
         if used.iter().any(|(other, taken)| other != pod && *taken == range) {
-            return Err(format!("range picked for pod {pod:?} already taken"));
+            return Err(Error::Taken(pod.to_owned()));
         }
         used.insert(pod.to_owned(), range);
         Ok(())
@@ -156,7 +168,7 @@ mod tests {
         pod
     }
 
-    async fn first(users: &UserNamespaces, id: &str) -> Result<u32, String> {
+    async fn first(users: &UserNamespaces, id: &str) -> Result<u32, Error> {
         let user = users.of(&Simulated::default(), &wanting(id)).await?.unwrap();
         assert_eq!(user.uids, user.gids);
         assert_eq!((user.uids[0].container_id, user.uids[0].length), (0, 65536));
@@ -171,7 +183,7 @@ mod tests {
         let (a, b) = (first(&users, "a").await.unwrap(), first(&users, "b").await.unwrap());
         assert!(a >= 65536 && a % 65536 == 0 && b.abs_diff(a) == 65536, "{a} {b}");
         assert_eq!(first(&users, "a").await.unwrap(), a);
-        let error = first(&users, "c").await.unwrap_err();
+        let error = first(&users, "c").await.unwrap_err().to_string();
         assert!(error.contains("could not find an empty slot"), "{error}");
 
         let users = open(dir.path(), 2);

@@ -97,7 +97,7 @@ fn from_file(volumes: &Mounted, from: &FileKeySelector) -> Result<Option<String>
             || format!("cannot find the volume {:?} referenced by FileKeyRef", from.volume_name),
         )?;
     let value = env_file::read(&volume.path, &from.path, &from.key).map_err(|error| {
-        tracing::debug!(error, "environment file");
+        tracing::debug!(%error, "environment file");
         "couldn't parse env file".to_owned()
     })?;
     match value.is_empty() {

@@ -8,30 +8,38 @@ use runtime::tree::{Links, Tree};
 /// A larger file is none of variables.
 const MAX_FILE: u64 = 1 << 20;
 
+/// Why a file of variables cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("failed to open environment variable file {path:?}: {source}")]
+    Open { path: String, source: std::io::Error },
+    #[error("invalid environment variable format at line {line}: {what}")]
+    Format { line: usize, what: &'static str },
+    #[error("invalid environment variable format starting at line {line}: unclosed single quote")]
+    Unclosed { line: usize },
+}
+
 /// The value of a variable in a file of a volume; empty where the file does not have it.
 ///
 /// # Errors
 /// There is no such file in the volume, or what it says is no variables.
-pub(super) fn read(volume: &Path, path: &str, key: &str) -> Result<String, String> {
+pub(super) fn read(volume: &Path, path: &str, key: &str) -> Result<String, Error> {
     let text = || -> std::io::Result<String> {
         let mut text = String::new();
         let file = Tree::open(volume)?.open_file(Path::new(path), Links::Root)?;
         file.take(MAX_FILE).read_to_string(&mut text)?;
         Ok(text)
     };
-    let text = text()
-        .map_err(|error| format!("failed to open environment variable file {path:?}: {error}"))?;
+    let text = text().map_err(|source| Error::Open { path: path.to_owned(), source })?;
     parse(&text, key)
 }
 
-fn parse(text: &str, key: &str) -> Result<String, String> {
+fn parse(text: &str, key: &str) -> Result<String, Error> {
     let blank = [' ', '\t'];
     let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
-    while let Some((number, line)) = lines.next() {
-        let wrong = |what: &str| {
-            Err(format!("invalid environment variable format at line {number}: {what}"))
-        };
-        let line = line.trim_start_matches(blank);
+    while let Some((number, text)) = lines.next() {
+        let wrong = |what| Err(Error::Format { line: number, what });
+        let line = text.trim_start_matches(blank);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -53,27 +61,21 @@ fn parse(text: &str, key: &str) -> Result<String, String> {
             return wrong("value must be enclosed in single quotes");
         };
         let mut content = String::new();
-        let (end, after) = loop {
+        let after = loop {
             if let Some((last, after)) = rest.split_once('\'') {
                 content.push_str(last);
-                break (number, after);
+                break after;
             }
             content.push_str(rest);
             content.push('\n');
             let Some((_, next)) = lines.next() else {
-                return Err(format!(
-                    "invalid environment variable format starting at line {number}: unclosed \
-                     single quote"
-                ));
+                return Err(Error::Unclosed { line: number });
             };
             rest = next;
         };
         let after = after.trim_start_matches(blank);
         if !after.is_empty() && !after.starts_with('#') {
-            return Err(format!(
-                "invalid environment variable format at line {end}: unexpected content after \
-                 closing quote"
-            ));
+            return wrong("unexpected content after closing quote");
         }
         if name == key {
             return Ok(content);
@@ -103,7 +105,9 @@ mod tests {
         ] {
             match (parse(text, key), wanted) {
                 (Ok(value), Ok(wanted)) => assert_eq!(value, wanted, "{text}"),
-                (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
+                (Err(error), Err(part)) => {
+                    assert!(error.to_string().contains(part), "{text}: {error}");
+                }
                 (got, _) => panic!("{text}: {got:?}"),
             }
         }

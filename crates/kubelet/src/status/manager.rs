@@ -48,7 +48,7 @@ impl StatusManager {
 
     /// Sets what a pod's status shall be; `finished` allows to delete it from the API once the
     /// status is written, if it is being deleted.
-    pub(crate) fn set(&self, pod: &Arc<Pod>, status: PodStatus, finished: bool) {
+    pub(crate) fn set(&self, pod: &Arc<Pod>, mut status: PodStatus, finished: bool) {
         let mut entries = self.entries.lock();
         let entry = entries.entry(uid(pod).to_owned()).or_insert_with(|| Entry {
             pod: pod.clone(),
@@ -56,6 +56,7 @@ impl StatusManager {
             written: pod.status.clone().unwrap_or_default(),
             finished: false,
         });
+        keep_times(&mut status, &entry.status);
         let news = entry.status != status || (finished && !entry.finished);
         let newer = entry.pod.metadata.resource_version != pod.metadata.resource_version;
         if newer {
@@ -163,6 +164,21 @@ impl StatusManager {
             }
         }
         Ok(())
+    }
+}
+
+/// Lets conditions that hold on keep the time since when, as it was told last. By the times that
+/// the API has by now, two statuses under way would take each other's, and be written for ever.
+fn keep_times(status: &mut PodStatus, last: &PodStatus) {
+    for condition in status.conditions.iter_mut().flatten() {
+        let same = last
+            .conditions
+            .iter()
+            .flatten()
+            .find(|known| known.type_ == condition.type_ && known.status == condition.status);
+        if let Some(known) = same {
+            condition.last_transition_time.clone_from(&known.last_transition_time);
+        }
     }
 }
 

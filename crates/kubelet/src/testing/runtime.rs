@@ -9,7 +9,7 @@ use ::runtime::*;
 use async_trait::async_trait;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::{Semaphore, broadcast, watch};
 
 /// The runtime. Cloning shares it.
 #[derive(Clone)]
@@ -18,7 +18,8 @@ pub(crate) struct Simulated {
     events: broadcast::Sender<ContainerEvent>,
     /// What the command `wait` waits for.
     gate: Arc<Semaphore>,
-    called: Arc<Notify>,
+    /// How often anything was called.
+    called: watch::Sender<usize>,
 }
 
 #[derive(Default)]
@@ -44,7 +45,7 @@ impl Default for Simulated {
             state: Arc::default(),
             events: broadcast::Sender::new(1000),
             gate: Arc::new(Semaphore::new(0)),
-            called: Arc::default(),
+            called: watch::Sender::new(0),
         }
     }
 }
@@ -57,12 +58,9 @@ impl Simulated {
 
     /// Returns once this was called.
     pub(crate) async fn until_called(&self, call: &str) {
-        loop {
-            let next = self.called.notified();
-            if self.calls().iter().any(|known| known == call) {
-                return;
-            }
-            next.await;
+        let mut called = self.called.subscribe();
+        while !self.calls().iter().any(|known| known == call) {
+            called.changed().await.expect("the runtime lives");
         }
     }
 
@@ -154,7 +152,7 @@ impl Simulated {
     fn call(&self, text: String) -> u32 {
         let mut state = self.state.lock();
         state.calls.push(text);
-        self.called.notify_waiters();
+        self.called.send_replace(state.calls.len());
         state.next += 1;
         state.next
     }
