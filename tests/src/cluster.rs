@@ -98,6 +98,25 @@ impl Cluster {
         self.process = Some(child);
     }
 
+    /// Starts the cluster with these further options of `up` from now on.
+    pub fn set_options(&mut self, options: &'static [&'static str]) {
+        self.options = options;
+    }
+
+    /// Process ids of the cluster's further nodes.
+    #[must_use]
+    pub fn node_pids(&self) -> Vec<i32> {
+        let dir = self.dir.to_string_lossy().into_owned();
+        let is_node = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.starts_with("coxswain node ") && line.contains(&dir)
+        };
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
+        pids.filter(is_node).collect()
+    }
+
     /// Process id of the cluster.
     ///
     /// # Panics

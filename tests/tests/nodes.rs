@@ -68,6 +68,39 @@ fn pods_of_three_nodes_reach_each_other_and_outlive_a_crash() {
     assert_eq!(e2e::traces(&dir), Vec::<String>::new());
 }
 
+#[test]
+fn a_node_that_dies_is_started_again_and_a_former_one_is_forgotten() {
+    let mut cluster = Cluster::with(&["--nodes", "2"]);
+    cluster.apply(&WEB.replace("replicas: 3", "replicas: 2"));
+    cluster.kubectl("rollout status deployment/web --timeout=60s").ok();
+    let ids = "get pods -o jsonpath={.items[*].status.containerStatuses[0].containerID}";
+    let before = cluster.kubectl(ids).ok();
+    let nodes = cluster.node_pids();
+    let [node] = nodes[..] else { panic!("not one further node: {nodes:?}") };
+    let killed = Command::new("kill").args(["-9", &node.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    let begun = std::time::Instant::now();
+    while !matches!(cluster.node_pids()[..], [again] if again != node) {
+        assert!(begun.elapsed().as_secs() < 30, "the node is not started again");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // It serves again what runs there.
+    let pods = cluster.kubectl("get pods -o name").ok();
+    for pod in pods.lines() {
+        let logs = || cluster.kubectl(&format!("logs {pod}"));
+        while logs().code != 0 {
+            assert!(begun.elapsed().as_secs() < 60, "{}", logs().stderr);
+        }
+    }
+    assert_eq!(cluster.kubectl(ids).ok(), before, "containers were replaced");
+
+    cluster.stop();
+    cluster.set_options(&[]);
+    cluster.up();
+    let nodes = cluster.kubectl("get nodes --no-headers").ok();
+    assert_eq!(nodes.lines().count(), 1, "{nodes}");
+}
+
 /// A component of its own process; ends with the test.
 struct Component(Child);
 

@@ -5,6 +5,20 @@ use serde_json::{Map, Value};
 /// An API object of any kind, in its JSON form.
 pub type Object = Value;
 
+/// How deeply an object may nest: no decoder here reads deeper, so nothing deeper may be made.
+pub const MAX_DEPTH: usize = 120;
+
+/// Whether a value nests deeper than `depth` levels of lists and maps.
+#[must_use]
+pub fn is_deeper_than(value: &Value, depth: usize) -> bool {
+    let beyond = |inner: &Value| depth == 0 || is_deeper_than(inner, depth - 1);
+    match value {
+        Value::Array(items) => depth == 0 || items.iter().any(beyond),
+        Value::Object(map) => depth == 0 || map.values().any(beyond),
+        _ => false,
+    }
+}
+
 /// Reads and writes the metadata of an [`Object`].
 ///
 /// Readers are total: what is absent or of the wrong type reads as empty.

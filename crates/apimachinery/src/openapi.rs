@@ -64,8 +64,10 @@ impl Writer {
         if !properties.is_empty() {
             schema.insert("properties".into(), properties.into());
         }
-        let required: Vec<&str> =
-            ty.fields.iter().filter(|f| f.required).map(|f| f.name.as_str()).collect();
+        let mut required: Vec<&Field> = ty.fields.iter().filter(|f| f.required).collect();
+        // In Go's order, which that of the protobuf numbers follows.
+        required.sort_by_key(|f| (&f.via, f.tag));
+        let required: Vec<&str> = required.into_iter().map(|f| f.name.as_str()).collect();
         if !required.is_empty() {
             schema.insert("required".into(), required.into());
         }
@@ -89,6 +91,13 @@ impl Writer {
             None => default_of(&field.shape).filter(|d| d.is_object() || !field.omit_empty),
         };
         let mut schema = self.value(&field.shape, default);
+        if !field.values.is_empty() {
+            let of = match schema.get_mut("items").and_then(Value::as_object_mut) {
+                Some(items) => items,
+                None => &mut schema,
+            };
+            of.insert("enum".into(), field.values.clone().into());
+        }
         let Patch { merge, retain_keys, replace, merge_key } = &field.patch;
         let strategies: Vec<&str> =
             [(*merge, "merge"), (*replace, "replace"), (*retain_keys, "retainKeys")]

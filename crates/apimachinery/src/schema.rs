@@ -7,10 +7,10 @@ mod facts;
 mod layout;
 mod model;
 mod registry;
-mod times;
+mod zeros;
 
 pub(crate) use layout::{Layout, Slot};
 pub use model::{Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, Ref, Shape, Type};
 pub use registry::Registry;
-pub(crate) use times::is_time_by_value;
-pub use times::write_null_times;
+pub(crate) use zeros::is_time_by_value;
+pub use zeros::write_zeros;

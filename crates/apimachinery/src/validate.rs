@@ -90,6 +90,8 @@ fn refuse(ty: &Type, error: &str) -> Status {
 struct Place<'a> {
     parent: Option<&'a Place<'a>>,
     step: Option<Step<'a>>,
+    /// The embedded structs that Go names on the way.
+    within: &'a str,
 }
 
 #[derive(Clone, Copy)]
@@ -100,19 +102,21 @@ enum Step<'a> {
 
 impl<'a> Place<'a> {
     fn step(step: Step<'a>) -> Self {
-        Self { parent: None, step: Some(step) }
+        Self { parent: None, step: Some(step), within: "" }
     }
 
     fn below(&'a self, step: Step<'a>) -> Self {
-        Self { parent: Some(self), step: Some(step) }
+        Self { parent: Some(self), step: Some(step), within: "" }
     }
 
     /// Go's decoder names fields only.
     fn fields(&self) -> String {
         let above = self.parent.map(Self::fields).unwrap_or_default();
         match self.step {
-            Some(Step::Field(name)) if above.is_empty() => name.to_owned(),
-            Some(Step::Field(name)) => format!("{above}.{name}"),
+            Some(Step::Field(name)) => {
+                let steps = [above.as_str(), self.within, name];
+                steps.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(".")
+            }
             _ => above,
         }
     }
@@ -158,8 +162,9 @@ fn object(
             continue;
         };
         if !value.is_null() {
-            let place = place.below(Step::Field(name));
-            check_value(&field.shape, value, &Owner { ty, place: &place }, unknown)?;
+            let place = Place { within: &field.within, ..place.below(Step::Field(name)) };
+            let owner = Owner { ty, place: &place, go_type: field.go_type.as_deref() };
+            check_value(&field.shape, value, &owner, unknown)?;
         }
         if value.is_null() || is_noise(field, value) {
             drop.push(name.clone());
@@ -192,10 +197,13 @@ fn is_noise(field: &Field, value: &Value) -> bool {
 struct Owner<'a> {
     ty: &'a Type,
     place: &'a Place<'a>,
+    /// What Go calls the value's type, where the shape does not tell.
+    go_type: Option<&'a str>,
 }
 
-impl Owner<'_> {
+impl<'a> Owner<'a> {
     fn mismatch(&self, value: &Value, go_type: &str) -> String {
+        let go_type = self.go_type.unwrap_or(go_type);
         let found = match value {
             // Go shows the number only where a number was wanted.
             Value::Number(_) if !go_type.starts_with("int") => "number".to_owned(),
@@ -208,8 +216,12 @@ impl Owner<'_> {
         )
     }
 
-    fn inside<'b>(&'b self, place: &'b Place<'b>) -> Owner<'b> {
-        Owner { ty: self.ty, place }
+    fn inside<'b>(&'b self, place: &'b Place<'b>) -> Owner<'b>
+    where
+        'a: 'b,
+    {
+        let items = |go: &'a str| go.strip_prefix("[]").or_else(|| go.strip_prefix("map[string]"));
+        Owner { ty: self.ty, place, go_type: self.go_type.and_then(items) }
     }
 }
 

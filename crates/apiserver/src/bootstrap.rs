@@ -1,11 +1,16 @@
 //! The objects every cluster has from its first moment.
 
+mod api_services;
+mod flow_control;
+
+use apimachinery::apply::{self, Writer};
+use apimachinery::schema::Registry;
 use apimachinery::{Object, ObjectExt, Status, time};
 use serde_json::{Value, json};
 use store::Expect;
 
 use crate::authz::policy;
-use crate::registry::{self, Kind};
+use crate::registry::{self, Kind, Sub};
 use crate::server::Server;
 use crate::verbs::Failure;
 
@@ -38,42 +43,83 @@ pub(crate) fn reserve_service_addresses(server: &Server) {
     }
 }
 
+/// Changes what is there towards what is wanted, and says whether it did.
+type Mend = fn(&mut Object, &Object) -> bool;
+
+/// Who is recorded as the author of what the server makes itself.
+const MANAGER: &str = "kube-apiserver";
+
 /// Makes what is missing. What exists is left alone, except that the policy marked for
 /// auto-update regains its rules and the `kubernetes` service its endpoint.
 pub(crate) async fn run(server: &Server) -> Result<(), Status> {
-    for name in NAMESPACES {
-        let object = json!({
-            "apiVersion": "v1", "kind": "Namespace",
-            "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
-            "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
-        });
-        ensure(server, object, |_, _| false).await?;
-    }
-    for class in
-        [("system-node-critical", 2_000_001_000), ("system-cluster-critical", 2_000_000_000)]
-    {
-        let object = json!({
-            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
-            "metadata": {"name": class.0}, "value": class.1,
-            "preemptionPolicy": "PreemptLowerPriority",
-            "description": format!("Used for system critical pods. ({})", class.0),
-        });
-        ensure(server, object, |_, _| false).await?;
-    }
-    let range = server.settings.service_range.to_string();
-    let services = json!({
+    let leave: Mend = |_, _| false;
+    let mut wanted: Vec<(Object, &str, Mend)> = Vec::new();
+    wanted.extend(NAMESPACES.iter().map(|name| (namespace(name), MANAGER, leave)));
+    wanted.extend(PRIORITY_CLASSES.iter().map(|class| (priority_class(class), MANAGER, leave)));
+    wanted.push((service_cidr(server), MANAGER, leave));
+    wanted.extend(policy::objects().into_iter().map(|o| (o, MANAGER, restore_policy as Mend)));
+    wanted.extend(api_services::objects().map(|o| (o, MANAGER, leave)));
+    wanted.extend(flow_control::objects().map(|o| (o, flow_control::MANAGER, leave)));
+    wanted.push((crate::authn::tracking(), MANAGER, leave));
+    let authority = authentication_config(server);
+    wanted.push((authority, MANAGER, |live, wanted| replace(live, wanted, &["data"])));
+    // Together, so that one write of the disk serves many.
+    let all =
+        wanted.into_iter().map(|(object, manager, mend)| ensure(server, object, manager, mend));
+    futures::future::try_join_all(all).await?;
+    kubernetes_service(server).await
+}
+
+fn namespace(name: &str) -> Object {
+    json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}},
+        "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"},
+    })
+}
+
+/// Names, values and what they are for.
+const PRIORITY_CLASSES: &[(&str, i64, &str)] = &[
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another \
+         node if necessary.",
+    ),
+];
+
+fn priority_class((name, value, description): &(&str, i64, &str)) -> Object {
+    json!({
+        "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+        "metadata": {"name": name}, "value": value, "description": description,
+        "preemptionPolicy": "PreemptLowerPriority",
+    })
+}
+
+fn service_cidr(server: &Server) -> Object {
+    json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
-        "metadata": {"name": "kubernetes"}, "spec": {"cidrs": [range]},
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [server.settings.service_range.to_string()]},
         "status": {"conditions": [{
             "type": "Ready", "status": "True", "lastTransitionTime": time::now_rfc3339(),
-            "reason": "", "message": "Kubernetes Service CIDR is ready",
+            "reason": "", "message": "Kubernetes default Service CIDR is ready",
         }]},
-    });
-    ensure(server, services, |_, _| false).await?;
-    for object in policy::objects() {
-        ensure(server, object, restore_policy).await?;
-    }
-    kubernetes_service(server).await
+    })
+}
+
+/// What extension API servers need to know to authenticate who is passed on to them.
+fn authentication_config(server: &Server) -> Object {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+        "data": {"client-ca-file": server.settings.client_ca},
+    })
 }
 
 /// Gives an auto-updated role or binding back what it lacks.
@@ -101,29 +147,44 @@ fn restore_policy(live: &mut Object, wanted: &Object) -> bool {
 async fn ensure(
     server: &Server,
     wanted: Object,
+    manager: &str,
     mend: impl Fn(&mut Object, &Object) -> bool,
 ) -> Result<(), Status> {
     let kind = kind_of(&wanted)?;
     loop {
-        let outcome = match server.entry(kind, wanted.namespace(), wanted.name()) {
+        let (mut object, live) = match server.entry(kind, wanted.namespace(), wanted.name()) {
             None => {
                 let mut object = wanted.clone();
+                kind.write_zeros(&mut object);
                 object.set_meta("uid", uuid::Uuid::new_v4().to_string().into());
                 object.set_meta("creationTimestamp", time::now_rfc3339().into());
                 if kind.generation {
                     object.set_meta("generation", 1.into());
                 }
-                server.commit(kind, &mut object, Expect::Absent).await
+                (object, None)
             }
             Some(entry) => {
-                let mut live = entry.object();
-                if !mend(&mut live, &wanted) {
+                let live = entry.object();
+                let mut object = live.clone();
+                if !mend(&mut object, &wanted) {
                     return Ok(());
                 }
-                server.commit(kind, &mut live, Expect::At(entry.revision)).await
+                (object, Some((live, entry.revision)))
             }
         };
-        match outcome {
+        if let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) {
+            let (api_version, now) = (kind.api_version(), time::now_rfc3339());
+            let writer = Writer {
+                manager,
+                api_version: &api_version,
+                subresource: "",
+                now: &now,
+                reset_fields: kind.strategy.reset_fields(None, kind.has(Sub::Status)),
+            };
+            apply::update_managers(schema, live.as_ref().map(|(o, _)| o), &mut object, &writer);
+        }
+        let expect = live.map_or(Expect::Absent, |(_, revision)| Expect::At(revision));
+        match server.commit(kind, &mut object, expect).await {
             Ok(()) => return Ok(()),
             Err(Failure::Refused(status)) => return Err(status),
             Err(Failure::Conflict) => {}
@@ -151,7 +212,18 @@ async fn kubernetes_service(server: &Server) -> Result<(), Status> {
     });
     // Taken already when the service is stored.
     let _ = settings.addresses.reserve(&ip);
-    ensure(server, service, |live, wanted| replace(live, wanted, &["spec"])).await?;
+    let address = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "IPAddress",
+        "metadata": {"name": ip, "labels": {
+            "ipaddress.kubernetes.io/ip-family": "IPv4",
+            "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io",
+        }},
+        "spec": {"parentRef": {
+            "resource": "services", "namespace": "default", "name": "kubernetes",
+        }},
+    });
+    ensure(server, address, MANAGER, |_, _| false).await?;
+    ensure(server, service, MANAGER, |live, wanted| replace(live, wanted, &["spec"])).await?;
 
     let ports = json!([{"name": "https", "port": port, "protocol": "TCP"}]);
     let endpoints = json!({
@@ -160,7 +232,7 @@ async fn kubernetes_service(server: &Server) -> Result<(), Status> {
             "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
         "subsets": [{"addresses": [{"ip": host}], "ports": ports}],
     });
-    ensure(server, endpoints, |live, wanted| replace(live, wanted, &["subsets"])).await?;
+    ensure(server, endpoints, MANAGER, |live, wanted| replace(live, wanted, &["subsets"])).await?;
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": {"name": "kubernetes", "namespace": "default",
@@ -168,7 +240,8 @@ async fn kubernetes_service(server: &Server) -> Result<(), Status> {
         "addressType": "IPv4", "ports": ports,
         "endpoints": [{"addresses": [host], "conditions": {"ready": true}}],
     });
-    ensure(server, slice, |live, wanted| replace(live, wanted, &["endpoints", "ports"])).await
+    ensure(server, slice, MANAGER, |live, wanted| replace(live, wanted, &["endpoints", "ports"]))
+        .await
 }
 
 fn replace(live: &mut Value, wanted: &Value, fields: &[&str]) -> bool {

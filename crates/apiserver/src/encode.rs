@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::body::{self, Body};
 use crate::cache::Entry;
 use crate::negotiate::{Accepted, Encoding, Form};
-use crate::registry::{Column, Kind};
+use crate::registry::{Kind, column_definitions};
 
 /// What of each object a table carries along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub(crate) fn view(kind: &Kind, entry: &Entry) -> Object {
     let mut object = entry.object();
     if let Some(conversion) = kind.conversion {
         (conversion.from_stored)(&mut object);
+        kind.write_zeros(&mut object);
     }
     object
 }
@@ -155,23 +156,13 @@ pub(crate) fn partial(object: &Object) -> Value {
 
 /// A table of rows.
 pub(crate) fn table(kind: &Kind, rows: Vec<Value>, metadata: Value, headers: bool) -> Value {
-    let columns = if headers { kind.columns.iter().map(definition).collect() } else { Vec::new() };
+    let columns = if headers { column_definitions(kind) } else { Vec::new() };
     json!({
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": metadata,
         "columnDefinitions": Value::Array(columns),
         "rows": rows,
-    })
-}
-
-fn definition(column: &Column) -> Value {
-    json!({
-        "name": column.name,
-        "type": column.of,
-        "format": column.format,
-        "description": "",
-        "priority": column.priority,
     })
 }
 

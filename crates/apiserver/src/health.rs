@@ -24,9 +24,17 @@ fn checks(server: &Server) -> [(&'static str, bool); 4] {
 /// All checks of `path`; `?verbose` lists them, `?exclude=` leaves some out.
 pub(crate) fn check(server: &Server, path: &str, query: &Query) -> Response<Body> {
     let excluded: Vec<&str> = query.all("exclude").collect();
+    let of = match path {
+        "/livez" => "livez",
+        "/readyz" => "readyz",
+        _ => "healthz",
+    };
     let mut report = String::new();
     let mut healthy = true;
     for (name, passes) in checks(server) {
+        if !excluded.contains(&name) {
+            server.metrics.health_checked(name, of, passes);
+        }
         if excluded.contains(&name) {
             report.push_str(&format!("[+]{name} excluded: ok\n"));
         } else if passes {

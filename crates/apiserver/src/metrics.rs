@@ -41,6 +41,15 @@ pub(crate) struct Metrics {
     durations: Mutex<BTreeMap<Labels, Histogram>>,
     reading: AtomicI64,
     mutating: AtomicI64,
+    health: Mutex<BTreeMap<(&'static str, &'static str), HealthCheck>>,
+}
+
+/// What came of a health check, the last time and so far.
+#[derive(Clone, Copy, Default)]
+struct HealthCheck {
+    passes: bool,
+    successes: u64,
+    errors: u64,
 }
 
 /// A request under way.
@@ -56,6 +65,47 @@ impl Metrics {
         let mutating = !matches!(labels.verb.as_str(), "GET" | "LIST" | "WATCH" | "");
         self.inflight(mutating).fetch_add(1, Ordering::Relaxed);
         Tracked { metrics: self, labels, mutating }
+    }
+
+    /// Counts a health check of `/healthz`, `/livez` or `/readyz`.
+    pub(crate) fn health_checked(&self, name: &'static str, of: &'static str, passes: bool) {
+        let mut all = self.health.lock();
+        let check = all.entry((name, of)).or_default();
+        check.passes = passes;
+        *if passes { &mut check.successes } else { &mut check.errors } += 1;
+    }
+
+    /// `/metrics/slis`: the results of health checks (KEP-3466).
+    pub(crate) fn service_levels(&self) -> Response<Body> {
+        let checks = self.health.lock().clone();
+        let mut text = String::new();
+        if !checks.is_empty() {
+            let name = "kubernetes_healthcheck";
+            text.push_str(&format!(
+                "# HELP {name} [STABLE] This metric records the result of a single healthcheck.\n\
+                 # TYPE {name} gauge\n"
+            ));
+            for ((check, of), result) in &checks {
+                let value = u8::from(result.passes);
+                let _ = writeln!(text, "{name}{{name=\"{check}\",type=\"{of}\"}} {value}");
+            }
+            let name = "kubernetes_healthchecks_total";
+            text.push_str(&format!(
+                "# HELP {name} [STABLE] This metric records the results of all healthcheck.\n\
+                 # TYPE {name} counter\n"
+            ));
+            for ((check, of), result) in &checks {
+                for (status, count) in [("error", result.errors), ("success", result.successes)] {
+                    if count > 0 {
+                        let _ = writeln!(
+                            text,
+                            "{name}{{name=\"{check}\",status=\"{status}\",type=\"{of}\"}} {count}"
+                        );
+                    }
+                }
+            }
+        }
+        respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", full(text))
     }
 
     fn inflight(&self, mutating: bool) -> &AtomicI64 {

@@ -1,5 +1,6 @@
 //! What a request asks for: upstream's RequestInfo.
 
+use apimachinery::selector::FieldSelector;
 use http::Method;
 
 /// The parts of an API request that authorization and routing look at.
@@ -14,7 +15,13 @@ pub(crate) struct RequestInfo {
     pub(crate) resource: String,
     pub(crate) subresource: String,
     pub(crate) namespace: String,
+    /// Whether the path names the namespace before the resource (`/namespaces/a/pods`), as
+    /// opposed to the namespace being the resource (`/namespaces/a`).
+    pub(crate) in_namespace: bool,
     pub(crate) name: String,
+    /// The field selector of a list, watch or deletecollection, which authorization looks at
+    /// (KEP-4601).
+    pub(crate) field_selector: FieldSelector,
     /// What follows `/proxy/`.
     pub(crate) rest: String,
     pub(crate) path: String,
@@ -61,22 +68,34 @@ impl RequestInfo {
         }
         let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
         info.is_resource = true;
-        let parts = match parts.as_slice() {
+        // The old form of a watch: `/api/v1/watch/namespaces/a/pods/b`.
+        let (watch, parts) = match parts.as_slice() {
+            ["watch", rest @ ..] if !rest.is_empty() && *method == Method::GET => (true, rest),
+            all => (false, all),
+        };
+        let parts = match parts {
             ["namespaces", namespace, rest @ ..]
                 if !rest.is_empty() && !OF_NAMESPACE.contains(&rest[0]) =>
             {
                 info.namespace = (*namespace).to_owned();
+                info.in_namespace = true;
                 rest
             }
             ["namespaces", namespace, ..] => {
                 info.namespace = (*namespace).to_owned();
-                &parts[..]
+                parts
             }
             all => all,
         };
         info.resource = parts.first().copied().unwrap_or_default().to_owned();
         info.name = parts.get(1).copied().unwrap_or_default().to_owned();
         info.subresource = parts.get(2).copied().unwrap_or_default().to_owned();
+        let left_out = info.resource.is_empty()
+            || (info.in_namespace && info.namespace.is_empty())
+            || (info.name.is_empty() && parts.len() > 1);
+        if left_out {
+            return Err(BadPath);
+        }
         if let Some(rest) = parts.get(3..) {
             if info.subresource != "proxy" && !rest.is_empty() {
                 return Err(BadPath);
@@ -86,6 +105,8 @@ impl RequestInfo {
         info.verb = match method_verb {
             "post" => "create",
             "put" => "update",
+            _ if watch && info.subresource.is_empty() => "watch",
+            _ if watch => return Err(BadPath),
             "get" | "head" if info.name.is_empty() => {
                 if query.flag("watch") {
                     "watch"
@@ -93,19 +114,20 @@ impl RequestInfo {
                     "list"
                 }
             }
-            "get" | "head" if info.subresource.is_empty() && query.flag("watch") => "watch",
             "head" => "get",
             "delete" if info.name.is_empty() => "deletecollection",
             other => other,
         };
-        if info.name.is_empty() && matches!(info.verb, "list" | "watch" | "deletecollection") {
+        if matches!(info.verb, "list" | "watch" | "deletecollection") {
+            // What cannot be read selects nothing here, and is refused later.
+            let selector = query.get("fieldSelector").map(FieldSelector::parse);
+            info.field_selector = selector.and_then(Result::ok).unwrap_or_default();
             // A selection by name is authorized like the object it selects.
-            if let Some(name) = query
-                .get("fieldSelector")
-                .and_then(|s| apimachinery::selector::FieldSelector::parse(s).ok())
-                .and_then(|s| s.requires_exact("metadata.name").map(str::to_owned))
+            if info.name.is_empty()
+                && let Some(name) = info.field_selector.requires_exact("metadata.name")
+                && is_path_segment(name)
             {
-                info.name = name;
+                info.name = name.to_owned();
             }
         }
         Ok(info)
@@ -117,21 +139,31 @@ impl RequestInfo {
     }
 }
 
-/// Percent-decodes one segment; what hides a separator or climbs is refused.
-fn decode_segment(segment: &str) -> Result<String, BadPath> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
+/// Whether a name can stand in a path at all (upstream's `IsValidPathSegmentName`).
+fn is_path_segment(name: &str) -> bool {
+    name != "." && name != ".." && !name.contains(['/', '%'])
+}
+
+/// `None` for a percent sign without two hexadecimal digits, and for what is not UTF-8 then.
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         if *first == b'%' {
-            let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok()).ok_or(BadPath)?;
-            bytes.push(u8::from_str_radix(hex, 16).map_err(|_| BadPath)?);
+            let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok())?;
+            bytes.push(u8::from_str_radix(hex, 16).ok()?);
             rest = &tail[2..];
         } else {
             bytes.push(*first);
             rest = tail;
         }
     }
-    let text = String::from_utf8(bytes).map_err(|_| BadPath)?;
+    String::from_utf8(bytes).ok()
+}
+
+/// Percent-decodes one segment; what hides a separator or climbs is refused.
+fn decode_segment(segment: &str) -> Result<String, BadPath> {
+    let text = percent_decode(segment).ok_or(BadPath)?;
     if text == "." || text == ".." || text.contains('/') { Err(BadPath) } else { Ok(text) }
 }
 
@@ -188,6 +220,10 @@ mod tests {
             (Method::GET, "/api/v1/namespaces/a/pods/b", "", "get pods/a/b"),
             (Method::GET, "/api/v1/namespaces/a/pods/b/log", "", "get pods/a/b/log"),
             (Method::GET, "/api/v1/namespaces/a", "", "get namespaces/a/a"),
+            (Method::GET, "/api/v1/namespaces/a/pods/b", "watch=1", "get pods/a/b"),
+            (Method::GET, "/api/v1/watch/namespaces/a/pods", "", "watch pods/a/"),
+            (Method::GET, "/api/v1/watch/namespaces/a/pods/b", "", "watch pods/a/b"),
+            (Method::GET, "/api/v1/namespaces/a/namespaces/b", "", "get namespaces/a/b"),
             (Method::PUT, "/api/v1/namespaces/a/finalize", "", "update namespaces/a/a/finalize"),
             (Method::POST, "/api/v1/namespaces/a/pods", "", "create pods/a/"),
             (
@@ -228,6 +264,10 @@ mod tests {
             "/api/v1/namespaces/a/pods/%2e%2e",
             "/api/v1/namespaces/a/pods/%zz",
             "/api/v1/namespaces/a/pods/b/log/more",
+            "/api/v1/namespaces//pods",
+            "/api/v1/namespaces//pods/b",
+            "/api/v1/namespaces/a/pods//log",
+            "/api/v1/watch/namespaces/a/pods/b/log",
         ] {
             assert_eq!(parse(Method::GET, path, ""), Err(BadPath), "{path}");
         }

@@ -18,6 +18,7 @@ use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
 use crate::body::Body;
 use crate::cache::{Cache, Collection, Entry, Snapshot, prefix};
+use crate::limits::{self, InFlight, Work};
 use crate::metrics::Metrics;
 use crate::negotiate::Accepted;
 use crate::registry::{self, Access, Kind, Sub};
@@ -36,6 +37,8 @@ pub struct Config {
     pub signer: Arc<pki::Signer>,
     /// How this server authenticates to kubelets.
     pub kubelet_tls: Arc<rustls::ClientConfig>,
+    /// The authority of client certificates, PEM.
+    pub client_ca: String,
     /// Where clients reach this server: the endpoint of the `kubernetes` service.
     pub advertise: SocketAddr,
 }
@@ -57,6 +60,7 @@ pub(crate) struct Settings {
     pub(crate) node_ports: NodePorts,
     pub(crate) signer: Arc<pki::Signer>,
     pub(crate) kubelet_tls: Arc<rustls::ClientConfig>,
+    pub(crate) client_ca: String,
     pub(crate) advertise: SocketAddr,
     pub(crate) service_range: Ipv4Net,
 }
@@ -70,6 +74,9 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) openapi: openapi::Documents,
     pub(crate) quota_turns: QuotaTurns,
+    pub(crate) token_uses: authn::Uses,
+    in_flight: InFlight,
+    work: Work,
 }
 
 /// An API server. Cloning shares it.
@@ -88,9 +95,11 @@ impl ApiServer {
             node_ports: NodePorts::new(),
             signer: config.signer,
             kubelet_tls: config.kubelet_tls,
+            client_ca: config.client_ca,
             advertise: config.advertise,
             service_range: config.service_range,
         };
+        let (token_uses, uses) = authn::uses();
         let server = Arc::new(Server {
             store: config.store,
             cache,
@@ -99,10 +108,14 @@ impl ApiServer {
             metrics: Metrics::default(),
             openapi: openapi::Documents::default(),
             quota_turns: QuotaTurns::default(),
+            token_uses,
+            in_flight: InFlight::default(),
+            work: Work::default(),
         });
         crate::bootstrap::reserve_service_addresses(&server);
         crate::bootstrap::run(&server).await?;
         crate::event_ttl::spawn(&server);
+        authn::track(&server, uses);
         Ok(Self(server))
     }
 
@@ -134,7 +147,15 @@ impl Server {
         let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
         let tracked = self.metrics.begin(info.as_ref().ok());
         let outcome = match info {
-            Ok(info) => self.serve(request, user, info, query, accepted).await,
+            Ok(info) if limits::is_long_running(&info) => {
+                self.serve(request, user, info, query, accepted).await
+            }
+            Ok(info) => match limits::allotted(&query) {
+                Ok(time) => {
+                    limits::within(time, self.serve(request, user, info, query, accepted)).await
+                }
+                Err(status) => Err(status),
+            },
             Err(_) => Err(Status::not_found("", "", "")
                 .with_message("the server could not find the requested resource")),
         };
@@ -155,12 +176,16 @@ impl Server {
         query: Query,
         accepted: Result<Accepted, Status>,
     ) -> Result<Response<Body>, Status> {
+        let remote = user.is_none();
         let user = match user {
             Some(user) => user,
             None => authn::authenticate(self, &request)?,
         };
         let user = authn::impersonate(self, user, request.headers())?;
-        self.authorize(&user, &info)?;
+        // The cluster's own components bound themselves.
+        let place = if remote { Some(self.in_flight.enter(&user, &info)) } else { None };
+        let _place = place.transpose()?;
+        self.authorize(&user, info.verb, &info)?;
 
         if !info.is_resource {
             return self.serve_path(&request, &query, accepted);
@@ -198,7 +223,7 @@ impl Server {
             warnings: Default::default(),
         };
         request.extensions_mut().remove::<User>();
-        let mut response = verbs::dispatch(&call, request).await?;
+        let mut response = self.dispatch(&call, request, streams).await?;
         for warning in call.warnings.into_inner() {
             if let Some(value) = warning_header(&warning) {
                 response.headers_mut().append(WARNING, value);
@@ -207,18 +232,33 @@ impl Server {
         Ok(response)
     }
 
-    fn authorize(&self, user: &User, info: &RequestInfo) -> Result<(), Status> {
-        let attributes = Attributes {
-            user,
-            verb: info.verb,
-            group: &info.group,
-            resource: &info.resource,
-            subresource: &info.subresource,
-            namespace: &info.namespace,
-            name: &info.name,
-            path: &info.path,
-            is_resource: info.is_resource,
-        };
+    /// Hands the request to its verb, with its whole body unless that is a stream.
+    async fn dispatch(
+        &self,
+        call: &Call<'_>,
+        request: Request<Body>,
+        streams: bool,
+    ) -> Result<Response<Body>, Status> {
+        if streams || matches!(call.info.verb, "get" | "list" | "watch") {
+            return verbs::dispatch(call, request).await;
+        }
+        let (parts, body) = request.into_parts();
+        let body = crate::body::read(body).await?;
+        let stored = self.entry(call.kind, &call.info.namespace, &call.info.name);
+        let bytes = body.len() + stored.map_or(0, |entry| entry.bytes.len());
+        let request = Request::from_parts(parts, crate::body::full(body));
+        self.work.run(bytes, verbs::dispatch(call, request)).await
+    }
+
+    /// Refuses what the user may not do; `verb` is another than the request's where a handler
+    /// needs more than what the method says.
+    pub(crate) fn authorize(
+        &self,
+        user: &User,
+        verb: &str,
+        info: &RequestInfo,
+    ) -> Result<(), Status> {
+        let attributes = Attributes::of(user, verb, info);
         match authz::decide(self, &attributes) {
             Decision::Allow(_) => Ok(()),
             Decision::Deny(reason) => Err(authz::forbidden(&attributes, &reason)),
@@ -238,6 +278,7 @@ impl Server {
         match trimmed {
             "/healthz" | "/livez" | "/readyz" => return Ok(health::check(self, trimmed, query)),
             "/metrics" => return Ok(self.metrics.render(self)),
+            "/metrics/slis" => return Ok(self.metrics.service_levels()),
             "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
             _ if trimmed.starts_with("/openapi/v3") => {
                 return self.openapi.v3(trimmed, query, request.headers());
@@ -293,12 +334,12 @@ fn no_such_path() -> Status {
 /// A namespaced kind can be listed everywhere, but written only in a namespace.
 fn check_scope(kind: &Kind, info: &RequestInfo) -> Result<(), Status> {
     let across = matches!(info.verb, "list" | "watch") && !info.path_has_name();
-    let namespace_itself = kind.resource == "namespaces" && kind.group.is_empty();
     if kind.namespaced && info.namespace.is_empty() && !across {
         // deletecollection across namespaces is not served either.
         return Err(no_such_path());
     }
-    if !kind.namespaced && !info.namespace.is_empty() && !namespace_itself {
+    // Authorization has looked at the namespace in the path, so it must be the object's own.
+    if !kind.namespaced && info.in_namespace {
         return Err(no_such_path());
     }
     Ok(())

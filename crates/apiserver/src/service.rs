@@ -16,17 +16,12 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt, BodyStream};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::authn::Peer;
 use crate::body::{self, Body, BoxError};
 use crate::server::ApiServer;
 use crate::user::User;
@@ -37,10 +32,6 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const HANDSHAKES: usize = 512;
 /// Time for connections to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
-/// HTTP/2 resets by the client that are tolerated before the connection goes (rapid reset).
-const MAX_PENDING_RESETS: usize = 64;
-/// Streams of one HTTP/2 connection at once (upstream's default).
-const MAX_STREAMS: u32 = 250;
 
 impl ApiServer {
     /// Serves TLS connections until `cancel`, then lets them finish for a moment.
@@ -70,48 +61,12 @@ impl ApiServer {
                     tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await;
                 drop(permit);
                 if let Ok(Ok(stream)) = shaken {
-                    server.serve_connection(stream, cancel).await;
+                    crate::connection::serve(server, stream, cancel).await;
                 }
             });
         }
         connections.close();
         let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
-    }
-
-    async fn serve_connection(
-        &self,
-        stream: tokio_rustls::server::TlsStream<TcpStream>,
-        cancel: CancellationToken,
-    ) {
-        let _ = stream.get_ref().0.set_nodelay(true);
-        let certificates = stream.get_ref().1.peer_certificates();
-        let identity =
-            certificates.and_then(|c| c.first()).and_then(|c| pki::Identity::from_der(c).ok());
-        let peer = Peer(identity.map(Arc::new));
-        let server = self.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (server, peer) = (server.clone(), peer.clone());
-            async move {
-                let mut request = request.map(|b| b.map_err(boxed).boxed_unsync());
-                request.extensions_mut().insert(peer);
-                Ok::<_, Infallible>(server.handle(request, None).await)
-            }
-        });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(30));
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-            .keep_alive_interval(Duration::from_secs(30));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            () = cancel.cancelled() => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = connection.await;
     }
 
     /// The server as a service for callers in this process, who say who they are.
@@ -147,10 +102,6 @@ where
             Ok(server.handle(request, Some(user)).await)
         })
     }
-}
-
-fn boxed(e: hyper::Error) -> BoxError {
-    Box::new(e)
 }
 
 /// Smaller answers are not worth compressing (upstream: 128 KiB).

@@ -2,13 +2,26 @@
 
 use std::path::Path;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use hyper::body::Body as HttpBody;
-use kube::client::Body;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use tower::{BoxError, Service};
+use tower::{BoxError, Service, ServiceBuilder};
+
+/// How long a connection attempt may take. The kernel repeats its packets ever more rarely: a new
+/// attempt finds a link that has come back much sooner than an old one.
+const CONNECT: Duration = Duration::from_secs(3);
+/// A connection that is silent for so long is asked whether it still leads anywhere.
+const SILENCE: Duration = Duration::from_secs(5);
+/// A connection on which nothing is acknowledged for so long leads nowhere, also if it is a watch
+/// on which there is nothing to say.
+const UNANSWERED: Duration = Duration::from_secs(10);
 
 /// Why a client could not be built from a kubeconfig.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +61,19 @@ where
     kube::Client::new(Identified { service, identity }, "default")
 }
 
+/// The same client under a name of its own, which the API server records as the manager of what it
+/// writes.
+pub fn named(client: kube::Client, name: &'static str) -> kube::Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        let agent = HeaderValue::from_static(name);
+        request.headers_mut().entry(USER_AGENT).or_insert(agent);
+        let client = client.clone();
+        async move { client.send(request).await.map_err(BoxError::from) }
+    });
+    kube::Client::new(service, namespace)
+}
+
 /// A client from a kubeconfig file, with its client certificate or token.
 ///
 /// # Errors
@@ -69,7 +95,26 @@ pub(crate) async fn anonymous(kubeconfig: &Path) -> Result<kube::Client, Error> 
 fn connect(kubeconfig: &Path, config: kube::Config) -> Result<kube::Client, Error> {
     // Another crate may have installed a provider already; either one serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    kube::Client::try_from(config).map_err(|source| Error::Client {
+    let build = || -> kube::Result<kube::Client> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT));
+        connector.set_keepalive(Some(SILENCE));
+        connector.set_keepalive_interval(Some(SILENCE));
+        connector.set_keepalive_retries(Some(2));
+        connector.set_tcp_user_timeout(Some(UNANSWERED));
+        let connector = config.rustls_https_connector_with_connector(connector)?;
+        let http = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .build::<_, Body>(connector);
+        let service = ServiceBuilder::new()
+            .layer(config.base_uri_layer())
+            .option_layer(config.auth_layer()?)
+            .map_err(BoxError::from)
+            .service(http);
+        Ok(kube::Client::new(service, config.default_namespace.clone()))
+    };
+    build().map_err(|source| Error::Client {
         path: kubeconfig.display().to_string(),
         source: Box::new(source),
     })

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use ipnet::Ipv4Net;
+use kubelet::ImageCredentials;
 
 use crate::{component, control, daemon, demo};
 
@@ -27,6 +29,8 @@ enum Command {
     Down(DirArgs),
     /// Says whether a cluster runs in a directory; exit code 1 if not.
     Status(DirArgs),
+    /// Prints the administrator's kubeconfig, or merges it into kubectl's.
+    Kubeconfig(KubeconfigArgs),
     /// Works with container images.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -50,10 +54,10 @@ enum Command {
 
 /// Which cluster.
 #[derive(clap::Args)]
-struct DirArgs {
+pub(crate) struct DirArgs {
     /// Directory of the cluster.
     #[arg(long, default_value = ".")]
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -131,6 +135,55 @@ impl FromStr for RuntimeKind {
     }
 }
 
+/// What the cluster is called, and its API server.
+#[derive(clap::Args, Clone)]
+pub(crate) struct IdentityArgs {
+    /// Name of the cluster in kubeconfigs; after the directory if left out.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A further name or address in the API server's certificate; may be given several times.
+    #[arg(long = "tls-san")]
+    pub(crate) tls_sans: Vec<String>,
+}
+
+/// Options of `kubeconfig`.
+#[derive(clap::Args)]
+pub(crate) struct KubeconfigArgs {
+    #[command(flatten)]
+    pub(crate) cluster: DirArgs,
+    /// Merges it into the file that kubectl uses, in place of entries of the same names.
+    #[arg(long)]
+    pub(crate) merge: bool,
+    /// The one for other machines.
+    #[arg(long)]
+    pub(crate) external: bool,
+}
+
+/// Why an address to listen on is none.
+#[derive(Debug)]
+struct NoAddress {
+    /// The port that seems to be meant.
+    port: u16,
+}
+
+impl std::error::Error for NoAddress {}
+
+impl fmt::Display for NoAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.port;
+        write!(
+            f,
+            "an address and a port are needed, such as 127.0.0.1:{port} for this machine alone or \
+             0.0.0.0:{port} for every address"
+        )
+    }
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, NoAddress> {
+    let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or(6443);
+    text.parse().map_err(|_| NoAddress { port })
+}
+
 /// Options of `up`.
 #[derive(clap::Args, Clone)]
 pub(crate) struct UpArgs {
@@ -138,8 +191,13 @@ pub(crate) struct UpArgs {
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
     /// Address of the API server.
-    #[arg(long, default_value = "127.0.0.1:6443")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
+    /// Address that others reach this machine at, for the kubeconfig they use.
+    #[arg(long)]
+    pub(crate) advertise_address: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
     /// How many nodes; each after the first is a network namespace with a kubelet of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) nodes: u8,
@@ -149,6 +207,68 @@ pub(crate) struct UpArgs {
     /// Returns once the cluster is ready and leaves it running in the background.
     #[arg(long)]
     pub(crate) detach: bool,
+    #[command(flatten)]
+    pub(crate) pods: PodArgs,
+}
+
+/// What nodes let pods do.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct PodArgs {
+    /// Kernel parameters that pods may set besides the safe ones, as kernel.msg*,net.core.somaxconn.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) allowed_unsafe_sysctls: Vec<String>,
+    /// Which images on a node a pod may use without credentials for them.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) image_pull_credentials_verification_policy: ImagePolicy,
+    /// Images for NeverVerifyAllowlistedImages, as docker.io/library/busybox or
+    /// registry.example/team/*.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) preloaded_images_verification_allowlist: Vec<String>,
+}
+
+/// Which images on a node need no credentials; upstream's names.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[value(rename_all = "PascalCase")]
+pub(crate) enum ImagePolicy {
+    NeverVerify,
+    #[default]
+    NeverVerifyPreloadedImages,
+    NeverVerifyAllowlistedImages,
+    AlwaysVerify,
+}
+
+impl PodArgs {
+    pub(crate) fn image_credentials(&self) -> ImageCredentials {
+        match self.image_pull_credentials_verification_policy {
+            ImagePolicy::NeverVerify => ImageCredentials::NeverVerify,
+            ImagePolicy::NeverVerifyPreloadedImages => ImageCredentials::NeverVerifyPreloadedImages,
+            ImagePolicy::NeverVerifyAllowlistedImages => {
+                ImageCredentials::NeverVerifyAllowlistedImages(
+                    self.preloaded_images_verification_allowlist.clone(),
+                )
+            }
+            ImagePolicy::AlwaysVerify => ImageCredentials::AlwaysVerify,
+        }
+    }
+
+    /// The same options for another process.
+    pub(crate) fn to_args(&self) -> Vec<String> {
+        let policy = self.image_pull_credentials_verification_policy;
+        let policy = clap::ValueEnum::to_possible_value(&policy);
+        let lists = [
+            ("--allowed-unsafe-sysctls", self.allowed_unsafe_sysctls.join(",")),
+            (
+                "--preloaded-images-verification-allowlist",
+                self.preloaded_images_verification_allowlist.join(","),
+            ),
+            (
+                "--image-pull-credentials-verification-policy",
+                policy.map(|policy| policy.get_name().to_owned()).unwrap_or_default(),
+            ),
+        ];
+        let given = lists.into_iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(option, value)| format!("{option}={value}")).collect()
+    }
 }
 
 /// Options of `apiserver`.
@@ -158,8 +278,10 @@ pub(crate) struct ApiServerArgs {
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
     /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1:6443")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
     /// Address that nodes and pods reach it at; that of `--listen` if left out.
     #[arg(long)]
     pub(crate) advertise_address: Option<IpAddr>,
@@ -185,6 +307,10 @@ pub(crate) struct ControllerManagerArgs {
     /// Range that nodes get their pod ranges from.
     #[arg(long, default_value = "10.244.0.0/16")]
     pub(crate) cluster_cidr: Ipv4Net,
+    /// Key that signs the tokens in Secrets, `certs/sa.key` of the API server; without it such
+    /// Secrets are not filled.
+    #[arg(long)]
+    pub(crate) service_account_private_key_file: Option<PathBuf>,
 }
 
 /// Options of `kubelet`.
@@ -193,6 +319,10 @@ pub(crate) struct KubeletArgs {
     /// How the API server is reached, with the node's certificate.
     #[arg(long)]
     pub(crate) kubeconfig: PathBuf,
+    /// How the other nodes are read, for routes to their pods: a node's own certificate shows it
+    /// only itself. kube-proxy.conf beside --kubeconfig if left out.
+    #[arg(long)]
+    pub(crate) proxy_kubeconfig: Option<PathBuf>,
     /// Directory for images, pods, volumes and logs.
     #[arg(long, default_value = "/var/lib/coxswain/node")]
     pub(crate) data_dir: PathBuf,
@@ -211,6 +341,16 @@ pub(crate) struct KubeletArgs {
     /// Keeps the links and tables of several clusters on one machine apart.
     #[arg(long, default_value = "default")]
     pub(crate) cluster_id: String,
+    #[command(flatten)]
+    pub(crate) pods: PodArgs,
+}
+
+impl KubeletArgs {
+    /// The file of the service proxy's credentials.
+    pub(crate) fn proxy_kubeconfig(&self) -> PathBuf {
+        let beside = || self.kubeconfig.with_file_name("kube-proxy.conf");
+        self.proxy_kubeconfig.clone().unwrap_or_else(beside)
+    }
 }
 
 /// Options of `proxy`.
@@ -236,9 +376,6 @@ pub(crate) struct NodeArgs {
     /// Network namespace of the node.
     #[arg(long)]
     pub(crate) netns: PathBuf,
-    /// How the service proxy reaches the API server.
-    #[arg(long)]
-    pub(crate) proxy_kubeconfig: PathBuf,
     #[command(flatten)]
     pub(crate) kubelet: KubeletArgs,
 }
@@ -255,11 +392,16 @@ pub(crate) fn run() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
         )
         .init();
+    if !matches!(cli.command, Command::Image(_) | Command::Demo(_) | Command::Status(_)) {
+        // What a cluster writes is its owner's, but for what says otherwise.
+        nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    }
     let outcome = match cli.command {
         Command::Up(args) if args.detach => daemon::detach(&args.dir),
         Command::Up(args) => crate::up::run(args),
         Command::Down(DirArgs { dir }) => daemon::down(&dir),
         Command::Status(DirArgs { dir }) => daemon::status(&dir),
+        Command::Kubeconfig(args) => crate::kubeconfig::run(&args),
         Command::Image(ImageCommand::BuildDemo { out }) => demo::build(&out),
         Command::Image(ImageCommand::Import { archive, cluster }) => {
             control::import(&cluster.dir, &archive)
@@ -290,6 +432,37 @@ fn on_one_thread(work: impl Future<Output = Result<()>>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_pods_may_do_reaches_further_nodes() {
+        #[derive(Parser)]
+        struct Node {
+            #[command(flatten)]
+            pods: PodArgs,
+        }
+        let given = "up --allowed-unsafe-sysctls kernel.msg*,net.core.somaxconn \
+                     --image-pull-credentials-verification-policy NeverVerifyAllowlistedImages \
+                     --preloaded-images-verification-allowlist a.example/*";
+        let first = Node::parse_from(given.split_whitespace()).pods;
+        assert_eq!(first.allowed_unsafe_sysctls, ["kernel.msg*", "net.core.somaxconn"]);
+        let list = ImageCredentials::NeverVerifyAllowlistedImages(vec!["a.example/*".to_owned()]);
+        assert_eq!(first.image_credentials(), list);
+        let further = std::iter::once("node".to_owned()).chain(first.to_args());
+        let further = Node::parse_from(further).pods;
+        assert_eq!(further.allowed_unsafe_sysctls, first.allowed_unsafe_sysctls);
+        assert_eq!(further.image_credentials(), list);
+        let plain = Node::parse_from(["up"]).pods;
+        assert_eq!(plain.image_credentials(), ImageCredentials::default());
+    }
+
+    #[test]
+    fn a_bare_port_is_explained() {
+        assert!(listen_address("127.0.0.1:7104").is_ok());
+        for (wrong, port) in [("7104", "7104"), ("localhost:7104", "7104"), ("x", "6443")] {
+            let why = listen_address(wrong).unwrap_err().to_string();
+            assert!(why.contains(&format!("127.0.0.1:{port}")), "{why}");
+        }
+    }
 
     #[test]
     fn runtimes_have_names() {

@@ -130,6 +130,13 @@ pub(crate) fn import(cluster: &Path, archive: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The names under which an image is listed: each of its tags, else what else it is called.
+fn shown(names: &[String]) -> Vec<&str> {
+    let tags: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| !name.contains('@')).collect();
+    if tags.is_empty() { vec![names.first().map_or("<none>", String::as_str)] } else { tags }
+}
+
 /// `coxswain image ls`.
 pub(crate) fn list(cluster: &Path) -> Result<()> {
     say!("{:<16} {:<50} {:<14} {:>9}", "NODE", "IMAGE", "ID", "SIZE");
@@ -138,9 +145,23 @@ pub(crate) fn list(cluster: &Path) -> Result<()> {
             let node = node.file_name().unwrap_or_default().to_string_lossy();
             let id = image.id.trim_start_matches("sha256:");
             let id = &id[..id.len().min(12)];
-            let name = image.names.first().map_or("<none>", String::as_str);
-            say!("{node:<16} {name:<50} {id:<14} {:>6} MB", image.bytes / 1_000_000);
+            for name in shown(&image.names) {
+                say!("{node:<16} {name:<50} {id:<14} {:>6} MB", image.bytes / 1_000_000);
+            }
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tag_is_listed() {
+        let names = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        assert_eq!(shown(&names(&["a:1", "a:2", "a@sha256:00"])), ["a:1", "a:2"]);
+        assert_eq!(shown(&names(&["a@sha256:00", "b@sha256:00"])), ["a@sha256:00"]);
+        assert_eq!(shown(&[]), ["<none>"]);
+    }
 }

@@ -1,9 +1,10 @@
 //! Further nodes of a cluster on one machine: each a network namespace and a process of its own
 //! that runs its kubelet and service proxy over HTTPS, as on a machine of its own.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
@@ -12,11 +13,18 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
+use crate::cli::PodArgs;
 use crate::dir::ClusterDir;
 use crate::plan::Plan;
 
 /// How long a node may take to stop its pods.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A process that lasts so long was started well.
+const STEADY: Duration = Duration::from_secs(30);
+/// Wait before one that did not is started again.
+const RESTART_FIRST: Duration = Duration::from_millis(500);
+const RESTART_LAST: Duration = Duration::from_secs(30);
 
 /// The further nodes, and the bridge between them.
 pub(crate) struct Machine {
@@ -27,13 +35,34 @@ pub(crate) struct Machine {
 struct Member {
     name: String,
     namespace: NodeNamespace,
+    /// Arguments of its process.
+    args: Vec<OsString>,
     process: Child,
+    /// How often its process has ended soon after it was started.
+    failures: u32,
+    started: Instant,
+}
+
+/// A node's process has ended.
+pub(crate) struct Ended {
+    position: usize,
+    pub(crate) name: String,
+    status: String,
+    /// By somebody else, not by itself.
+    pub(crate) killed: bool,
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.name, self.status)
+    }
 }
 
 /// What a further node is told.
 pub(crate) struct Joining<'a> {
     pub(crate) dir: &'a ClusterDir,
     pub(crate) plan: &'a Plan,
+    pub(crate) pods_may: &'a PodArgs,
     pub(crate) name: String,
     pub(crate) number: u8,
 }
@@ -48,43 +77,61 @@ impl Machine {
 
     /// Makes a node's namespace and starts its process. The node's kubeconfig is there already.
     pub(crate) fn add(&mut self, node: Joining<'_>) -> Result<()> {
-        let Joining { dir, plan, name, number } = node;
+        let Joining { dir, plan, pods_may, name, number } = node;
         let data = dir.node_data(&name);
-        std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
+        runtime::private::directory(&data).with_context(|| data.display().to_string())?;
         let address = plan.namespace_address(number);
         let namespace = self
             .network
             .add_node(&name, &data.join("netns"), address)
             .with_context(|| format!("making the network namespace of node {name}"))?;
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("coxswain").arg("node").arg("--netns").arg(&namespace.netns);
-        command.arg("--data-dir").arg(&data);
-        command.arg("--kubeconfig").arg(dir.kubeconfig(&format!("kubelet-{name}")));
-        command.arg("--proxy-kubeconfig").arg(dir.kubeconfig("kube-proxy"));
+        let paths = [
+            ("--netns", namespace.netns.clone()),
+            ("--data-dir", data),
+            ("--kubeconfig", dir.kubeconfig(&format!("kubelet-{name}"))),
+            ("--proxy-kubeconfig", dir.kubeconfig("kube-proxy")),
+        ];
         let options = [
             ("--cluster-id", plan.id.clone()),
             ("--cluster-cidr", plan.pods.to_string()),
             ("--cluster-dns", plan.service_address(10).to_string()),
             ("--node-ip", address.to_string()),
         ];
-        for (option, value) in &options {
-            command.args([OsStr::new(option), OsStr::new(value)]);
-        }
-        let process = command.stdin(Stdio::null()).spawn().context("starting a node's process")?;
-        self.nodes.push(Member { name, namespace, process });
+        let mut args: Vec<OsString> = vec!["node".into()];
+        args.extend(paths.into_iter().flat_map(|(option, path)| [option.into(), path.into()]));
+        args.extend(options.into_iter().flat_map(|(option, value)| [option.into(), value.into()]));
+        args.extend(pods_may.to_args().into_iter().map(OsString::from));
+        let process = spawn(&args)?;
+        let started = Instant::now();
+        self.nodes.push(Member { name, namespace, args, process, failures: 0, started });
         Ok(())
     }
 
-    /// Resolves when a node's process has ended by itself.
-    pub(crate) async fn ended(&mut self) -> String {
-        let waits = self.nodes.iter_mut().map(|node| {
-            Box::pin(async {
+    /// Starts a node's process again; its containers have gone on, and it adopts them. One that
+    /// ends again and again is waited for ever longer.
+    pub(crate) async fn restart(&mut self, ended: &Ended) -> Result<()> {
+        let node = &mut self.nodes[ended.position];
+        node.failures = if node.started.elapsed() < STEADY { node.failures + 1 } else { 0 };
+        if node.failures > 0 {
+            let wait = RESTART_FIRST.saturating_mul(1 << node.failures.min(10));
+            tokio::time::sleep(wait.min(RESTART_LAST)).await;
+        }
+        node.process = spawn(&node.args)?;
+        node.started = Instant::now();
+        Ok(())
+    }
+
+    /// Resolves when a node's process has ended.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        let waits = self.nodes.iter_mut().enumerate().map(|(position, node)| {
+            Box::pin(async move {
                 let status = node.process.wait().await;
-                format!(
-                    "{} ({})",
-                    node.name,
-                    status.map_or_else(|e| e.to_string(), |s| s.to_string())
-                )
+                Ended {
+                    position,
+                    name: node.name.clone(),
+                    killed: status.as_ref().is_ok_and(|status| status.signal().is_some()),
+                    status: status.map_or_else(|e| e.to_string(), |s| s.to_string()),
+                }
             })
         });
         if waits.len() == 0 {
@@ -115,4 +162,10 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+fn spawn(args: &[OsString]) -> Result<Child> {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("coxswain").args(args).stdin(Stdio::null());
+    command.spawn().context("starting a node's process")
 }

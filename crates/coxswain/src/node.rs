@@ -15,7 +15,7 @@ use runtime::embedded::{Embedded, EmbeddedConfig};
 use runtime::simulated::Simulated;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::RuntimeKind;
+use crate::cli::{PodArgs, RuntimeKind};
 use crate::demo;
 
 /// Port of every kubelet's server.
@@ -42,6 +42,8 @@ pub(crate) struct NodeConfig {
     pub(crate) data: PathBuf,
     /// Whether pods end when the kubelet does.
     pub(crate) stop_pods_on_exit: bool,
+    /// What it lets pods do.
+    pub(crate) pods_may: PodArgs,
 }
 
 /// A node's runtime, before its kubelet starts.
@@ -81,7 +83,7 @@ pub(crate) fn machine_address() -> Result<IpAddr> {
 impl Node {
     /// Opens the node; its pod network is up when this returns, unless its range comes later.
     pub(crate) async fn open(config: NodeConfig) -> Result<Self> {
-        std::fs::create_dir_all(&config.data)
+        runtime::private::directory(&config.data)
             .with_context(|| format!("{} is not writable", config.data.display()))?;
         let pod_cidr = config.pods.map(IpNet::V4);
         let (runtime, embedded, cri): (Arc<dyn Runtime>, _, _) = match &config.kind {
@@ -111,11 +113,11 @@ impl Node {
     }
 
     /// Runs the kubelet until cancelled. Its server presents `issued` and takes clients that `ca`
-    /// has signed.
+    /// has signed. `own` reads as the node, `cluster` as somebody who may see all nodes.
     pub(crate) async fn run_kubelet(
         &self,
         client: Client,
-        informers: InformerFactory,
+        (own, cluster): (InformerFactory, &InformerFactory),
         issued: Issued,
         ca: String,
         cancel: CancellationToken,
@@ -129,7 +131,7 @@ impl Node {
             }),
         };
         let routes = self.embedded.clone().map(|runtime| {
-            crate::routes::keep(runtime, informers.clone(), config.name.clone(), cancel.clone())
+            crate::routes::keep(runtime, cluster.clone(), config.name.clone(), cancel.clone())
         });
         let routes = async move {
             if let Some(routes) = routes {
@@ -138,7 +140,7 @@ impl Node {
         };
         let kubelet = kubelet::run(KubeletConfig {
             client,
-            informers,
+            informers: own,
             runtime: self.runtime.clone(),
             node_name: config.name.clone(),
             node_ip: config.address,
@@ -147,6 +149,8 @@ impl Node {
             cluster_domain: DOMAIN.to_owned(),
             node_labels: Default::default(),
             max_pods: 110,
+            allowed_unsafe_sysctls: config.pods_may.allowed_unsafe_sysctls.clone(),
+            image_credentials: config.pods_may.image_credentials(),
             server,
             stop_pods_on_exit: config.stop_pods_on_exit,
             cancel: cancel.clone(),

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::addons;
-use crate::cli::{RuntimeKind, UpArgs};
-use crate::dir::{ClusterDir, Identities};
+use crate::cli::{PodArgs, RuntimeKind, UpArgs};
+use crate::dir::{ADMIN, ClusterDir, EXTERNAL, Identities, Reach};
 use crate::machine::{Joining, Machine};
 use crate::node::{Node, NodeConfig};
 use crate::plan::Plan;
@@ -78,6 +78,7 @@ struct Cluster {
     progress: Progress,
     cancel: CancellationToken,
     tasks: TaskTracker,
+    pods_may: PodArgs,
 }
 
 async fn up(args: UpArgs) -> Result<()> {
@@ -91,12 +92,21 @@ async fn up(args: UpArgs) -> Result<()> {
     let store = plane::open_store(&dir)?;
     progress.done("store");
 
-    let plan = Plan::open(&dir.data("cluster.json"))?;
+    let planned = dir.data("cluster.json");
+    let mut plan = Plan::open(&planned)?;
+    plan.name(&planned, args.identity.name.as_deref(), dir.path())?;
     // Pods reach the server at the node's address; clients of this machine where they were told.
     let real = kind.is_real();
     let address = node_address(&kind, &plan)?;
     let advertise = if real { SocketAddr::new(address, args.listen.port()) } else { args.listen };
-    let ids = dir.identities(args.listen, advertise, plan.service_address(1))?;
+    let ids = dir.identities(&Reach {
+        listen: args.listen,
+        advertise,
+        kubernetes: plan.service_address(1),
+        outside: args.advertise_address,
+        sans: &args.identity.tls_sans,
+        name: &plan.name,
+    })?;
     progress.done("certificates");
 
     let cluster = Cluster {
@@ -107,6 +117,7 @@ async fn up(args: UpArgs) -> Result<()> {
         progress,
         cancel: CancellationToken::new(),
         tasks: TaskTracker::new(),
+        pods_may: args.pods,
     };
     let mut nodes = vec![Arc::new(cluster.open_node(0).await?)];
     let mut machine = None;
@@ -126,6 +137,8 @@ async fn up(args: UpArgs) -> Result<()> {
         let running = (&cluster.cancel, &cluster.tasks);
         let (plan, ids) = (&cluster.plan, &cluster.ids);
         let plane = ControlPlane::start(store, plan, ids, advertise, listeners, running).await?;
+        let names = (0..args.nodes).map(|n| cluster.node_name(n)).collect::<Result<Vec<_>>>()?;
+        forget_nodes(&plane, &cluster.dir, &names).await?;
         cluster.progress.done("API server");
         plane.start_controllers(plan, ids, running);
         cluster.progress.done("controllers");
@@ -176,6 +189,7 @@ impl Cluster {
             pods: Some(self.plan.node_pods(n)),
             cluster_dns: self.plan.service_address(10),
             stop_pods_on_exit: true,
+            pods_may: self.pods_may.clone(),
         })
         .await
     }
@@ -208,8 +222,8 @@ impl Cluster {
                     Some(machine) => {
                         let address = self.plan.namespace_address(number);
                         self.dir.node_identity(&self.ids, &name, address)?;
-                        let (dir, plan) = (&self.dir, &self.plan);
-                        machine.add(Joining { dir, plan, name: name.clone(), number })?;
+                        let (dir, plan, pods_may) = (&self.dir, &self.plan, &self.pods_may);
+                        machine.add(Joining { dir, plan, pods_may, name: name.clone(), number })?;
                     }
                     None => {
                         let node = Arc::new(self.open_node(number).await?);
@@ -227,11 +241,15 @@ impl Cluster {
             };
             tokio::select! {
                 () = all_ready => {}
-                name = ended_by_itself(machine) => bail!("node {name} has ended"),
+                ended = keep_nodes(machine, true) => return ended,
             }
             crate::daemon::report_ready();
-            let config = self.dir.kubeconfig("admin");
+            let config = self.dir.kubeconfig(ADMIN);
             say!("ready\n\n  export KUBECONFIG={}\n", config.display());
+            let external = self.dir.kubeconfig(EXTERNAL);
+            if external.is_file() {
+                say!("  for other machines: {}\n", external.display());
+            }
             Ok(())
         };
         let stopped = async {
@@ -249,7 +267,7 @@ impl Cluster {
         }
         tokio::select! {
             outcome = &mut stopped => outcome,
-            name = ended_by_itself(machine) => bail!("node {name} has ended"),
+            ended = keep_nodes(machine, false) => ended,
         }
     }
 
@@ -267,6 +285,7 @@ impl Cluster {
         let (ca, cancel) = (self.ids.ca.cert().to_owned(), self.cancel.clone());
         let (kubelet, failed) = (node.clone(), ended.clone());
         self.tasks.spawn(async move {
+            let informers = (informers.clone(), &informers);
             if let Err(error) = kubelet.run_kubelet(client, informers, issued, ca, cancel).await {
                 eprintln!("coxswain: {error:#}");
                 failed.cancel();
@@ -313,12 +332,38 @@ impl Cluster {
     }
 }
 
-/// Resolves with its name when a further node has ended.
-async fn ended_by_itself(machine: &mut Option<Machine>) -> String {
-    match machine {
-        Some(machine) => machine.ended().await,
-        None => std::future::pending().await,
+/// Starts every further node again whose process has ended: a node that dies does not take the
+/// cluster along. While the cluster is brought up, one that ends by itself has a reason to say.
+async fn keep_nodes(machine: &mut Option<Machine>, bringing_up: bool) -> Result<()> {
+    let Some(machine) = machine else { return std::future::pending().await };
+    loop {
+        let ended = machine.ended().await;
+        if bringing_up && !ended.killed {
+            bail!("node {ended} has ended");
+        }
+        eprintln!("coxswain: node {ended} has ended, and is started again");
+        if let Err(error) = machine.restart(&ended).await {
+            bail!("node {} cannot be started again: {error:#}", ended.name);
+        }
     }
+}
+
+/// Removes the nodes of an earlier run that this one does not have: pods would be sent to them.
+/// Nodes of other machines have no directory here, and stay.
+async fn forget_nodes(plane: &ControlPlane, dir: &ClusterDir, names: &[String]) -> Result<()> {
+    let admin = plane.client(User::new("kubernetes-admin", &["system:masters"]));
+    let nodes = kube::Api::<ApiNode>::all(admin);
+    for entry in std::fs::read_dir(dir.nodes()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if names.contains(&name) {
+            continue;
+        }
+        match nodes.delete(&name, &kube::api::DeleteParams::default()).await {
+            Err(error) if client::helpers::is_not_found(&error) => {}
+            result => drop(result.with_context(|| format!("removing the former node {name}"))?),
+        }
+    }
+    Ok(())
 }
 
 /// Resolves when the node takes pods and has said so since `begun`, in seconds of Unix time.

@@ -10,6 +10,30 @@ use crate::pod::qos::{pod_held, pod_request};
 use crate::pod::spec;
 use crate::spec::sandbox::host_ports;
 use crate::status::Verdict;
+use crate::sysctl::Allowlist;
+
+/// What this kubelet runs on, as the API names it.
+const NODE_OS: &str = "linux";
+const OS_LABEL: &str = "kubernetes.io/os";
+
+/// Why a pod can never run here, whatever else does.
+pub(crate) fn refusal(pod: &Pod, sysctls: &Allowlist) -> Option<Verdict> {
+    if let Some(verdict) = sysctls.check(pod) {
+        return Some(verdict);
+    }
+    let other = |os: &String| os != NODE_OS;
+    let (reason, message) =
+        if spec(pod).node_selector.iter().flatten().any(|(k, v)| k == OS_LABEL && other(v)) {
+            let message =
+                "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label";
+            ("PodOSSelectorNodeLabelDoesNotMatch", message)
+        } else if spec(pod).os.as_ref().is_some_and(|wanted| other(&wanted.name)) {
+            ("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
+        } else {
+            return None;
+        };
+    Some(Verdict { reason: reason.to_owned(), message: message.to_owned() })
+}
 
 /// Checks a pod against the node and the other pods that are there, with what those were allocated;
 /// `None` means that it fits. `allocatable` has milli-CPUs and bytes.
@@ -93,13 +117,28 @@ mod tests {
             (pod(json!({"nodeSelector": {"disk": "hdd"}})), vec![], Some("NodeAffinity")),
             (with_port(port.clone()), vec![with_port(here.clone())], Some("NodePorts")),
             (with_port(there), vec![with_port(here)], None),
+            (pod(json!({"os": {"name": "linux"}})), vec![], None),
+            (pod(json!({"os": {"name": "windows"}})), vec![], Some("PodOSNotSupported")),
+            (
+                pod(json!({"nodeSelector": {"kubernetes.io/os": "windows"}})),
+                vec![],
+                Some("PodOSSelectorNodeLabelDoesNotMatch"),
+            ),
+            (
+                pod(json!({"securityContext":
+                    {"sysctls": [{"name": "kernel.core_pattern", "value": "|/x"}]}})),
+                vec![],
+                Some("SysctlForbidden"),
+            ),
         ];
         let node: Node =
             serde_json::from_value(json!({"metadata": {"labels": {"disk": "ssd"}}})).unwrap();
         let allocatable = [("cpu".to_owned(), 2000)].into();
         for (pod, others, wanted) in table {
             let others: Vec<_> = others.into_iter().map(Arc::new).collect();
-            let got = check(&pod, Some(&node), &others, &allocatable, 3);
+            let sysctls = Allowlist::new("6.1", &[]).unwrap();
+            let got = refusal(&pod, &sysctls)
+                .or_else(|| check(&pod, Some(&node), &others, &allocatable, 3));
             assert_eq!(got.map(|verdict| verdict.reason).as_deref(), wanted);
         }
     }

@@ -32,6 +32,11 @@ pub struct KubeletConfig {
     pub node_labels: BTreeMap<String, String>,
     /// Most pods on the node; 110 upstream.
     pub max_pods: u32,
+    /// Kernel parameters that pods may set besides the safe ones, as `kernel.msg*` or
+    /// `net.core.somaxconn`. Only such as belong to a namespace of the pod.
+    pub allowed_unsafe_sysctls: Vec<String>,
+    /// Whose credentials are checked before a pod may use an image that is on the node already.
+    pub image_credentials: ImageCredentials,
     /// The kubelet's own HTTPS server; `None` serves nothing (simulated nodes).
     pub server: Option<ServerConfig>,
     /// Whether containers and mounts are removed when the kubelet ends. A kubelet that leaves
@@ -39,6 +44,20 @@ pub struct KubeletConfig {
     pub stop_pods_on_exit: bool,
     /// Ends the kubelet.
     pub cancel: CancellationToken,
+}
+
+/// Which images that are on the node already may be used without credentials for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ImageCredentials {
+    /// All.
+    NeverVerify,
+    /// Those that the kubelet did not pull itself.
+    #[default]
+    NeverVerifyPreloadedImages,
+    /// Those with these names, or below these ending in `/*`.
+    NeverVerifyAllowlistedImages(Vec<String>),
+    /// None.
+    AlwaysVerify,
 }
 
 /// The kubelet's HTTPS server.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use client::{EventRecorder, Informer};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
@@ -19,6 +20,8 @@ use crate::quantity::{milli, value};
 use crate::resize::ledger::Ledger;
 use crate::spec::downward::Facts;
 use crate::status::manager::StatusManager;
+use crate::sysctl::Allowlist;
+use crate::userns::UserNamespaces;
 use crate::volumes::token::Tokens;
 
 /// The kubelet's parts.
@@ -33,10 +36,14 @@ pub(crate) struct Context {
     pub(crate) tokens: Tokens,
     pub(crate) images: Images,
     pub(crate) ledger: Ledger,
+    pub(crate) sysctls: Allowlist,
+    pub(crate) users: UserNamespaces,
     pub(crate) services: Informer<Service>,
     pub(crate) node: Informer<Node>,
     pub(crate) pods: Informer<Pod>,
     pub(crate) status: StatusManager,
+    /// The API was out of reach: it may have another status of the node than was written.
+    pub(crate) node_doubted: AtomicBool,
     /// Something that the node's status tells has changed.
     pub(crate) node_changed: Notify,
 }

@@ -67,6 +67,16 @@ impl Dirs {
         self.pod(uid).join("resources.json")
     }
 
+    /// The ids of a pod's user namespace.
+    pub(crate) fn user_namespace(&self, uid: &str) -> PathBuf {
+        self.pod(uid).join("userns")
+    }
+
+    /// Records of images that were pulled, and with whose credentials.
+    pub(crate) fn image_manager(&self) -> PathBuf {
+        self.root.join("image_manager")
+    }
+
     /// Memory-backed directory for secrets and tokens of all pods.
     pub(crate) fn volatile(&self) -> PathBuf {
         self.root.join("volatile")

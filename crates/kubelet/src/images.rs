@@ -1,12 +1,13 @@
 //! Bringing images to the node.
 
 pub(crate) mod auth;
+pub(crate) mod records;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use client::{EventRecorder, EventType};
-use k8s_openapi::api::core::v1::{Container, ObjectReference, Pod, Secret};
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use runtime::{Error, Image, PullError, Runtime};
@@ -14,6 +15,8 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::pod::uid;
+use auth::Credential;
+use records::PullRecords;
 
 /// Why there is no image: a waiting reason, its message, and when to try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,16 +30,22 @@ pub(crate) struct Failure {
 pub(crate) struct Images {
     runtime: Arc<dyn Runtime>,
     recorder: EventRecorder,
+    pub(crate) records: PullRecords,
     backoff: Mutex<Backoff>,
     last_errors: Mutex<std::collections::HashMap<String, String>>,
     opened: (Instant, Timestamp),
 }
 
 impl Images {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, recorder: EventRecorder) -> Self {
+    pub(crate) fn new(
+        runtime: Arc<dyn Runtime>,
+        recorder: EventRecorder,
+        records: PullRecords,
+    ) -> Self {
         Self {
             runtime,
             recorder,
+            records,
             backoff: Mutex::default(),
             last_errors: Mutex::default(),
             opened: (Instant::now(), Timestamp::now()),
@@ -49,23 +58,28 @@ impl Images {
         timestamp.saturating_add(instant.elapsed()).unwrap_or(timestamp)
     }
 
-    /// Makes sure that the container's image is there, by its pull policy.
+    /// Makes sure that an image is there and may be used by the pod, by its pull policy.
     ///
     /// # Errors
     /// It is not there: in upstream's words, after the event was recorded.
     pub(crate) async fn ensure(
         &self,
         pod: &Pod,
-        container: &Container,
+        (named, policy): (&str, Option<&str>),
         about: ObjectReference,
         secrets: &[Arc<Secret>],
     ) -> Result<Image, Failure> {
-        let named = container.image.as_deref().unwrap_or_default();
         let event = |kind, reason: &str, message: &str| {
             self.recorder.event_about(about.clone(), kind, reason, message);
         };
         let warn = |reason: &str, message: &str| event(EventType::Warning, reason, message);
         let reference = with_default_tag(named);
+        if let Err(error) = runtime::repository_of(&reference) {
+            let message = format!("Failed to apply default image tag {named:?}: {error}");
+            warn("InspectFailed", &message);
+            return Err(failure("InvalidImageName", message));
+        }
+        let credentials = auth::for_image(secrets, &reference);
         let present = match self.runtime.image_status(&reference).await {
             Ok(present) => present,
             Err(Error::ImagePull(error @ PullError::InvalidName { .. })) => {
@@ -79,10 +93,12 @@ impl Images {
                 return Err(failure("ImageInspectError", message));
             }
         };
-        let policy = container.image_pull_policy.as_deref().unwrap_or_else(|| {
+        let policy = policy.unwrap_or_else(|| {
             if reference.ends_with(":latest") { "Always" } else { "IfNotPresent" }
         });
-        match (policy, present) {
+        // One that the pod may not use is not there for it, so that nobody learns that it is.
+        let usable = |image: &Image| !self.records.must_pull(named, &image.id, &credentials);
+        match (policy, present.filter(|image| policy != "Always" && usable(image))) {
             ("Never" | "IfNotPresent", Some(image)) => {
                 let message = format!(
                     "Container image {named:?} already present on machine and can be accessed by \
@@ -112,7 +128,7 @@ impl Images {
         }
         event(EventType::Normal, "Pulling", &format!("Pulling image {named:?}"));
         let started = std::time::Instant::now();
-        match self.pull(&reference, secrets).await {
+        match self.pull(named, &reference, credentials).await {
             Ok(image) => {
                 let took = seconds(started.elapsed());
                 let message = format!(
@@ -139,18 +155,38 @@ impl Images {
     }
 
     /// Tries each credential for the image's registry, or none.
-    async fn pull(&self, reference: &str, secrets: &[Arc<Secret>]) -> runtime::Result<Image> {
-        let mut credentials: Vec<_> =
-            auth::for_image(secrets, reference).into_iter().map(Some).collect();
+    async fn pull(
+        &self,
+        named: &str,
+        reference: &str,
+        credentials: Vec<Credential>,
+    ) -> runtime::Result<Image> {
+        self.records
+            .begin(named)
+            .map_err(|error| Error::Internal(format!("record of the pull: {error}")))?;
+        let pulled = self.pull_with(reference, credentials).await;
+        let record = pulled.as_ref().ok().map(|(image, used)| (&*image.id, used.as_ref()));
+        self.records.end(named, record);
+        pulled.map(|(image, _)| image)
+    }
+
+    async fn pull_with(
+        &self,
+        reference: &str,
+        credentials: Vec<Credential>,
+    ) -> runtime::Result<(Image, Option<Credential>)> {
+        let mut credentials: Vec<_> = credentials.into_iter().map(Some).collect();
         if credentials.is_empty() {
             credentials.push(None);
         }
         let mut last = Error::NotFound(reference.to_owned());
         for credential in credentials {
-            match self.runtime.pull_image(reference, credential).await {
+            let auth = credential.as_ref().map(|credential| credential.auth.clone());
+            match self.runtime.pull_image(reference, auth).await {
                 Ok(pulled) => {
                     let image = self.runtime.image_status(&pulled.id).await?;
-                    return image.ok_or(Error::NotFound(pulled.id));
+                    let image = image.ok_or(Error::NotFound(pulled.id))?;
+                    return Ok((image, credential));
                 }
                 Err(error) => last = error,
             }

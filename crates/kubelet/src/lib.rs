@@ -27,11 +27,13 @@ mod spec;
 mod start;
 mod status;
 mod stop;
+mod sysctl;
 #[cfg(test)]
 mod testing;
+mod userns;
 mod view;
 mod volumes;
 mod worker;
 
-pub use config::{KubeletConfig, ServerConfig};
+pub use config::{ImageCredentials, KubeletConfig, ServerConfig};
 pub use run::{Error, run};

@@ -155,13 +155,15 @@ impl PodManager {
         let others = self.others(uid(pod));
         let context = &self.context;
         let node = context.node_object();
-        let verdict = admission::check(
-            pod,
-            node.as_deref(),
-            &others,
-            &context.allocatable(),
-            context.config.max_pods,
-        );
+        let verdict = admission::refusal(pod, &context.sysctls).or_else(|| {
+            admission::check(
+                pod,
+                node.as_deref(),
+                &others,
+                &context.allocatable(),
+                context.config.max_pods,
+            )
+        });
         let Some(mut verdict) = verdict else {
             self.note(pod, Ledger::allocate);
             return None;

@@ -5,6 +5,7 @@ mod register;
 mod status;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::helpers::{is_conflict, is_not_found};
@@ -50,6 +51,9 @@ async fn report(context: &Context) {
             None => true,
             Some((old, at)) => at.elapsed() >= REPORT || status::differs(old, &fresh),
         };
+        // What the API has counts, not what was written: others write that a node is lost.
+        let doubted = context.node_doubted.load(Ordering::Acquire);
+        let due = due || doubted || known.as_deref().is_some_and(is_doubted);
         if !due {
             continue;
         }
@@ -61,6 +65,7 @@ async fn report(context: &Context) {
                     ticks.reset();
                 }
                 written = Some((fresh, tokio::time::Instant::now()));
+                context.node_doubted.store(false, Ordering::Release);
             }
             Err(error) if is_not_found(&error) => {
                 // Somebody deleted it; a kubelet that runs is a node.
@@ -74,6 +79,12 @@ async fn report(context: &Context) {
             Err(error) => tracing::warn!(%error, "node status not written, will retry"),
         }
     }
+}
+
+/// Whether somebody has written that nothing is heard of the node.
+fn is_doubted(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "Unknown")
 }
 
 /// Tells the runtime which addresses its pods may have, once the node is told.

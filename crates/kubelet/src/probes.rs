@@ -166,18 +166,25 @@ async fn ask(
         ticks.tick().await;
         let outcome = run::run(&context, &target, &probe).await;
         let word = question.word();
-        let tell = |message: String| {
+        let tell = |reason: &str, message: String| {
             let about = target.about.clone();
-            context.recorder.event_about(about, EventType::Warning, "Unhealthy", message);
+            context.recorder.event_about(about, EventType::Warning, reason, message);
         };
         let succeeded = match outcome {
             Outcome::Success => true,
+            Outcome::Warning(message) => {
+                tell("ProbeWarning", format!("{word} probe warning: {message}"));
+                true
+            }
             Outcome::Failure(message) => {
-                tell(format!("{word} probe failed: {message}"));
+                tell("Unhealthy", format!("{word} probe failed: {message}"));
                 false
             }
             Outcome::Unknown(message) => {
-                tell(format!("{word} probe errored and resulted in unknown state: {message}"));
+                tell(
+                    "Unhealthy",
+                    format!("{word} probe errored and resulted in unknown state: {message}"),
+                );
                 continue;
             }
         };

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use client::informer::Selection;
-use client::{EventRecorder, Informer};
-use k8s_openapi::api::core::v1::{Pod, Service};
+use client::{EventRecorder, EventType, Informer};
+use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
 use kube::Api;
 use runtime::SandboxFilter;
 use tokio::sync::Notify;
@@ -14,12 +14,17 @@ use crate::config::KubeletConfig;
 use crate::context::Context;
 use crate::dirs::Dirs;
 use crate::images::Images;
+use crate::images::records::PullRecords;
 use crate::kick::Kicks;
 use crate::machine::Machine;
 use crate::manager::PodManager;
 use crate::objects::Objects;
 use crate::resize::ledger::Ledger;
+use crate::spec::dns;
+use crate::spec::sandbox::RESOLV_CONF;
 use crate::status::manager::StatusManager;
+use crate::sysctl::Allowlist;
+use crate::userns::UserNamespaces;
 use crate::volumes::token::Tokens;
 use crate::{housekeeping, node, volumes};
 
@@ -34,6 +39,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A kernel parameter that pods shall be allowed to set is none of a pod's.
+    #[error("{0}")]
+    Sysctls(String),
     /// Its server cannot be started.
     #[error("kubelet server: {0}")]
     Server(String),
@@ -52,12 +60,19 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     let dirs = Dirs::new(&config.data_dir);
     let directory =
         |source| Error::Directory { path: config.data_dir.display().to_string(), source };
-    std::fs::create_dir_all(dirs.pods()).map_err(directory)?;
-    let context = Arc::new(build(config, dirs, &writers));
+    // Volumes reach containers by mounts: nobody else has business here.
+    for path in [dirs.root(), &dirs.pods(), &dirs.logs()] {
+        runtime::private::directory(path).map_err(directory)?;
+    }
+    let context = Arc::new(build(config, dirs, &writers)?);
     volumes::set_up(&context).map_err(|source| Error::Directory {
         path: context.dirs.volatile().display().to_string(),
         source,
     })?;
+    if let Ok(images) = context.runtime.list_images().await {
+        context.images.records.adopt(&images);
+    }
+    check_resolv_conf(&context);
     let server = match &context.config.server {
         None => None,
         Some(server) => Some(
@@ -88,32 +103,63 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     Ok(())
 }
 
-pub(crate) fn build(config: KubeletConfig, dirs: Dirs, writers: &CancellationToken) -> Context {
+///
+/// # Errors
+/// The configuration cannot be obeyed.
+pub(crate) fn build(
+    config: KubeletConfig,
+    dirs: Dirs,
+    writers: &CancellationToken,
+) -> Result<Context, Error> {
     let client = config.client.clone();
     let cancel = config.cancel.clone();
     let kicks = Kicks::default();
     let runtime = config.runtime.clone();
+    let root = dirs.root().display().to_string();
+    let in_dirs = |source| Error::Directory { path: root.clone(), source };
+    let users = UserNamespaces::open(dirs.clone(), config.max_pods).map_err(in_dirs)?;
     let recorder =
         EventRecorder::new(client.clone(), "kubelet", &config.node_name, writers.clone());
     let own_pods = Selection::fields(format!("spec.nodeName={}", config.node_name));
     let own_node = Selection::fields(format!("metadata.name={}", config.node_name));
-    Context {
+    let machine = Machine::read();
+    let sysctls = Allowlist::new(&machine.kernel_version, &config.allowed_unsafe_sysctls);
+    let pulls = PullRecords::open(dirs.image_manager(), config.image_credentials.clone());
+    Ok(Context {
         ledger: Ledger::new(dirs.clone()),
-        dirs,
-        machine: Machine::read(),
+        sysctls: sysctls.map_err(Error::Sysctls)?,
+        users,
+        machine,
         objects: Objects::new(client.clone(), kicks.clone(), cancel.clone()),
         tokens: Tokens::new(client.clone()),
-        images: Images::new(runtime.clone(), recorder.clone()),
+        images: Images::new(runtime.clone(), recorder.clone(), pulls.map_err(in_dirs)?),
         services: config.informers.informer::<Service>(),
         node: Informer::start(Api::all(client.clone()), &own_node, cancel.clone()),
         pods: Informer::start(Api::<Pod>::all(client.clone()), &own_pods, cancel),
-        status: StatusManager::new(client, kicks.clone()),
+        status: StatusManager::new(client, kicks.clone(), recorder.clone()),
+        node_doubted: Default::default(),
         node_changed: Notify::new(),
         recorder,
         kicks,
         runtime,
+        dirs,
         config,
-    }
+    })
+}
+
+/// Tells of a resolver configuration of the node that does not fit into that of its pods.
+fn check_resolv_conf(context: &Context) {
+    let node = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+    let Some(message) = dns::check_node(&node, RESOLV_CONF) else { return };
+    let name = Some(context.config.node_name.clone());
+    let about = ObjectReference {
+        kind: Some("Node".to_owned()),
+        uid: name.clone(),
+        name,
+        ..ObjectReference::default()
+    };
+    let reason = "CheckLimitsForResolvConf";
+    context.recorder.event_about(about, EventType::Warning, reason, message);
 }
 
 /// Stops all sandboxes of the node and unmounts everything. The runtime keeps its records, so

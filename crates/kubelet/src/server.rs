@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerConfig;
 use crate::context::Context;
-use pki::Identity;
+use pki::ClientCertificate;
 
 /// How long a client may take for its TLS handshake and its request head.
 const HEAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -83,10 +83,10 @@ async fn serve(context: Arc<Context>, acceptor: TlsAcceptor, stream: TcpStream) 
     };
     let certificates = stream.get_ref().1.peer_certificates();
     let leaf = certificates.and_then(|chain| chain.first());
-    let identity = leaf.and_then(|leaf| Identity::from_der(leaf).ok());
+    let certificate = leaf.and_then(|leaf| ClientCertificate::from_der(leaf).ok()).map(Arc::new);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (context, identity) = (context.clone(), identity.clone());
-        async move { Ok::<_, Infallible>(answer(context, identity, request).await) }
+        let (context, certificate) = (context.clone(), certificate.clone());
+        async move { Ok::<_, Infallible>(answer(context, certificate.as_deref(), request).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -101,9 +101,10 @@ async fn serve(context: Arc<Context>, acceptor: TlsAcceptor, stream: TcpStream) 
 
 async fn answer(
     context: Arc<Context>,
-    identity: Option<Identity>,
+    certificate: Option<&ClientCertificate>,
     request: Request<Incoming>,
 ) -> Answer {
+    let identity = certificate.and_then(ClientCertificate::identity).cloned();
     match auth::check(&context, identity, &request).await {
         Ok(()) => routes::route(context, request).await,
         Err((status, message)) => refuse(status, message),

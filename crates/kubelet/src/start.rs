@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::EventType;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{Container, Pod, Secret, Volume};
 use runtime::SandboxStatus;
 
 use crate::context::Context;
+use crate::images::Failure;
 use crate::pod::{
-    Member, Role, container_reference, host_network, namespace, spec, status as known,
+    Member, Role, container_reference, host_network, namespace, reference, spec, status as known,
 };
 use crate::resize::amounts::Amounts;
 use crate::spec::container::{self, Place};
 use crate::status::Waiting;
 use crate::view::PodView;
+use crate::volumes::Mounted;
 use crate::{hooks, stop};
 
 /// Wait before something that failed for no known reason is tried again, as upstream.
@@ -55,15 +57,25 @@ pub(crate) async fn start(
     let failed = |message: &str| event(EventType::Warning, "Failed", &format!("Error: {message}"));
 
     let secrets = pull_secrets(context, pod).await;
-    let image = context.images.ensure(pod, own, about.clone(), &secrets).await;
+    let named = own.image.as_deref().unwrap_or_default();
+    let wanted = (named, own.image_pull_policy.as_deref());
+    let image = context.images.ensure(pod, wanted, about.clone(), &secrets).await;
     let image = image.map_err(|failure| {
         failed(failure.reason);
         let retry_in = if failure.reason == "ErrImagePull" { SOON } else { failure.retry_in };
         Failed { retry_in, ..Failed::new(failure.reason, failure.message) }
     })?;
 
+    let volumes = with_images(context, pod, own, place.volumes, &secrets).await;
+    let volumes = volumes.map_err(|failure| {
+        failed(&failure.message);
+        let retry_in = if failure.reason == "ErrImagePull" { SOON } else { failure.retry_in };
+        Failed { retry_in, ..Failed::new(failure.reason, failure.message) }
+    })?;
+    let place = Place { volumes: &volumes, ..*place };
+
     let attempt = next_attempt(pod, member, view);
-    let config = container::config(context, pod, own, attempt, &image, place).await;
+    let config = container::config(context, pod, own, attempt, &image, &place).await;
     let config = config.map_err(|message| {
         failed(&message);
         Failed::new("CreateContainerConfigError", message)
@@ -105,6 +117,29 @@ pub(crate) async fn start(
     Ok(())
 }
 
+/// The volumes, and with them the images that the container mounts, which are pulled as its own
+/// is.
+async fn with_images(
+    context: &Context,
+    pod: &Pod,
+    container: &Container,
+    volumes: &Mounted,
+    secrets: &[Arc<Secret>],
+) -> Result<Mounted, Failure> {
+    let mut all = volumes.clone();
+    let mounted = |volume: &Volume| {
+        container.volume_mounts.iter().flatten().any(|mount| mount.name == volume.name)
+    };
+    for volume in spec(pod).volumes.iter().flatten().filter(|volume| mounted(volume)) {
+        let Some(source) = &volume.image else { continue };
+        let named = source.reference.as_deref().unwrap_or_default();
+        let wanted = (named, source.pull_policy.as_deref());
+        let image = context.images.ensure(pod, wanted, reference(pod), secrets).await?;
+        all.add_image(&volume.name, image.id);
+    }
+    Ok(all)
+}
+
 /// The primary address of the pod.
 pub(crate) fn pod_ip(context: &Context, pod: &Pod, sandbox: &SandboxStatus) -> String {
     if host_network(pod) {
@@ -124,7 +159,7 @@ fn next_attempt(pod: &Pod, member: &Member<'_>, view: &PodView) -> u32 {
     let old = lists
         .into_iter()
         .flat_map(|list| list.iter().flatten())
-        .find(|old| &old.name == name && old.container_id.is_some());
+        .find(|old| &old.name == name && (old.container_id.is_some() || old.restart_count > 0));
     old.map_or(0, |old| u32::try_from(old.restart_count).unwrap_or(0) + 1)
 }
 

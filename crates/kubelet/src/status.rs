@@ -8,7 +8,7 @@ pub(crate) mod phase;
 mod resources;
 pub(crate) mod termination;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::{ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -35,6 +35,8 @@ pub(crate) struct Verdict {
 pub(crate) struct Inputs<'a> {
     pub(crate) view: &'a PodView,
     pub(crate) waiting: &'a HashMap<String, Waiting>,
+    /// Containers whose `postStart` hook has not ended.
+    pub(crate) hooking: &'a HashSet<String>,
     pub(crate) probes: &'a Results,
     /// No container will be started any more.
     pub(crate) terminal: bool,
@@ -66,6 +68,11 @@ pub(crate) fn rejected(pod: &Pod, verdict: &Verdict, now: &Time) -> PodStatus {
 /// The complete status of a pod.
 pub(crate) fn generate(pod: &Pod, inputs: &Inputs<'_>) -> PodStatus {
     let known = known_status(pod);
+    let finished = matches!(known.phase.as_deref(), Some("Succeeded" | "Failed"));
+    if finished && inputs.view.containers.is_empty() {
+        // Nothing here tells more of it than was told before, by an earlier kubelet perhaps.
+        return known.clone();
+    }
     let of = |roles: &[Role]| containers::statuses(pod, inputs, roles);
     let init = of(&[Role::Init, Role::Sidecar]);
     let apps = of(&[Role::App]);

@@ -13,8 +13,10 @@ pub(crate) mod token;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use client::EventType;
 use k8s_openapi::api::core::v1::{Pod, Volume};
 use k8s_openapi::jiff::Timestamp;
+use runtime::tree::remove_all;
 
 use crate::context::Context;
 use crate::dirs::{SUBPATHS, VOLUMES};
@@ -26,6 +28,8 @@ use crate::spec::downward::Facts;
 pub(crate) struct MountedVolume {
     pub(crate) path: PathBuf,
     pub(crate) readonly: bool,
+    /// Id of the image that it is made of; then there is no path.
+    pub(crate) image: Option<String>,
     /// A group that may use it, besides the pod's own.
     group: Option<i64>,
 }
@@ -49,7 +53,8 @@ impl Mounted {
     }
 }
 
-/// Prepares every volume that a container mounts, or brings its content up to date.
+/// Prepares every volume that a container mounts, or brings its content up to date. Once the pod
+/// has `begun` to run containers, what they made of a volume's owners is theirs.
 ///
 /// # Errors
 /// A volume cannot be prepared; the message is that of the `FailedMount` event.
@@ -57,20 +62,35 @@ pub(crate) async fn prepare(
     context: &Context,
     pod: &Pod,
     facts: &Facts,
+    begun: bool,
 ) -> Result<Mounted, String> {
-    let used: BTreeSet<String> = members(pod)
-        .iter()
-        .flat_map(|member| member.container.volume_mounts.iter().flatten())
-        .map(|mount| mount.name.clone())
-        .collect();
+    let mut used = BTreeSet::new();
+    for member in members(pod) {
+        let mounts = member.container.volume_mounts.iter().flatten();
+        used.extend(mounts.map(|mount| mount.name.clone()));
+        let sources = member.container.env.iter().flatten().filter_map(|e| e.value_from.as_ref());
+        let files = sources.filter_map(|source| source.file_key_ref.as_ref());
+        used.extend(files.map(|file| file.volume_name.clone()));
+    }
     let mut mounted = Mounted::default();
-    for volume in spec(pod).volumes.iter().flatten().filter(|volume| used.contains(&volume.name)) {
-        let one = prepare_one(context, pod, volume, facts, &mut mounted.refresh_at).await.map_err(
-            |error| format!("MountVolume.SetUp failed for volume {:?} : {error}", volume.name),
-        )?;
+    let wanted = |volume: &&Volume| used.contains(&volume.name) && volume.image.is_none();
+    for volume in spec(pod).volumes.iter().flatten().filter(wanted) {
+        let one = prepare_one(context, pod, volume, facts, begun, &mut mounted.refresh_at);
+        let one = one.await.map_err(|error| {
+            format!("MountVolume.SetUp failed for volume {:?} : {error}", volume.name)
+        })?;
         mounted.volumes.insert(volume.name.clone(), one);
     }
     Ok(mounted)
+}
+
+impl Mounted {
+    /// Adds a volume that is an image.
+    pub(crate) fn add_image(&mut self, volume: &str, id: String) {
+        let one =
+            MountedVolume { path: PathBuf::new(), readonly: true, image: Some(id), group: None };
+        self.volumes.insert(volume.to_owned(), one);
+    }
 }
 
 /// Brings volumes made of API objects up to date, and returns when a token in them should be
@@ -91,14 +111,11 @@ pub(crate) async fn refresh(
             && let Some(content) =
                 files::content(context, pod, volume, facts, &mut refresh_at).await?
         {
-            atomic::write(&path, &content, fs_group(pod)).map_err(|error| error.to_string())?;
+            atomic::write(&path, &content, ownership::fs_group(pod))
+                .map_err(|error| error.to_string())?;
         }
     }
     Ok(refresh_at)
-}
-
-fn fs_group(pod: &Pod) -> Option<i64> {
-    spec(pod).security_context.as_ref().and_then(|context| context.fs_group)
 }
 
 /// Secrets and tokens must not reach a disk, and the rest costs nothing to keep with them.
@@ -111,14 +128,17 @@ async fn prepare_one(
     pod: &Pod,
     volume: &Volume,
     facts: &Facts,
+    begun: bool,
     refresh_at: &mut Option<Timestamp>,
 ) -> Result<MountedVolume, String> {
-    let fs_group = fs_group(pod);
-    let plain = |path: PathBuf| MountedVolume { path, readonly: false, group: None };
+    let fs_group = ownership::fs_group(pod);
+    let plain = |path: PathBuf| MountedVolume { path, readonly: false, image: None, group: None };
     if let Some(source) = &volume.empty_dir {
         let path = context.dirs.volume(uid(pod), "kubernetes.io~empty-dir", &volume.name);
-        empty_dir::prepare(&path, source)?;
-        ownership::apply(&path, fs_group, pod)?;
+        let new = empty_dir::prepare(&path, source)?;
+        if let Some(group) = fs_group.filter(|_| new || !begun) {
+            own(&path, group, false).await?;
+        }
         return Ok(plain(path));
     }
     if let Some(source) = &volume.host_path {
@@ -126,18 +146,45 @@ async fn prepare_one(
         return Ok(plain(source.path.clone().into()));
     }
     if let Some((claim, readonly)) = persistent::claim(pod, volume) {
-        let (path, readonly) = persistent::locate(context, pod, &claim, readonly).await?;
-        if !readonly {
-            ownership::apply(&path, fs_group, pod)?;
+        let persistent::Located { path, ownable } =
+            persistent::locate(context, pod, &claim).await?;
+        if let Some(group) = fs_group.filter(|_| ownable && !readonly && !begun) {
+            if persistent::is_shared(context, pod, &claim) {
+                warn_of_shared(context, pod, volume, &path, group);
+            } else {
+                own(&path, group, ownership::on_root_mismatch(pod)).await?;
+            }
         }
-        return Ok(MountedVolume { path, readonly, group: None });
+        return Ok(MountedVolume { path, readonly, image: None, group: None });
     }
     if let Some(content) = files::content(context, pod, volume, facts, refresh_at).await? {
         let path = files_path(context, pod, volume);
         atomic::write(&path, &content, fs_group).map_err(|error| error.to_string())?;
-        return Ok(MountedVolume { path, readonly: true, group: None });
+        return Ok(MountedVolume { path, readonly: true, image: None, group: None });
     }
     Err("this kubelet has no plugin for the volume's source".to_owned())
+}
+
+/// A volume may have millions of files: the walk has a thread of its own.
+async fn own(path: &Path, group: u32, on_root_mismatch: bool) -> Result<(), String> {
+    let path = path.to_owned();
+    let walk = move || ownership::apply(&path, group, on_root_mismatch);
+    tokio::task::spawn_blocking(walk).await.map_err(|error| error.to_string())?
+}
+
+/// Others use the volume as it is: it stays theirs.
+fn warn_of_shared(context: &Context, pod: &Pod, volume: &Volume, path: &Path, group: u32) {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(found) = std::fs::metadata(path) else { return };
+    if found.gid() != group {
+        let message = format!(
+            "The requested fsGroup is {group}, but the volume {} has GID {}. The volume may not \
+             be shareable.",
+            volume.name,
+            found.gid()
+        );
+        context.recorder.event(pod, EventType::Warning, "AlreadyMountedVolume", message);
+    }
 }
 
 /// Mounts what all pods share; done once at start.
@@ -147,7 +194,7 @@ async fn prepare_one(
 pub(crate) fn set_up(context: &Context) -> std::io::Result<()> {
     let path = context.dirs.volatile();
     std::fs::create_dir_all(&path)?;
-    tmpfs::mount(&path, None)
+    tmpfs::mount(&path, None).map(drop)
 }
 
 /// Removes all volumes of a pod from the node.
@@ -168,11 +215,4 @@ pub(crate) fn tear_down(context: &Context, uid: &str) -> std::io::Result<()> {
 /// Something is still in use.
 pub(crate) fn unmount(directory: &Path) -> std::io::Result<()> {
     tmpfs::unmount_below(directory)
-}
-
-fn remove_all(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

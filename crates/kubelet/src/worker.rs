@@ -15,7 +15,7 @@ mod cleanup;
 mod ending;
 mod resize;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ enum State {
 #[derive(Default)]
 struct Notes {
     waiting: HashMap<String, Waiting>,
+    /// Containers whose `postStart` hook has not ended: they do not count as started.
+    hooking: HashSet<String>,
     /// Not before this time may a container be started again.
     retry_at: HashMap<String, Instant>,
     /// Not before this time may the pod's set-up be tried again, and how often it failed.
@@ -157,6 +159,7 @@ impl Worker {
     }
 
     fn abort(&mut self) {
+        self.notes.lock().hooking.clear();
         for task in self.step.take().into_iter().chain(self.killing.drain().map(|(_, task)| task)) {
             task.abort();
         }
@@ -239,7 +242,8 @@ impl Worker {
         self.prober.stop_except(|id| running.iter().any(|status| status.id == id));
         let (State::Syncing, Some(sandbox)) = (self.state, view.sandbox()) else { return };
         let ip = pod_ip(&self.context, pod, sandbox);
-        for status in running {
+        let hooking = self.notes.lock().hooking.clone();
+        for status in running.into_iter().filter(|c| !hooking.contains(container_name(c))) {
             if let Some(member) = member(pod, container_name(status)) {
                 self.prober.start(&self.context, pod, &member, status, &ip);
             }
@@ -361,6 +365,7 @@ impl Worker {
         let inputs = Inputs {
             view,
             waiting: &notes.waiting,
+            hooking: &notes.hooking,
             probes: &self.prober.results,
             terminal: self.state == State::Terminated,
             verdict: self.verdict.as_ref(),

@@ -9,8 +9,10 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use sha2::Digest;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::X509Name;
 
 use crate::{Error, Result};
 
@@ -28,6 +30,28 @@ pub struct Issued {
     pub key: String,
 }
 
+/// What a certificate may be used for (RFC 5280, 4.2.1.12).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Usage {
+    /// To authenticate to servers.
+    #[default]
+    Client,
+    /// To serve; the API server refuses it from a client.
+    Server,
+    /// Both: a kubelet is one identity, towards the API server and on its own port.
+    Node,
+}
+
+impl Usage {
+    fn is_client(self) -> bool {
+        self != Self::Server
+    }
+
+    fn is_server(self) -> bool {
+        self != Self::Client
+    }
+}
+
 /// Whom a certificate speaks for.
 #[derive(Clone, Debug, Default)]
 pub struct Subject<'a> {
@@ -39,6 +63,8 @@ pub struct Subject<'a> {
     pub dns: &'a [&'a str],
     /// Addresses a server answers on.
     pub ips: &'a [IpAddr],
+    /// What the certificate is for.
+    pub usage: Usage,
 }
 
 /// User and groups read from a verified client certificate.
@@ -50,19 +76,69 @@ pub struct Identity {
     pub groups: Vec<String>,
 }
 
+/// A client certificate whose chain a TLS handshake has verified.
+///
+/// A connection may live longer than the certificate it was opened with, so each request asks for
+/// the identity anew.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    identity: Identity,
+    validity: (OffsetDateTime, OffsetDateTime),
+    fingerprint: String,
+}
+
+impl ClientCertificate {
+    /// Reads a DER certificate.
+    ///
+    /// # Errors
+    /// It is no X.509 certificate.
+    pub fn from_der(der: &[u8]) -> Result<Self> {
+        let (_, cert) = X509Certificate::from_der(der)
+            .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
+        let validity = cert.validity();
+        let digest = sha2::Sha256::digest(der);
+        Ok(Self {
+            identity: Identity::of(&cert),
+            validity: (validity.not_before.to_datetime(), validity.not_after.to_datetime()),
+            fingerprint: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        })
+    }
+
+    /// Whom it speaks for, while it is valid.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        let (from, to) = self.validity;
+        let now = OffsetDateTime::now_utc();
+        (from <= now && now <= to).then_some(&self.identity)
+    }
+
+    /// SHA-256 of the certificate, in hexadecimal.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
 impl Identity {
     /// Reads the subject of a DER certificate.
     pub fn from_der(der: &[u8]) -> Result<Self> {
         let (_, cert) = X509Certificate::from_der(der)
             .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
-        let subject = cert.subject();
+        Ok(Self::of(&cert))
+    }
+
+    fn of(cert: &X509Certificate<'_>) -> Self {
+        Self::of_subject(cert.subject())
+    }
+
+    pub(crate) fn of_subject(subject: &X509Name<'_>) -> Self {
         let text = |a: &x509_parser::x509::AttributeTypeAndValue<'_>| {
             a.as_str().map(str::to_owned).unwrap_or_default()
         };
-        Ok(Self {
+        Self {
             user: subject.iter_common_name().next().map(text).unwrap_or_default(),
             groups: subject.iter_organization().map(text).collect(),
-        })
+        }
     }
 }
 
@@ -92,6 +168,7 @@ impl Authority {
             .map_err(|source| Error::Io { path: dir.display().to_string(), source })?;
         let (cert_path, key_path) = paths(dir, name);
         if !cert_path.exists() {
+            refuse_successor(dir, &cert_path)?;
             let key = KeyPair::generate().map_err(crypto)?;
             let mut params =
                 params(&Subject { name: "kubernetes", ..Subject::default() }, CA_DAYS)?;
@@ -121,28 +198,30 @@ impl Authority {
         &self.cert
     }
 
-    /// Signs a certificate for `subject`, good for servers and clients alike.
+    /// Signs a certificate for `subject`.
     pub fn issue(&self, subject: &Subject<'_>) -> Result<Issued> {
         let key = KeyPair::generate().map_err(crypto)?;
         let mut params = params(subject, LEAF_DAYS)?;
         params.key_usages =
             vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        if !subject.dns.is_empty() || !subject.ips.is_empty() {
+        if subject.usage.is_client() {
+            params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        }
+        if subject.usage.is_server() {
             params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         }
         let cert = params.signed_by(&key, &self.issuer).map_err(crypto)?;
         Ok(Issued { cert: cert.pem(), key: key.serialize_pem() })
     }
 
-    /// The certificate kept as `<name>.crt`, issued on first use and when it no longer names
-    /// every address it must.
+    /// The certificate kept as `<name>.crt`, issued on first use and when it no longer says what
+    /// it must: another identity, another use, further addresses.
     pub fn issue_kept(&self, name: &str, subject: &Subject<'_>) -> Result<Issued> {
         let (cert_path, key_path) = paths(&self.dir, name);
         if cert_path.exists() && key_path.exists() {
             let cert = crate::read(&cert_path)?;
             check_validity(&cert_path, &cert)?;
-            if names_all(&cert, subject) {
+            if speaks_for(&cert, subject) {
                 return Ok(Issued { cert, key: crate::read(&key_path)? });
             }
         }
@@ -150,6 +229,24 @@ impl Authority {
         crate::write(&key_path, &issued.key, true)?;
         crate::write(&cert_path, &issued.cert, false)?;
         Ok(issued)
+    }
+}
+
+/// A new authority in place of a lost one would sign what nobody trusts that trusted the old.
+fn refuse_successor(dir: &Path, cert: &Path) -> Result<()> {
+    let kept = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let mut kept = kept.filter(|p| p.extension().is_some_and(|e| e == "crt" || e == "key"));
+    // The key that signs tokens needs no authority.
+    match kept.find(|path| path.file_stem().is_none_or(|stem| stem != "sa")) {
+        None => Ok(()),
+        Some(other) => Err(Error::Malformed {
+            path: cert.display().to_string(),
+            why: format!(
+                "it is missing, but {} is there: put it back, or remove the whole directory to \
+                 begin with a new authority",
+                other.display()
+            ),
+        }),
     }
 }
 
@@ -194,9 +291,19 @@ fn check_validity(path: &Path, pem: &str) -> Result<()> {
     Ok(())
 }
 
-fn names_all(pem: &str, subject: &Subject<'_>) -> bool {
+fn speaks_for(pem: &str, subject: &Subject<'_>) -> bool {
     let Ok((_, block)) = x509_parser::pem::parse_x509_pem(pem.as_bytes()) else { return false };
     let Ok(cert) = block.parse_x509() else { return false };
+    let groups: &[&str] = if subject.group.is_empty() { &[] } else { &[subject.group] };
+    let identity = Identity::of(&cert);
+    let usage = cert.extended_key_usage().ok().flatten();
+    let usage = usage.is_some_and(|usage| {
+        usage.value.client_auth == subject.usage.is_client()
+            && usage.value.server_auth == subject.usage.is_server()
+    });
+    if identity.user != subject.name || identity.groups != groups || !usage {
+        return false;
+    }
     let names = cert.subject_alternative_name().ok().flatten();
     let names = names.map(|n| n.value.general_names.as_slice()).unwrap_or_default();
     use x509_parser::extensions::GeneralName::{DNSName, IPAddress};
@@ -228,6 +335,49 @@ mod tests {
         let other: IpAddr = "127.0.0.2".parse().unwrap();
         let wider = Subject { ips: &[local, other], ..subject };
         assert_ne!(again.issue_kept("apiserver", &wider).unwrap().cert, first.cert);
+    }
+
+    #[test]
+    fn a_lost_authority_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = Authority::open(dir.path(), "ca").unwrap();
+        ca.issue_kept("admin", &Subject { name: "admin", ..Subject::default() }).unwrap();
+        std::fs::remove_file(dir.path().join("ca.crt")).unwrap();
+        let error = Authority::open(dir.path(), "ca").err().unwrap().to_string();
+        assert!(error.contains("ca.crt") && error.contains("is missing"), "{error}");
+    }
+
+    #[test]
+    fn what_was_issued_for_more_is_issued_again_for_less() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = Authority::open(dir.path(), "ca").unwrap();
+        let local: IpAddr = "127.0.0.1".parse().unwrap();
+        let wide = Subject {
+            name: "server",
+            group: "system:masters",
+            ips: &[local],
+            usage: Usage::Node,
+            ..Subject::default()
+        };
+        let first = ca.issue_kept("x", &wide).unwrap();
+        let narrow = Subject { group: "", usage: Usage::Server, ..wide };
+        let second = ca.issue_kept("x", &narrow).unwrap();
+        assert_ne!(first.cert, second.cert);
+        assert!(second.identity().unwrap().groups.is_empty());
+        assert_eq!(ca.issue_kept("x", &narrow).unwrap().cert, second.cert);
+    }
+
+    #[test]
+    fn a_client_certificate_ends_with_its_time() {
+        let key = KeyPair::generate().unwrap();
+        for (start, end, valid) in [(-20, -10, false), (-1, 1, true), (10, 20, false)] {
+            let mut params = params(&Subject { name: "u", ..Subject::default() }, 1).unwrap();
+            params.not_before = OffsetDateTime::now_utc() + Duration::days(start);
+            params.not_after = OffsetDateTime::now_utc() + Duration::days(end);
+            let cert = params.self_signed(&key).unwrap();
+            let client = ClientCertificate::from_der(cert.der()).unwrap();
+            assert_eq!(client.identity().is_some(), valid, "{start} {end}");
+        }
     }
 
     #[test]

@@ -188,7 +188,7 @@ impl Proxy {
                 .as_deref()
                 .map(|service| rules_of(service, &slices, &self.topology))
                 .unwrap_or_default();
-            let here = wanted.iter().map(|rules| rules.local_endpoints.len()).max().unwrap_or(0);
+            let here = wanted.iter().map(|rules| rules.ready_here).max().unwrap_or(0);
             self.health.update(&key.namespace, &key.name, service.as_deref(), here);
             let old = self.applied.remove(&key).unwrap_or_default();
             let gone = old.iter().filter(|old| !wanted.iter().any(|rules| rules.id == old.id));

@@ -157,6 +157,8 @@ pub struct RuntimeStatus {
     pub message: String,
     /// Root directory of images and containers.
     pub root: PathBuf,
+    /// Pods can have a user namespace.
+    pub user_namespaces: bool,
 }
 
 /// A change of a container.

@@ -11,13 +11,15 @@ mod sandbox;
 mod state;
 mod stats;
 mod stream;
+mod users;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
+use network::link::LinkMonitor;
 use network::pod::{PodNetwork, PodNetworkConfig, bridge_name};
 use parking_lot::RwLock;
 use tokio::sync::broadcast;
@@ -27,7 +29,7 @@ pub use config::EmbeddedConfig;
 use crate::api::*;
 use crate::cgroup::Hierarchies;
 use crate::image::{ImageStore, Puller, directory_usage};
-use crate::{Error, Result};
+use crate::{Error, Result, private};
 use executable::Executable;
 use state::{Containers, Sandboxes};
 
@@ -48,6 +50,8 @@ struct Inner {
     sandboxes: Sandboxes,
     containers: Containers,
     events: broadcast::Sender<ContainerEvent>,
+    /// Whether the kernel can map what is in the data directory into user namespaces.
+    user_namespaces: bool,
 }
 
 impl Embedded {
@@ -61,17 +65,27 @@ impl Embedded {
             return Err(Error::Unavailable("the embedded runtime needs root".to_owned()));
         }
         let runtime = blocking(move || {
-            for name in ["sandboxes", "containers", "network"] {
+            // Containers get what is theirs by mounts: nobody else has business here.
+            for name in ["", "sandboxes", "containers", "network", "layers", "images"] {
                 let path = config.data_dir.join(name);
-                std::fs::create_dir_all(&path).map_err(Error::internal(path.display()))?;
+                private::directory(&path).map_err(Error::internal(path.display()))?;
             }
             let mut config = config;
             config.data_dir = config.data_dir.canonicalize()?;
             let hierarchies = Hierarchies::detect();
             preflight::check(&config.data_dir, &hierarchies)?;
             let images = Arc::new(ImageStore::open(&config.data_dir)?);
+            let executable = Executable::open()?;
+            let user_namespaces = match users::probe(&executable, &config.data_dir) {
+                Ok(()) => true,
+                Err(error) => {
+                    tracing::info!(%error, "pods can have no user namespaces here");
+                    false
+                }
+            };
             Ok(Self(Arc::new(Inner {
-                executable: Executable::open()?,
+                user_namespaces,
+                executable,
                 hierarchies,
                 puller: Puller::new(Arc::clone(&images), config.registry.clone()),
                 images,
@@ -120,7 +134,7 @@ impl Embedded {
             return Ok(());
         }
         let inner = Arc::clone(&self.0);
-        blocking(move || {
+        let network = blocking(move || {
             let config = &inner.config;
             let network = PodNetwork::open(PodNetworkConfig {
                 bridge: bridge_name(&config.cluster, &config.node),
@@ -131,10 +145,26 @@ impl Embedded {
                 mtu: config.mtu,
             })
             .map_err(network_error)?;
-            *inner.network.write() = Some(Arc::new(network));
-            Ok(())
+            let network = Arc::new(network);
+            *inner.network.write() = Some(Arc::clone(&network));
+            Ok(network)
         })
-        .await
+        .await?;
+        let monitor = network.monitor().map_err(network_error)?;
+        tokio::spawn(keep_whole(Arc::downgrade(&network), monitor));
+        Ok(())
+    }
+}
+
+/// Makes the pod network whole again whenever somebody has taken something of it.
+async fn keep_whole(network: Weak<PodNetwork>, mut monitor: LinkMonitor) {
+    while let Ok(()) = monitor.disturbed().await {
+        let Some(network) = network.upgrade() else { return };
+        match blocking(move || network.repair().map_err(network_error)).await {
+            Ok(true) => tracing::warn!("the pod bridge was disturbed, and is whole again"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "pod bridge not repaired"),
+        }
     }
 }
 
@@ -204,6 +234,7 @@ impl Runtime for Embedded {
             network_ready,
             message: message.to_owned(),
             root: self.0.config.data_dir.clone(),
+            user_namespaces: self.0.user_namespaces,
         })
     }
 

@@ -3,6 +3,8 @@
 mod archive;
 mod builder;
 mod layer;
+mod manifest;
+mod merged;
 mod model;
 mod pull;
 mod store;
@@ -18,6 +20,25 @@ use std::io;
 
 use sha2::{Digest, Sha256};
 
+/// The repository that an image name means, with its registry and without tag and digest: that of
+/// `busybox:1` is `docker.io/library/busybox`.
+///
+/// # Errors
+/// It is no image name.
+pub fn repository_of(name: &str) -> Result<String, crate::PullError> {
+    let reference = store::parse(name)?;
+    Ok(format!("{}/{}", reference.registry(), reference.repository()))
+}
+
+/// An image name with everything that it leaves out: `busybox` is
+/// `docker.io/library/busybox:latest`.
+///
+/// # Errors
+/// It is no image name.
+pub fn full_image_name(name: &str) -> Result<String, crate::PullError> {
+    Ok(store::parse(name)?.whole())
+}
+
 /// Lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
@@ -30,6 +51,17 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 /// `sha256:` and the hash in hexadecimal.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
+}
+
+/// What the tar reader says of damage, without the bytes that it quotes: they may be anything, the
+/// content of a file that is no archive among them.
+fn damaged(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            io::Error::new(io::ErrorKind::InvalidData, "not a tar archive, or a damaged one")
+        }
+        _ => error,
+    }
 }
 
 /// A reader that hashes what passes.

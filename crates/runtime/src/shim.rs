@@ -8,6 +8,7 @@ mod child;
 mod control;
 mod devices;
 mod exec;
+mod layers;
 mod log;
 mod mounts;
 mod pause;
@@ -18,6 +19,7 @@ mod run;
 mod seccomp;
 mod sys;
 mod user;
+mod users;
 
 pub(crate) use attach::{Frame, FrameKind};
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, parse as parse_capability};
@@ -26,6 +28,7 @@ pub(crate) use mounts::read_only_copy;
 pub(crate) use pty::resize as resize_terminal;
 pub(crate) use seccomp::{localhost as localhost_seccomp, runtime_default as default_seccomp};
 pub(crate) use sys::{is_alive, open_pidfd};
+pub(crate) use users::{Wanted as WantedNamespaces, can_map};
 
 /// First argument by which the binary knows that it is to be one of these.
 pub(crate) const ARGUMENT: &str = "container-shim";
@@ -43,12 +46,16 @@ pub fn maybe_run_shim() {
     if arguments.next().is_none_or(|first| first != ARGUMENT) {
         return;
     }
+    // What it makes is in containers, and for their users; its own files say themselves whose
+    // they are.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let role = arguments.next().unwrap_or_default();
     let directory = std::path::PathBuf::from(arguments.next().unwrap_or_default());
     let code = match role.to_str() {
         Some("run") => run::main(&directory),
         Some("exec") => exec::main(),
         Some("pause") => pause::main(),
+        Some("namespaces") => users::main(),
         _ => {
             eprintln!("{ARGUMENT}: this command is internal");
             2

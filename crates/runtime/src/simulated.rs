@@ -86,6 +86,7 @@ impl Runtime for Simulated {
     async fn status(&self) -> Result<RuntimeStatus> {
         let network_ready = self.state.lock().has_range();
         Ok(RuntimeStatus {
+            user_namespaces: true,
             runtime_ready: true,
             network_ready,
             message: if network_ready { "" } else { "the node has no pod CIDR yet" }.to_owned(),

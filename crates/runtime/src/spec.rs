@@ -29,6 +29,8 @@ pub(crate) struct Spec {
     pub(crate) process: Process,
     pub(crate) namespaces: Namespaces,
     pub(crate) mounts: Vec<Mount>,
+    #[serde(default)]
+    pub(crate) images: Vec<ImageMount>,
     /// Directory that becomes `/dev/shm`.
     pub(crate) shm: PathBuf,
     pub(crate) devices: Vec<Device>,
@@ -77,6 +79,26 @@ pub(crate) struct Namespaces {
     pub(crate) ipc: Option<PathBuf>,
     pub(crate) uts: Option<PathBuf>,
     pub(crate) pid: PidNamespace,
+    pub(crate) user: Option<Users>,
+}
+
+/// The pod's user namespace.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Users {
+    /// Where it is pinned.
+    pub(crate) path: PathBuf,
+    /// What root inside is on the node.
+    pub(crate) root_uid: u32,
+    pub(crate) root_gid: u32,
+}
+
+/// An image mounted in a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ImageMount {
+    pub(crate) container_path: PathBuf,
+    /// Unpacked layers relative to the data directory, the topmost first.
+    pub(crate) layers: Vec<PathBuf>,
+    pub(crate) sub_path: PathBuf,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -175,4 +197,5 @@ pub(crate) struct ExecSpec {
     pub(crate) cgroups: Vec<PathBuf>,
     pub(crate) process: Process,
     pub(crate) oom_score_adj: i32,
+    pub(crate) users: Option<Users>,
 }

@@ -3,7 +3,9 @@
 //! Without the usual test harness, because this binary is also its own shim.
 #![allow(clippy::unwrap_used)]
 
+mod hostile;
 mod support;
+mod users;
 
 use std::time::Duration;
 
@@ -29,8 +31,19 @@ fn main() {
         ("stop_is_graceful_then_forceful", |n| Box::pin(stop(n))),
         ("a_missing_program_is_a_start_error", |n| Box::pin(missing_program(n))),
         ("mounts_cannot_be_led_astray", |n| Box::pin(mounts(n))),
+        ("a_container_cannot_redirect_its_masks", |n| Box::pin(hostile::masks(n))),
+        ("nothing_in_an_image_is_waited_for", |n| Box::pin(hostile::image(n))),
+        ("a_working_directory_is_inside", |n| Box::pin(hostile::working_directory(n))),
+        ("a_layer_cannot_take_files_of_the_node", |n| Box::pin(hostile::layers(n))),
+        ("parameters_of_the_node_stay", |n| Box::pin(hostile::sysctls(n))),
+        ("records_are_private", |n| Box::pin(hostile::records(n))),
+        ("images_are_mounted", |n| Box::pin(users::image_volume(n))),
+        ("root_of_a_user_namespace_is_nobody_outside", |n| Box::pin(users::identity(n))),
+        ("a_user_namespace_has_streams_and_terminals", |n| Box::pin(users::streams(n))),
+        ("a_user_namespace_shares_no_power_with_the_node", |n| Box::pin(users::power(n))),
         ("a_shared_pid_namespace_shows_all_processes", |n| Box::pin(shared_pids(n))),
         ("pods_reach_each_other_and_their_ports", |n| Box::pin(pod_network(n))),
+        ("a_lost_bridge_is_made_again", |n| Box::pin(lost_bridge(n))),
         ("containers_outlive_their_owner", |n| Box::pin(adoption(n))),
         ("usage_is_measured", |n| Box::pin(usage(n))),
         ("a_docker_archive_with_many_layers_runs", |n| Box::pin(docker_archive(n))),
@@ -366,6 +379,28 @@ async fn pod_network(node: &Node) -> Outcome {
     assert!(reply.ends_with("hello from the image"), "{reply}");
     let refused = node.runtime.port_forward(&server, 9).await.err().unwrap().to_string();
     assert!(refused.contains("failed to connect to localhost:9"), "{refused}");
+    Ok(())
+}
+
+/// Somebody removes the bridge under running pods.
+async fn lost_bridge(node: &Node) -> Outcome {
+    let (server, client) = (node.pod("bridge-server").await?, node.pod("bridge-client").await?);
+    let address = node.runtime.pod_sandbox_status(&server).await?.ips[0];
+    let script = "echo ready; exec httpd -f -p 8080 -h /www";
+    let id = node.run(&server, "web", script, |_| {}).await?;
+    node.logged(&id, "ready").await?;
+    let config = support::config(&node.dir());
+    let bridge = network::pod::bridge_name(&config.cluster, &config.node);
+    network::link::LinkSocket::open()?.delete(&bridge)?;
+    let script = format!(
+        "for i in 1 2 3 4 5 6 7 8 9; do wget -q -O- http://{address}:8080/index.html && exit; \
+         sleep 0.2; done"
+    );
+    let begun = std::time::Instant::now();
+    let get = node.run(&client, "get", &script, |_| {}).await?;
+    node.exited(&get).await?;
+    assert_eq!(node.output(&get).await?, "hello from the image");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     Ok(())
 }
 

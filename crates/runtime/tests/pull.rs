@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use runtime::embedded::{Embedded, EmbeddedConfig};
 use runtime::*;
@@ -16,6 +17,8 @@ struct Registry {
     manifest: String,
     blob_requests: AtomicUsize,
     damaged: bool,
+    /// Bytes sent of what has no end.
+    poured: AtomicUsize,
 }
 
 impl Registry {
@@ -36,8 +39,13 @@ impl Registry {
         }
         let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
         let manifest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
-        let registry =
-            Arc::new(Self { blobs, manifest, blob_requests: AtomicUsize::new(0), damaged });
+        let registry = Arc::new(Self {
+            blobs,
+            manifest,
+            blob_requests: AtomicUsize::new(0),
+            damaged,
+            poured: AtomicUsize::new(0),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = Arc::clone(&registry);
@@ -66,6 +74,9 @@ impl Registry {
                 lines.push(line.trim().to_owned());
             }
             let path = lines[0].split(' ').nth(1).unwrap();
+            if let Some(rest) = path.strip_prefix("/v2/endless/") {
+                return self.pour(rest, stream);
+            }
             // user:secret
             let known = lines.iter().any(|line| line.ends_with("Basic dXNlcjpzZWNyZXQ="));
             let (status, kind, mut body) = self.answer(path, known);
@@ -80,6 +91,23 @@ impl Registry {
             if stream.write_all(&[head.as_bytes(), &body].concat()).is_err() {
                 return;
             }
+        }
+    }
+
+    /// Documents without an end: the manifest of `endless/manifest`, the layer of `endless/blob`.
+    fn pour(&self, path: &str, mut stream: TcpStream) {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let chunk = [b"10000\r\n".to_vec(), vec![b' '; 0x10000], b"\r\n".to_vec()].concat();
+        let known = path.strip_prefix("blob/manifests/").map(|_| &self.blobs[&self.manifest]);
+        if let Some(bytes) = known {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.len());
+            stream.write_all(&[head.as_bytes(), bytes].concat()).unwrap();
+            return;
+        }
+        let mut sent = stream.write_all(head.as_bytes());
+        while sent.is_ok() {
+            self.poured.fetch_add(chunk.len(), Ordering::SeqCst);
+            sent = stream.write_all(&chunk);
         }
     }
 
@@ -125,11 +153,8 @@ struct Lab {
 }
 
 impl Lab {
-    async fn new() -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            eprintln!("needs root");
-            return None;
-        }
+    async fn new() -> Self {
+        assert!(nix::unistd::geteuid().is_root(), "this test needs root");
         let dir = tempfile::tempdir().unwrap();
         let runtime = Embedded::open(EmbeddedConfig {
             data_dir: dir.path().join("data"),
@@ -150,7 +175,7 @@ impl Lab {
             ..ImageSpec::default()
         };
         build_image_tar(&dir.path().join("image.tar"), "app:1", &spec).unwrap();
-        Some(Self { runtime, dir })
+        Self { runtime, dir }
     }
 
     fn registry(&self, damaged: bool) -> (SocketAddr, Arc<Registry>) {
@@ -167,7 +192,7 @@ impl Lab {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn images_come_by_tag_and_digest_and_once() {
-    let Some(lab) = Lab::new().await else { return };
+    let lab = Lab::new().await;
     let (address, registry) = lab.registry(false);
     let name = format!("{address}/app:1");
     let pulls = (0..5).map(|_| lab.runtime.pull_image(&name, None));
@@ -191,7 +216,7 @@ async fn images_come_by_tag_and_digest_and_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failures_say_what_is_wrong() {
-    let Some(lab) = Lab::new().await else { return };
+    let lab = Lab::new().await;
     let (address, _registry) = lab.registry(false);
     let private = format!("{address}/private/app:1");
     let basic = |password: &str| {
@@ -217,4 +242,17 @@ async fn failures_say_what_is_wrong() {
     let damaged = lab.pull_error(&format!("{address}/app:1"), None).await;
     assert!(matches!(damaged, PullError::Failed { .. }), "{damaged:?}");
     assert!(lab.runtime.image_status(&format!("{address}/app:1")).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_no_end_is_cut() {
+    let lab = Lab::new().await;
+    let (address, registry) = lab.registry(false);
+    for name in ["manifest", "blob"] {
+        let image = format!("{address}/endless/{name}:1");
+        let pull = lab.pull_error(&image, None);
+        let error = tokio::time::timeout(Duration::from_secs(30), pull).await.unwrap();
+        assert!(error.to_string().contains("is longer than"), "{name}: {error}");
+    }
+    assert!(registry.poured.load(Ordering::SeqCst) < 64 << 20);
 }

@@ -1,6 +1,7 @@
 //! Development tasks: `cargo xtask COMMAND`. One file per command.
 
 mod bench;
+mod differential;
 mod schema;
 mod test;
 #[cfg(test)]
@@ -13,11 +14,12 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.first().map(String::as_str) {
         Some("bench") => bench::run(&args[1..]),
+        Some("differential") => differential::run(&args[1..]),
         Some("schema") => schema::run(&args[1..]),
         Some("test") => test::run(),
         Some("tools") => tools::Tools::find().map(|tools| println!("{tools:#?}")),
         other => bail!(
-            "unknown command {:?}; there are: bench [NAME…], schema [--check], test, tools",
+            "unknown command {:?}; there are: bench [NAME…], differential [MODULE…], schema [--check], test, tools",
             other.unwrap_or("")
         ),
     }

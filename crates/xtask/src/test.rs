@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::differential::{self, Upstream};
 use crate::tools::{Tools, on_path};
 
 /// The root of the checkout.
@@ -97,6 +98,7 @@ pub(crate) fn run() -> Result<()> {
     tally
         .tests("unit and API tests", &mut cargo("test --workspace --exclude e2e --no-fail-fast"))?;
     tally.step("release build", &mut release_build());
+    side_by_side(&mut tally)?;
     let mut end_to_end = cargo("test -p e2e --no-fail-fast -- --test-threads=1");
     end_to_end
         .env("COXSWAIN", release_binary()?)
@@ -108,6 +110,25 @@ pub(crate) fn run() -> Result<()> {
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if tally.failed > 0 {
         bail!("{} failed", tally.failed);
+    }
+    Ok(())
+}
+
+/// The quick comparisons with upstream's server, where that is installed.
+fn side_by_side(tally: &mut Tally) -> Result<()> {
+    let Some(upstream) = Upstream::find() else {
+        println!("== side by side: not run, kube-apiserver and etcd are not on PATH");
+        return Ok(());
+    };
+    println!("== side by side with kube-apiserver");
+    let outcome =
+        differential::compare(&upstream, &release_binary()?, differential::BOUNDED.iter().copied());
+    match outcome {
+        Ok(()) => tally.passed += 1,
+        Err(why) => {
+            println!("== side by side: FAILED: {why:#}");
+            tally.failed += 1;
+        }
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! RFC 6902.
 
+use crate::object::{MAX_DEPTH, is_deeper_than};
 use crate::status::Status;
 use serde::Deserialize;
 use serde_json::Value;
 
 const MAX_OPERATIONS: usize = 10_000;
+/// Most bytes that the copies of one patch may add up to (upstream's `JSONPatchMaxCopyBytes`).
+const MAX_COPIED: usize = 3 << 20;
 
 #[derive(Deserialize)]
 struct Operation {
@@ -24,7 +27,8 @@ fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Value>, D::E
 /// Applies a JSON patch (an array of operations). When it fails, `target` is left half patched.
 ///
 /// # Errors
-/// 413 beyond 10 000 operations, 400 for a malformed patch, 422 when an operation fails.
+/// 413 beyond 10 000 operations or 3 MiB of copies, 400 for a malformed patch, 422 when an operation
+/// fails or nests deeper than any decoder reads ([`MAX_DEPTH`]).
 pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
     let count = patch.as_array().map_or(0, Vec::len);
     if count > MAX_OPERATIONS {
@@ -34,7 +38,17 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
     }
     let operations = Vec::<Operation>::deserialize(patch)
         .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let mut copied = 0;
     for operation in operations {
+        if operation.op == "copy" {
+            copied += copied_bytes(target, &operation).unwrap_or(0);
+            if copied > MAX_COPIED {
+                return Err(Status::request_entity_too_large(format!(
+                    "Unable to complete the copy, the accumulated size increase of copy is \
+                     {copied}, exceeding the limit {MAX_COPIED}"
+                )));
+            }
+        }
         // Upstream keeps what went wrong to itself.
         apply(target, operation).ok_or_else(|| {
             let message = "the server rejected our request due to an error in our request";
@@ -44,13 +58,41 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
     Ok(())
 }
 
+/// Size of what a copy copies, as JSON.
+fn copied_bytes(target: &mut Value, operation: &Operation) -> Option<usize> {
+    let from = parse(operation.from.as_deref()?)?;
+    Some(json_len(lookup(target, &from)?))
+}
+
+/// Bytes of a value's JSON, or a little less: escapes are not counted.
+fn json_len(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 4,
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => 2 + items.iter().map(|i| json_len(i) + 1).sum::<usize>(),
+        Value::Object(map) => {
+            2 + map.iter().map(|(key, v)| key.len() + 4 + json_len(v)).sum::<usize>()
+        }
+    }
+}
+
+/// Whether a value may stand at a path: no decoder would read deeper.
+fn fits(path: &[String], value: &Value) -> bool {
+    path.len() <= MAX_DEPTH && !is_deeper_than(value, MAX_DEPTH - path.len())
+}
+
+fn insert(target: &mut Value, path: &[String], value: Value) -> Option<()> {
+    if fits(path, &value) { add(target, path, value) } else { None }
+}
+
 fn apply(target: &mut Value, operation: Operation) -> Option<()> {
     let path = parse(&operation.path)?;
     match operation.op.as_str() {
-        "add" => add(target, &path, operation.value?),
+        "add" => insert(target, &path, operation.value?),
         "remove" => remove(target, &path).map(drop),
         "replace" => {
-            *lookup(target, &path)? = operation.value?;
+            let value = operation.value?;
+            *lookup(target, &path)? = fits(&path, &value).then_some(value)?;
             Some(())
         }
         "move" => {
@@ -60,12 +102,12 @@ fn apply(target: &mut Value, operation: Operation) -> Option<()> {
                 return None;
             }
             let value = remove(target, &from)?;
-            add(target, &path, value)
+            insert(target, &path, value)
         }
         "copy" => {
             let from = parse(operation.from.as_deref()?)?;
             let value = lookup(target, &from)?.clone();
-            add(target, &path, value)
+            insert(target, &path, value)
         }
         "test" => {
             let expected = operation.value.unwrap_or_default();
@@ -147,6 +189,38 @@ mod tests {
         let mut target = target;
         json_patch(&mut target, &patch).map_err(|s| s.code)?;
         Ok(target)
+    }
+
+    #[test]
+    fn copies_are_bounded_before_they_are_made() {
+        let target = json!({"a": {"x": "y".repeat(1024)}});
+        // 30 doublings would be a terabyte.
+        let doubling: Vec<Value> = (0..30)
+            .flat_map(|i| {
+                let (from, path) = (json!("/a"), json!(format!("/a/c{i}")));
+                [json!({"op": "copy", "from": from, "path": path})]
+            })
+            .collect();
+        assert_eq!(patched(target, json!(doubling)), Err(413));
+    }
+
+    #[test]
+    fn nothing_is_nested_deeper_than_it_could_be_read() {
+        // Each copy of the whole into itself doubles the depth.
+        let deeper = json!([{"op": "copy", "from": "/a", "path": "/a/b"}]);
+        let mut target = json!({"a": {}});
+        let mut rounds = 0;
+        while let Ok(next) = patched(target.clone(), deeper.clone()) {
+            target = next;
+            rounds += 1;
+            assert!(rounds < MAX_DEPTH, "it must end");
+        }
+        assert!(serde_json::from_str::<Value>(&target.to_string()).is_ok());
+        // Step by step, too.
+        let steps: Vec<Value> = (1..2 * MAX_DEPTH)
+            .map(|n| json!({"op": "add", "path": "/a".repeat(n), "value": {}}))
+            .collect();
+        assert_eq!(patched(json!({}), json!(steps)), Err(422));
     }
 
     #[test]

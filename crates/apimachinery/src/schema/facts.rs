@@ -12,8 +12,9 @@
 //! SHAPE is a basic word, a type's name (of the same package unless it has dots), `[]SHAPE`,
 //! `{}SHAPE` for maps, `wrap:[]SHAPE` for lists that protobuf wraps in a message, or
 //! `schema|ALTERNATIVE`. FLAGS are `r`equired, `p`ointer and omit-`e`mpty, or `-`. OPTIONs are
-//! `l=KIND[:KEYS]` for list types, `atomic` or `granular`, `p=STRATEGIES:KEY` for strategic merge patches, and
-//! last `d=JSON` for the default.
+//! `l=KIND[:KEYS]` for list types, `atomic` or `granular`, `p=STRATEGIES:KEY` for strategic merge patches,
+//! `g=TYPE` for what Go calls a type that SHAPE does not name, `w=STRUCTS` for the embedded structs that JSON
+//! flattens, `e=JSON` for the values of an enumeration, and last `d=JSON` for the default.
 
 use super::model::{
     Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, Ref, Shape, Type,
@@ -78,6 +79,10 @@ impl<'a> Reader<'a> {
             Some((line, json)) => (line, Some(serde_json::from_str(json).ok()?)),
             None => (line, None),
         };
+        let (line, values) = match line.split_once(" e=") {
+            Some((line, json)) => (line, serde_json::from_str(json).ok()?),
+            None => (line, Vec::new()),
+        };
         let mut words = line.split(' ');
         let name = words.next()?.to_owned();
         let mut via: Vec<u32> =
@@ -99,6 +104,9 @@ impl<'a> Reader<'a> {
             tag,
             via,
             patch: options.patch,
+            go_type: options.go_type,
+            within: options.within,
+            values,
         })
     }
 
@@ -181,6 +189,8 @@ struct Options {
     keys: Vec<String>,
     atomic: Option<bool>,
     patch: Patch,
+    go_type: Option<String>,
+    within: String,
 }
 
 impl Options {
@@ -190,6 +200,8 @@ impl Options {
         match key {
             "atomic" => self.atomic = Some(true),
             "granular" => self.atomic = Some(false),
+            "g" => self.go_type = Some(value.to_owned()),
+            "w" => self.within = value.to_owned(),
             "l" => {
                 self.list = Some(match first {
                     "atomic" => ListKind::Atomic,

@@ -92,6 +92,12 @@ pub struct Field {
     pub via: Vec<u32>,
     /// How a strategic merge patch treats it.
     pub patch: Patch,
+    /// What Go calls its type, where the shape does not tell.
+    pub go_type: Option<String>,
+    /// Names of the structs around it that JSON flattens, joined by dots.
+    pub within: String,
+    /// The values of an enumeration; empty for other fields.
+    pub values: Vec<String>,
 }
 
 /// Strategic merge patch behaviour of a field.

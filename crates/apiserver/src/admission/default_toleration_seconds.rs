@@ -14,7 +14,8 @@ pub(super) struct DefaultTolerationSeconds;
 #[async_trait]
 impl Plugin for DefaultTolerationSeconds {
     async fn admit(&self, request: &Request<'_>, pod: &mut Object) -> Result<(), Status> {
-        if request.creates_pod() && pod["spec"].is_object() {
+        let concerned = request.creates_pod() || request.updates_pod();
+        if concerned && pod["spec"].is_object() {
             for taint in TAINTS {
                 tolerate(pod, taint);
             }

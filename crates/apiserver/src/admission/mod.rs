@@ -1,5 +1,8 @@
 //! Admission: plugins that complete or refuse a write, in upstream's order.
 
+mod certificates;
+mod claim_resize;
+mod default_class;
 mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
@@ -9,6 +12,7 @@ mod rbac_escalation;
 mod resource_quota;
 mod runtime_class;
 mod service_account;
+mod storage_protection;
 mod taint_nodes;
 
 use apimachinery::{Object, ObjectExt, Status};
@@ -39,6 +43,8 @@ pub(crate) struct Request<'a> {
     pub(crate) operation: Operation,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
+    /// The name in the request's path; empty for a POST to the collection.
+    pub(crate) path_name: &'a str,
     pub(crate) old: Option<&'a Object>,
     /// Whether nothing will come of it.
     pub(crate) dry_run: bool,
@@ -48,6 +54,11 @@ impl Request<'_> {
     /// Whether this creates a pod itself (and not a subresource of one).
     fn creates_pod(&self) -> bool {
         self.operation == Operation::Create && self.is("", "pods") && self.sub.is_none()
+    }
+
+    /// Whether this changes a pod itself.
+    fn updates_pod(&self) -> bool {
+        self.operation == Operation::Update && self.is("", "pods") && self.sub.is_none()
     }
 
     fn is(&self, group: &str, resource: &str) -> bool {
@@ -87,8 +98,13 @@ static PLUGINS: &[&dyn Plugin] = &[
     &taint_nodes::TaintNodesByCondition,
     &priority::Priority,
     &default_toleration_seconds::DefaultTolerationSeconds,
+    &default_class::STORAGE,
+    &storage_protection::StorageProtection,
+    &claim_resize::ClaimResize,
     &runtime_class::RuntimeClass,
+    &default_class::INGRESS,
     &rbac_escalation::RbacEscalation,
+    &certificates::Certificates,
     // The last, so that nothing is charged that another plugin refuses.
     &resource_quota::ResourceQuota,
 ];
@@ -108,6 +124,7 @@ fn request<'a>(
         operation,
         namespace: &call.info.namespace,
         name: subject.map_or("", ObjectExt::name),
+        path_name: &call.info.name,
         old,
         dry_run: call.dry_run(),
     }

@@ -1,5 +1,9 @@
 //! NodeRestriction: a kubelet changes its own node and the pods bound to it, nothing else.
 
+mod pods;
+mod tokens;
+
+use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
 use serde_json::Value;
@@ -21,96 +25,187 @@ const OWN_LABELS: &[&str] = &[
     "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone",
 ];
-const OWN_PREFIXES: &[&str] = &["kubelet.kubernetes.io/", "node.kubernetes.io/"];
+/// Label domains, with those below them, that belong to kubelets.
+const OWN_DOMAINS: &[&str] = &["kubelet.kubernetes.io", "node.kubernetes.io"];
+/// The domain whose labels isolate workloads from nodes that say what they are not.
+const RESTRICTION: &str = "node-restriction.kubernetes.io";
+const SIGNERS: &[&str] =
+    &["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
 
 pub(super) struct NodeRestriction;
 
+/// Refused before anything else is said of the object, as upstream does: the plugin counts as one
+/// that changes.
 #[async_trait]
 impl Plugin for NodeRestriction {
-    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
-        let Some(node) = request.user.node() else { return Ok(()) };
-        match (request.kind.group, request.kind.resource) {
-            ("", "nodes") => check_node(request, node, object),
-            ("", "pods") => check_pod(request, node, object),
-            ("", "serviceaccounts") if request.sub == Some(Sub::Token) => Ok(()),
-            ("coordination.k8s.io", "leases") => {
-                if request.namespace == "kube-node-lease" && request.name == node {
-                    Ok(())
-                } else {
-                    Err(request.forbidden(format!(
-                        "can only access node lease with the same name as the requesting node {node}"
-                    )))
-                }
-            }
-            ("storage.k8s.io", "csinodes") if request.name != node => Err(request
-                .forbidden("can only access CSINode with the same name as the requesting node")),
-            _ => Ok(()),
-        }
+    async fn admit(&self, request: &Request<'_>, object: &mut Object) -> Result<(), Status> {
+        check(request, Some(object))
     }
+
+    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+        if object.is_none() { check(request, None) } else { Ok(()) }
+    }
+}
+
+fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+    let Some(node) = request.user.node() else { return Ok(()) };
+    match (request.kind.group, request.kind.resource) {
+        ("", "nodes") => check_node(request, node, object),
+        ("", "pods") => pods::check(request, node, object),
+        ("", "persistentvolumeclaims") => check_claim(request, node, object),
+        ("", "serviceaccounts") => tokens::check(request, node, object),
+        ("coordination.k8s.io", "leases") => {
+            if request.namespace != "kube-node-lease" {
+                let why = "can only access leases in the \"kube-node-lease\" system namespace";
+                return Err(request.forbidden(why));
+            }
+            own_name(request, node, "node lease")
+        }
+        ("storage.k8s.io", "csinodes") => own_name(request, node, "CSINode"),
+        ("resource.k8s.io", "resourceslices") => check_slice(request, node, object),
+        ("certificates.k8s.io", "certificatesigningrequests") => {
+            check_request(request, node, object)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn own_name(request: &Request<'_>, node: &str, what: &str) -> Result<(), Status> {
+    if request.name == node {
+        return Ok(());
+    }
+    Err(request
+        .forbidden(format!("can only access {what} with the same name as the requesting node")))
 }
 
 fn check_node(request: &Request<'_>, node: &str, object: Option<&Object>) -> Result<(), Status> {
+    let me = quote(node);
     if request.name != node {
-        return Err(request.forbidden(format!(
-            "node {} is not allowed to modify node {}",
-            apimachinery::text::quote(node),
-            apimachinery::text::quote(request.name)
-        )));
+        let other = quote(request.name);
+        return Err(request.forbidden(format!("node {me} is not allowed to modify node {other}")));
     }
-    if request.operation == Operation::Delete {
-        return Err(request.forbidden("is not allowed to delete itself"));
-    }
-    let (Some(object), Some(old)) = (object, request.old) else { return Ok(()) };
-    if object["spec"]["taints"] != old["spec"]["taints"] {
-        return Err(request.forbidden(format!(
-            "node {} is not allowed to modify taints",
-            apimachinery::text::quote(node)
-        )));
-    }
-    let changed: Vec<&str> = object
-        .labels()
-        .filter(|(k, v)| old.label(k) != Some(v))
-        .chain(old.labels().filter(|(k, _)| object.label(k).is_none()))
-        .map(|(k, _)| k)
-        .filter(|k| is_restricted(k))
-        .collect();
-    if changed.is_empty() {
+    let Some(object) = object else { return Ok(()) };
+    let source = &object["spec"]["configSource"];
+    let Some(old) = request.old else {
+        if !source.is_null() {
+            return Err(request.forbidden(format!(
+                "node {me} is not allowed to create pods with a non-nil configSource"
+            )));
+        }
+        let labels = restricted_changes(object, None);
+        if !labels.is_empty() {
+            return Err(request.forbidden(format!(
+                "node {me} is not allowed to set the following labels: {}",
+                labels.join(", ")
+            )));
+        }
         return Ok(());
+    };
+    if !source.is_null() && *source != old["spec"]["configSource"] {
+        return Err(request.forbidden(format!(
+            "node {me} is not allowed to update configSource to a new non-nil configSource"
+        )));
     }
-    Err(request.forbidden(format!("is not allowed to modify labels: {}", changed.join(", "))))
+    if !same_list(&object["spec"]["taints"], &old["spec"]["taints"]) {
+        return Err(request.forbidden(format!("node {me} is not allowed to modify taints")));
+    }
+    let owners = |o: &Object| o["metadata"]["ownerReferences"].clone();
+    if !same_list(&owners(object), &owners(old)) {
+        let why = format!("node {me} is not allowed to modify ownerReferences");
+        return Err(request.forbidden(why));
+    }
+    let labels = restricted_changes(object, Some(old));
+    if !labels.is_empty() {
+        let why = format!("is not allowed to modify labels: {}", labels.join(", "));
+        return Err(request.forbidden(why));
+    }
+    Ok(())
+}
+
+/// An absent list and an empty one are the same.
+fn same_list(a: &Value, b: &Value) -> bool {
+    let items = |v: &Value| v.as_array().cloned().unwrap_or_default();
+    items(a) == items(b)
+}
+
+/// Labels that differ and that a kubelet may not decide, in order.
+fn restricted_changes(object: &Object, old: Option<&Object>) -> Vec<String> {
+    let was = |key: &str| old.and_then(|old| old.label(key));
+    let mut changed: Vec<String> = object
+        .labels()
+        .filter(|(key, value)| was(key) != Some(value))
+        .map(|(key, _)| key)
+        .chain(
+            old.into_iter()
+                .flat_map(ObjectExt::labels)
+                .map(|(key, _)| key)
+                .filter(|key| object.label(key).is_none()),
+        )
+        .filter(|key| is_restricted(key))
+        .map(str::to_owned)
+        .collect();
+    changed.sort();
+    changed
 }
 
 fn is_restricted(label: &str) -> bool {
-    let space = label.split_once('/').map_or("", |(space, _)| space);
-    let ours = ["kubernetes.io", "k8s.io"]
-        .iter()
-        .any(|root| space == *root || space.ends_with(&format!(".{root}")));
-    ours && !OWN_LABELS.contains(&label) && !OWN_PREFIXES.iter().any(|p| label.starts_with(p))
+    let domain = label.split_once('/').map_or("", |(domain, _)| domain);
+    let within = |root: &str| {
+        domain == root || domain.strip_suffix(root).is_some_and(|rest| rest.ends_with('.'))
+    };
+    let own = OWN_LABELS.contains(&label) || OWN_DOMAINS.iter().any(|d| within(d));
+    within(RESTRICTION) || ((within("kubernetes.io") || within("k8s.io")) && !own)
 }
 
-fn check_pod(request: &Request<'_>, node: &str, object: Option<&Object>) -> Result<(), Status> {
-    let bound_here =
-        |pod: Option<&Value>| pod.is_some_and(|p| p.str_at(&["spec", "nodeName"]) == node);
-    match (request.operation, request.sub) {
-        (Operation::Create, None) => {
-            let mirror =
-                object.is_some_and(|p| p.annotation("kubernetes.io/config.mirror").is_some());
-            if mirror && bound_here(object) {
-                Ok(())
-            } else {
-                Err(request.forbidden("pod does not have \"kubernetes.io/config.mirror\" annotation, node can only create mirror pods"))
-            }
+/// A kubelet reports how far a claim's volume has grown, nothing else.
+fn check_claim(request: &Request<'_>, node: &str, object: Option<&Object>) -> Result<(), Status> {
+    let (Some(Sub::Status), Some(object), Some(old)) = (request.sub, object, request.old) else {
+        return Err(request.forbidden("may only update PVC status"));
+    };
+    let rest = |claim: &Object| {
+        let mut claim = claim.clone();
+        claim.set_meta("resourceVersion", Value::Null);
+        claim.set_meta("managedFields", Value::Null);
+        for field in ["capacity", "conditions", "allocatedResourceStatuses", "allocatedResources"] {
+            claim.remove_path(&["status", field]);
         }
-        (Operation::Delete | Operation::Update, _) if bound_here(request.old) => Ok(()),
-        (Operation::Delete, _) => Err(request.forbidden(format!(
-            "node {} can only delete pods with spec.nodeName set to itself",
-            apimachinery::text::quote(node)
-        ))),
-        _ => Err(request.forbidden(format!(
-            "node {} can only update pod status for pods with spec.nodeName set to itself",
-            apimachinery::text::quote(node)
-        ))),
+        claim
+    };
+    if rest(object) == rest(old) {
+        return Ok(());
     }
+    Err(request.forbidden(format!(
+        "node {} is not allowed to update fields other than status.quantity and status.conditions",
+        quote(node)
+    )))
+}
+
+fn check_slice(request: &Request<'_>, node: &str, object: Option<&Object>) -> Result<(), Status> {
+    let (slice, verb) = match request.operation {
+        Operation::Create => (object, "create"),
+        Operation::Delete => (request.old, "delete"),
+        Operation::Update => return Ok(()),
+    };
+    if slice.is_some_and(|s| s.str_at(&["spec", "nodeName"]) == node) {
+        return Ok(());
+    }
+    Err(request.forbidden(format!(
+        "can only {verb} ResourceSlice with the same NodeName as the requesting node"
+    )))
+}
+
+/// A node asks for certificates of its own name only.
+fn check_request(request: &Request<'_>, node: &str, object: Option<&Object>) -> Result<(), Status> {
+    let (Operation::Create, Some(csr)) = (request.operation, object) else { return Ok(()) };
+    if !SIGNERS.contains(&csr.str_at(&["spec", "signerName"])) {
+        return Ok(());
+    }
+    let asked = super::certificates::parse(csr)
+        .map_err(|why| request.forbidden(format!("unable to parse csr: {why}")))?;
+    if asked.user == format!("system:node:{node}") {
+        return Ok(());
+    }
+    Err(request.forbidden(format!("can only create a node CSR with CN=system:node:{node}")))
 }
 
 #[cfg(test)]
@@ -122,6 +217,9 @@ mod tests {
         for (label, restricted) in [
             ("kubernetes.io/hostname", false),
             ("node.kubernetes.io/x", false),
+            ("zone.node.kubernetes.io/x", false),
+            ("a.node-restriction.kubernetes.io/x", true),
+            ("xkubernetes.io/x", false),
             ("node-restriction.kubernetes.io/x", true),
             ("node-role.kubernetes.io/master", true),
             ("example.com/x", false),

@@ -4,7 +4,7 @@ use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Operation, Plugin, Request};
+use super::{Plugin, Request};
 use crate::registry;
 
 pub(super) struct Priority;
@@ -12,11 +12,21 @@ pub(super) struct Priority;
 #[async_trait]
 impl Plugin for Priority {
     async fn admit(&self, request: &Request<'_>, pod: &mut Object) -> Result<(), Status> {
-        if !request.creates_pod() || !pod["spec"].is_object() {
+        if !pod["spec"].is_object() {
             return Ok(());
         }
-        let kind = registry::find("scheduling.k8s.io", "v1", "priorityclasses")
-            .ok_or_else(|| Status::internal("no priority classes"))?;
+        if let Some(old) = request.old.filter(|_| request.updates_pod()) {
+            // What was given at the beginning stays; the validation refuses other values.
+            for field in ["priority", "preemptionPolicy"] {
+                if pod["spec"][field].is_null() && !old["spec"][field].is_null() {
+                    pod.set_path(&["spec", field], old["spec"][field].clone());
+                }
+            }
+        }
+        if !request.creates_pod() {
+            return Ok(());
+        }
+        let kind = classes()?;
         let name = pod.str_at(&["spec", "priorityClassName"]).to_owned();
         let class = if name.is_empty() {
             default_class(request, kind)?
@@ -51,28 +61,26 @@ impl Plugin for Priority {
         Ok(())
     }
 
-    /// One class at most is the default.
-    async fn validate(&self, request: &Request<'_>, class: Option<&Object>) -> Result<(), Status> {
-        let Some(class) = class.filter(|_| {
-            request.is("scheduling.k8s.io", "priorityclasses") && request.sub.is_none()
-        }) else {
-            return Ok(());
-        };
-        if class["globalDefault"] != true {
+    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+        if !request.is("scheduling.k8s.io", "priorityclasses") {
             return Ok(());
         }
-        match default_class(request, request.kind)? {
-            Some(other)
-                if request.operation == Operation::Create || other.name() != class.name() =>
-            {
-                Err(request.forbidden(format!(
-                    "PriorityClass {} is already marked as default. Only one default can exist",
-                    other.name()
-                )))
-            }
+        let Some(class) = object.filter(|class| class["globalDefault"] == true) else {
+            return Ok(());
+        };
+        match default_class(request, classes()?)? {
+            Some(other) if other.name() != class.name() => Err(request.forbidden(format!(
+                "PriorityClass {} is already marked as default. Only one default can exist",
+                other.name()
+            ))),
             _ => Ok(()),
         }
     }
+}
+
+fn classes() -> Result<&'static registry::Kind, Status> {
+    registry::find("scheduling.k8s.io", "v1", "priorityclasses")
+        .ok_or_else(|| Status::internal("no priority classes"))
 }
 
 /// The lowest of the classes that call themselves the default.

@@ -12,7 +12,13 @@ pub(super) struct RbacEscalation;
 impl Plugin for RbacEscalation {
     async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
         match object {
-            Some(object) => escalation::check(request.server, request.user, object, request.old),
+            Some(object) => escalation::check(&escalation::Write {
+                server: request.server,
+                user: request.user,
+                object,
+                old: request.old,
+                path_name: request.path_name,
+            }),
             None => Ok(()),
         }
     }

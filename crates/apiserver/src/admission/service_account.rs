@@ -24,7 +24,7 @@ pub(super) struct ServiceAccount;
 impl Plugin for ServiceAccount {
     async fn admit(&self, request: &Request<'_>, pod: &mut Object) -> Result<(), Status> {
         // Mirror pods stand for something a kubelet runs already.
-        if !request.creates_pod() || pod.annotation("kubernetes.io/config.mirror").is_some() {
+        if !request.creates_pod() || pod.annotation(crate::registry::MIRROR_POD).is_some() {
             return Ok(());
         }
         if pod.str_at(&["spec", "serviceAccountName"]).is_empty() {

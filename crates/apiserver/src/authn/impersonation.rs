@@ -6,11 +6,15 @@ use apimachinery::Status;
 use http::HeaderMap;
 
 use crate::authz::{self, Attributes, Decision};
+use crate::request::percent_decode;
 use crate::server::Server;
 use crate::user::{AUTHENTICATED, UNAUTHENTICATED, User};
 
+/// All values of a header. None is left out for its bytes: a group that is dropped in silence could
+/// be the one that restricts.
 fn all(headers: &HeaderMap, name: &str) -> Vec<String> {
-    headers.get_all(name).iter().filter_map(|v| v.to_str().ok().map(str::to_owned)).collect()
+    let values = headers.get_all(name).iter();
+    values.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect()
 }
 
 /// The user the request is to be done as.
@@ -19,35 +23,32 @@ pub(crate) fn impersonate(
     user: User,
     headers: &HeaderMap,
 ) -> Result<User, Status> {
-    let names = all(headers, "impersonate-user");
+    let first = |name| all(headers, name).into_iter().next().unwrap_or_default();
+    let (name, uid) = (first("impersonate-user"), first("impersonate-uid"));
     let groups = all(headers, "impersonate-group");
-    let uid = all(headers, "impersonate-uid").into_iter().next().unwrap_or_default();
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for name in headers.keys() {
-        if let Some(key) = name.as_str().strip_prefix("impersonate-extra-") {
-            extra.insert(key.to_owned(), all(headers, name.as_str()));
+    for header in headers.keys() {
+        if let Some(key) = header.as_str().strip_prefix("impersonate-extra-") {
+            // Keys may hold characters that header names cannot, percent-encoded.
+            let key = percent_decode(key).unwrap_or_else(|| key.to_owned());
+            extra.entry(key).or_default().extend(all(headers, header.as_str()));
         }
     }
-    let Some(name) = names.into_iter().next() else {
+    if name.is_empty() {
         if groups.is_empty() && uid.is_empty() && extra.is_empty() {
             return Ok(user);
         }
         return Err(Status::bad_request(
             "requested to impersonate groups, uid or extra without impersonating a user",
         ));
-    };
+    }
 
     let may = |group: &str, resource: &str, sub: &str, namespace: &str, name: &str| {
         let attributes = Attributes {
-            user: &user,
-            verb: "impersonate",
-            group,
-            resource,
             subresource: sub,
             namespace,
             name,
-            path: "",
-            is_resource: true,
+            ..Attributes::on_resource(&user, "impersonate", group, resource)
         };
         match authz::decide(server, &attributes) {
             Decision::Allow(_) => Ok(()),
@@ -57,6 +58,7 @@ pub(crate) fn impersonate(
     let service_account = name
         .strip_prefix("system:serviceaccount:")
         .and_then(|rest| rest.split_once(':'))
+        .filter(|(ns, sa)| !ns.is_empty() && !sa.is_empty() && !sa.contains(':'))
         .map(|(ns, sa)| (ns.to_owned(), sa.to_owned()));
     match &service_account {
         Some((namespace, account)) => may("", "serviceaccounts", "", namespace, account)?,
@@ -80,8 +82,13 @@ pub(crate) fn impersonate(
         }
         _ => User { name: name.clone(), groups, ..User::default() },
     };
-    let standing = if name == "system:anonymous" { UNAUTHENTICATED } else { AUTHENTICATED };
-    if !becoming.in_group(standing) {
+    let (standing, other) = if name == "system:anonymous" {
+        (UNAUTHENTICATED, UNAUTHENTICATED)
+    } else {
+        (AUTHENTICATED, UNAUTHENTICATED)
+    };
+    // Who asks for either group has said what the user is to be.
+    if !becoming.in_group(standing) && !becoming.in_group(other) {
         becoming.groups.push(standing.to_owned());
     }
     becoming.uid = uid;

@@ -1,6 +1,7 @@
 //! Authentication: client certificates, service account tokens, impersonation.
 
 mod impersonation;
+mod secret_token;
 mod service_account;
 
 use std::sync::Arc;
@@ -14,10 +15,11 @@ use crate::server::Server;
 use crate::user::{AUTHENTICATED, User};
 
 pub(crate) use impersonation::impersonate;
+pub(crate) use secret_token::{Uses, track, tracking, uses};
 
 /// The verified client certificate of a connection.
 #[derive(Clone)]
-pub(crate) struct Peer(pub(crate) Option<Arc<pki::Identity>>);
+pub(crate) struct Peer(pub(crate) Option<Arc<pki::ClientCertificate>>);
 
 /// What a token turned out to be.
 pub(crate) enum TokenOutcome {
@@ -30,10 +32,13 @@ pub(crate) enum TokenOutcome {
 
 /// Who sent a request. Without credentials: the anonymous user, who may see health and discovery.
 pub(crate) fn authenticate(server: &Server, request: &Request<Body>) -> Result<User, Status> {
-    if let Some(Peer(Some(identity))) = request.extensions().get::<Peer>() {
-        let mut groups = identity.groups.clone();
-        groups.push(AUTHENTICATED.to_owned());
-        return Ok(User { name: identity.user.clone(), groups, ..User::default() });
+    if let Some(Peer(Some(certificate))) = request.extensions().get::<Peer>() {
+        // The connection outlives the certificate; what it may do does not.
+        let identity =
+            certificate.identity().ok_or_else(|| Status::unauthorized("Unauthorized"))?;
+        if !identity.user.is_empty() {
+            return Ok(by_certificate(identity, certificate.fingerprint()));
+        }
     }
     let Some(header) = request.headers().get(AUTHORIZATION) else { return Ok(User::anonymous()) };
     let credentials = header.to_str().unwrap_or_default();
@@ -49,7 +54,18 @@ pub(crate) fn authenticate(server: &Server, request: &Request<Body>) -> Result<U
     }
 }
 
+fn by_certificate(identity: &pki::Identity, fingerprint: &str) -> User {
+    let mut groups = identity.groups.clone();
+    groups.push(AUTHENTICATED.to_owned());
+    let credential = vec![format!("X509SHA256={fingerprint}")];
+    let extra = [("authentication.kubernetes.io/credential-id".to_owned(), credential)];
+    User { name: identity.user.clone(), groups, extra: extra.into(), ..User::default() }
+}
+
 /// Authenticates a token for one of `audiences`; none means this server.
 pub(crate) fn token(server: &Server, token: &str, audiences: &[String]) -> TokenOutcome {
+    if pki::is_of_secret(token) {
+        return secret_token::authenticate(server, token, audiences);
+    }
     service_account::authenticate(server, token, audiences)
 }

@@ -9,35 +9,79 @@ use crate::registry;
 use crate::server::Server;
 use crate::user::{MASTERS, User};
 
-/// Whether `rules` grant one thing that `held` do not; gives a description of it.
-fn uncovered(held: &[Rule], rules: &[Rule]) -> Option<String> {
-    for rule in rules {
-        for verb in &rule.verbs {
-            for path in &rule.paths {
-                let covered = held.iter().any(|h| {
-                    covers(&h.verbs, verb)
-                        && h.paths.iter().any(|p| {
-                            p == path
-                                || p.strip_suffix('*')
-                                    .is_some_and(|prefix| path.starts_with(prefix))
-                        })
-                });
-                if !covered {
-                    return Some(format!("{{NonResourceURLs:[\"{path}\"], Verbs:[\"{verb}\"]}}"));
-                }
-            }
-            for group in &rule.groups {
-                for resource in &rule.resources {
-                    if !covers_resource(held, verb, group, resource, &rule.names) {
-                        return Some(format!(
-                            "{{APIGroups:[\"{group}\"], Resources:[\"{resource}\"], Verbs:[\"{verb}\"]}}"
-                        ));
-                    }
-                }
+/// The parts of `rules` that `held` do not grant, each one verb on one resource, name or path.
+fn uncovered(held: &[Rule], rules: &[Rule]) -> Vec<Rule> {
+    let mut missing = Vec::new();
+    let mut check = |part: Rule, covered: bool| {
+        if !covered && !missing.contains(&part) {
+            missing.push(part);
+        }
+    };
+    for (rule, verb) in rules.iter().flat_map(|r| r.verbs.iter().map(move |v| (r, v))) {
+        for path in &rule.paths {
+            let covered = held.iter().any(|h| covers(&h.verbs, verb) && h.has_path(path));
+            let part =
+                Rule { verbs: vec![verb.clone()], paths: vec![path.clone()], ..Rule::default() };
+            check(part, covered);
+        }
+        for (group, resource) in
+            rule.groups.iter().flat_map(|g| rule.resources.iter().map(move |r| (g, r)))
+        {
+            let names: Vec<Option<&String>> = if rule.names.is_empty() {
+                vec![None]
+            } else {
+                rule.names.iter().map(Some).collect()
+            };
+            for name in names {
+                let part = Rule {
+                    verbs: vec![verb.clone()],
+                    groups: vec![group.clone()],
+                    resources: vec![resource.clone()],
+                    names: name.into_iter().cloned().collect(),
+                    ..Rule::default()
+                };
+                check(part, covers_resource(held, verb, group, resource, name));
             }
         }
     }
-    None
+    missing
+}
+
+/// Upstream's text of missing rules: the verbs on the same thing together, in order.
+fn describe(missing: Vec<Rule>) -> String {
+    let mut compact: Vec<Rule> = Vec::new();
+    for rule in missing {
+        let same = |other: &&mut Rule| {
+            other.paths.is_empty()
+                && rule.paths.is_empty()
+                && (&other.groups, &other.resources, &other.names)
+                    == (&rule.groups, &rule.resources, &rule.names)
+        };
+        match compact.iter_mut().find(same) {
+            Some(other) => other.verbs.extend(rule.verbs),
+            None => compact.push(rule),
+        }
+    }
+    let list = |name: &str, items: &[String]| {
+        let items: Vec<String> = items.iter().map(|i| apimachinery::text::quote(i)).collect();
+        (!items.is_empty()).then(|| format!("{name}:[{}]", items.join(" ")))
+    };
+    let mut lines: Vec<String> = compact
+        .iter()
+        .map(|rule| {
+            let parts = [
+                list("APIGroups", &rule.groups),
+                list("Resources", &rule.resources),
+                list("ResourceNames", &rule.names),
+                list("NonResourceURLs", &rule.paths),
+                list("Verbs", &rule.verbs),
+            ];
+            format!("{{{}}}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        })
+        .collect();
+    lines.sort();
+    lines.dedup();
+    lines.join("\n")
 }
 
 fn covers(list: &[String], item: &str) -> bool {
@@ -49,102 +93,127 @@ fn covers_resource(
     verb: &str,
     group: &str,
     resource: &str,
-    names: &[String],
+    name: Option<&String>,
 ) -> bool {
-    let by = |name: Option<&String>| {
-        held.iter().any(|h| {
-            let resources = covers(&h.resources, resource)
-                || resource
-                    .split_once('/')
-                    .is_some_and(|(_, sub)| h.resources.contains(&format!("*/{sub}")));
-            covers(&h.verbs, verb)
-                && covers(&h.groups, group)
-                && resources
-                && (h.names.is_empty() || name.is_some_and(|n| h.names.contains(n)))
-        })
-    };
-    if names.is_empty() { by(None) } else { names.iter().all(|n| by(Some(n))) }
+    held.iter().any(|h| {
+        let resources = covers(&h.resources, resource)
+            || resource
+                .split_once('/')
+                .is_some_and(|(_, sub)| h.resources.contains(&format!("*/{sub}")));
+        covers(&h.verbs, verb)
+            && covers(&h.groups, group)
+            && resources
+            && (h.names.is_empty() || name.is_some_and(|n| h.names.contains(n)))
+    })
 }
 
 fn rules_of(object: &Object) -> Vec<Rule> {
     object["rules"].as_array().into_iter().flatten().map(Rule::parse).collect()
 }
 
-/// Checks a write of a role or binding by `user`.
-pub(crate) fn check(
-    server: &Server,
-    user: &User,
-    object: &Object,
-    old: Option<&Object>,
-) -> Result<(), Status> {
-    if user.in_group(MASTERS) || !object.api_version().starts_with(GROUP) {
+/// A write of a role or binding.
+pub(crate) struct Write<'a> {
+    pub(crate) server: &'a Server,
+    pub(crate) user: &'a User,
+    pub(crate) object: &'a Object,
+    pub(crate) old: Option<&'a Object>,
+    /// The name in the request's path: empty for a POST, whose `escalate` cannot be limited to
+    /// names.
+    pub(crate) path_name: &'a str,
+}
+
+/// Checks a write of a role or binding (upstream's `policybased` storages). Every change is checked
+/// but those that the garbage collector makes: a label may aggregate a role into another.
+pub(crate) fn check(write: &Write<'_>) -> Result<(), Status> {
+    let Write { user, object, .. } = *write;
+    if user.in_group(MASTERS)
+        || !object.api_version().starts_with(GROUP)
+        || write.old.is_some_and(|old| is_only_garbage_collection(object, old))
+    {
         return Ok(());
     }
-    let namespace = object.namespace();
-    let asks = |verb: &'static str, resource: &str, name: &str| {
-        let attributes = Attributes {
-            user,
-            verb,
-            group: GROUP,
-            resource,
-            subresource: "",
-            namespace,
-            name,
-            path: "",
-            is_resource: true,
-        };
-        matches!(decide(server, &attributes), Decision::Allow(_))
+    match object.kind() {
+        "Role" => check_role(write, "roles"),
+        "ClusterRole" => check_role(write, "clusterroles"),
+        "RoleBinding" => check_binding(write, "rolebindings"),
+        "ClusterRoleBinding" => check_binding(write, "clusterrolebindings"),
+        _ => Ok(()),
+    }
+}
+
+fn is_only_garbage_collection(object: &Object, old: &Object) -> bool {
+    let mut object = object.clone();
+    for field in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
+        let value = old.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
+        object.set_meta(field, value);
+    }
+    object == *old
+}
+
+fn has_aggregation_rule(role: &Object) -> bool {
+    let selectors = role.get_path(&["aggregationRule", "clusterRoleSelectors"]);
+    selectors.and_then(Value::as_array).is_some_and(|s| !s.is_empty())
+}
+
+fn is_allowed(write: &Write<'_>, verb: &str, resource: &str, name: &str) -> bool {
+    let attributes = Attributes {
+        namespace: write.object.namespace(),
+        name,
+        ..Attributes::on_resource(write.user, verb, GROUP, resource)
     };
-    let (resource, granted) = match object.kind() {
-        "Role" | "ClusterRole" => {
-            let resource = if object.kind() == "Role" { "roles" } else { "clusterroles" };
-            let unchanged = old.is_some_and(|o| o["rules"] == object["rules"]);
-            if unchanged || asks("escalate", resource, object.name()) {
-                return Ok(());
-            }
-            (resource, rules_of(object))
-        }
-        "RoleBinding" | "ClusterRoleBinding" => {
-            let own =
-                if object.kind() == "RoleBinding" { "rolebindings" } else { "clusterrolebindings" };
-            let unchanged = old.is_some_and(|o| {
-                o["subjects"] == object["subjects"] && o["roleRef"] == object["roleRef"]
-            });
-            let name = object.str_at(&["roleRef", "name"]);
-            let role = if object.str_at(&["roleRef", "kind"]) == "Role" {
-                "roles"
-            } else {
-                "clusterroles"
-            };
-            if unchanged || asks("bind", role, name) {
-                return Ok(());
-            }
-            let kind =
-                registry::find(GROUP, "v1", role).ok_or_else(|| Status::internal("no roles"))?;
-            let found = server
-                .entry(kind, namespace, name)
-                .ok_or_else(|| Status::not_found(GROUP, role, name))?;
-            (own, rules_of(&found.object()))
-        }
-        _ => return Ok(()),
-    };
-    let held = server.rbac.rules(server, user, namespace);
-    match uncovered(&held, &granted) {
-        None => Ok(()),
-        Some(missing) => {
-            let groups: Vec<Value> = user.groups.iter().map(|g| g.as_str().into()).collect();
-            Err(Status::forbidden(
-                GROUP,
-                resource,
-                object.name(),
-                format!(
-                    "user {} (groups={}) is attempting to grant RBAC permissions not currently held:\n{missing}",
-                    apimachinery::text::quote(&user.name),
-                    Value::Array(groups)
-                ),
-            ))
+    matches!(decide(write.server, &attributes), Decision::Allow(_))
+}
+
+fn check_role(write: &Write<'_>, resource: &str) -> Result<(), Status> {
+    let role = write.object;
+    if is_allowed(write, "escalate", resource, write.path_name) {
+        return Ok(());
+    }
+    check_held(write, resource, &rules_of(role))?;
+    // An aggregation rule can gather anything, and taking it away can loosen what it gathered.
+    if has_aggregation_rule(role) || write.old.is_some_and(has_aggregation_rule) {
+        let everything = [Rule::everything(), Rule::every_path()];
+        let held = write.server.rbac.rules(write.server, write.user, role.namespace());
+        if !uncovered(&held, &everything).is_empty() {
+            let why = "must have cluster-admin privileges to use the aggregationRule";
+            return Err(Status::forbidden(GROUP, resource, role.name(), why));
         }
     }
+    Ok(())
+}
+
+fn check_binding(write: &Write<'_>, resource: &str) -> Result<(), Status> {
+    let binding = write.object;
+    let name = binding.str_at(&["roleRef", "name"]);
+    let role =
+        if binding.str_at(&["roleRef", "kind"]) == "Role" { "roles" } else { "clusterroles" };
+    if is_allowed(write, "bind", role, name) {
+        return Ok(());
+    }
+    let kind = registry::find(GROUP, "v1", role).ok_or_else(|| Status::internal("no roles"))?;
+    let found = write
+        .server
+        .entry(kind, binding.namespace(), name)
+        .ok_or_else(|| Status::not_found(GROUP, role, name))?;
+    check_held(write, resource, &rules_of(&found.object()))
+}
+
+/// Refuses to grant what the author does not hold.
+fn check_held(write: &Write<'_>, resource: &str, granted: &[Rule]) -> Result<(), Status> {
+    let user = write.user;
+    let held = write.server.rbac.rules(write.server, user, write.object.namespace());
+    let missing = uncovered(&held, granted);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let groups: Vec<String> = user.groups.iter().map(|g| apimachinery::text::quote(g)).collect();
+    let why = format!(
+        "user {} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}",
+        apimachinery::text::quote(&user.name),
+        groups.join(" "),
+        describe(missing)
+    );
+    Err(Status::forbidden(GROUP, resource, write.object.name(), why))
 }
 
 #[cfg(test)]
@@ -164,10 +233,22 @@ mod tests {
     #[test]
     fn what_is_granted_must_be_held() {
         let held = [rule(&["get", "list"], &["pods"]), rule(&["*"], &["*/status"])];
-        assert_eq!(uncovered(&held, &[rule(&["get"], &["pods"])]), None);
-        assert_eq!(uncovered(&held, &[rule(&["patch"], &["pods/status"])]), None);
-        assert!(uncovered(&held, &[rule(&["delete"], &["pods"])]).is_some());
-        assert!(uncovered(&held, &[rule(&["get"], &["secrets"])]).is_some());
-        assert!(uncovered(&held, &[rule(&["*"], &["pods"])]).is_some());
+        let missing = |rule: Rule| describe(uncovered(&held, &[rule]));
+        assert_eq!(missing(rule(&["get"], &["pods"])), "");
+        assert_eq!(missing(rule(&["patch"], &["pods/status"])), "");
+        for (verbs, resources, want) in [
+            (
+                &["delete", "get", "patch"][..],
+                &["pods"][..],
+                r#"{APIGroups:[""], Resources:["pods"], Verbs:["delete" "patch"]}"#,
+            ),
+            (&["get"], &["secrets"], r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get"]}"#),
+            (&["*"], &["pods"], r#"{APIGroups:[""], Resources:["pods"], Verbs:["*"]}"#),
+        ] {
+            assert_eq!(missing(rule(verbs, resources)), want);
+        }
+        let paths =
+            Rule { verbs: vec!["get".into()], paths: vec!["/metrics".into()], ..Rule::default() };
+        assert_eq!(missing(paths), r#"{NonResourceURLs:["/metrics"], Verbs:["get"]}"#);
     }
 }

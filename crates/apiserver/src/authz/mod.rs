@@ -6,11 +6,14 @@ pub(crate) mod policy;
 mod rbac;
 
 use apimachinery::Status;
+use apimachinery::selector::FieldSelector;
 use serde_json::Value;
 
+use crate::request::RequestInfo;
 use crate::server::Server;
 use crate::user::{MASTERS, User};
 
+pub(crate) use node::{POD_CONFIG_MAPS, POD_SECRETS, any_reference, claims_of};
 pub(crate) use rbac::{Rbac, Rule};
 
 /// What somebody wants to do.
@@ -23,9 +26,57 @@ pub(crate) struct Attributes<'a> {
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
+    /// Which objects a list, watch or deletecollection selects, where that is known.
+    pub(crate) fields: Option<&'a FieldSelector>,
     /// For what is not a resource.
     pub(crate) path: &'a str,
     pub(crate) is_resource: bool,
+}
+
+impl<'a> Attributes<'a> {
+    /// `verb` on a resource, with everything else open.
+    pub(crate) fn on_resource(
+        user: &'a User,
+        verb: &'a str,
+        group: &'a str,
+        resource: &'a str,
+    ) -> Self {
+        Self {
+            user,
+            verb,
+            group,
+            resource,
+            subresource: "",
+            namespace: "",
+            name: "",
+            fields: None,
+            path: "",
+            is_resource: true,
+        }
+    }
+
+    /// `verb` on what a request is for.
+    pub(crate) fn of(user: &'a User, verb: &'a str, info: &'a RequestInfo) -> Self {
+        Self {
+            user,
+            verb,
+            group: &info.group,
+            resource: &info.resource,
+            subresource: &info.subresource,
+            namespace: &info.namespace,
+            name: &info.name,
+            fields: Some(&info.field_selector),
+            path: &info.path,
+            is_resource: info.is_resource,
+        }
+    }
+
+    /// Whether only objects with this value of a field are selected.
+    fn selects_only(&self, field: &str, value: &str) -> bool {
+        self.fields.is_some_and(|f| {
+            f.terms.iter().any(|t| t.equal && t.field == field && t.value == value)
+        })
+    }
 }
 
 /// An authorizer's answer and its reason.

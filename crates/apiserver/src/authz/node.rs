@@ -1,160 +1,227 @@
 //! The node authorizer: a kubelet reads what its pods refer to, and writes what is its own.
+//!
+//! The answers and their texts are those of upstream's `NodeAuthorizer`. What a node may change of
+//! an object that it may reach is the NodeRestriction admission plugin's to say.
 
-use apimachinery::ObjectExt;
-use serde_json::Value;
+mod graph;
 
 use super::{Attributes, Decision, Rule};
-use crate::registry;
 use crate::server::Server;
 
-/// What every kubelet may do (upstream's `NodeRules`), besides what depends on its pods.
-const RULES: &[(&str, &[&str], &[&str])] = &[
-    ("authentication.k8s.io", &["tokenreviews"], &["create"]),
-    ("authorization.k8s.io", &["subjectaccessreviews", "localsubjectaccessreviews"], &["create"]),
-    ("", &["services"], &["get", "list", "watch"]),
-    ("", &["nodes"], &["create", "get", "list", "watch", "update", "patch"]),
-    ("", &["nodes/status"], &["update", "patch"]),
-    ("", &["events"], &["create", "update", "patch"]),
-    ("", &["pods"], &["get", "list", "watch", "create", "delete"]),
-    ("", &["pods/status"], &["update", "patch"]),
-    ("", &["pods/eviction"], &["create"]),
-    ("certificates.k8s.io", &["certificatesigningrequests"], &["create", "get", "list", "watch"]),
-    ("coordination.k8s.io", &["leases"], &["get", "create", "update", "patch", "delete"]),
-    ("storage.k8s.io", &["csinodes"], &["get", "create", "update", "patch", "delete"]),
-    ("storage.k8s.io", &["csidrivers"], &["get", "list", "watch"]),
-    ("storage.k8s.io", &["volumeattachments"], &["get"]),
-    ("node.k8s.io", &["runtimeclasses"], &["get", "list", "watch"]),
-    ("", &["persistentvolumeclaims/status"], &["get", "update", "patch"]),
+use graph::Node;
+pub(crate) use graph::{POD_CONFIG_MAPS, POD_SECRETS, any_reference, claims_of};
+
+/// Every rule that a node may have at all (upstream's `NodeRules`); the authorizer narrows those
+/// on resources that it knows.
+const RULES: &[(&[&str], &[&str], &[&str])] = &[
+    (&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
     (
-        "resource.k8s.io",
-        &["resourceslices"],
-        &["get", "list", "watch", "create", "update", "patch", "delete"],
+        &["authorization.k8s.io"],
+        &["subjectaccessreviews", "localsubjectaccessreviews"],
+        &["create"],
     ),
+    (&[""], &["services"], &["get", "list", "watch"]),
+    (&[""], &["nodes"], &["create", "get", "list", "watch"]),
+    (&[""], &["nodes/status"], &["update", "patch"]),
+    (&[""], &["nodes"], &["update", "patch"]),
+    (&["", "events.k8s.io"], &["events"], &["create", "update", "patch"]),
+    (&[""], &["pods"], &["get", "list", "watch"]),
+    (&[""], &["pods"], &["create", "delete"]),
+    (&[""], &["pods/status"], &["update", "patch"]),
+    (&[""], &["pods/eviction"], &["create"]),
+    (&[""], &["secrets", "configmaps"], &["get", "list", "watch"]),
+    (&[""], &["persistentvolumeclaims", "persistentvolumes"], &["get"]),
+    (&[""], &["endpoints"], &["get"]),
+    (
+        &["certificates.k8s.io"],
+        &["certificatesigningrequests"],
+        &["create", "get", "list", "watch"],
+    ),
+    (&["coordination.k8s.io"], &["leases"], &["get", "create", "update", "patch", "delete"]),
+    (&["storage.k8s.io"], &["volumeattachments"], &["get"]),
+    (&[""], &["serviceaccounts/token"], &["create"]),
+    (&[""], &["persistentvolumeclaims/status"], &["get", "update", "patch"]),
+    (&["storage.k8s.io"], &["csidrivers"], &["get", "watch", "list"]),
+    (&["storage.k8s.io"], &["csinodes"], &["get", "create", "update", "patch", "delete"]),
+    (&["node.k8s.io"], &["runtimeclasses"], &["get", "list", "watch"]),
+    (&["resource.k8s.io"], &["resourceclaims"], &["get"]),
+    (&["resource.k8s.io"], &["resourceslices"], &["deletecollection"]),
+    (&[""], &["serviceaccounts"], &["get"]),
 ];
 
+fn deny(why: impl Into<String>) -> Decision {
+    Decision::Deny(why.into())
+}
+
+fn allow() -> Decision {
+    Decision::Allow(String::new())
+}
+
 pub(super) fn decide(server: &Server, a: &Attributes<'_>) -> Decision {
-    let Some(node) = a.user.node() else { return Decision::Deny(String::new()) };
-    if !a.is_resource {
-        return Decision::Deny(String::new());
-    }
-    let related = match (a.group, a.resource) {
-        ("", "secrets" | "configmaps" | "persistentvolumeclaims") if a.subresource.is_empty() => {
-            true
+    let Some(name) = a.user.node() else { return deny("") };
+    let node = Node { server, name };
+    let get = ["get"];
+    let read = ["get", "list", "watch"];
+    if a.is_resource {
+        match (a.group, a.resource) {
+            ("", "secrets" | "configmaps") => return namespaced(&node, a, &read),
+            ("", "persistentvolumeclaims") if a.subresource == "status" => {
+                return match a.verb {
+                    "update" | "patch" => related(&node, a),
+                    _ => deny("can only get/update/patch this type"),
+                };
+            }
+            ("", "persistentvolumeclaims" | "persistentvolumes")
+            | ("resource.k8s.io", "resourceclaims")
+            | ("storage.k8s.io", "volumeattachments") => return individual(&node, a),
+            ("", "serviceaccounts") if a.verb == "get" && a.subresource.is_empty() => {
+                return namespaced(&node, a, &get);
+            }
+            ("", "serviceaccounts") => return token(&node, a),
+            ("coordination.k8s.io", "leases") => return lease(&node, a),
+            ("storage.k8s.io", "csinodes") => return csi_node(&node, a),
+            ("resource.k8s.io", "resourceslices") => return resource_slice(&node, a),
+            ("", "nodes") => return own_node(&node, a),
+            ("", "pods") => return pod(&node, a),
+            _ => {}
         }
-        ("", "persistentvolumes") => true,
-        ("", "serviceaccounts") => a.subresource == "token" && a.verb == "create",
-        _ => false,
-    };
-    if related {
-        let reads = matches!(a.verb, "get" | "list" | "watch") || a.subresource == "token";
-        if reads && !a.name.is_empty() && refers(server, node, a) {
-            return Decision::Allow(String::new());
-        }
-        return Decision::Deny(format!(
-            "no relationship found between node '{node}' and this object"
-        ));
     }
-    let resource = match a.subresource {
-        "" => a.resource.to_owned(),
-        sub => format!("{}/{sub}", a.resource),
-    };
-    let allowed = RULES.iter().any(|(group, resources, verbs)| {
-        *group == a.group && resources.contains(&resource.as_str()) && verbs.contains(&a.verb)
-    });
-    if allowed { Decision::Allow(String::new()) } else { Decision::Deny(String::new()) }
+    if RULES.iter().any(|r| rule(r).allows(a)) { allow() } else { deny("") }
 }
 
-/// Whether a pod on the node refers to the object.
-fn refers(server: &Server, node: &str, a: &Attributes<'_>) -> bool {
-    let Some(pods) = registry::find("", "v1", "pods") else { return false };
-    let Ok((snapshot, _)) = server.present(pods) else { return false };
-    let namespace = if a.resource == "persistentvolumes" { "" } else { a.namespace };
-    snapshot
-        .range(namespace, "")
-        .filter(|entry| entry.field("spec.nodeName") == Some(node))
-        .any(|entry| pod_refers(server, &entry.object(), a))
+/// Reads of single objects that the node's pods refer to.
+fn individual(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+    if a.verb != "get" {
+        return deny("can only get individual resources of this type");
+    }
+    if !a.subresource.is_empty() {
+        return deny("cannot get subresource");
+    }
+    related(node, a)
 }
 
-fn pod_refers(server: &Server, pod: &Value, a: &Attributes<'_>) -> bool {
-    match a.resource {
-        "serviceaccounts" => pod.str_at(&["spec", "serviceAccountName"]) == a.name,
-        "secrets" => mentions(
-            &pod["spec"],
-            a.name,
-            &["secret", "secretRef", "secretKeyRef", "imagePullSecrets"],
+/// The same by these verbs; a list and a watch are of one object, by a field selector.
+fn namespaced(node: &Node<'_>, a: &Attributes<'_>, verbs: &[&str]) -> Decision {
+    if !verbs.contains(&a.verb) {
+        return deny("can only read resources of this type");
+    }
+    if !a.subresource.is_empty() {
+        return deny("cannot read subresource");
+    }
+    if a.namespace.is_empty() {
+        return deny("can only read namespaced object of this type");
+    }
+    related(node, a)
+}
+
+fn related(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+    if a.name.is_empty() {
+        return deny("No Object name found");
+    }
+    if node.reaches(a.resource, a.namespace, a.name) {
+        return allow();
+    }
+    deny(format!("no relationship found between node '{}' and this object", node.name))
+}
+
+fn token(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+    if a.verb != "create" || a.name.is_empty() {
+        return deny("can only create tokens for individual service accounts");
+    }
+    if a.subresource != "token" {
+        return deny("can only create token subresource of serviceaccount");
+    }
+    related(node, a)
+}
+
+const OWN_VERBS: &[&str] = &["get", "create", "update", "patch", "delete"];
+
+fn lease(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+    if !OWN_VERBS.contains(&a.verb) {
+        return deny("can only get, create, update, patch, or delete a node lease");
+    }
+    if a.namespace != "kube-node-lease" {
+        return deny("can only access leases in the \"kube-node-lease\" system namespace");
+    }
+    // Admission looks at the name of a new one.
+    if a.verb != "create" && a.name != node.name {
+        return deny("can only access node lease with the same name as the requesting node");
+    }
+    allow()
+}
+
+fn csi_node(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+    if !OWN_VERBS.contains(&a.verb) {
+        return deny("can only get, create, update, patch, or delete a CSINode");
+    }
+    if !a.subresource.is_empty() {
+        return deny("cannot authorize CSINode subresources");
+    }
+    if a.verb != "create" && a.name != node.name {
+        return deny("can only access CSINode with the same name as the requesting node");
+    }
+    allow()
+}
+
+fn resource_slice(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+    if !a.subresource.is_empty() {
+        return deny("cannot authorize ResourceSlice subresources");
+    }
+    match a.verb {
+        "create" => allow(),
+        "get" | "update" | "patch" | "delete" => related(node, a),
+        "watch" | "list" | "deletecollection" if a.selects_only("spec.nodeName", node.name) => {
+            allow()
+        }
+        "watch" | "list" | "deletecollection" => {
+            deny("can only list/watch/deletecollection resourceslices with nodeName field selector")
+        }
+        _ => deny(
+            "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, \
+             update, patch, delete, deletecollection",
         ),
-        "configmaps" => {
-            mentions(&pod["spec"], a.name, &["configMap", "configMapRef", "configMapKeyRef"])
-        }
-        "persistentvolumeclaims" => claims(pod).any(|claim| claim == a.name),
-        _ => {
-            let Some(kind) = registry::find("", "v1", "persistentvolumeclaims") else {
-                return false;
-            };
-            claims(pod).any(|claim| {
-                server
-                    .entry(kind, pod.namespace(), claim)
-                    .is_some_and(|e| e.object().str_at(&["spec", "volumeName"]) == a.name)
-            })
-        }
     }
 }
 
-fn claims(pod: &Value) -> impl Iterator<Item = &str> {
-    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
-    volumes.map(|v| v.str_at(&["persistentVolumeClaim", "claimName"])).filter(|c| !c.is_empty())
+fn own_node(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+    match (a.subresource, a.verb) {
+        // Admission limits a node to its own.
+        ("", "create" | "update" | "patch") | ("status", "update" | "patch") => allow(),
+        // By the name alone, so that it can be read before it is there.
+        ("", "get" | "list" | "watch") if a.name == node.name => allow(),
+        ("", "get" | "list" | "watch") if a.name.is_empty() => {
+            deny(format!("node '{}' cannot read all nodes, only its own Node object", node.name))
+        }
+        ("", "get" | "list" | "watch") => {
+            deny(format!("node '{}' cannot read '{}', only its own Node object", node.name, a.name))
+        }
+        _ => deny(""),
+    }
 }
 
-/// Whether a reference of one of these fields, anywhere in the spec, names the object.
-fn mentions(value: &Value, name: &str, fields: &[&str]) -> bool {
-    let names = |reference: &Value| match reference {
-        Value::Array(items) => items.iter().any(|i| i["name"] == name),
-        other => other["name"] == name || other["secretName"] == name,
-    };
-    match value {
-        Value::Object(map) => map.iter().any(|(key, v)| {
-            (fields.contains(&key.as_str()) && names(v)) || mentions(v, name, fields)
-        }),
-        Value::Array(items) => items.iter().any(|v| mentions(v, name, fields)),
-        _ => false,
+fn pod(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+    match (a.subresource, a.verb) {
+        ("", "get") => individual(node, a),
+        ("", "list" | "watch") if a.selects_only("spec.nodeName", node.name) => allow(),
+        ("", "list" | "watch") if !a.name.is_empty() => related(node, a),
+        ("", "list" | "watch") => {
+            deny("can only list/watch pods with spec.nodeName field selector")
+        }
+        // Mirror pods, the status of the node's own pods and their eviction: admission looks at the
+        // pod.
+        ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => {
+            allow()
+        }
+        _ => deny(""),
     }
+}
+
+fn rule((groups, resources, verbs): &(&[&str], &[&str], &[&str])) -> Rule {
+    let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
+    Rule { verbs: own(verbs), groups: own(groups), resources: own(resources), ..Rule::default() }
 }
 
 /// The same as a ClusterRole, for `system:node` in the bootstrap policy.
 pub(crate) fn rules() -> Vec<Rule> {
-    let own = |list: &[&str]| list.iter().map(|s| (*s).to_owned()).collect();
-    RULES
-        .iter()
-        .map(|(group, resources, verbs)| Rule {
-            verbs: own(verbs),
-            groups: vec![(*group).to_owned()],
-            resources: own(resources),
-            ..Rule::default()
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn references_are_found_wherever_they_stand() {
-        let spec = json!({
-            "imagePullSecrets": [{"name": "pull"}],
-            "containers": [{"env": [{"valueFrom": {"secretKeyRef": {"name": "env", "key": "k"}}}]}],
-            "volumes": [
-                {"secret": {"secretName": "vol"}},
-                {"projected": {"sources": [{"secret": {"name": "proj"}}]}},
-                {"configMap": {"name": "conf"}},
-            ],
-        });
-        let secret = ["secret", "secretRef", "secretKeyRef", "imagePullSecrets"];
-        for name in ["pull", "env", "vol", "proj"] {
-            assert!(mentions(&spec, name, &secret), "{name}");
-        }
-        assert!(!mentions(&spec, "conf", &secret));
-        assert!(mentions(&spec, "conf", &["configMap"]));
-    }
+    RULES.iter().map(rule).collect()
 }

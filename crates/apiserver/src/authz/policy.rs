@@ -13,7 +13,7 @@ use super::rbac::GROUP;
 ///   VERBS | /paths …
 /// bind ROLE KIND:NAME …            a ClusterRoleBinding of the role's name
 /// local NAMESPACE/NAME             a Role; rules follow
-/// localbind NAMESPACE/NAME KIND:NAME …
+/// localbind NAMESPACE/NAME ROLE KIND:NAME …
 /// ```
 /// where the core group is written `core` and `rw` stands for every verb on objects.
 const POLICY: &str = include_str!("policy.txt");
@@ -80,7 +80,9 @@ fn binding(kind: &str, namespace: &str, name: &str, role: &str, subjects: &[&str
     let mut object = object(kind, namespace, name);
     let role_kind = if namespace.is_empty() { "ClusterRole" } else { "Role" };
     object["roleRef"] = json!({"apiGroup": GROUP, "kind": role_kind, "name": role});
-    object["subjects"] = subjects.iter().map(|s| subject(s)).collect();
+    if !subjects.is_empty() {
+        object["subjects"] = subjects.iter().map(|s| subject(s)).collect();
+    }
     object
 }
 
@@ -127,8 +129,9 @@ pub(crate) fn objects() -> Vec<Value> {
             }
             (Some("localbind"), Some(name)) => {
                 let (namespace, name) = name.split_once('/').unwrap_or(("kube-system", name));
+                let role = parts.next().unwrap_or(name);
                 let subjects: Vec<&str> = parts.collect();
-                objects.push(binding("RoleBinding", namespace, name, name, &subjects));
+                objects.push(binding("RoleBinding", namespace, name, role, &subjects));
             }
             _ => {}
         }

@@ -77,14 +77,14 @@ impl Rule {
         })
     }
 
-    fn has_path(&self, path: &str) -> bool {
+    pub(super) fn has_path(&self, path: &str) -> bool {
         self.paths.iter().any(|rule| match rule.strip_suffix('*') {
             Some(prefix) => path.starts_with(prefix),
             None => rule == path,
         })
     }
 
-    fn allows(&self, a: &Attributes<'_>) -> bool {
+    pub(super) fn allows(&self, a: &Attributes<'_>) -> bool {
         has(&self.verbs, a.verb)
             && if a.is_resource {
                 has(&self.groups, a.group)
@@ -237,15 +237,10 @@ mod tests {
         };
         let asks =
             |resource: &'static str, subresource: &'static str, name: &'static str| Attributes {
-                user: &user,
-                verb: "get",
-                group: "",
-                resource,
                 subresource,
                 namespace: "ns",
                 name,
-                path: "",
-                is_resource: true,
+                ..Attributes::on_resource(&user, "get", "", resource)
             };
         assert!(rule(&["pods"], &[]).allows(&asks("pods", "", "a")));
         assert!(!rule(&["pods"], &[]).allows(&asks("pods", "log", "a")));

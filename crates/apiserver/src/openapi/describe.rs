@@ -1,6 +1,6 @@
 //! Descriptions, from the documentation that `k8s-openapi` carries with its types.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Calls the generator for every listed type; what they refer to comes along.
 macro_rules! register {
@@ -44,14 +44,20 @@ pub(super) fn definitions() -> Map<String, Value> {
 }
 
 /// Copies the descriptions of a type and its fields.
-pub(super) fn add(schema: &mut Value, described: &Value) {
+pub(super) fn add(schema: &mut Value, described: &Value, wrap: bool) {
     if described["description"].is_string() {
         schema["description"] = described["description"].clone();
     }
-    for (name, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut);
+    for (name, property) in properties.into_iter().flatten() {
         let text = &described["properties"][name]["description"];
-        if text.is_string() {
-            property["description"] = text.clone();
+        if !text.is_string() {
+            continue;
         }
+        // In v3 nothing may stand beside a bare reference.
+        if let (true, Some(reference)) = (wrap, property.get("$ref").cloned()) {
+            *property = json!({"allOf": [{ "$ref": reference }]});
+        }
+        property["description"] = text.clone();
     }
 }

@@ -138,7 +138,7 @@ fn described(
     let descriptions = describe::definitions();
     for (name, schema) in &mut found {
         if let Some(described) = descriptions.get(name) {
-            describe::add(schema, described);
+            describe::add(schema, described, dialect == Dialect::V3);
         }
     }
     found

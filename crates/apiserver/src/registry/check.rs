@@ -1,5 +1,6 @@
 //! A cursor over an object under validation, so that the rules of a kind read as a table.
 
+mod conditions;
 mod diff;
 mod domain;
 mod labels;
@@ -13,8 +14,9 @@ use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::quantity::Quantity;
 use serde_json::Value;
 
+pub(crate) use conditions::check_conditions;
 pub(crate) use diff::diff;
-pub(crate) use domain::check_domain_path;
+pub(crate) use domain::{check_csi_driver_name, check_domain_path};
 pub(crate) use labels::{check_label_selector, check_labels, selector_of, show_selector};
 pub(crate) use rules::{Names, in_range, no_backsteps};
 pub(crate) use shown::internal;
@@ -80,6 +82,11 @@ impl<'a> Field<'a> {
     /// The place of an entry of this map, for complaints.
     pub(crate) fn key(&self, key: &str) -> Self {
         self.with(&self.value[key], self.path.key(key))
+    }
+
+    /// The place of an entry of this map whose key is shown in other words.
+    pub(crate) fn key_as(&self, key: &str, shown: &str) -> Self {
+        self.with(&self.value[key], self.path.key(shown))
     }
 
     /// The place of an item of this list, for complaints.
@@ -192,6 +199,23 @@ impl<'a> Field<'a> {
     /// The same, where upstream prints an internal type.
     pub(crate) fn invalid_as(&self, of: &str, detail: impl Into<String>) {
         let shown = if self.value.is_null() { "null".into() } else { internal(self.value, of) };
+        self.push(FieldError::invalid_omitted(&self.path, detail).showing(shown));
+    }
+
+    /// The same of a list of such.
+    pub(crate) fn invalid_list_as(&self, of: &str, detail: impl Into<String>) {
+        let items = self.value.as_array();
+        let shown = items.map(|items| {
+            let items: Vec<String> = items.iter().map(|item| internal(item, of)).collect();
+            format!("[{}]", items.join(","))
+        });
+        let shown = shown.unwrap_or_else(|| "null".into());
+        self.push(FieldError::invalid_omitted(&self.path, detail).showing(shown));
+    }
+
+    /// The same of a label selector.
+    pub(crate) fn invalid_selector(&self, detail: impl Into<String>) {
+        let shown = show_selector(self.value);
         self.push(FieldError::invalid_omitted(&self.path, detail).showing(shown));
     }
 

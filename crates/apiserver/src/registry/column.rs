@@ -19,17 +19,15 @@ pub(crate) enum Cell {
 #[derive(Clone, Copy)]
 pub(crate) struct Column {
     pub(crate) name: &'static str,
-    /// OpenAPI type: `string`, `integer`, `boolean`, `date`.
+    /// What the cells are: `string`, `integer`, `boolean`, `date`. What a table declares is in
+    /// `columns.facts`, and not always the same.
     pub(crate) of: &'static str,
-    pub(crate) format: &'static str,
-    /// 1 shows only with `-o wide`.
-    pub(crate) priority: u8,
     pub(crate) cell: Cell,
 }
 
 impl Column {
     const fn new(name: &'static str, of: &'static str, cell: Cell) -> Self {
-        Self { name, of, format: "", priority: 0, cell }
+        Self { name, of, cell }
     }
 
     /// A string made by a function.
@@ -64,12 +62,6 @@ impl Column {
     /// Time since the moment at a path.
     pub(crate) const fn since(name: &'static str, path: &'static [&'static str]) -> Self {
         Self::new(name, "string", Cell::Since(path))
-    }
-
-    /// Only with `-o wide`.
-    pub(crate) const fn wide(mut self) -> Self {
-        self.priority = 1;
-        self
     }
 
     /// A metav1.LabelSelector as text, empty when it selects nothing.
@@ -107,13 +99,8 @@ fn some_text(cell: Value) -> String {
 }
 
 /// The name column.
-pub(crate) const NAME: Column = Column {
-    name: "Name",
-    of: "string",
-    format: "name",
-    priority: 0,
-    cell: Cell::Path(&["metadata", "name"], ""),
-};
+pub(crate) const NAME: Column =
+    Column { name: "Name", of: "string", cell: Cell::Path(&["metadata", "name"], "") };
 
 /// The age column.
 pub(crate) const AGE: Column = Column::since("Age", &["metadata", "creationTimestamp"]);
@@ -122,8 +109,6 @@ pub(crate) const AGE: Column = Column::since("Age", &["metadata", "creationTimes
 pub(crate) const CREATED_AT: Column = Column {
     name: "Created At",
     of: "date",
-    format: "",
-    priority: 0,
     cell: Cell::Path(&["metadata", "creationTimestamp"], ""),
 };
 

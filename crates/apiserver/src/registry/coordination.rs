@@ -3,12 +3,14 @@
 use super::check::check;
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
-use super::strategy::Strategy;
+use super::strategy::{Context, Strategy};
 use apimachinery::field::{ErrorList, FieldError};
-use apimachinery::{Object, names};
+use apimachinery::{Object, ObjectExt, names};
 
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("coordination.k8s.io", "v1", "Lease", "leases", "lease")
+        .rechecks(0, 1)
+        .any_finalizer()
         .namespaced()
         .strategy(&Lease)
         .columns(&[NAME, Column::text_or("Holder", &["spec", "holderIdentity"], ""), AGE])];
@@ -16,6 +18,22 @@ pub(super) static KINDS: &[Kind] =
 struct Lease;
 
 impl Strategy for Lease {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
+    /// Coordinated leader election is off.
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        for field in ["strategy", "preferredHolder"] {
+            object.remove_path(&["spec", field]);
+        }
+        ErrorList::new()
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             let spec = object.at("spec");

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use apimachinery::field::ErrorList;
-use apimachinery::{Object, names};
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
 use super::Sub;
@@ -11,7 +11,7 @@ use super::check::{Field, Names, check, check_labels};
 use super::column::{AGE, Column, NAME, join};
 use super::core::PROTOCOLS;
 use super::kind::Kind;
-use super::strategy::{Strategy, items_mut, set_default};
+use super::strategy::{Strategy, differs_in_wish, items_mut, set_default};
 
 /// At most three, then how many more.
 fn shortened(items: Vec<String>, none: &str) -> Value {
@@ -40,6 +40,7 @@ fn endpoints(object: &Value) -> Value {
 
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", "endpointslice")
+        .rechecks(1, 0)
         .namespaced()
         .strategy(&Slice)
         .generation()
@@ -59,6 +60,12 @@ impl Strategy for Slice {
             set_default(port, "name", "");
             set_default(port, "protocol", "TCP");
         }
+    }
+
+    /// Whoever selects by labels looks at them too.
+    fn raises_generation(&self, object: &Object, old: &Object) -> bool {
+        let labels = |o: &Object| o.get_path(&["metadata", "labels"]).cloned();
+        differs_in_wish(object, old) || labels(object) != labels(old)
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

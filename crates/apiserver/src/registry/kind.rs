@@ -1,10 +1,13 @@
 //! A kind: one row that says all the generic machinery needs to know.
 
+use std::sync::Arc;
+
+use apimachinery::schema::{self, Registry, Type};
 use serde_json::Value;
 
 use super::column::{AGE, Column, NAME};
 use super::strategy::{Plain, Strategy};
-use apimachinery::ObjectExt;
+use apimachinery::{Object, ObjectExt};
 
 /// A field that field selectors may name.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +155,18 @@ pub(crate) enum Access {
     Found,
 }
 
+/// How often upstream's validation of a kind looks at the metadata of a change, after it was looked at
+/// for all kinds: each time says the same again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rechecks {
+    /// As of a new object.
+    pub(crate) whole: usize,
+    /// What may not change.
+    pub(crate) change: usize,
+    /// Whether names of finalizers must be known.
+    pub(crate) finalizers: bool,
+}
+
 /// One row of the registry.
 #[derive(Clone, Copy)]
 pub(crate) struct Kind {
@@ -169,6 +184,9 @@ pub(crate) struct Kind {
     pub(crate) strategy: &'static dyn Strategy,
     pub(crate) conversion: Option<Conversion>,
     pub(crate) access: Access,
+    /// Told to everybody who asks for it.
+    pub(crate) deprecated: Option<&'static str>,
+    pub(crate) rechecks: Rechecks,
     /// Whether `metadata.generation` counts changes of anything but metadata and status.
     pub(crate) generation: bool,
 }
@@ -196,6 +214,8 @@ impl Kind {
             strategy: &Plain,
             conversion: None,
             access: Access::Stored,
+            deprecated: None,
+            rechecks: Rechecks { whole: 1, change: 1, finalizers: true },
             generation: false,
         }
     }
@@ -251,8 +271,24 @@ impl Kind {
         self
     }
 
+    pub(crate) const fn deprecated(mut self, warning: &'static str) -> Self {
+        self.deprecated = Some(warning);
+        self
+    }
+
     pub(crate) const fn found(mut self) -> Self {
         self.access = Access::Found;
+        self
+    }
+
+    pub(crate) const fn rechecks(mut self, whole: usize, change: usize) -> Self {
+        self.rechecks.whole = whole;
+        self.rechecks.change = change;
+        self
+    }
+
+    pub(crate) const fn any_finalizer(mut self) -> Self {
+        self.rechecks.finalizers = false;
         self
     }
 
@@ -264,6 +300,32 @@ impl Kind {
     /// `apps/v1`, or `v1`.
     pub(crate) fn api_version(&self) -> String {
         api_version(self.group, self.version)
+    }
+
+    /// What is said about a field that nobody can select by.
+    pub(crate) fn unknown_field(&self, field: &str) -> String {
+        if let Some(own) = self.strategy.unknown_field(field) {
+            return own;
+        }
+        if !self.selectable.is_empty() {
+            return format!("field label not supported: {field}");
+        }
+        let field = apimachinery::text::quote(field);
+        format!(
+            "{field} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        )
+    }
+
+    /// The schema of its objects.
+    pub(crate) fn schema(&self) -> Option<&'static Type> {
+        Registry::builtin().lookup(self.group, self.version, self.kind).map(Arc::as_ref)
+    }
+
+    /// Gives an object the zeros of the fields that Go never leaves out.
+    pub(crate) fn write_zeros(&self, object: &mut Object) {
+        if let Some(ty) = self.schema() {
+            schema::write_zeros(ty, object);
+        }
     }
 
     /// Whether the row has the subresource.
@@ -295,6 +357,15 @@ impl Kind {
         }
     }
 }
+
+/// Scale, a kind without a collection.
+pub(crate) static SCALE: Kind =
+    Kind::new("autoscaling", "v1", "Scale", "scales", "scale").namespaced().columns(&[
+        NAME,
+        Column::number("Desired", &["spec", "replicas"]),
+        Column::number("Available", &["status", "replicas"]),
+        AGE,
+    ]);
 
 /// `apps/v1`, or `v1` for the core group.
 pub(crate) fn api_version(group: &str, version: &str) -> String {

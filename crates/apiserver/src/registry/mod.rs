@@ -11,6 +11,7 @@ mod batch;
 mod certificates;
 mod check;
 mod column;
+mod columns;
 mod coordination;
 mod core;
 mod deletion;
@@ -23,17 +24,25 @@ mod node;
 mod policy;
 mod rbac;
 mod resource;
+mod reviews;
 mod scheduling;
 mod storage;
 mod strategy;
 #[cfg(test)]
 mod testing;
+mod warnings;
 mod workload;
 
+/// Annotation of the API's image of a static pod: the kubelet runs it from a file of its own.
+pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
+
 pub(crate) use column::Column;
+pub(crate) use columns::column_definitions;
 pub(crate) use deletion::DefaultPolicy;
-pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
+pub(crate) use kind::{Access, Kind, SCALE, Selectable, Sub, api_version};
+pub(crate) use reviews::check_access_review;
 pub(crate) use strategy::{Context, items_mut};
+pub(crate) use warnings::warnings;
 
 /// One served group version.
 pub(crate) struct Group {
@@ -97,6 +106,21 @@ pub(crate) fn find_kind(group: &str, version: &str, kind: &str) -> Option<&'stat
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Stored kinds that upstream does not validate either.
+    const WITHOUT_RULES: &[&str] = &["componentstatuses"];
+
+    #[test]
+    fn a_row_without_a_strategy_is_one_that_upstream_does_not_validate() {
+        for kind in kinds().filter(|k| k.access == Access::Stored) {
+            assert_eq!(
+                kind.strategy.is_plain(),
+                WITHOUT_RULES.contains(&kind.resource),
+                "{}",
+                kind.resource
+            );
+        }
+    }
 
     #[test]
     fn every_row_has_a_schema_and_is_served_once() {

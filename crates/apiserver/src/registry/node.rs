@@ -13,12 +13,17 @@ use super::strategy::Strategy;
 
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", "runtimeclass")
+        .any_finalizer()
         .strategy(&RuntimeClass)
         .columns(&[NAME, Column::text_or("Handler", &["handler"], ""), AGE])];
 
 struct RuntimeClass;
 
 impl Strategy for RuntimeClass {
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |class| {
             class.valid("handler", names::dns1123_label);

@@ -1,13 +1,13 @@
 //! The policy group.
 
 use super::Sub;
-use super::check::{check, check_label_selector};
+use super::check::{check, check_conditions, check_label_selector};
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
-use super::strategy::Strategy;
+use super::strategy::{Context, Strategy, clear_status};
 use super::workload::{check_at_most_all, check_int_or_percent};
 use apimachinery::field::ErrorList;
-use apimachinery::{Object, ObjectExt};
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
 fn amount(object: &Value, field: &str) -> Value {
@@ -25,6 +25,8 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
     "poddisruptionbudgets",
     "poddisruptionbudget",
 )
+.rechecks(0, 0)
+.any_finalizer()
 .namespaced()
 .short(&["pdb"])
 .subs(&[Sub::Status])
@@ -41,6 +43,20 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
 struct Budget;
 
 impl Strategy for Budget {
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        ErrorList::new()
+    }
+
+    /// Upstream asks no more of the name than that it can stand in a path.
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::path_segment_name(name)
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             let spec = object.at("spec");
@@ -69,6 +85,7 @@ impl Strategy for Budget {
                 "desiredHealthy",
                 "expectedPods",
             ]);
+            check_conditions(&object.at("status"));
         })
     }
 }

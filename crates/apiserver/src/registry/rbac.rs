@@ -33,9 +33,9 @@ const BINDING: &[Column] = &[
     NAME,
     Column::make("Role", role),
     AGE,
-    Column::make("Users", |o| subjects(o, "User")).wide(),
-    Column::make("Groups", |o| subjects(o, "Group")).wide(),
-    Column::make("ServiceAccounts", |o| subjects(o, "ServiceAccount")).wide(),
+    Column::make("Users", |o| subjects(o, "User")),
+    Column::make("Groups", |o| subjects(o, "Group")),
+    Column::make("ServiceAccounts", |o| subjects(o, "ServiceAccount")),
 ];
 
 pub(super) static KINDS: &[Kind] = &[
@@ -60,6 +60,10 @@ struct Binding {
 }
 
 impl Strategy for Binding {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Object) {
         let role = ensure(object, &["roleRef"]);
         if role.str_at(&["apiGroup"]).is_empty() {
@@ -119,6 +123,10 @@ struct Role {
 }
 
 impl Strategy for Role {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::path_segment_name(name)
     }

@@ -11,6 +11,7 @@ use super::strategy::{Strategy, set_default};
 
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("scheduling.k8s.io", "v1", "PriorityClass", "priorityclasses", "priorityclass")
+        .rechecks(0, 1)
         .short(&["pc"])
         .strategy(&Class)
         .generation()
@@ -43,6 +44,10 @@ fn not_of_the_system(name: &str, value: i64, global: bool) -> Option<String> {
 }
 
 impl Strategy for Class {
+    fn raises_generation(&self, _object: &Object, _old: &Object) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Object) {
         set_default(object, "preemptionPolicy", "PreemptLowerPriority");
         set_default(object, "value", 0);

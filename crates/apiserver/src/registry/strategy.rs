@@ -9,6 +9,8 @@ use super::Sub;
 /// What a strategy may look at besides the object.
 pub(crate) struct Context<'a> {
     pub(crate) settings: &'a crate::Settings,
+    /// Who asks.
+    pub(crate) user: &'a crate::user::User,
 }
 
 /// Policy of one kind. Called in the order of the methods.
@@ -61,14 +63,54 @@ pub(crate) trait Strategy: Sync {
         ErrorList::new()
     }
 
+    /// The generation of a new object of a kind that has one.
+    fn first_generation(&self) -> Value {
+        1.into()
+    }
+
+    /// Fields that a path does not write, so that nobody comes to own them through it.
+    fn reset_fields(&self, sub: Option<Sub>, has_status: bool) -> &'static [&'static str] {
+        match sub {
+            None if has_status => &["status"],
+            Some(Sub::Status) => &["spec"],
+            _ => &[],
+        }
+    }
+
+    /// Whether a change asks for something else than before, which raises the generation of kinds
+    /// that have one.
+    fn raises_generation(&self, object: &Object, old: &Object) -> bool {
+        differs_in_wish(object, old)
+    }
+
     /// Warnings for the client, shown by kubectl.
     fn warnings(&self, _object: &Object) -> Vec<String> {
         Vec::new()
     }
 
+    /// Warnings about a change.
+    fn warnings_on_update(&self, object: &Object, _old: &Object) -> Vec<String> {
+        self.warnings(object)
+    }
+
+    /// Whether PUT may come without the resourceVersion that it is based on.
+    fn unconditional_update(&self) -> bool {
+        true
+    }
+
     /// Messages for an invalid name.
     fn validate_name(&self, name: &str) -> Vec<String> {
         apimachinery::names::dns1123_subdomain(name)
+    }
+
+    /// What a kind says in words of its own about a field that it does not select by.
+    fn unknown_field(&self, _field: &str) -> Option<String> {
+        None
+    }
+
+    /// Whether there is no policy at all.
+    fn is_plain(&self) -> bool {
+        false
     }
 
     /// Whether PUT may create.
@@ -103,9 +145,28 @@ pub(crate) trait Strategy: Sync {
     }
 }
 
+/// Whether anything but metadata and status differs.
+pub(crate) fn differs_in_wish(object: &Object, old: &Object) -> bool {
+    let wish = |object: &Object| -> Vec<(String, Value)> {
+        let fields = object.as_object().into_iter().flatten();
+        let own = |name: &str| !matches!(name, "metadata" | "status" | "apiVersion" | "kind");
+        fields.filter(|(k, _)| own(k)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    wish(object) != wish(old)
+}
+
+/// Takes the status away, which only the subresource writes.
+pub(crate) fn clear_status(object: &mut Object) {
+    object["status"] = Value::Object(serde_json::Map::new());
+}
+
 /// No behaviour of its own.
 pub(crate) struct Plain;
-impl Strategy for Plain {}
+impl Strategy for Plain {
+    fn is_plain(&self) -> bool {
+        true
+    }
+}
 
 /// The items of a list field, if it is there. (Indexing a missing field to write would make it
 /// null.)

@@ -37,7 +37,14 @@ impl Subject {
             object.set_meta("namespace", "default".into());
         }
         merge_patch(&mut object, fragment);
+        self.complete(object)
+    }
+
+    /// With zeros and defaults, as the server brings it before the validation.
+    fn complete(&self, mut object: Object) -> Object {
+        self.kind.write_zeros(&mut object);
         self.kind.strategy.default(&mut object);
+        self.kind.write_zeros(&mut object);
         object
     }
 
@@ -57,7 +64,7 @@ impl Subject {
         let old = self.object(old);
         let mut object = old.clone();
         merge_patch(&mut object, new);
-        self.kind.strategy.default(&mut object);
+        let object = self.complete(object);
         let errors = match sub {
             Some(Sub::Status) => self.kind.strategy.validate_status(&object, &old),
             sub => self.kind.strategy.validate_change(sub, &object, &old),

@@ -156,7 +156,7 @@ async fn patches_that_may_not_be() {
     const MERGE: &str = "application/merge-patch+json";
     const JSON: &str = "application/json-patch+json";
     api.patch(&one, MERGE, &json!({"metadata": {"name": "b"}})).await.fails(400);
-    api.patch(&one, MERGE, &json!({"metadata": {"uid": "other"}})).await.fails(409);
+    api.patch(&one, MERGE, &json!({"metadata": {"uid": "other"}})).await.fails(422);
     api.patch(&one, MERGE, &json!({"kind": "Secret"})).await.fails(400);
     api.patch(&one, MERGE, &json!({"data": {"k": 7}})).await.fails(400);
     let test = json!([{"op": "test", "path": "/data/k", "value": "w"}]);

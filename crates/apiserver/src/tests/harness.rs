@@ -86,11 +86,17 @@ impl Api {
             service_range: "10.96.0.0/16".parse().unwrap(),
             signer: Arc::new(signer),
             kubelet_tls: Arc::new(pki::tls::client(&client, ca.cert()).unwrap()),
+            client_ca: ca.cert().to_owned(),
             advertise: "127.0.0.1:6443".parse().unwrap(),
         })
         .await
         .unwrap();
         Self { server, dir }
+    }
+
+    /// Signs tokens that this server accepts.
+    pub(super) fn signer(&self) -> pki::Signer {
+        pki::Signer::open(&self.dir.path().join("sa.key"), "https://issuer").unwrap()
     }
 
     pub(super) fn ask(&self, method: Method, uri: &str) -> Ask<'_> {
@@ -150,6 +156,15 @@ impl Ask<'_> {
     /// Sends it and reads the whole answer.
     pub(super) async fn send(self) -> Answer {
         let response = self.open().await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer { code: parts.status, bytes }
+    }
+
+    /// Sends it with a body that comes as it comes.
+    pub(super) async fn send_body(self, body: Body) -> Answer {
+        let request = self.builder.body(body).unwrap();
+        let response = self.api.server.handle(request, Some(self.user)).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer { code: parts.status, bytes }

@@ -1,12 +1,19 @@
 //! The server as its clients see it, without a socket.
 
+mod applying;
 mod bad_input;
+mod budgets;
+mod certificates;
 mod conformance;
 mod deletion;
 mod harness;
 mod limits;
+mod nodes;
 mod quotas;
 mod reading;
 mod resize;
 mod runtime_classes;
 mod samples;
+mod scope;
+mod secret_tokens;
+mod streams;

@@ -100,3 +100,21 @@ async fn components_are_looked_at_when_asked() {
     let table = api.ask(Method::GET, all).header("accept", TABLE).send().await.ok();
     assert_eq!(table["rows"][2]["cells"][1], "Unhealthy");
 }
+
+#[tokio::test]
+async fn health_checks_are_counted() {
+    let api = Api::start().await;
+    assert!(api.get("/metrics/slis").await.bytes.is_empty());
+    for _ in 0..2 {
+        assert!(api.get("/readyz").await.code.is_success());
+    }
+    let text = String::from_utf8(api.get("/metrics/slis").await.bytes.to_vec()).unwrap();
+    for line in [
+        "# TYPE kubernetes_healthcheck gauge",
+        "kubernetes_healthcheck{name=\"ping\",type=\"readyz\"} 1",
+        "# TYPE kubernetes_healthchecks_total counter",
+        "kubernetes_healthchecks_total{name=\"ping\",status=\"success\",type=\"readyz\"} 2",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+}

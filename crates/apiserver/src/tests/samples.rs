@@ -13,7 +13,22 @@ fn template() -> Value {
 
 /// Two names that a kind takes.
 pub(super) fn names_of(kind: &Kind) -> (&'static str, &'static str) {
-    if kind.kind == "IPAddress" { ("10.9.8.7", "2001:db8::1") } else { ("a", "binary") }
+    match kind.kind {
+        "IPAddress" => ("10.9.8.7", "2001:db8::1"),
+        "APIService" => ("v1.a.example.com", "v1.b.example.com"),
+        "CustomResourceDefinition" => ("foos.example.com", "bars.example.com"),
+        _ => ("a", "binary"),
+    }
+}
+
+/// The `n`th further name of a kind whose names cannot be generated.
+pub(super) fn further_name(kind: &Kind, n: usize) -> Option<String> {
+    match kind.kind {
+        "IPAddress" => Some(format!("10.9.9.{n}")),
+        "APIService" => Some(format!("v1.g{n}.example.com")),
+        "CustomResourceDefinition" => Some(format!("g{n}s.example.com")),
+        _ => None,
+    }
 }
 
 /// What a kind needs besides metadata.
@@ -32,14 +47,18 @@ fn body(kind: &Kind) -> Value {
         ("", "PersistentVolume") => json!({"spec": {
             "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/x"},
         }}),
-        (_, "Event") => json!({
+        ("", "Event") => json!({
             "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+        }),
+        ("events.k8s.io", _) => json!({
             "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+            "type": "Normal", "reason": "R", "action": "A", "reportingController": "a.b/c",
+            "reportingInstance": "i", "eventTime": "2024-01-01T00:00:00.000000Z",
         }),
         ("networking.k8s.io", "IPAddress") => json!({"spec": {
             "parentRef": {"resource": "services", "namespace": "default", "name": "s"},
         }}),
-        ("apps", "ControllerRevision") => json!({"revision": 1}),
+        ("apps", "ControllerRevision") => json!({"revision": 1, "data": {"a": "b"}}),
         ("apps", "StatefulSet") => {
             json!({"spec": {"selector": selector, "template": template(), "serviceName": "s"}})
         }
@@ -65,6 +84,52 @@ fn body(kind: &Kind) -> Value {
         ("rbac.authorization.k8s.io", of) if of.ends_with("Binding") => json!({
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
         }),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => json!({"spec": {
+            "matchConstraints": {"resourceRules": [{"operations": ["CREATE"],
+                "apiGroups": ["none.example"], "apiVersions": ["v1"], "resources": ["none"]}]},
+            "validations": [{"expression": "true"}],
+        }}),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => {
+            json!({"spec": {"policyName": "p", "validationActions": ["Deny"]}})
+        }
+        ("apiextensions.k8s.io", _) => json!({"spec": {
+            "scope": "Namespaced", "versions": [{"name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        }}),
+        ("apiregistration.k8s.io", _) => json!({"spec": {
+            "groupPriorityMinimum": 100, "versionPriority": 10, "insecureSkipTLSVerify": true,
+            "service": {"namespace": "default", "name": "s", "port": 443},
+        }}),
+        ("certificates.k8s.io", _) => json!({"spec": {
+            "request": certificate_request(), "signerName": "example.com/s",
+            "usages": ["client auth"],
+        }}),
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => json!({"spec": {
+            "priorityLevelConfiguration": {"name": "global-default"}, "matchingPrecedence": 5000,
+            "rules": [{"subjects": [{"kind": "Group", "group": {"name": "g"}}],
+                "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/a"]}]}],
+        }}),
+        ("flowcontrol.apiserver.k8s.io", _) => json!({"spec": {"type": "Limited", "limited": {
+            "nominalConcurrencyShares": 10, "limitResponse": {"type": "Reject"},
+        }}}),
+        ("networking.k8s.io", "ServiceCIDR") => json!({"spec": {"cidrs": ["10.98.0.0/24"]}}),
+        ("resource.k8s.io", "ResourceClaim") => json!({"spec": devices()}),
+        ("resource.k8s.io", "ResourceClaimTemplate") => json!({"spec": {"spec": devices()}}),
+        ("resource.k8s.io", "ResourceSlice") => json!({"spec": {
+            "driver": "d.example", "nodeName": "n",
+            "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1},
+            "devices": [{"name": "d0"}],
+        }}),
+        ("storage.k8s.io", "CSIDriver") => json!({"spec": {"attachRequired": true}}),
+        ("storage.k8s.io", "CSINode") => {
+            json!({"spec": {"drivers": [{"name": "d", "nodeID": "n"}]}})
+        }
+        ("storage.k8s.io", "VolumeAttachment") => json!({"spec": {
+            "attacher": "a", "nodeName": "n", "source": {"persistentVolumeName": "p"},
+        }}),
+        ("storage.k8s.io", "VolumeAttributesClass") => {
+            json!({"driverName": "d", "parameters": {"a": "b"}})
+        }
         ("storage.k8s.io", "StorageClass") => json!({"provisioner": "example.com/x"}),
         ("storage.k8s.io", "CSIStorageCapacity") => json!({"storageClassName": "s"}),
         ("discovery.k8s.io", _) => json!({
@@ -77,15 +142,36 @@ fn body(kind: &Kind) -> Value {
     }
 }
 
+fn devices() -> Value {
+    json!({"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]}})
+}
+
+/// The same one each time: who compares objects compares this too.
+fn certificate_request() -> String {
+    use base64::Engine;
+    static MADE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let request = rcgen::CertificateParams::default().serialize_request(&key).unwrap();
+        base64::engine::general_purpose::STANDARD.encode(request.pem().unwrap())
+    });
+    made.clone()
+}
+
 /// An object of the kind named `name`.
 pub(super) fn sample(kind: &Kind, name: &str) -> Value {
     let mut object = body(kind);
-    if kind.kind == "Event" {
-        // Each version knows one of the two names.
-        let other = if kind.group.is_empty() { "regarding" } else { "involvedObject" };
-        if let Some(map) = object.as_object_mut() {
-            map.remove(other);
+    // Some names say what the spec says.
+    match (kind.kind, name.split_once('.')) {
+        ("APIService", Some((version, group))) => {
+            object["spec"]["version"] = version.into();
+            object["spec"]["group"] = group.into();
         }
+        ("CustomResourceDefinition", Some((plural, group))) => {
+            object["spec"]["group"] = group.into();
+            object["spec"]["names"] = json!({"plural": plural, "kind": plural.to_uppercase()});
+        }
+        _ => {}
     }
     object["apiVersion"] = kind.api_version().into();
     object["kind"] = kind.kind.into();

@@ -1,12 +1,13 @@
 //! The last step of every write: stored bytes, the compare-and-set, and what the reader sees.
 
+use apimachinery::object::{MAX_DEPTH, is_deeper_than};
 use apimachinery::{Object, ObjectExt, Status};
 use bytes::Bytes;
 use serde_json::Value;
 use store::{CommitError, Expect, Op, Revision};
 
 use crate::cache::{REVISION_KEY, key, prefix};
-use crate::registry::Kind;
+use crate::registry::{self, Kind};
 use crate::server::Server;
 
 /// Why a commit did not happen.
@@ -14,6 +15,21 @@ pub(crate) enum Failure {
     /// Somebody else was faster: read again.
     Conflict,
     Refused(Status),
+}
+
+/// Largest stored object. Etcd takes 1.5 MiB of protobuf; as JSON the same object is larger.
+const MAX_STORED: usize = 3 << 20;
+
+/// Refuses what readers could not take: whatever is stored is read by every client.
+fn check_storable(object: &Object, value: &store::Value) -> Result<(), Failure> {
+    let too_large = |what: String| Err(Failure::Refused(Status::request_entity_too_large(what)));
+    if value.bytes.len() > MAX_STORED {
+        return too_large(format!("the object would take more than {MAX_STORED} bytes"));
+    }
+    if is_deeper_than(object, MAX_DEPTH) {
+        return too_large(format!("the object would nest deeper than {MAX_DEPTH} levels"));
+    }
+    Ok(())
 }
 
 /// JSON with the resourceVersion left open, and where it goes.
@@ -33,7 +49,7 @@ pub(crate) fn encode_stored(object: &Object) -> store::Value {
     let revision_at = text.len();
     text.push('"');
     for (name, value) in object.meta().into_iter().flatten() {
-        if name != "resourceVersion" {
+        if name != "resourceVersion" && name != "selfLink" {
             text.push(',');
             field(&mut text, name, value);
         }
@@ -65,9 +81,14 @@ impl Server {
                 Some(conversion) => {
                     let mut stored = object.clone();
                     (conversion.to_stored)(&mut stored);
+                    let (group, version) = (conversion.group, conversion.version);
+                    if let Some(kind) = registry::find(group, version, kind.resource) {
+                        kind.write_zeros(&mut stored);
+                    }
                     encode_stored(&stored)
                 }
             };
+            check_storable(object, &value)?;
             let prefix = prefix(kind.stored_group(), kind.resource);
             Op { key: key(&prefix, object.namespace(), object.name()), expect, value: Some(value) }
         };

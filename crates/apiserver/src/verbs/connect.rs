@@ -3,6 +3,7 @@
 //! The kubelet speaks the streaming protocols; this end only finds it, authenticates to it and
 //! copies bytes, so that WebSocket and SPDY clients are served alike.
 
+mod address;
 mod forward;
 mod links;
 mod proxy;
@@ -12,6 +13,7 @@ use http::{Request, Response};
 use serde_json::Value;
 
 use super::Call;
+use crate::authz::{self, Attributes, Decision};
 use crate::body::Body;
 use crate::encode::view;
 use crate::registry::{self, Sub};
@@ -24,10 +26,28 @@ pub(super) async fn connect(
     call: &Call<'_>,
     request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
+    if matches!(call.sub, Some(Sub::Exec | Sub::Attach | Sub::PortForward)) {
+        may_create(call)?;
+    }
     match call.sub {
         Some(Sub::Proxy) => proxy::proxy(call, request).await,
         Some(sub) => forward(call, pod_stream(call, sub)?, request).await,
         None => Err(Status::internal("not a connection")),
+    }
+}
+
+/// A WebSocket begins with a GET, but what runs in it is no reading: it takes the right to create
+/// (upstream's `AuthorizePodWebsocketUpgradeCreatePermission`).
+fn may_create(call: &Call<'_>) -> Result<(), Status> {
+    if call.info.verb == "create" {
+        return Ok(());
+    }
+    let attributes = Attributes::of(&call.user, "create", &call.info);
+    match authz::decide(call.server, &attributes) {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(reason) => {
+            Err(Status::forbidden(call.kind.group, call.kind.resource, &call.info.name, reason))
+        }
     }
 }
 
@@ -140,5 +160,5 @@ fn pod_stream(call: &Call<'_>, sub: Sub) -> Result<Target, Status> {
     }
     let query = query.finish();
     let path = if query.is_empty() { path } else { format!("{path}?{query}") };
-    Ok(Target { host, port, tls: Some(Tls::Kubelet), path })
+    Ok(Target { host, port, addresses: Vec::new(), tls: Some(Tls::Kubelet), path })
 }

@@ -11,7 +11,7 @@ use super::commit::Failure;
 use super::{Call, meta};
 use crate::admission::{self, Operation};
 use crate::body::Body;
-use crate::registry::Sub;
+use crate::registry::{self, Sub};
 
 /// How often a generated name is tried again when it is taken (upstream: 8).
 const NAME_TRIES: usize = 8;
@@ -37,12 +37,18 @@ pub(super) async fn create_object(
     mut object: Object,
     ownership: Ownership,
 ) -> Result<Object, Status> {
+    // Whoever creates by PUT or by apply needs the right to create, not only the one to change.
+    if call.info.verb != "create" {
+        call.server.authorize(&call.user, "create", &call.info)?;
+    }
     let dry_run = call.dry_run();
     meta::place(call, &mut object)?;
     let kind = call.kind;
     let strategy = kind.strategy;
+    meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
     let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
+    kind.write_zeros(&mut object);
     strategy.default(&mut object);
     if ownership == Ownership::Update {
         // Before admission: what a plugin sets is nobody's.
@@ -57,16 +63,17 @@ pub(super) async fn create_object(
         // Renewed with each name, because some defaults repeat it.
         strategy.default(&mut attempt);
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
-        meta::write_null_times(kind, &mut attempt);
+        kind.write_zeros(&mut attempt);
         let prepared = errors.is_empty();
         if prepared {
-            errors = meta::validate(kind, &attempt);
+            errors = meta::validate_new(kind, &attempt);
             errors.0.extend(strategy.validate(&attempt).0);
         }
         let outcome = finish(call, &mut attempt, errors, versioned).await;
         match outcome {
             Ok(()) => {
                 call.warn(strategy.warnings(&attempt));
+                call.warn(registry::warnings(kind, &attempt, None));
                 if dry_run {
                     strategy.after_delete(&call.context(), &attempt);
                 }
@@ -110,7 +117,7 @@ async fn finish(
     let kind = call.kind;
     if !errors.0.is_empty() {
         return Err(Failure::Refused(Status::invalid(
-            kind.group,
+            kind.stored_group(),
             kind.kind,
             object.name(),
             errors,
@@ -135,11 +142,7 @@ async fn finish(
 
 /// Fields that this path does not write, so that nobody comes to own them through it.
 pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
-    match call.sub {
-        None if call.kind.has(Sub::Status) => &["status"],
-        Some(Sub::Status) => &["spec"],
-        _ => &[],
-    }
+    call.kind.strategy.reset_fields(call.sub, call.kind.has(Sub::Status))
 }
 
 /// Records in managedFields what this write changed.

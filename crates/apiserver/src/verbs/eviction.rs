@@ -11,6 +11,7 @@ use super::commit::Failure;
 use super::create::Ownership;
 use super::pod_binding::set_condition;
 use super::{Call, delete, meta, options, update};
+use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::decode::Expected;
 use crate::encode::{self, view};
@@ -37,6 +38,10 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     if !errors.is_empty() {
         return Err(options::invalid("DeleteOptions", errors));
     }
+    // Before a budget is charged for it.
+    let pod = current(call)?;
+    admission::admit(call, Operation::Create, &mut eviction, Some(&pod)).await?;
+    admission::validate(call, Operation::Create, Some(&eviction), Some(&pod)).await?;
     let mut wishes = delete::Options::of(&wishes);
     wishes.dry_run |= call.dry_run();
     let call = Call { dry: wishes.dry_run, ..call.upon(call.kind, None) };

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use apimachinery::schema::Registry;
 use apimachinery::selector::{FieldSelector, LabelSelector};
-use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status};
 use base64::{DecodeError, Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -20,7 +19,6 @@ use crate::body::Body;
 use crate::cache::{Entry, Expired, Snapshot};
 use crate::encode::{self, Include, view};
 use crate::negotiate::{Accepted, Encoding, Form};
-use crate::registry::Kind;
 
 /// Which objects a list, watch or deletecollection is about.
 pub(crate) struct Filter {
@@ -37,7 +35,7 @@ impl Filter {
             let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
                 || call.kind.selectable.iter().any(|s| s.name == term.field);
             if !known {
-                return Err(Status::bad_request(unknown_field(call.kind, &term.field)));
+                return Err(Status::bad_request(call.kind.unknown_field(&term.field)));
             }
         }
         if call.kind.conversion.is_some() {
@@ -91,27 +89,6 @@ impl Filter {
                 || self
                     .labels
                     .matches(|key| entry.labels().find(|(k, _)| *k == key).map(|(_, v)| v)))
-    }
-}
-
-/// Upstream's words for a field that cannot be selected by, which differ by kind.
-fn unknown_field(kind: &Kind, field: &str) -> String {
-    match (kind.group, kind.kind) {
-        ("batch", "Job") => format!("field label {} not supported for Job", quote(field)),
-        ("resource.k8s.io", "ResourceSlice") => format!(
-            "field label not supported for {}, Kind=ResourceSlice: {field}",
-            kind.api_version()
-        ),
-        ("", "Pod" | "Node" | "ReplicationController" | "Event" | "Namespace" | "Secret")
-        | ("", "Service")
-        | ("events.k8s.io", "Event")
-        | ("certificates.k8s.io", "CertificateSigningRequest") => {
-            format!("field label not supported: {field}")
-        }
-        _ => format!(
-            "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-            quote(field)
-        ),
     }
 }
 

@@ -1,7 +1,6 @@
 //! ObjectMeta: what the server fills in, and what a client may not change.
 
 use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::schema::{self, Registry};
 use apimachinery::{Object, ObjectExt, Status, names, time};
 use rand::Rng;
 use serde_json::Value;
@@ -11,9 +10,13 @@ use crate::registry::Kind;
 
 /// Largest sum of annotation keys and values, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
-/// Metadata that only the server writes.
+/// Metadata that only the server writes, and that a new object begins without.
 const SERVER_OWNED: &[&str] =
-    &["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"];
+    &["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"];
+const IMMUTABLE: &str = "field is immutable";
+const DUPLICATE_OWNERS: &str = ".metadata.ownerReferences contains duplicate entries; API server \
+    dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix \
+    your requests; duplicate UID(s) observed: ";
 
 /// Puts the namespace of the path into the object.
 pub(super) fn place(call: &Call<'_>, object: &mut Object) -> Result<(), Status> {
@@ -35,18 +38,17 @@ pub(super) fn place(call: &Call<'_>, object: &mut Object) -> Result<(), Status> 
     Ok(())
 }
 
-/// Times that were never set are null, and not absent.
-pub(super) fn write_null_times(kind: &Kind, object: &mut Object) {
-    if let Some(ty) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) {
-        schema::write_null_times(ty, object);
+/// Takes away what only the server writes.
+pub(super) fn wipe(object: &mut Object) {
+    for field in SERVER_OWNED.iter().chain(&["selfLink"]) {
+        object.set_meta(field, Value::Null);
     }
 }
 
 /// Readies the metadata of a new object.
 pub(super) fn fill_new(object: &mut Object, kind: &Kind) {
-    for field in SERVER_OWNED.iter().chain(&["selfLink", "resourceVersion"]) {
-        object.set_meta(field, Value::Null);
-    }
+    wipe(object);
+    object.set_meta("resourceVersion", Value::Null);
     if object.name().is_empty() {
         let base = object.str_at(&["metadata", "generateName"]).to_owned();
         if !base.is_empty() {
@@ -57,65 +59,91 @@ pub(super) fn fill_new(object: &mut Object, kind: &Kind) {
     object.set_meta("creationTimestamp", time::now_rfc3339().into());
     object.set_meta("uid", uuid::Uuid::new_v4().to_string().into());
     if kind.generation {
-        object.set_meta("generation", 1.into());
+        object.set_meta("generation", kind.strategy.first_generation());
+    } else if object.generation() == 0 {
+        object.set_meta("generation", Value::Null);
     }
 }
 
-/// Carries over what the server owns from the old object.
+/// Carries over what the server owns from the old object. What begins with deletion is only kept: a
+/// client that sets it is told so by the validation.
 pub(super) fn keep_old(object: &mut Object, old: &Object) {
-    for field in SERVER_OWNED {
-        let value = old.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
-        object.set_meta(field, value);
+    let was = |field: &str| old.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
+    for field in ["creationTimestamp", "generation"] {
+        object.set_meta(field, was(field));
     }
-    for field in ["name", "namespace", "generateName"] {
-        if object.get_path(&["metadata", field]).is_none()
-            && let Some(value) = old.get_path(&["metadata", field])
-        {
-            object.set_meta(field, value.clone());
+    if object.uid().is_empty() {
+        object.set_meta("uid", was("uid"));
+    }
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+        if !was(field).is_null() {
+            object.set_meta(field, was(field));
         }
     }
-    object.set_meta("selfLink", Value::Null);
+    for field in ["name", "namespace"] {
+        if object.get_path(&["metadata", field]).is_none() && !was(field).is_null() {
+            object.set_meta(field, was(field));
+        }
+    }
 }
 
-/// Everything but metadata and status: a change of it raises the generation.
-pub(super) fn spec_differs(new: &Object, old: &Object) -> bool {
-    let own = |o: &Object| -> Vec<(String, Value)> {
-        let fields = o.as_object().into_iter().flatten();
-        fields
-            .filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
-            .map(|(k, v)| (k.clone(), v.clone()))
-            .collect()
+/// Takes away owners that are named twice, and says which.
+pub(super) fn drop_duplicate_owners(call: &Call<'_>, object: &mut Object) {
+    let Some(owners) = object["metadata"].get_mut("ownerReferences").and_then(Value::as_array_mut)
+    else {
+        return;
     };
-    own(new) != own(old)
+    let (mut kept, mut dropped): (Vec<Value>, Vec<String>) = (Vec::new(), Vec::new());
+    for owner in owners.drain(..) {
+        if kept.contains(&owner) {
+            dropped.push(owner.str_at(&["uid"]).to_owned());
+        } else {
+            kept.push(owner);
+        }
+    }
+    *owners = kept;
+    if !dropped.is_empty() {
+        call.warn([format!("{DUPLICATE_OWNERS}{}", dropped.join(", "))]);
+    }
 }
 
 /// Checks the metadata of any object.
-pub(super) fn validate(kind: &Kind, object: &Object) -> ErrorList {
+fn validate(kind: &Kind, object: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     let meta = Path::new("metadata");
     let generate = object.str_at(&["metadata", "generateName"]);
+    if !generate.is_empty() {
+        // Judged as if something followed it that may stand there.
+        let stem = generate.strip_suffix('-').map(|stem| format!("{stem}a"));
+        let messages = kind.strategy.validate_name(stem.as_deref().unwrap_or(generate));
+        errors.invalid_all(&meta.child("generateName"), generate, messages);
+    }
     if object.name().is_empty() {
-        if generate.is_empty() {
-            errors.0.push(FieldError::required(
-                &meta.child("name"),
-                "name or generateName is required",
-            ));
-        }
+        errors.push(FieldError::required(&meta.child("name"), "name or generateName is required"));
     } else {
-        errors.invalid_all(
-            &meta.child("name"),
-            object.name(),
-            kind.strategy.validate_name(object.name()),
-        );
+        let messages = kind.strategy.validate_name(object.name());
+        errors.invalid_all(&meta.child("name"), object.name(), messages);
     }
     if kind.namespaced {
         if object.namespace().is_empty() {
-            errors.0.push(FieldError::required(&meta.child("namespace"), ""));
+            errors.push(FieldError::required(&meta.child("namespace"), ""));
         } else {
             let messages = names::dns1123_label(object.namespace());
             errors.invalid_all(&meta.child("namespace"), object.namespace(), messages);
         }
     }
+    if object.generation() < 0 {
+        let detail = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid(&meta.child("generation"), object.generation(), detail));
+    }
+    validate_maps(&mut errors, object);
+    validate_finalizers(&mut errors, object, &meta.child("finalizers"));
+    errors
+}
+
+/// Labels, annotations and owners.
+fn validate_maps(errors: &mut ErrorList, object: &Object) {
+    let meta = Path::new("metadata");
     for (key, value) in object.labels() {
         let at = meta.child("labels");
         errors.invalid_all(&at, key, names::qualified_name(key));
@@ -123,62 +151,124 @@ pub(super) fn validate(kind: &Kind, object: &Object) -> ErrorList {
     }
     let mut size = 0;
     for (key, value) in object.annotations() {
-        errors.invalid_all(
-            &meta.child("annotations"),
-            key,
-            names::qualified_name(&key.to_lowercase()),
-        );
+        let messages = names::qualified_name(&key.to_lowercase());
+        errors.invalid_all(&meta.child("annotations"), key, messages);
         size += key.len() + value.len();
     }
     if size > MAX_ANNOTATIONS {
-        errors.0.push(FieldError::too_long(&meta.child("annotations"), MAX_ANNOTATIONS));
+        errors.push(FieldError::too_long(&meta.child("annotations"), MAX_ANNOTATIONS));
     }
-    for finalizer in object.finalizers() {
-        let at = meta.child("finalizers");
-        errors.invalid_all(&at, finalizer, names::qualified_name(finalizer));
+    validate_owners(errors, object, &meta.child("ownerReferences"));
+}
+
+fn validate_finalizers(errors: &mut ErrorList, object: &Object, path: &Path) {
+    let finalizers: Vec<&str> = object.finalizers().collect();
+    for finalizer in &finalizers {
+        errors.invalid_all(path, finalizer, names::qualified_name(finalizer));
+    }
+    if finalizers.contains(&"orphan") && finalizers.contains(&"foregroundDeletion") {
+        errors.push(FieldError::invalid(
+            path,
+            finalizers.clone(),
+            "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
+    }
+}
+
+/// Finalizers of most kinds are either the standard ones or somebody's.
+fn validate_known_finalizers(errors: &mut ErrorList, object: &Object) {
+    let path = Path::new("metadata").child("finalizers");
+    for (i, finalizer) in object.finalizers().enumerate() {
         let standard = matches!(finalizer, "kubernetes" | "orphan" | "foregroundDeletion");
         if !finalizer.contains('/') && !standard {
-            errors.0.push(FieldError::invalid(
-                &at,
+            errors.push(FieldError::invalid(
+                &path.index(i),
                 finalizer,
                 "name is neither a standard finalizer name nor is it fully qualified",
             ));
         }
     }
-    validate_owners(&mut errors, object, &meta.child("ownerReferences"));
+}
+
+/// Checks the metadata of a new object.
+pub(super) fn validate_new(kind: &Kind, object: &Object) -> ErrorList {
+    let mut errors = validate(kind, object);
+    if kind.rechecks.finalizers {
+        validate_known_finalizers(&mut errors, object);
+    }
     errors
+}
+
+/// Checks the metadata of a changed object: once for all kinds, and then as often as upstream's
+/// validation of the kind does.
+pub(super) fn validate_changed(kind: &Kind, object: &Object, old: &Object) -> ErrorList {
+    let mut errors = validate(kind, object);
+    errors.extend(validate_update(object, old));
+    for _ in 0..kind.rechecks.whole {
+        errors.extend(validate_new(kind, object));
+    }
+    for _ in 0..kind.rechecks.change {
+        errors.extend(validate_update(object, old));
+        if kind.rechecks.finalizers {
+            validate_known_finalizers(&mut errors, object);
+        }
+    }
+    errors
+}
+
+/// An owner as Go writes it.
+fn show_owner(owner: &Value) -> String {
+    let text = |field: &str| format!("\"{field}\":{}", Value::from(owner.str_at(&[field])));
+    let mut fields: Vec<String> = ["apiVersion", "kind", "name", "uid"].map(text).to_vec();
+    for field in ["controller", "blockOwnerDeletion"] {
+        if !owner[field].is_null() {
+            fields.push(format!("\"{field}\":{}", owner[field]));
+        }
+    }
+    format!("{{{}}}", fields.join(","))
 }
 
 fn validate_owners(errors: &mut ErrorList, object: &Object, path: &Path) {
     let mut controller: Option<String> = None;
-    for (i, owner) in object.owner_references().enumerate() {
-        let at = path.index(i);
-        for (field, message) in [
-            ("apiVersion", "version must not be empty"),
-            ("kind", "must not be empty"),
-            ("name", "must not be empty"),
-            ("uid", "must not be empty"),
-        ] {
-            if owner.str_at(&[field]).is_empty() {
-                errors.0.push(FieldError::invalid(&at.child(field), "", message));
+    for owner in object.owner_references() {
+        let (version, kind) = (owner.str_at(&["apiVersion"]), owner.str_at(&["kind"]));
+        // What cannot be read reads as nothing.
+        let readable = version.matches('/').count() < 2;
+        let mut empty = |field: &str, message: &str, empty: bool| {
+            if empty {
+                let value = owner.str_at(&[field]);
+                errors.push(FieldError::invalid(&path.child(field), value, message));
             }
+        };
+        let nothing = !readable || version.rsplit('/').next().unwrap_or_default().is_empty();
+        empty("apiVersion", "version must not be empty", nothing);
+        empty("kind", "must not be empty", kind.is_empty());
+        empty("name", "must not be empty", owner.str_at(&["name"]).is_empty());
+        empty("uid", "must not be empty", owner.str_at(&["uid"]).is_empty());
+        if (version, kind) == ("v1", "Event") {
+            let detail = "/v1, Kind=Event is disallowed from being an owner";
+            let error = FieldError::invalid_omitted(path, detail);
+            errors.push(error.showing(show_owner(owner)));
         }
         if owner["controller"] == true {
-            let name = format!("{}/{}", owner.str_at(&["kind"]), owner.str_at(&["name"]));
-            if let Some(first) = &controller {
-                errors.0.push(FieldError::invalid(
-                    path,
-                    owner.clone(),
-                    format!("Only one reference can have Controller set to true. Found \"true\" in references for {first} and {name}"),
-                ));
-            }
-            controller = Some(name);
+            let name = format!("{kind}/{}", owner.str_at(&["name"]));
+            let Some(first) = &controller else {
+                controller = Some(name);
+                continue;
+            };
+            let all: Vec<String> = object.owner_references().map(show_owner).collect();
+            let detail = format!(
+                "Only one reference can have Controller set to true. Found \"true\" in references \
+                 for {first} and {name}"
+            );
+            let error = FieldError::invalid_omitted(path, detail);
+            errors.push(error.showing(format!("[{}]", all.join(","))));
         }
     }
 }
 
 /// Checks what an update may not do to the metadata.
-pub(super) fn validate_update(object: &Object, old: &Object) -> ErrorList {
+fn validate_update(object: &Object, old: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     let meta = Path::new("metadata");
     if old.deletion_timestamp().is_some() {
@@ -193,11 +283,15 @@ pub(super) fn validate_update(object: &Object, old: &Object) -> ErrorList {
             ));
         }
     }
-    for field in ["name", "namespace"] {
-        if object.get_path(&["metadata", field]) != old.get_path(&["metadata", field]) {
-            let value = object.str_at(&["metadata", field]);
-            errors.0.push(FieldError::invalid(&meta.child(field), value, "field is immutable"));
+    let of = |object: &Object, field: &str| {
+        object.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null)
+    };
+    for field in ["name", "namespace", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+        let value = of(object, field);
+        if value != of(old, field) {
+            errors.push(FieldError::invalid(&meta.child(field), value, IMMUTABLE));
         }
     }
+    validate_maps(&mut errors, object);
     errors
 }

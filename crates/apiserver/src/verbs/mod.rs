@@ -83,7 +83,7 @@ impl<'a> Call<'a> {
 
 impl Call<'_> {
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { settings: &self.server.settings }
+        Context { settings: &self.server.settings, user: &self.user }
     }
 
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
@@ -156,6 +156,7 @@ pub(crate) async fn dispatch(
     call: &Call<'_>,
     request: http::Request<Body>,
 ) -> Result<Response<Body>, Status> {
+    call.warn(call.kind.deprecated.map(str::to_owned));
     options::check(call)?;
     if call.kind.access == Access::Virtual {
         return match (call.info.verb, call.sub, call.kind.kind) {
@@ -177,7 +178,7 @@ pub(crate) async fn dispatch(
             None | Some(Sub::Status | Sub::EphemeralContainers | Sub::Resize | Sub::Approval),
         ) => get::get(call).await,
         ("list", None) => list::list(call).await,
-        ("watch", None) => watch::watch(call).await,
+        ("watch", None) => watch::watch(call, request).await,
         ("create", None) => create::create(call, request.into_body()).await,
         (
             "update",

@@ -1,33 +1,56 @@
 //! Questions about who somebody is and what they may do.
 
+use apimachinery::selector::{FieldSelector, FieldTerm};
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::Call;
+use super::create::record;
+use super::{Call, meta};
 use crate::authn::TokenOutcome;
 use crate::authz::{Attributes, Decision};
 use crate::body::Body;
 use crate::encode;
+use crate::registry::check_access_review;
 use crate::user::User;
 
 pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let mut review = call.decode(body, call.expected()).await?;
+    meta::place(call, &mut review)?;
+    meta::wipe(&mut review);
+    call.kind.write_zeros(&mut review);
+    record(call, None, &mut review);
     let status = match call.kind.kind {
         "SelfSubjectReview" => {
+            review = empty(call);
             review.set_meta("creationTimestamp", time::now_rfc3339().into());
             json!({"userInfo": user_info(&call.user)})
         }
-        "TokenReview" => token(call, &review),
-        "SelfSubjectRulesReview" => rules(call, &review),
-        "SelfSubjectAccessReview" => access(call, &call.user, &review),
-        _ => {
-            let user = subject(&review)?;
-            access(call, &user, &review)
+        "TokenReview" => token(call, &review)?,
+        "SelfSubjectRulesReview" => {
+            let status = rules(call, &review);
+            review = empty(call);
+            status
+        }
+        of => {
+            let errors = check_access_review(of, &review);
+            if !errors.is_empty() {
+                return Err(Status::invalid(call.kind.group, "", "", errors));
+            }
+            match of {
+                "SelfSubjectAccessReview" => access(call, &call.user, &review),
+                _ => access(call, &subject(&review), &review),
+            }
         }
     };
     review["status"] = status;
+    call.kind.write_zeros(&mut review);
     encode::value(StatusCode::CREATED, &review, call.accepted.encoding)
+}
+
+/// An answer that repeats nothing of the question.
+fn empty(call: &Call<'_>) -> Object {
+    json!({"kind": call.kind.kind, "apiVersion": call.kind.api_version(), "metadata": {}})
 }
 
 fn user_info(user: &User) -> Value {
@@ -46,76 +69,89 @@ fn strings(value: &Value) -> Vec<String> {
     items.filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
-fn token(call: &Call<'_>, review: &Object) -> Value {
+fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
     let audiences = strings(&review["spec"]["audiences"]);
     let token = review.str_at(&["spec", "token"]);
-    match crate::authn::token(call.server, token, &audiences) {
+    if token.is_empty() {
+        return Err(Status::bad_request("token is required for TokenReview in authentication"));
+    }
+    Ok(match crate::authn::token(call.server, token, &audiences) {
         TokenOutcome::Valid(user, audiences) => {
             json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
         }
-        TokenOutcome::Invalid(why) => json!({"authenticated": false, "error": why, "user": {}}),
-        TokenOutcome::Unknown => json!({"authenticated": false, "user": {}}),
-    }
+        TokenOutcome::Invalid(why) => json!({"error": why, "user": {}}),
+        TokenOutcome::Unknown => json!({"error": "invalid bearer token", "user": {}}),
+    })
 }
 
 /// Whom a SubjectAccessReview asks about.
-fn subject(review: &Object) -> Result<User, Status> {
+fn subject(review: &Object) -> User {
     let spec = &review["spec"];
     let (name, groups) = (spec.str_at(&["user"]), strings(&spec["groups"]));
-    if name.is_empty() && groups.is_empty() {
-        use apimachinery::field::{ErrorList, FieldError, Path};
-        let error = FieldError::invalid(
-            &Path::new("spec").child("user"),
-            "",
-            "at least one of user or group must be specified",
-        );
-        let kind = review.kind().to_owned();
-        return Err(Status::invalid("authorization.k8s.io", &kind, "", ErrorList(vec![error])));
-    }
     let extra = spec["extra"].as_object().into_iter().flatten();
-    Ok(User {
+    User {
         name: name.to_owned(),
         uid: spec.str_at(&["uid"]).to_owned(),
         groups,
         extra: extra.map(|(k, v)| (k.clone(), strings(v))).collect(),
-    })
+    }
 }
 
 fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
     let spec = &review["spec"];
     let resource = spec.get("resourceAttributes").filter(|r| !r.is_null());
+    let fields = resource.and_then(|r| selected_fields(&r["fieldSelector"]));
     let attributes = match resource {
         Some(r) => Attributes {
-            user,
-            verb: r.str_at(&["verb"]),
-            group: r.str_at(&["group"]),
-            resource: r.str_at(&["resource"]),
             subresource: r.str_at(&["subresource"]),
             namespace: r.str_at(&["namespace"]),
             name: r.str_at(&["name"]),
-            path: "",
-            is_resource: true,
+            fields: fields.as_ref(),
+            ..Attributes::on_resource(
+                user,
+                r.str_at(&["verb"]),
+                r.str_at(&["group"]),
+                r.str_at(&["resource"]),
+            )
         },
         None => {
             let r = &spec["nonResourceAttributes"];
             Attributes {
-                user,
-                verb: r.str_at(&["verb"]),
                 path: r.str_at(&["path"]),
-                group: "",
-                resource: "",
-                subresource: "",
-                namespace: "",
-                name: "",
                 is_resource: false,
+                ..Attributes::on_resource(user, r.str_at(&["verb"]), "", "")
             }
         }
     };
     match crate::authz::decide(call.server, &attributes) {
+        Decision::Allow(reason) if reason.is_empty() => json!({"allowed": true}),
         Decision::Allow(reason) => json!({"allowed": true, "reason": reason}),
         Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
         Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
     }
+}
+
+/// The selector that a review asks about (KEP-4601): as text, or as requirements of which those
+/// that a field selector can express are kept. Leaving one out only widens the question.
+fn selected_fields(selector: &Value) -> Option<FieldSelector> {
+    if let Some(raw) = selector["rawSelector"].as_str().filter(|raw| !raw.is_empty()) {
+        return FieldSelector::parse(raw).ok();
+    }
+    let terms = selector["requirements"].as_array()?.iter().filter_map(|requirement| {
+        let equal = match requirement.str_at(&["operator"]) {
+            "In" => true,
+            "NotIn" => false,
+            _ => return None,
+        };
+        let values = requirement["values"].as_array()?;
+        let [value] = values.as_slice() else { return None };
+        Some(FieldTerm {
+            field: requirement.str_at(&["key"]).to_owned(),
+            value: value.as_str()?.to_owned(),
+            equal,
+        })
+    });
+    Some(FieldSelector { terms: terms.collect() })
 }
 
 fn rules(call: &Call<'_>, review: &Object) -> Value {

@@ -8,6 +8,7 @@ use pki::{BoundObject, Claims, KubernetesClaims};
 use serde_json::{Value, json};
 
 use super::Call;
+use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::decode::Expected;
 use crate::encode::{self, view};
@@ -24,6 +25,8 @@ pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let (namespace, name) = (&call.info.namespace, &call.info.name);
     let entry = call.server.entry(call.kind, namespace, name).ok_or_else(|| call.not_found())?;
     let account = view(call.kind, &entry);
+    admission::admit(call, Operation::Create, &mut request, None).await?;
+    admission::validate(call, Operation::Create, Some(&request), None).await?;
 
     let seconds = request["spec"]["expirationSeconds"].as_i64().unwrap_or(DEFAULT_SECONDS);
     let path = Path::new("spec").child("expirationSeconds");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apimachinery::apply;
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt, Status};
 use http::{Response, StatusCode};
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::cache::Entry;
 use crate::encode::view;
-use crate::registry::{Sub, items_mut};
+use crate::registry::{self, Sub, items_mut};
 
 /// Tries of an unconditional write before giving up on a busy object.
 const TRIES: usize = 64;
@@ -28,20 +28,38 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
         return Err(wrong_name(object.name(), &call.info.name));
     }
     if object.name().is_empty() && call.sub.is_none() {
-        return Err(Status::bad_request(
-            "the name of the object (based on URL) was undeterminable: name must be provided",
-        ));
+        return Err(wrong_name("", &call.info.name));
     }
     let exists = call.server.entry(call.kind, &call.info.namespace, &call.info.name).is_some();
     if !exists && call.sub.is_none() && call.kind.strategy.create_on_update() {
         let created = create_object(call, object, Ownership::Update).await?;
         return call.answer(StatusCode::CREATED, &created);
     }
+    let unconditional = matches!(object.resource_version(), "" | "0");
+    if exists && unconditional && !call.kind.strategy.unconditional_update() {
+        return Err(without_version(call));
+    }
     let updated = change(call, |_| Ok((object.clone(), Ownership::Update))).await?;
     call.answer(StatusCode::OK, &updated)
 }
 
+/// Some kinds are never overwritten unseen.
+fn without_version(call: &Call<'_>) -> Status {
+    let error = FieldError::invalid(
+        &Path::new("metadata").child("resourceVersion"),
+        0,
+        "must be specified for an update",
+    );
+    let errors = ErrorList(vec![error]);
+    Status::invalid(call.kind.group, call.kind.resource, &call.info.name, errors)
+}
+
 pub(super) fn wrong_name(given: &str, path: &str) -> Status {
+    if given.is_empty() {
+        return Status::bad_request(format!(
+            "the name of the object ({path} based on URL) was undeterminable: name must be provided"
+        ));
+    }
     Status::bad_request(format!(
         "the name of the object ({given}) does not match the name on the URL ({path})"
     ))
@@ -103,7 +121,8 @@ async fn attempt(
 ) -> Result<(), Failure> {
     let kind = call.kind;
     let uid = object.uid();
-    if !uid.is_empty() && uid != old.uid() {
+    // A patch that changes it is told so by the validation.
+    if call.info.verb == "update" && !uid.is_empty() && uid != old.uid() {
         return Err(Failure::Refused(Status::conflict(
             kind.group,
             kind.resource,
@@ -121,6 +140,9 @@ async fn attempt(
         admission::validate(call, Operation::Update, Some(object), Some(old)).await?;
         object.set_meta("resourceVersion", entry.revision.to_string().into());
         apply::keep_times(object, old);
+        if !call.dry_run() {
+            object.set_meta("selfLink", Value::Null);
+        }
         Ok(())
     };
     let outcome = match outcome.await {
@@ -166,6 +188,8 @@ async fn prepare(
     let strategy = kind.strategy;
     keep_what_the_path_cannot_change(call, object, old);
     meta::keep_old(object, old);
+    meta::drop_duplicate_owners(call, object);
+    kind.write_zeros(object);
     strategy.default(object);
     if ownership == Ownership::Update {
         // Before admission: what a plugin sets is nobody's.
@@ -184,13 +208,13 @@ async fn prepare(
             }
         }
     }
-    if call.sub == Some(Sub::Status) {
+    if matches!(call.sub, Some(Sub::Status | Sub::Approval)) {
         strategy.prepare_for_status(object, old);
     }
-    meta::write_null_times(kind, object);
+    kind.write_zeros(object);
     // Binding is the cluster's doing, not a new wish.
     let wish = call.sub != Some(Sub::Binding);
-    if wish && kind.generation && meta::spec_differs(object, old) {
+    if wish && kind.generation && strategy.raises_generation(object, old) {
         object.set_meta("generation", (old.generation() + 1).into());
     }
     Ok(errors)
@@ -205,16 +229,18 @@ fn validate(
 ) -> Result<(), Status> {
     let kind = call.kind;
     let strategy = kind.strategy;
-    errors.0.extend(meta::validate(kind, object).0);
-    errors.0.extend(meta::validate_update(object, old).0);
+    errors.extend(meta::validate_changed(kind, object, old));
     errors.0.extend(match call.sub {
         Some(Sub::Status) => strategy.validate_status(object, old).0,
         sub => strategy.validate_change(sub, object, old).0,
     });
     if !errors.0.is_empty() {
-        return Err(Status::invalid(kind.group, kind.kind, object.name(), errors));
+        return Err(Status::invalid(kind.stored_group(), kind.kind, object.name(), errors));
     }
-    call.warn(strategy.warnings(object));
+    call.warn(strategy.warnings_on_update(object, old));
+    if call.sub.is_none() {
+        call.warn(registry::warnings(kind, object, Some(old)));
+    }
     Ok(())
 }
 

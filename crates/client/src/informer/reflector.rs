@@ -20,7 +20,8 @@ const WATCH_SECONDS: u32 = 290;
 /// Beyond this the server should have ended the watch itself: the connection is dead.
 const WATCH_DEADLINE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 15);
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
-const BACKOFF_LAST: Duration = Duration::from_secs(30);
+/// An API server that is back is noticed within this time.
+const BACKOFF_LAST: Duration = Duration::from_secs(10);
 
 /// Why a watch is over.
 enum Ended {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use runtime::{ContainerFilter, Image};
 use tokio::time::Instant;
 
@@ -26,6 +27,7 @@ impl ImageGc {
     /// Looks at the disk and removes images, the least recently used first, if it is too full.
     pub(super) async fn collect(&mut self, context: &Context) {
         let runtime = &context.runtime;
+        let begun = Timestamp::now();
         let (Ok(images), Ok(containers), Ok(disk)) = (
             runtime.list_images().await,
             runtime.list_containers(ContainerFilter::default()).await,
@@ -38,6 +40,7 @@ impl ImageGc {
         self.observe(&images, &used, now);
         let mut excess =
             excess(disk.capacity_bytes, disk.capacity_bytes.saturating_sub(disk.available_bytes));
+        context.images.records.prune(&images, begun);
         for image in self.candidates(images, &used, now) {
             if excess == 0 {
                 return;

@@ -8,6 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use runtime::RegistryAuth;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::records::PullSecret;
 
 #[derive(Deserialize)]
 struct DockerConfigJson {
@@ -44,17 +47,47 @@ impl Entry {
     }
 }
 
+/// A credential, and the secret it is from.
+#[derive(Debug, Clone)]
+pub(crate) struct Credential {
+    pub(crate) auth: RegistryAuth,
+    pub(crate) secret: PullSecret,
+}
+
+impl Credential {
+    fn new(auth: RegistryAuth, secret: &Secret) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let mut hash = Sha256::new();
+        // Each part with its length, so that no two credentials are the same text.
+        let parts = match &auth {
+            RegistryAuth::Basic { username, password } => ["basic", username, password],
+            RegistryAuth::Bearer(token) => ["bearer", token, ""],
+        };
+        for part in parts {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        let secret = PullSecret {
+            namespace: text(&secret.metadata.namespace),
+            name: text(&secret.metadata.name),
+            uid: text(&secret.metadata.uid),
+            credential_hash: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        Self { auth, secret }
+    }
+}
+
 /// The credentials in `secrets` that are meant for the image's registry, those with the longest
 /// matching path first.
-pub(crate) fn for_image(secrets: &[Arc<Secret>], reference: &str) -> Vec<RegistryAuth> {
+pub(crate) fn for_image(secrets: &[Arc<Secret>], reference: &str) -> Vec<Credential> {
     let image = normalised(reference);
-    let mut matching: Vec<(usize, RegistryAuth)> = secrets
+    let mut matching: Vec<(usize, Credential)> = secrets
         .iter()
-        .flat_map(|secret| entries(secret))
-        .filter_map(|(registry, entry)| {
+        .flat_map(|secret| entries(secret).into_iter().map(move |entry| (secret, entry)))
+        .filter_map(|(secret, (registry, entry))| {
             let path = location(&registry);
             covers(&path, &image).then_some(())?;
-            Some((path.len(), entry.credential()?))
+            Some((path.len(), Credential::new(entry.credential()?, secret)))
         })
         .collect();
     matching.sort_by_key(|(length, _)| std::cmp::Reverse(*length));
@@ -116,7 +149,7 @@ mod tests {
     fn users(secrets: &[Arc<Secret>], image: &str) -> Vec<String> {
         for_image(secrets, image)
             .into_iter()
-            .map(|auth| match auth {
+            .map(|credential| match credential.auth {
                 RegistryAuth::Basic { username, password } => format!("{username}:{password}"),
                 RegistryAuth::Bearer(token) => token,
             })

@@ -52,9 +52,9 @@ async fn remove_orphan(context: &Arc<Context>, id: &str) -> Result<(), String> {
         context.runtime.remove_container(&container.id).await.map_err(text)?;
     }
     crate::volumes::tear_down(context, id).map_err(|error| error.to_string())?;
-    let _ = std::fs::remove_dir_all(context.dirs.pod(id));
+    let _ = runtime::tree::remove_all(&context.dirs.pod(id));
     if pod.metadata.name.is_some() {
-        let _ = std::fs::remove_dir_all(context.dirs.pod_logs(&pod));
+        let _ = runtime::tree::remove_all(&context.dirs.pod_logs(&pod));
     }
     Ok(())
 }

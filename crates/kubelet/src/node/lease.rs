@@ -1,5 +1,6 @@
 //! The heartbeat: a Lease in `kube-node-lease`.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::helpers::is_not_found;
@@ -21,14 +22,21 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(super) async fn renew(context: &Context) {
     let leases = Api::<Lease>::namespaced(context.config.client.clone(), NAMESPACE);
     let mut held: Option<Lease> = None;
+    let mut lost = false;
     loop {
         let wait = match renew_once(context, &leases, held.take()).await {
             Ok(lease) => {
                 held = Some(lease);
+                if std::mem::take(&mut lost) {
+                    // Others may have declared the node lost meanwhile.
+                    context.node_doubted.store(true, Ordering::Release);
+                    context.node_changed.notify_one();
+                }
                 PERIOD
             }
             Err(error) => {
                 tracing::debug!(%error, "node lease not renewed, will retry");
+                lost = true;
                 RETRY
             }
         };

@@ -27,6 +27,7 @@ pub(super) async fn current(context: &Context, known: Option<&Node>) -> NodeStat
     let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
     let port = config.server.as_ref().map_or(0, |server| i32::from(server.listen.port()));
     let conditions = conditions(context, known).await;
+    let user_namespaces = context.runtime.status().await.is_ok_and(|status| status.user_namespaces);
     NodeStatus {
         addresses: Some(vec![
             address("InternalIP", config.node_ip.to_string()),
@@ -59,7 +60,7 @@ pub(super) async fn current(context: &Context, known: Option<&Node>) -> NodeStat
         runtime_handlers: Some(vec![NodeRuntimeHandler {
             features: Some(NodeRuntimeHandlerFeatures {
                 recursive_read_only_mounts: Some(true),
-                user_namespaces: Some(false),
+                user_namespaces: Some(user_namespaces),
             }),
             name: Some(String::new()),
         }]),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use apimachinery::resources::at_once;
+use apimachinery::resources::{at_once, qos_class};
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
@@ -44,24 +44,39 @@ pub(crate) fn request(resources: Option<&ResourceRequirements>, resource: &str) 
     amount(resources?.requests.as_ref(), resource).or_else(|| limit(resources, resource))
 }
 
-/// The class of a pod, from the cpu and memory of all its init and app containers.
+/// The class of a pod: the one that the API server gave it, which nobody may change, else that of
+/// what it asks for.
 pub(crate) fn class(pod: &Pod) -> Qos {
-    let spec = spec(pod);
-    let containers = || spec.init_containers.iter().flatten().chain(&spec.containers);
-    let any = containers().any(|container| {
-        let resources = container.resources.as_ref();
-        ["cpu", "memory"].iter().any(|name| request(resources, name).is_some())
-    });
-    if !any {
-        return Qos::BestEffort;
+    let given = super::status(pod).qos_class.as_deref();
+    let computed = || {
+        // What does not serialise cannot have come from the API.
+        let spec = serde_json::to_value(spec(pod)).unwrap_or_default();
+        qos_class(&serde_json::json!({ "spec": spec }))
+    };
+    match given.unwrap_or_else(computed) {
+        "Guaranteed" => Qos::Guaranteed,
+        "Burstable" => Qos::Burstable,
+        _ => Qos::BestEffort,
     }
-    let guaranteed = containers().all(|container| {
-        let resources = container.resources.as_ref();
-        ["cpu", "memory"].iter().all(|name| {
-            limit(resources, name).is_some() && limit(resources, name) == request(resources, name)
-        })
-    });
-    if guaranteed { Qos::Guaranteed } else { Qos::Burstable }
+}
+
+/// What the pod as a whole asks for, or may use: milli-CPUs, or bytes.
+fn whole(
+    pod: &Pod,
+    resource: &str,
+    of: fn(&ResourceRequirements) -> Option<&Amounts>,
+) -> Option<i64> {
+    amount(of(spec(pod).resources.as_ref()?), resource)
+}
+
+/// The limit of the pod as a whole, where its spec has one: milli-CPUs, or bytes.
+pub(crate) fn whole_limit(pod: &Pod, resource: &str) -> Option<i64> {
+    whole(pod, resource, |resources| resources.limits.as_ref())
+}
+
+fn whole_request(pod: &Pod, resource: &str) -> Option<i64> {
+    whole(pod, resource, |resources| resources.requests.as_ref())
+        .or_else(|| whole_limit(pod, resource))
 }
 
 /// Cgroup of the pod below the hierarchy's root, in cgroupfs naming.
@@ -84,23 +99,35 @@ pub(crate) fn oom_score_adj(pod: &Pod, container: &Container, memory_capacity: i
         Qos::Guaranteed => -997,
         Qos::BestEffort => 1000,
         Qos::Burstable => {
-            let own = own_score(container, memory_capacity);
+            let extra = unclaimed_memory(pod);
+            let own_score = |container: &Container| own_score(container, extra, memory_capacity);
+            let own = own_score(container);
             if !is_sidecar(container) {
                 return own;
             }
             // A sidecar lives at least as long as the app that needs most.
             let apps = spec(pod).containers.iter();
-            apps.map(|app| own_score(app, memory_capacity)).fold(own, i32::min)
+            apps.map(own_score).fold(own, i32::min)
         }
     }
 }
 
-fn own_score(container: &Container, memory_capacity: i64) -> i32 {
+/// The part of each container in what the pod as a whole asks for beyond its containers.
+fn unclaimed_memory(pod: &Pod) -> i64 {
+    let Some(whole) = whole_request(pod, "memory") else { return 0 };
+    let sidecars = spec(pod).init_containers.iter().flatten().filter(|c| is_sidecar(c)).count();
+    let sharing = spec(pod).containers.len() + sidecars;
+    let claimed = together(pod, |c| request(c.resources.as_ref(), "memory").unwrap_or(0));
+    (whole - claimed).max(0) / sharing.max(1) as i64
+}
+
+fn own_score(container: &Container, extra: i64, memory_capacity: i64) -> i32 {
     let requested = amount(
         container.resources.as_ref().and_then(|resources| resources.requests.as_ref()),
         "memory",
     )
-    .unwrap_or(0);
+    .unwrap_or(0)
+        + extra;
     let score = 1000 - 1000 * requested / memory_capacity.max(1);
     score.clamp(3, 999) as i32
 }
@@ -108,7 +135,8 @@ fn own_score(container: &Container, memory_capacity: i64) -> i32 {
 /// Sum of what a pod asks for, as the scheduler counts it.
 pub(crate) fn pod_request(pod: &Pod, resource: &str) -> i64 {
     let of = |container: &Container| request(container.resources.as_ref(), resource).unwrap_or(0);
-    together(pod, of) + overhead(pod, resource)
+    let sum = whole_request(pod, resource).unwrap_or_else(|| together(pod, of));
+    sum + overhead(pod, resource)
 }
 
 /// Sum of what a pod holds: what it asks for, or where it is being made smaller, what its
@@ -125,11 +153,15 @@ pub(crate) fn pod_held(pod: &Pod, resource: &str) -> i64 {
         let asked = request(container.resources.as_ref(), resource).unwrap_or(0);
         asked.max(has(&container.name).unwrap_or(0))
     };
-    together(pod, of) + overhead(pod, resource)
+    let sum = whole_request(pod, resource).unwrap_or_else(|| together(pod, of));
+    sum + overhead(pod, resource)
 }
 
-/// What a pod may use, if each of its containers has a limit.
+/// What a pod may use, if it has a limit as a whole or each of its containers has one.
 pub(crate) fn pod_limit(pod: &Pod, resource: &str) -> Option<i64> {
+    if let Some(whole) = whole_limit(pod, resource) {
+        return Some(whole + overhead(pod, resource));
+    }
     let spec = spec(pod);
     let of = |container: &Container| limit(container.resources.as_ref(), resource);
     let mut containers = spec.init_containers.iter().flatten().chain(&spec.containers);
@@ -190,6 +222,34 @@ mod tests {
             assert_eq!(class(&pod), wanted);
             assert_eq!(cgroup(&pod), path);
         }
+    }
+
+    #[test]
+    fn resources_of_the_pod_as_a_whole_decide() {
+        let both = json!({"cpu": "2", "memory": "1Gi"});
+        let mut pod = pod(json!([{"name": "a"}, {"name": "b", "resources":
+            {"requests": {"cpu": "1", "memory": "512Mi"}}}]));
+        let spec = pod.spec.as_mut().unwrap();
+        spec.resources = serde_json::from_value(json!({"requests": both, "limits": both})).unwrap();
+        assert_eq!((class(&pod), cgroup(&pod)), (Qos::Guaranteed, "/kubepods/podu".to_owned()));
+        assert_eq!(pod_request(&pod, "cpu"), 2000);
+        assert_eq!(pod_limit(&pod, "memory"), Some(1 << 30));
+        pod.spec.as_mut().unwrap().resources.as_mut().unwrap().limits = None;
+        assert_eq!(class(&pod), Qos::Burstable);
+        let scores: Vec<_> = super::super::spec(&pod)
+            .containers
+            .iter()
+            .map(|c| oom_score_adj(&pod, c, 1 << 30))
+            .collect();
+        // Each has half of what nobody claims.
+        assert_eq!(scores, [750, 250]);
+    }
+
+    #[test]
+    fn the_class_that_the_api_gave_stays() {
+        let mut pod = pod(json!([{"name": "a"}]));
+        pod.status = Some(serde_json::from_value(json!({"qosClass": "Burstable"})).unwrap());
+        assert_eq!(class(&pod), Qos::Burstable);
     }
 
     #[test]

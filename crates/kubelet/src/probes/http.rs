@@ -1,6 +1,5 @@
 //! HTTP requests of probes and lifecycle hooks.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +30,10 @@ pub(super) async fn probe(
              headers)"
         )),
         Ok(Err(error)) => Outcome::Failure(format!("Get \"{url}\": {error}")),
+        // One that leads elsewhere: those on the same host were followed.
+        Ok(Ok((status, body))) if status.is_redirection() => {
+            Outcome::Warning(format!("Probe terminated redirects, Response body: {body}"))
+        }
         Ok(Ok((status, _))) if (200..400).contains(&status.as_u16()) => Outcome::Success,
         Ok(Ok((status, _))) => {
             Outcome::Failure(format!("HTTP probe failed with statuscode: {}", status.as_u16()))
@@ -197,8 +200,10 @@ mod tests {
                 Outcome::Failure("HTTP probe failed with statuscode: 500".into()),
             ),
             (
-                &["HTTP/1.1 302 Found\r\nlocation: http://elsewhere/\r\ncontent-length: 0\r\n\r\n"],
-                Outcome::Success,
+                &[
+                    "HTTP/1.1 302 Found\r\nlocation: http://elsewhere/\r\ncontent-length: 2\r\n\r\ngo",
+                ],
+                Outcome::Warning("Probe terminated redirects, Response body: go".into()),
             ),
         ];
         for (answers, wanted) in table {

@@ -14,6 +14,8 @@ const MAX_OUTPUT: usize = 10 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Success,
+    /// It counts as a success, but with this text.
+    Warning(String),
     /// The container said no, with this text.
     Failure(String),
     /// The probe could not be asked.

@@ -6,6 +6,7 @@ use crate::testing::runtime::Simulated;
 use client::InformerFactory;
 use serde_json::{Value, json};
 
+mod lifecycle;
 mod resize;
 
 struct Rig {
@@ -43,6 +44,8 @@ impl Rig {
             cluster_domain: "cluster.local".into(),
             node_labels: Default::default(),
             max_pods: 110,
+            allowed_unsafe_sysctls: Vec::new(),
+            image_credentials: Default::default(),
             server: None,
             stop_pods_on_exit: false,
             cancel: self.cancel.clone(),

@@ -40,7 +40,12 @@ async fn rig() -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let authority = pki::Authority::open(dir.path(), "ca").unwrap();
     let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let subject = pki::Subject { name: "n1", ips: &[address.ip()], ..Default::default() };
+    let subject = pki::Subject {
+        name: "n1",
+        ips: &[address.ip()],
+        usage: pki::Usage::Server,
+        ..Default::default()
+    };
     let issued = authority.issue(&subject).unwrap();
     let tls = Arc::new(pki::tls::server(&issued, authority.cert(), &["http/1.1"]).unwrap());
     let runtime = Simulated::default();
@@ -60,11 +65,13 @@ async fn rig() -> Rig {
         cluster_domain: "cluster.local".into(),
         node_labels: Default::default(),
         max_pods: 110,
+        allowed_unsafe_sysctls: Vec::new(),
+        image_credentials: Default::default(),
         server: None,
         stop_pods_on_exit: false,
         cancel: cancel.clone(),
     };
-    let context = Arc::new(crate::run::build(config, Dirs::new(dir.path()), &cancel));
+    let context = Arc::new(crate::run::build(config, Dirs::new(dir.path()), &cancel).unwrap());
     context.pods.wait_synced().await;
     let server = bind(context, &ServerConfig { listen: address, tls }).await.unwrap();
     let address = server.listener.local_addr().unwrap();

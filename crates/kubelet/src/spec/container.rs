@@ -38,7 +38,7 @@ pub(crate) async fn config(
     let facts = context.facts(pod, sandbox);
     let links = spec(pod).enable_service_links != Some(false);
     let services = service_env::variables(&context.services.store().list(), namespace(pod), links);
-    let envs = env::resolve(pod, container, services, &context.objects, &facts).await?;
+    let envs = env::resolve(pod, container, services, &context.objects, volumes, &facts).await?;
     let lookup =
         |name: &str| envs.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let words = |list: &Option<Vec<String>>| -> Vec<String> {
@@ -51,6 +51,7 @@ pub(crate) async fn config(
         security.namespaces.pid = NamespaceMode::Target(target);
     }
     security.supplemental_groups.extend(volumes.groups());
+    security.namespaces.user.clone_from(&sandbox.namespaces.user);
     let mounts = mounts(context, pod, container, attempt, volumes, &facts, lookup)?;
     Ok(ContainerConfig {
         metadata: ContainerMetadata { name: container.name.clone(), attempt },
@@ -112,6 +113,16 @@ fn mounts<'a>(
                 "failed to expand subPath {inner:?}: missing environment variable"
             ));
         }
+        if let Some(image) = &volume.image {
+            out.push(Mount {
+                container_path: absolute(&mount.mount_path),
+                image: image.clone(),
+                image_sub_path: inner.into(),
+                readonly: true,
+                ..Mount::default()
+            });
+            continue;
+        }
         let host_path = if inner.is_empty() {
             volume.path.clone()
         } else {
@@ -132,6 +143,7 @@ fn mounts<'a>(
                 Some("Enabled" | "IfPossible")
             ),
             propagation: propagation(mount),
+            ..Mount::default()
         });
     }
     let taken = |out: &[Mount], path: &str| out.iter().any(|m| m.container_path == Path::new(path));

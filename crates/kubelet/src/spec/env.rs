@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, Pod, Secret};
+use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, FileKeySelector, Pod, Secret};
 
 use super::downward::{self, Facts};
+use super::env_file;
 use super::expand::expand;
 use crate::objects::Objects;
 use crate::pod::namespace;
+use crate::volumes::Mounted;
 
 /// Variables in the order they are set; a later one wins over an earlier one of its name.
 #[derive(Debug, Default)]
@@ -39,6 +41,7 @@ pub(crate) async fn resolve(
     container: &Container,
     services: Vec<(String, String)>,
     objects: &Objects,
+    volumes: &Mounted,
     facts: &Facts,
 ) -> Result<Vec<(String, String)>, String> {
     let mut environment = Environment::default();
@@ -69,6 +72,7 @@ pub(crate) async fn resolve(
     }
     for variable in container.env.iter().flatten() {
         let value = match &variable.value_from {
+            Some(EnvVarSource { file_key_ref: Some(from), .. }) => from_file(volumes, from)?,
             Some(source) => from_source(pod, container, variable, source, objects, facts).await?,
             None => {
                 let text = variable.value.as_deref().unwrap_or_default();
@@ -84,6 +88,26 @@ pub(crate) async fn resolve(
         .into_iter()
         .filter_map(|name| values.remove(&name).map(|value| (name, value)))
         .collect())
+}
+
+/// A variable in a file of a volume, which an init container has written.
+fn from_file(volumes: &Mounted, from: &FileKeySelector) -> Result<Option<String>, String> {
+    let volume =
+        volumes.get(&from.volume_name).filter(|volume| volume.image.is_none()).ok_or_else(
+            || format!("cannot find the volume {:?} referenced by FileKeyRef", from.volume_name),
+        )?;
+    let value = env_file::read(&volume.path, &from.path, &from.key).map_err(|error| {
+        tracing::debug!(error, "environment file");
+        "couldn't parse env file".to_owned()
+    })?;
+    match value.is_empty() {
+        false => Ok(Some(value)),
+        true if from.optional == Some(true) => Ok(None),
+        true => {
+            let file = volume.path.join(&from.path);
+            Err(format!("environment variable key {:?} not found in file {file:?}", from.key))
+        }
+    }
 }
 
 async fn from_source(
@@ -200,7 +224,8 @@ mod tests {
         .unwrap();
         let services = vec![("SVC_SERVICE_HOST".to_owned(), "10.96.0.9".to_owned())];
         let container = &crate::pod::spec(&pod).containers[0];
-        let all = resolve(&pod, container, services, &objects(), &Facts::default()).await?;
+        let none = Mounted::default();
+        let all = resolve(&pod, container, services, &objects(), &none, &Facts::default()).await?;
         Ok(all.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
     }
 

@@ -23,13 +23,15 @@ fn quota(milli: i64) -> i64 {
 /// Settings of a container's cgroup.
 pub(crate) fn of_container(pod: &Pod, container: &Container, memory_capacity: i64) -> Resources {
     let resources = container.resources.as_ref();
-    let cpu_limit = qos::limit(resources, "cpu");
+    // A container without a limit of its own may use what its pod may.
+    let limit = |name: &str| qos::limit(resources, name).or_else(|| qos::whole_limit(pod, name));
+    let cpu_limit = limit("cpu");
     Resources {
         cpu_shares: Some(shares(qos::request(resources, "cpu").unwrap_or(0))),
         cpu_period: cpu_limit.map(|_| PERIOD),
         cpu_quota: cpu_limit.map(quota),
-        memory_limit: qos::limit(resources, "memory"),
-        memory_swap_limit: qos::limit(resources, "memory"),
+        memory_limit: limit("memory"),
+        memory_swap_limit: limit("memory"),
         oom_score_adj: Some(qos::oom_score_adj(pod, container, memory_capacity)),
         ..Resources::default()
     }

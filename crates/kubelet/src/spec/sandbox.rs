@@ -7,13 +7,18 @@ use super::{dns, hosts, labels, resources, security};
 use crate::context::Context;
 use crate::pod::{annotations, host_network, members, name, namespace, qos, spec, uid};
 
-/// The configuration for the pod's `attempt`-th sandbox.
-pub(crate) fn config(context: &Context, pod: &Pod, attempt: u32) -> SandboxConfig {
+/// The node's resolver configuration.
+pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
+
+/// The configuration for the pod's `attempt`-th sandbox, and what had to be left out of its
+/// resolver configuration.
+pub(crate) fn config(context: &Context, pod: &Pod, attempt: u32) -> (SandboxConfig, Vec<String>) {
     let config = &context.config;
     // A node without that file has no resolvers to offer.
-    let node = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let node = std::fs::read_to_string(RESOLV_CONF).unwrap_or_default();
+    let (dns, omitted) = dns::config(pod, &config.cluster_dns, &config.cluster_domain, &node);
     let sysctls = spec(pod).security_context.iter().flat_map(|c| c.sysctls.iter().flatten());
-    SandboxConfig {
+    let sandbox = SandboxConfig {
         metadata: SandboxMetadata {
             name: name(pod).to_owned(),
             uid: uid(pod).to_owned(),
@@ -26,7 +31,7 @@ pub(crate) fn config(context: &Context, pod: &Pod, attempt: u32) -> SandboxConfi
             hosts::kernel_hostname(pod, &config.cluster_domain)
         },
         log_directory: context.dirs.pod_logs(pod),
-        dns_config: Some(dns::config(pod, &config.cluster_dns, &config.cluster_domain, &node)),
+        dns_config: Some(dns),
         port_mappings: port_mappings(pod),
         labels: labels::of_sandbox(pod),
         annotations: annotations(pod).clone(),
@@ -38,7 +43,8 @@ pub(crate) fn config(context: &Context, pod: &Pod, attempt: u32) -> SandboxConfi
             sysctls: sysctls.map(|s| (s.name.clone(), s.value.clone())).collect(),
             resources: Some(resources::of_pod(pod)),
         },
-    }
+    };
+    (sandbox, omitted)
 }
 
 /// Host ports of all containers. In the node's network there is nothing to map.

@@ -40,6 +40,8 @@ pub(crate) fn namespaces(pod: &Pod) -> NamespaceOptions {
         network: node_or(host_network(pod), NamespaceMode::Pod),
         pid: node_or(spec.host_pid == Some(true), pid),
         ipc: node_or(spec.host_ipc == Some(true), NamespaceMode::Pod),
+        // Its ids are the sandbox's affair.
+        user: None,
     }
 }
 

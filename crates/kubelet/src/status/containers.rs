@@ -36,7 +36,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     let Some(latest) = latest else {
         return absent(pod, inputs, member);
     };
-    let runs = latest.state == runtime::ContainerState::Running;
+    let runs = latest.state == runtime::ContainerState::Running && !inputs.hooking.contains(name);
     let exited = latest.state == runtime::ContainerState::Exited;
     let mut state = ContainerState::default();
     let mut last_state = ContainerState::default();
@@ -66,12 +66,22 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     {
         last_state.terminated = Some(terminated(previous, inputs));
     }
+    let id = format!("{}://{}", inputs.runtime_name, latest.id);
+    if last_state.terminated.is_none() && latest.metadata.attempt > 0 {
+        // The runtime has forgotten the one before; the API has not.
+        last_state.terminated = known_of(pod, name).and_then(|old| match &old.container_id {
+            Some(known) if *known == id => {
+                old.last_state.as_ref().and_then(|state| state.terminated.clone())
+            }
+            _ => ended_before(old),
+        });
+    }
     let (started, ready) = readiness(member, latest, inputs);
     ContainerStatus {
         name: name.clone(),
         image: container.image.clone().unwrap_or_default(),
         image_id: latest.image_ref.clone(),
-        container_id: Some(format!("{}://{}", inputs.runtime_name, latest.id)),
+        container_id: Some(id),
         restart_count: latest.metadata.attempt as i32,
         state: Some(state),
         last_state: Some(last_state),
@@ -96,16 +106,7 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
 /// The status of a container the runtime knows nothing of.
 fn absent(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     let container = &member.container;
-    let known = known_status(pod);
-    let lists = [
-        &known.init_container_statuses,
-        &known.container_statuses,
-        &known.ephemeral_container_statuses,
-    ];
-    let old = lists
-        .into_iter()
-        .flat_map(|list| list.iter().flatten())
-        .find(|status| status.name == container.name);
+    let old = known_of(pod, &container.name);
     let ran = old.and_then(|old| old.container_id.as_ref());
     if let (Some(old), Some(_)) = (old, ran)
         && inputs.terminal
@@ -118,13 +119,13 @@ fn absent(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatu
         reason: Some(waiting.map_or(default, |waiting| &waiting.reason).to_owned()),
         message: waiting.map(|w| w.message.clone()).filter(|message| !message.is_empty()),
     };
-    let last = old.and_then(|old| {
-        let ended = old.state.as_ref().and_then(|state| state.terminated.clone());
-        ended.or_else(|| old.last_state.as_ref().and_then(|state| state.terminated.clone()))
-    });
+    // That it ran stays known, and how it ended, as well as can be told: the next one counts on.
+    let last = old.and_then(ended_before);
     ContainerStatus {
         name: container.name.clone(),
         image: container.image.clone().unwrap_or_default(),
+        image_id: old.map(|old| old.image_id.clone()).unwrap_or_default(),
+        container_id: ran.cloned(),
         state: Some(ContainerState { waiting: Some(state), ..ContainerState::default() }),
         last_state: Some(ContainerState { terminated: last, ..ContainerState::default() }),
         restart_count: old.map_or(0, |old| old.restart_count),
@@ -132,6 +133,27 @@ fn absent(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatu
         volume_mounts: volume_mounts(member),
         ..ContainerStatus::default()
     }
+}
+
+/// What the API knows of a container.
+fn known_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+    let known = known_status(pod);
+    let lists = [
+        &known.init_container_statuses,
+        &known.container_statuses,
+        &known.ephemeral_container_statuses,
+    ];
+    lists.into_iter().flat_map(|list| list.iter().flatten()).find(|status| status.name == name)
+}
+
+/// How a container ended that is there no more.
+fn ended_before(old: &ContainerStatus) -> Option<ContainerStateTerminated> {
+    let state = old.state.as_ref();
+    if old.container_id.is_some() && state.is_some_and(|state| state.running.is_some()) {
+        return lost(old.clone()).state.and_then(|state| state.terminated);
+    }
+    let ended = state.and_then(|state| state.terminated.clone());
+    ended.or_else(|| old.last_state.as_ref().and_then(|state| state.terminated.clone()))
 }
 
 /// A container that ran, and whose end nobody saw.
@@ -145,6 +167,8 @@ fn lost(mut old: ContainerStatus) -> ContainerStatus {
                 message: Some(
                     "The container could not be located when the pod was terminated".to_owned(),
                 ),
+                container_id: old.container_id.clone(),
+                started_at: state.running.as_ref().and_then(|running| running.started_at.clone()),
                 ..ContainerStateTerminated::default()
             }),
             ..ContainerState::default()
@@ -162,7 +186,8 @@ fn readiness(
     inputs: &Inputs<'_>,
 ) -> (bool, bool) {
     let container = &member.container;
-    let runs = latest.state == runtime::ContainerState::Running;
+    let runs = latest.state == runtime::ContainerState::Running
+        && !inputs.hooking.contains(&container.name);
     let succeeded = latest.state == runtime::ContainerState::Exited && latest.exit_code == 0;
     match member.role {
         Role::Init => (runs, succeeded),

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::helpers::{is_conflict, is_not_found};
-use client::{Client, WorkQueue, reconcile};
+use client::{Client, EventRecorder, EventType, WorkQueue, reconcile};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use parking_lot::Mutex;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::patch;
 use crate::kick::Kicks;
-use crate::pod::{name, namespace, uid};
+use crate::pod::{full_name, name, namespace, uid};
 
 const WRITERS: usize = 4;
 const RETRY_FIRST: Duration = Duration::from_millis(200);
@@ -34,14 +35,15 @@ struct Entry {
 pub(crate) struct StatusManager {
     client: Client,
     kicks: Kicks,
+    recorder: EventRecorder,
     queue: WorkQueue<String>,
     entries: Arc<Mutex<HashMap<String, Entry>>>,
 }
 
 impl StatusManager {
-    pub(crate) fn new(client: Client, kicks: Kicks) -> Self {
+    pub(crate) fn new(client: Client, kicks: Kicks, recorder: EventRecorder) -> Self {
         let queue = WorkQueue::with_backoff(RETRY_FIRST, RETRY_LAST);
-        Self { client, kicks, queue, entries: Arc::default() }
+        Self { client, kicks, recorder, queue, entries: Arc::default() }
     }
 
     /// Sets what a pod's status shall be; `finished` allows to delete it from the API once the
@@ -88,6 +90,34 @@ impl StatusManager {
         reconcile::run(self.queue.clone(), WRITERS, cancel, write).await;
     }
 
+    /// What the API refuses for good would be refused again: somebody has to know, and nothing of
+    /// the pod may hang on it.
+    fn tell_refused(&self, pod: &Arc<Pod>, error: &kube::Error) {
+        tracing::error!(pod = full_name(pod), %error, "the API refuses the pod's status");
+        let message = format!("The status of the pod cannot be reported: {error}");
+        self.recorder.event(&**pod, EventType::Warning, "FailedStatusUpdate", message);
+    }
+
+    /// Writes of a status that was refused that the pod has ended, if it has. Says whether the pod
+    /// is being deleted.
+    async fn write_end(&self, api: &Api<Pod>, pod: &Pod, status: &PodStatus) -> kube::Result<bool> {
+        let phase = status.phase.as_deref();
+        if !matches!(phase, Some("Succeeded" | "Failed")) {
+            return Ok(false);
+        }
+        let patch = json!({
+            "metadata": {"uid": pod.metadata.uid},
+            "status": {"phase": phase, "reason": status.reason, "message": status.message},
+        });
+        match api.patch_status(name(pod), &PatchParams::default(), &Patch::Strategic(patch)).await {
+            Ok(answer) => Ok(answer.metadata.deletion_timestamp.is_some()),
+            Err(error) if is_refused(&error) || is_not_found(&error) || is_conflict(&error) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn write(&self, uid: &str) -> kube::Result<()> {
         let (pod, patch, status, finished) = {
             let entries = self.entries.lock();
@@ -111,6 +141,10 @@ impl StatusManager {
                     self.kicks.kick(uid);
                     return Ok(());
                 }
+                Err(error) if is_refused(&error) => {
+                    self.tell_refused(&pod, &error);
+                    deleting |= self.write_end(&api, &pod, &status).await?;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -130,4 +164,9 @@ impl StatusManager {
         }
         Ok(())
     }
+}
+
+/// Whether the API has understood the request and will never take it.
+fn is_refused(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 413 | 422))
 }

@@ -1,10 +1,10 @@
 //! The last words of a container.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use runtime::ContainerStatus;
+use runtime::tree::open_regular;
 
 use crate::spec::labels::{falls_back_to_logs, termination_path};
 
@@ -36,7 +36,7 @@ pub(super) fn message(status: &ContainerStatus) -> String {
 /// The last bytes of a file as text; empty where there is none.
 fn tail(path: &Path, limit: u64) -> String {
     let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
+        let mut file = open_regular(path)?;
         let length = file.metadata()?.len();
         file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
         let mut out = Vec::new();
@@ -91,5 +91,12 @@ mod tests {
         assert_eq!(message(&status), "one\ntwo\n");
         std::fs::write(&words, "farewell").unwrap();
         assert_eq!(message(&status), "farewell");
+        // Neither a file of the node is read, nor a FIFO waited for.
+        std::fs::remove_file(&words).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", &words).unwrap();
+        assert_eq!(message(&status), "one\ntwo\n");
+        std::fs::remove_file(&words).unwrap();
+        nix::unistd::mkfifo(&words, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(message(&status), "one\ntwo\n");
     }
 }

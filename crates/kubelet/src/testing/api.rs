@@ -21,6 +21,8 @@ struct State {
     /// By path, such as `/api/v1/namespaces/ns/pods/p`.
     objects: BTreeMap<String, Value>,
     version: u64,
+    /// Statuses of pods are not taken.
+    refusing: bool,
     watchers: Vec<(String, Option<String>, mpsc::UnboundedSender<Value>)>,
 }
 
@@ -49,6 +51,11 @@ impl Api {
     /// Creates or replaces an object as a user would.
     pub(crate) fn put(&self, path: &str, object: Value) {
         self.store(path, object);
+    }
+
+    /// Refuses statuses of pods for good, or takes them again.
+    pub(crate) fn refuse_statuses(&self, refuse: bool) {
+        self.state.lock().refusing = refuse;
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<Value> {
@@ -130,6 +137,15 @@ impl Api {
                 reply(StatusCode::CREATED, &self.store(&format!("{path}/{name}"), body))
             }
             Method::PUT => reply(StatusCode::OK, &self.store(&path, body)),
+            Method::PATCH
+                if self.state.lock().refusing
+                    && path.contains("/pods/")
+                    && parts.uri.path().ends_with("/status") =>
+            {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                    "reason": "Invalid", "message": "no", "code": 422});
+                reply(StatusCode::UNPROCESSABLE_ENTITY, &status)
+            }
             Method::PATCH => match self.get(&path) {
                 None => not_found(),
                 Some(mut object) => {

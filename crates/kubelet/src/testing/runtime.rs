@@ -9,13 +9,16 @@ use ::runtime::*;
 use async_trait::async_trait;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, Semaphore, broadcast};
 
 /// The runtime. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct Simulated {
     state: Arc<Mutex<State>>,
     events: broadcast::Sender<ContainerEvent>,
+    /// What the command `wait` waits for.
+    gate: Arc<Semaphore>,
+    called: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -32,11 +35,17 @@ struct State {
     calls: Vec<String>,
     /// Images that cannot be pulled.
     missing: Vec<String>,
+    no_user_namespaces: bool,
 }
 
 impl Default for Simulated {
     fn default() -> Self {
-        Self { state: Arc::default(), events: broadcast::Sender::new(1000) }
+        Self {
+            state: Arc::default(),
+            events: broadcast::Sender::new(1000),
+            gate: Arc::new(Semaphore::new(0)),
+            called: Arc::default(),
+        }
     }
 }
 
@@ -44,6 +53,34 @@ impl Simulated {
     /// What was called so far.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.state.lock().calls.clone()
+    }
+
+    /// Returns once this was called.
+    pub(crate) async fn until_called(&self, call: &str) {
+        loop {
+            let next = self.called.notified();
+            if self.calls().iter().any(|known| known == call) {
+                return;
+            }
+            next.await;
+        }
+    }
+
+    /// Lets one command `wait` go on.
+    pub(crate) fn release(&self) {
+        self.gate.add_permits(1);
+    }
+
+    /// Loses all records, as if another runtime had taken its place.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state.lock();
+        state.sandboxes.clear();
+        state.containers.clear();
+        state.configs.clear();
+    }
+
+    pub(crate) fn without_user_namespaces(&self) {
+        self.state.lock().no_user_namespaces = true;
     }
 
     /// Makes pulls of this image fail.
@@ -117,6 +154,7 @@ impl Simulated {
     fn call(&self, text: String) -> u32 {
         let mut state = self.state.lock();
         state.calls.push(text);
+        self.called.notify_waiters();
         state.next += 1;
         state.next
     }
@@ -143,6 +181,7 @@ impl Runtime for Simulated {
 
     async fn status(&self) -> Result<RuntimeStatus> {
         Ok(RuntimeStatus {
+            user_namespaces: !self.state.lock().no_user_namespaces,
             runtime_ready: true,
             network_ready: true,
             message: String::new(),
@@ -295,6 +334,9 @@ impl Runtime for Simulated {
 
     async fn exec_sync(&self, id: &str, cmd: Vec<String>, _: Duration) -> Result<ExecOutput> {
         self.call(format!("exec {} {}", self.name(id), cmd.join(" ")));
+        if cmd.first().is_some_and(|word| word == "wait") {
+            self.gate.acquire().await.map_err(|error| Error::Internal(error.to_string()))?.forget();
+        }
         let exit_code = i32::from(cmd.first().is_some_and(|word| word == "false"));
         Ok(ExecOutput { exit_code, ..ExecOutput::default() })
     }

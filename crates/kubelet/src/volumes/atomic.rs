@@ -26,12 +26,11 @@ pub(super) struct File {
 pub(super) type Content = BTreeMap<String, File>;
 
 /// Makes `target` hold exactly `content`. Nothing is written when it already does.
-pub(super) fn write(target: &Path, content: &Content, group: Option<i64>) -> io::Result<()> {
+pub(super) fn write(target: &Path, content: &Content, group: Option<u32>) -> io::Result<()> {
     if let Some(path) = content.keys().find(|path| !is_inside(path)) {
         let message = format!("invalid path: {path:?}");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    let group = group.and_then(|group| u32::try_from(group).ok());
     fs::create_dir_all(target)?;
     set_up_dir(target, group)?;
     let old = fs::read_link(target.join(DATA)).ok();
@@ -84,8 +83,13 @@ fn set_up_dir(path: &Path, group: Option<u32>) -> io::Result<()> {
 
 fn write_file(root: &Path, path: &str, file: &File, group: Option<u32>) -> io::Result<()> {
     let full = root.join(path);
-    if let Some(parent) = full.parent() {
-        fs::create_dir_all(parent)?;
+    let mut at = root.to_owned();
+    for part in Path::new(path).parent().into_iter().flat_map(Path::components) {
+        at.push(part);
+        if !at.exists() {
+            fs::create_dir(&at)?;
+            set_up_dir(&at, group)?;
+        }
     }
     fs::write(&full, &file.content)?;
     if file.user.is_some() || group.is_some() {

@@ -9,18 +9,20 @@ use k8s_openapi::api::core::v1::EmptyDirVolumeSource;
 use super::tmpfs;
 use crate::quantity::value;
 
-/// Makes the directory, in memory where that is asked for.
-pub(super) fn prepare(path: &Path, source: &EmptyDirVolumeSource) -> Result<(), String> {
-    let made = || -> std::io::Result<()> {
-        if path.exists() && source.medium.as_deref() != Some("Memory") {
-            return Ok(());
-        }
+/// Makes the directory, in memory where that is asked for. Says whether it is new, and so empty.
+pub(super) fn prepare(path: &Path, source: &EmptyDirVolumeSource) -> Result<bool, String> {
+    let made = || -> std::io::Result<bool> {
+        let in_memory = source.medium.as_deref() == Some("Memory");
+        let mut new = !path.exists();
         fs::create_dir_all(path)?;
-        if source.medium.as_deref() == Some("Memory") {
+        if in_memory {
             let limit = source.size_limit.as_ref().map(value).filter(|limit| *limit > 0);
-            tmpfs::mount(path, limit)?;
+            new |= tmpfs::mount(path, limit)?;
         }
-        fs::set_permissions(path, fs::Permissions::from_mode(0o777))
+        if new {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+        }
+        Ok(new)
     };
     made().map_err(|error| error.to_string())
 }

@@ -92,24 +92,20 @@ async fn project(
     Ok(())
 }
 
-/// A token is readable by its group where the pod has one, else by the one user that all
-/// containers run as, else as the volume says.
+/// Owner and mode of a token: where the pod has a group, or one user that all containers run as,
+/// it is for them only, else as the volume says. The group's right to read it comes with the group.
 fn token_access(pod: &Pod, default: i32) -> (u32, Option<u32>) {
     let context = spec(pod).security_context.as_ref();
-    if context.is_some_and(|context| context.fs_group.is_some()) {
-        return (TOKEN_MODE, None);
-    }
     let of_pod = context.and_then(|context| context.run_as_user);
     let mut users = crate::pod::members(pod).into_iter().map(|member| {
         let own = member.container.security_context.as_ref().and_then(|own| own.run_as_user);
         own.or(of_pod)
     });
-    match users.next().flatten() {
-        Some(first) if users.all(|user| user == Some(first)) => {
-            (TOKEN_MODE, u32::try_from(first).ok())
-        }
-        _ => (default as u32, None),
-    }
+    let user = users.next().flatten().filter(|first| users.all(|user| user == Some(*first)));
+    let user = user.and_then(|user| u32::try_from(user).ok());
+    let group = context.is_some_and(|context| context.fs_group.is_some());
+    let mode = if group || user.is_some() { TOKEN_MODE } else { default as u32 };
+    (mode, user)
 }
 
 fn map_data(map: &ConfigMap) -> BTreeMap<String, Vec<u8>> {
@@ -204,7 +200,11 @@ mod tests {
             (json!({"containers": [c(None)]}), (0o644, None)),
             (json!({"containers": [c(Some(7)), c(Some(7))]}), (0o600, Some(7))),
             (json!({"containers": [c(Some(7)), c(Some(8))]}), (0o644, None)),
-            (json!({"securityContext": {"fsGroup": 9}, "containers": [c(Some(7))]}), (0o600, None)),
+            (
+                json!({"securityContext": {"fsGroup": 9}, "containers": [c(Some(7))]}),
+                (0o600, Some(7)),
+            ),
+            (json!({"securityContext": {"fsGroup": 9}, "containers": [c(None)]}), (0o600, None)),
         ];
         for (spec, wanted) in table {
             assert_eq!(token_access(&pod(spec), 0o644), wanted);

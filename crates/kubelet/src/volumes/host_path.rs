@@ -12,10 +12,7 @@ pub(super) fn check(source: &HostPathVolumeSource) -> Result<(), String> {
     let kind = source.type_.as_deref().unwrap_or_default();
     let make = |result: std::io::Result<()>| result.map_err(|error| error.to_string());
     match kind {
-        "DirectoryOrCreate" if !path.exists() => make(
-            fs::create_dir_all(path)
-                .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755))),
-        )?,
+        "DirectoryOrCreate" if !path.exists() => make(make_dirs(path))?,
         "FileOrCreate" if !path.exists() => make(
             fs::write(path, b"")
                 .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644))),
@@ -38,6 +35,16 @@ pub(super) fn check(source: &HostPathVolumeSource) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("hostPath type check failed: {} is not {what}", source.path))
+}
+
+/// Makes a directory and its parents for whoever the node's users are.
+fn make_dirs(path: &Path) -> std::io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    path.parent().map_or(Ok(()), make_dirs)?;
+    fs::create_dir(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
 }
 
 #[cfg(test)]

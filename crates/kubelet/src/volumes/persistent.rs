@@ -7,7 +7,7 @@ use kube::Api;
 
 use super::host_path;
 use crate::context::Context;
-use crate::pod::{name, namespace};
+use crate::pod::{is_finished, name, namespace, spec, status, uid};
 
 /// The claim a volume means, and whether it wants it read-only. A generic ephemeral volume has a
 /// claim named after its pod and itself.
@@ -18,13 +18,36 @@ pub(super) fn claim(pod: &Pod, volume: &Volume) -> Option<(String, bool)> {
     volume.ephemeral.as_ref().map(|_| (format!("{}-{}", name(pod), volume.name), false))
 }
 
-/// The path behind a claim, and whether it is read-only.
+/// What is behind a claim.
+pub(super) struct Located {
+    pub(super) path: PathBuf,
+    /// Whether the volume may be given to the pod's group. A path of the node belongs to the node,
+    /// claimed or not.
+    pub(super) ownable: bool,
+}
+
+/// Another pod of this node that uses the same claim already.
+pub(super) fn is_shared(context: &Context, pod: &Pod, claim_name: &str) -> bool {
+    context.pods.store().list().iter().any(|other| {
+        uid(other) != uid(pod)
+            && namespace(other) == namespace(pod)
+            && !is_finished(other)
+            && status(other).start_time.is_some()
+            && spec(other)
+                .volumes
+                .iter()
+                .flatten()
+                .filter_map(|volume| claim(other, volume))
+                .any(|(name, _)| name == claim_name)
+    })
+}
+
+/// The path behind a claim.
 pub(super) async fn locate(
     context: &Context,
     pod: &Pod,
     claim_name: &str,
-    readonly: bool,
-) -> Result<(PathBuf, bool), String> {
+) -> Result<Located, String> {
     let client = context.config.client.clone();
     let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace(pod));
     let claim = claims.get(claim_name).await.map_err(|error| error.to_string())?;
@@ -35,17 +58,17 @@ pub(super) async fn locate(
     };
     let volume =
         Api::<PersistentVolume>::all(client).get(name).await.map_err(|error| error.to_string())?;
-    let spec = volume.spec.unwrap_or_default();
-    if let Some(path) = &spec.host_path {
+    let source = volume.spec.unwrap_or_default();
+    if let Some(path) = &source.host_path {
         host_path::check(path)?;
-        return Ok((path.path.clone().into(), readonly));
+        return Ok(Located { path: path.path.clone().into(), ownable: false });
     }
-    if let Some(local) = &spec.local {
+    if let Some(local) = &source.local {
         let path = PathBuf::from(&local.path);
         if !path.is_dir() {
             return Err(format!("path {:?} does not exist", local.path));
         }
-        return Ok((path, readonly));
+        return Ok(Located { path, ownable: true });
     }
     Err(format!("this kubelet has no plugin for persistent volume {name:?}"))
 }

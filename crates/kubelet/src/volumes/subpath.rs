@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::OFlag;
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::{Mode, fstat, mkdirat};
+use runtime::tree::{Links, Tree, path_of};
+
+const TYPE: u32 = 0o170_000;
+const DIRECTORY: u32 = 0o040_000;
 
 /// Binds `inner` of `volume` to `place` and returns `place`. Where `inner` is absent it becomes a
 /// directory. A volume of files that change by renaming is followed to its present content.
@@ -19,22 +24,9 @@ pub(crate) fn bind(volume: &Path, inner: &Path, place: &Path) -> io::Result<Path
         let message = format!("{} must be relative and without ..", inner.display());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    let root = volume.canonicalize()?;
-    let target = match root.join(inner).canonicalize() {
-        Ok(target) if target.starts_with(&root) => target,
-        Ok(_) => {
-            let message = format!("{} leads out of its volume", inner.display());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_dirs(&root, inner)?;
-            root.join(inner)
-        }
-        Err(error) => return Err(error),
-    };
-    // What was checked is held open, so that nobody can exchange it before it is bound.
-    let handle = open_inside(&root, target.strip_prefix(&root).unwrap_or(Path::new("")))?;
-    let is_dir = fs::metadata(proc_path(&handle))?.is_dir();
+    // What was found stays open, so that nobody can exchange it before it is bound.
+    let handle = find(volume, inner)?;
+    let is_dir = fstat(&handle)?.st_mode & TYPE == DIRECTORY;
     super::tmpfs::unmount_below(place)?;
     if is_dir {
         fs::create_dir_all(place)?;
@@ -43,48 +35,46 @@ pub(crate) fn bind(volume: &Path, inner: &Path, place: &Path) -> io::Result<Path
         fs::write(place, b"")?;
     }
     let none = None::<&str>;
-    mount(Some(&proc_path(&handle)), place, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+    mount(Some(&path_of(&handle)), place, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
     Ok(place.to_owned())
 }
 
-fn proc_path(handle: &OwnedFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd()))
-}
-
-/// Opens a path below `root` step by step, refusing symbolic links.
-fn open_inside(root: &Path, path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let mut at = open(root, flags, Mode::empty())?;
-    for part in path.components() {
-        at = openat(&at, part.as_os_str(), flags, Mode::empty())?;
+/// Opens a path of the volume, making it where there is none. Links are followed within.
+fn find(volume: &Path, inner: &Path) -> io::Result<OwnedFd> {
+    let tree = Tree::open(volume)?;
+    match tree.open_at(inner, OFlag::O_PATH, Links::Inside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make(&tree, inner),
+        Err(error) if error.raw_os_error() == Some(nix::Error::EXDEV as i32) => {
+            let message = format!("{} leads out of its volume", inner.display());
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+        }
+        result => result,
     }
-    Ok(at)
 }
 
-/// Makes the missing directories of a path below `root`, refusing symbolic links. They are as
-/// accessible as the volume itself.
-fn make_dirs(root: &Path, path: &Path) -> io::Result<()> {
-    let mode = fs::metadata(root)?.permissions();
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_DIRECTORY;
-    let mut at = open(root, flags, Mode::empty())?;
+/// Makes the missing directories of a path, refusing symbolic links. They are as accessible as the
+/// volume itself.
+fn make(tree: &Tree, path: &Path) -> io::Result<OwnedFd> {
+    let mode = fs::Permissions::from_mode(fstat(tree)?.st_mode & 0o7777);
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    let mut at = tree.open_at(Path::new(""), flags, Links::Refuse)?;
     for part in path.components() {
         let made = match mkdirat(&at, part.as_os_str(), Mode::S_IRWXU) {
             Ok(()) => true,
             Err(nix::Error::EEXIST) => false,
             Err(error) => return Err(error.into()),
         };
-        at = openat(&at, part.as_os_str(), flags, Mode::empty())?;
+        at = Tree::from(at).open_at(part.as_ref(), flags, Links::Refuse)?;
         if made {
-            fs::set_permissions(proc_path(&at), mode.clone())?;
+            fs::set_permissions(path_of(&at), mode.clone())?;
         }
     }
-    Ok(())
+    Ok(at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn links_that_lead_out_are_refused() {
@@ -96,11 +86,13 @@ mod tests {
         for inner in ["out", "out/ssl", "../x", "/etc"] {
             assert!(bind(&volume, Path::new(inner), &place).is_err(), "{inner}");
         }
-        assert!(make_dirs(&volume, Path::new("out/x")).is_err());
+        let tree = Tree::open(&volume).unwrap();
+        assert!(make(&tree, Path::new("out/x")).is_err());
+        std::os::unix::fs::symlink("real", volume.join("in")).unwrap();
+        find(&volume, Path::new("in")).unwrap();
         fs::set_permissions(&volume, fs::Permissions::from_mode(0o2777)).unwrap();
-        make_dirs(&volume, Path::new("real/new/deep")).unwrap();
+        find(&volume, Path::new("real/new/deep")).unwrap();
         let made = fs::metadata(volume.join("real/new/deep")).unwrap();
         assert_eq!(made.permissions().mode() & 0o7777, 0o2777);
-        assert!(open_inside(&volume, Path::new("out")).is_ok(), "the link itself, not its target");
     }
 }

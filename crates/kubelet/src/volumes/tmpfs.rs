@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount as mount_fs, umount2};
 
-/// Mounts a tmpfs, with a size limit in bytes, unless something is mounted there. Without the
-/// right to mount (a simulated node) the directory stays as it is.
-pub(crate) fn mount(path: &Path, size: Option<i64>) -> io::Result<()> {
+/// Mounts a tmpfs, with a size limit in bytes, unless something is mounted there; says whether it
+/// did. Without the right to mount (a simulated node) the directory stays as it is.
+pub(crate) fn mount(path: &Path, size: Option<i64>) -> io::Result<bool> {
     if mounts()?.iter().any(|mounted| mounted == path) {
-        return Ok(());
+        return Ok(false);
     }
     let options = size.map_or_else(String::new, |size| format!("size={size}"));
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     match mount_fs(Some("tmpfs"), path, Some("tmpfs"), flags, Some(options.as_str())) {
-        Err(nix::Error::EPERM) => Ok(()),
-        result => Ok(result?),
+        Err(nix::Error::EPERM) => Ok(false),
+        result => {
+            result?;
+            Ok(true)
+        }
     }
 }
 

@@ -50,9 +50,14 @@ pub(super) async fn advance(
     let place = Place { sandbox: &sandbox, volumes: &volumes, view: &view };
     for name in &plan.start {
         let Some(member) = member(pod, name) else { continue };
+        let lifecycle = member.container.lifecycle.as_ref();
+        if lifecycle.is_some_and(|lifecycle| lifecycle.post_start.is_some()) {
+            notes.lock().hooking.insert(name.clone());
+        }
         let result = start::start(context, pod, &member, &place).await;
         {
             let mut notes = notes.lock();
+            notes.hooking.remove(name);
             match result {
                 Ok(()) => {
                     notes.waiting.remove(name);
@@ -66,6 +71,14 @@ pub(super) async fn advance(
         }
         context.kicks.kick(uid(pod));
     }
+}
+
+/// Whether a container of the pod has ever run, by the runtime or by what was reported.
+fn has_begun(pod: &Pod, view: &PodView) -> bool {
+    let status = crate::pod::status(pod);
+    let lists = [&status.init_container_statuses, &status.container_statuses];
+    let mut all = lists.into_iter().flat_map(|list| list.iter().flatten());
+    !view.containers.is_empty() || all.any(|status| status.container_id.is_some())
 }
 
 /// Volumes first, as containers and sandbox hooks may need them; then the sandbox, if one is due.
@@ -83,14 +96,22 @@ async fn set_up(
             allocatable: context.allocatable(),
         },
     };
-    let mounted = volumes::prepare(context, pod, &facts);
+    let mounted = volumes::prepare(context, pod, &facts, has_begun(pod, view));
     let mounted = mounted.await.map_err(|message| ("FailedMount", message))?;
     if let Some(attempt) = plan.create_sandbox {
         let failed = |error: &dyn std::fmt::Display| {
             ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"))
         };
         std::fs::create_dir_all(context.dirs.pod_logs(pod)).map_err(|error| failed(&error))?;
-        let config = sandbox::config(context, pod, attempt);
+        let (mut config, omitted) = sandbox::config(context, pod, attempt);
+        for message in omitted {
+            context.recorder.event(&**pod, EventType::Warning, "DNSConfigForming", message);
+        }
+        let users = context.users.of(&*context.runtime, pod).await.map_err(|error| {
+            let name = crate::pod::full_name(pod);
+            failed(&format!("Failed to generate sandbox config for pod {name:?}: {error}"))
+        })?;
+        config.linux.namespaces.user = users;
         context.runtime.run_pod_sandbox(config).await.map_err(|error| failed(&error))?;
         *view = PodView::read(&*context.runtime, uid(pod)).await.map_err(|error| failed(&error))?;
     }

@@ -65,10 +65,11 @@ impl Worker {
                 return self.wake_in(RUNTIME_RETRY);
             }
         }
-        let _ = std::fs::remove_dir_all(self.context.dirs.pod(id));
-        let _ = std::fs::remove_dir_all(self.context.dirs.pod_logs(pod));
+        let _ = runtime::tree::remove_all(&self.context.dirs.pod(id));
+        let _ = runtime::tree::remove_all(&self.context.dirs.pod_logs(pod));
         self.context.status.remove(id);
         self.context.ledger.forget(id);
+        self.context.users.release(id);
         self.removed = true;
     }
 }

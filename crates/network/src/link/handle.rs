@@ -110,6 +110,17 @@ impl LinkSocket {
         self.0.request(&format!("set hairpin of link {index}"), message)
     }
 
+    /// Makes a link a port of a bridge.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn set_master(&mut self, index: u32, bridge: u32) -> Result<()> {
+        let message = Message::new(libc::RTM_NEWLINK, REQUEST)
+            .raw(&ifinfo(index, 0, 0))
+            .u32(libc::IFLA_MASTER, bridge);
+        self.0.request(&format!("put link {index} into bridge {bridge}"), message)
+    }
+
     /// Brings a link up.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 
 use super::{Ipam, rules};
-use crate::link::{LinkSocket, Peer, Route};
+use crate::link::{LinkMonitor, LinkSocket, Peer, Route};
 use crate::{Error, Result, netns};
 
 /// How a node's pod network is made.
@@ -58,6 +58,8 @@ pub struct HostPort {
 pub struct PodNetwork {
     config: PodNetworkConfig,
     ipam: Mutex<Ipam>,
+    /// It was taken apart on purpose. Held while it is made whole, too.
+    destroyed: Mutex<bool>,
 }
 
 /// A bridge name for this cluster and node that fits an interface name (15 bytes).
@@ -75,7 +77,7 @@ impl PodNetwork {
         std::fs::create_dir_all(&config.state_dir)
             .map_err(Error::io(format!("create {}", config.state_dir.display())))?;
         let ipam = Ipam::open(config.pod_cidr, &config.state_dir.join("ipam.json"))?;
-        let network = Self { ipam: Mutex::new(ipam), config };
+        let network = Self { ipam: Mutex::new(ipam), config, destroyed: Mutex::new(false) };
         network.ensure()?;
         Ok(network)
     }
@@ -103,6 +105,62 @@ impl PodNetwork {
             }
             rules::install(&config.bridge, config.pod_cidr, config.cluster_cidr)
                 .map_err(|e| e.lacking("nf_tables with NAT (CONFIG_NF_TABLES, CONFIG_NFT_NAT)"))
+        })
+    }
+
+    /// Notices of changes to the links of the node. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn monitor(&self) -> Result<LinkMonitor> {
+        let runtime = tokio::runtime::Handle::current();
+        netns::run_in(self.config.node_netns.as_deref(), || {
+            let _entered = runtime.enter();
+            LinkMonitor::open()
+        })
+    }
+
+    /// Makes the bridge again if somebody removed it, took it down or took its address, and puts
+    /// the pods' interfaces back into it. Says whether that was necessary.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub fn repair(&self) -> Result<bool> {
+        let destroyed = self.destroyed.lock();
+        if *destroyed || self.is_whole()? {
+            return Ok(false);
+        }
+        self.ensure()?;
+        let owners = self.ipam.lock().owners();
+        let bridge_name = &self.config.bridge;
+        netns::run_in(self.config.node_netns.as_deref(), || {
+            let mut links = LinkSocket::open()?;
+            let bridge = index_of(bridge_name)?;
+            let present = links.links()?;
+            for owner in owners {
+                let name = veth_name(&owner);
+                // A pod that is just being attached has none yet, and finds the new bridge.
+                let Some(link) = present.iter().find(|link| link.name == name) else { continue };
+                if link.master != Some(bridge) {
+                    links.set_master(link.index, bridge)?;
+                    links.set_hairpin(link.index)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(true)
+    }
+
+    fn is_whole(&self) -> Result<bool> {
+        let gateway = self.gateway();
+        netns::run_in(self.config.node_netns.as_deref(), || {
+            let mut links = LinkSocket::open()?;
+            let Some(bridge) = links.link(&self.config.bridge)? else { return Ok(false) };
+            let addressed = links
+                .addresses()?
+                .iter()
+                .any(|(index, address)| *index == bridge.index && address.addr() == gateway);
+            Ok(bridge.up && addressed)
         })
     }
 
@@ -233,6 +291,7 @@ impl PodNetwork {
     /// # Errors
     /// Where the kernel refuses.
     pub fn destroy(&self) -> Result<()> {
+        *self.destroyed.lock() = true;
         self.retain(|_| false)?;
         netns::run_in(self.config.node_netns.as_deref(), || {
             LinkSocket::open()?.delete(&self.config.bridge)?;

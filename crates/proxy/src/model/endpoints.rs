@@ -6,6 +6,8 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
+use super::service::is_left_out;
+
 /// The place of this node, for topology-aware routing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct NodeTopology {
@@ -45,7 +47,8 @@ pub(crate) fn from_slices(
 ) -> Vec<Endpoint> {
     let family = if ipv6 { "IPv6" } else { "IPv4" };
     let mut found: Vec<Endpoint> = Vec::new();
-    for slice in slices.iter().filter(|slice| slice.address_type == family) {
+    let of_family = |slice: &&Arc<EndpointSlice>| slice.address_type == family;
+    for slice in slices.iter().filter(of_family).filter(|slice| !is_left_out(&slice.metadata)) {
         let port = slice.ports.iter().flatten().find(|port| {
             port.name.as_deref().unwrap_or_default() == port_name
                 && port.protocol.as_deref().unwrap_or("TCP") == protocol

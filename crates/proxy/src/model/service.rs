@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::endpoints::{NodeTopology, cluster_wide, from_slices, node_local};
 
@@ -88,6 +89,9 @@ pub(crate) struct PortRules {
     pub(crate) endpoints: Vec<SocketAddr>,
     /// Endpoints of traffic that must stay.
     pub(crate) local_endpoints: Vec<SocketAddr>,
+    /// How many endpoints here are ready: what a load balancer's health check counts. One that
+    /// only serves on while it terminates gets no new connections.
+    pub(crate) ready_here: usize,
 }
 
 /// The rules of all ports of a service; none where the proxy has nothing to do with it.
@@ -115,10 +119,18 @@ pub(crate) fn rules_of(
     rules
 }
 
+/// Labels of services and slices that are left to another proxy, or to none.
+const NOT_OURS: [&str; 2] =
+    ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
+
+/// Whether an object's labels leave it to somebody else.
+pub(super) fn is_left_out(metadata: &ObjectMeta) -> bool {
+    let labels = metadata.labels.as_ref();
+    labels.is_some_and(|labels| NOT_OURS.iter().any(|label| labels.contains_key(*label)))
+}
+
 fn is_ours(service: &Service) -> bool {
-    let labels = service.metadata.labels.as_ref();
-    let other_proxy = labels
-        .is_some_and(|labels| labels.contains_key("service.kubernetes.io/service-proxy-name"));
+    let other_proxy = is_left_out(&service.metadata);
     let spec = service.spec.as_ref();
     let headless = spec
         .and_then(|spec| spec.cluster_ip.as_deref())
@@ -187,6 +199,7 @@ fn port_rules(
         external_local: spec.external_traffic_policy.as_deref() == Some("Local"),
         affinity,
         local_endpoints: node_local(&endpoints),
+        ready_here: endpoints.iter().filter(|e| e.local && e.ready && !e.terminating).count(),
         endpoints: cluster_wide(&endpoints, node),
     })
 }
@@ -223,7 +236,9 @@ mod tests {
             "endpoints": [
                 {"addresses": ["10.1.0.1"], "nodeName": "here"},
                 {"addresses": ["10.1.0.2"], "nodeName": "there", "conditions": {"ready": true}},
-                {"addresses": ["10.1.0.3"], "conditions": {"ready": false}}
+                {"addresses": ["10.1.0.3"], "conditions": {"ready": false}},
+                {"addresses": ["10.1.0.4"], "nodeName": "here",
+                 "conditions": {"ready": false, "serving": true, "terminating": true}}
             ]
         });
         let rules = rules(service, &[slice.clone(), slice]);
@@ -232,6 +247,7 @@ mod tests {
         assert_eq!(http.id.to_string(), "ns/web/tcp/http");
         assert_eq!(http.endpoints.len(), 2);
         assert_eq!(http.local_endpoints, ["10.1.0.1:8080".parse().unwrap()]);
+        assert_eq!(http.ready_here, 1);
         assert_eq!((http.node_port, http.external_local), (Some(30080), true));
         assert_eq!(http.affinity, Some(Duration::from_secs(10_800)));
         assert!(rules[1].endpoints.is_empty(), "the slice has no port of that name");
@@ -246,10 +262,12 @@ mod tests {
         ] {
             assert!(rules(json!({"metadata": {"name": "a"}, "spec": spec}), &[]).is_empty());
         }
-        let labelled = json!({
-            "metadata": {"labels": {"service.kubernetes.io/service-proxy-name": "other"}},
-            "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80}]}
-        });
-        assert!(rules(labelled, &[]).is_empty());
+        for label in NOT_OURS {
+            let labelled = json!({
+                "metadata": {"labels": {label: "other"}},
+                "spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 80}]}
+            });
+            assert!(rules(labelled, &[]).is_empty(), "{label}");
+        }
     }
 }

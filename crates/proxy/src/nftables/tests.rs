@@ -108,6 +108,7 @@ fn rules(protocol: Protocol, endpoints: &[SocketAddr]) -> PortRules {
         affinity: None,
         endpoints: endpoints.to_vec(),
         local_endpoints: endpoints.to_vec(),
+        ready_here: endpoints.len(),
     }
 }
 

@@ -76,8 +76,12 @@ pub enum Propagation {
 pub struct Mount {
     /// Path inside.
     pub container_path: PathBuf,
-    /// Path on the node; made as a directory where it is absent.
+    /// Path on the node; made as a directory where it is absent. Without meaning for an image.
     pub host_path: PathBuf,
+    /// Id of an image whose files are mounted instead, read-only; empty for a path of the node.
+    pub image: String,
+    /// Path within that image; empty for all of it.
+    pub image_sub_path: PathBuf,
     /// Read-only.
     pub readonly: bool,
     /// Read-only also for mounts below it; needs `readonly`.

@@ -28,11 +28,51 @@ pub struct NamespaceOptions {
     pub pid: NamespaceMode,
     /// Inter-process communication and `/dev/shm`: `Pod` or `Node`.
     pub ipc: NamespaceMode,
+    /// The pod's user namespace; `None` is the node's.
+    pub user: Option<UserNamespace>,
+}
+
+/// A range of ids of the node that are other ids in a user namespace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdMapping {
+    /// First id on the node.
+    pub host_id: u32,
+    /// First id inside.
+    pub container_id: u32,
+    /// How many.
+    pub length: u32,
+}
+
+/// Which ids a user namespace has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserNamespace {
+    /// Of users.
+    pub uids: Vec<IdMapping>,
+    /// Of groups.
+    pub gids: Vec<IdMapping>,
+}
+
+impl UserNamespace {
+    /// What root inside is on the node, as user and as group; `None` where it is nobody.
+    #[must_use]
+    pub fn root(&self) -> Option<(u32, u32)> {
+        let of = |list: &[IdMapping]| {
+            let mapping = list.iter().find(|mapping| mapping.container_id == 0)?;
+            (mapping.length > 0 && mapping.host_id > 0).then_some(mapping.host_id)
+        };
+        Some((of(&self.uids)?, of(&self.gids)?))
+    }
 }
 
 impl Default for NamespaceOptions {
     fn default() -> Self {
-        Self { network: NamespaceMode::Pod, pid: NamespaceMode::Container, ipc: NamespaceMode::Pod }
+        Self {
+            network: NamespaceMode::Pod,
+            pid: NamespaceMode::Container,
+            ipc: NamespaceMode::Pod,
+            user: None,
+        }
     }
 }
 

@@ -33,6 +33,12 @@ impl Runtime for Cri {
             network_ready: is("NetworkReady"),
             message: reasons.collect::<Vec<_>>().join(", "),
             root: root.unwrap_or_else(|_| PathBuf::from("/")),
+            // That of the handler without a name, which pods without a RuntimeClass have.
+            user_namespaces: response
+                .runtime_handlers
+                .iter()
+                .filter(|handler| handler.name.is_empty())
+                .any(|handler| handler.features.as_ref().is_some_and(|f| f.user_namespaces)),
         })
     }
 

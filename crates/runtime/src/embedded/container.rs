@@ -1,6 +1,8 @@
 //! The life of a container.
 
+use std::fs::Permissions;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use nix::sys::signal::Signal;
 use super::state::{CONTAINER_FILE, Container, ContainerRecord, Phase, load, save};
 use super::{Embedded, Inner, blocking, new_id};
 use crate::api::*;
+use crate::image::ImageRecord;
 use crate::spec::{EXIT_FILE, Exited, RUN_FILE, Running, SPEC_FILE, StartReply};
 use crate::{Error, Result, cgroup, shim};
 
@@ -53,7 +56,7 @@ impl Embedded {
             created_at: Timestamp::now(),
             image_ref: image.image.repo_digests.first().unwrap_or(&image.image.id).clone(),
             image_id: image.image.id.clone(),
-            layers: image.layers.clone(),
+            layers: self.layers_of(&image, &config),
             log_path,
             stop_signal,
             config,
@@ -76,6 +79,15 @@ impl Embedded {
         }
         self.0.announce(ContainerEventKind::Created, &id, sandbox_id, &pod.metadata.uid);
         Ok(id)
+    }
+
+    /// The layers that a container stands on, those of images that it mounts among them.
+    fn layers_of(&self, image: &ImageRecord, config: &ContainerConfig) -> Vec<String> {
+        let mounted = config.mounts.iter().filter(|mount| !mount.image.is_empty());
+        let mounted = mounted.filter_map(|mount| self.0.images.find(&mount.image));
+        let mut layers = image.layers.clone();
+        layers.extend(mounted.flat_map(|image| image.layers));
+        layers
     }
 
     fn target_of(&self, container: &Container) -> Option<Arc<Container>> {
@@ -214,10 +226,7 @@ impl Embedded {
         let (inner, record) = (Arc::clone(&self.0), container.record.read().clone());
         blocking(move || {
             inner.hierarchies.remove(&record.cgroup)?;
-            match std::fs::remove_dir_all(inner.container_dir(&record.id)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-                _ => Ok(()),
-            }
+            Ok(crate::tree::remove_all(&inner.container_dir(&record.id))?)
         })
         .await?;
         self.0.containers.remove(id);
@@ -247,8 +256,15 @@ impl Inner {
     fn prepare(&self, container: &Container, spec: &crate::spec::Spec) -> Result<()> {
         let record = container.record.read().clone();
         let directory = self.container_dir(&record.id);
+        crate::private::directory(&directory)?;
         for name in ["rootfs", "upper", "work", "empty"] {
             std::fs::create_dir_all(directory.join(name))?;
+        }
+        // It is what the container sees as its root.
+        let upper = directory.join("upper");
+        std::fs::set_permissions(&upper, Permissions::from_mode(0o755))?;
+        if let Some(users) = &spec.namespaces.user {
+            std::os::unix::fs::lchown(upper, Some(users.root_uid), Some(users.root_gid))?;
         }
         save(&directory.join(SPEC_FILE), spec)?;
         Ok(save(&directory.join(CONTAINER_FILE), &record)?)

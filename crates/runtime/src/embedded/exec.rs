@@ -56,6 +56,7 @@ impl Embedded {
                 cgroups: spec.cgroups,
                 process,
                 oom_score_adj: spec.oom_score_adj,
+                users: spec.namespaces.user,
             };
             let (_child, control) = inner.executable.spawn("exec", "/".as_ref())?;
             shim::send_with_fds(&control, &request, &theirs.iter().collect::<Vec<_>>())?;

@@ -7,7 +7,7 @@ use super::state::{Container, SandboxRecord};
 use crate::api::*;
 use crate::image::ImageRecord;
 use crate::shim::{ALL_CAPABILITIES, default_seccomp, localhost_seccomp, parse_capability};
-use crate::spec::{Namespaces, PidNamespace, Process, Spec, UserSpec};
+use crate::spec::{ImageMount, Namespaces, PidNamespace, Process, Spec, UserSpec, Users};
 use crate::{Error, Result};
 
 /// What containers have without asking, as with containerd.
@@ -142,7 +142,7 @@ impl Inner {
                 // overlayfs wants one lower directory at least.
                 vec![Path::new("containers").join(&record.id).join("empty")]
             } else {
-                image.layers.iter().rev().map(|layer| Path::new("layers").join(layer)).collect()
+                layer_paths(&image.layers)
             },
             process: Process {
                 args: arguments(config, &image.image.config)?,
@@ -161,6 +161,7 @@ impl Inner {
             },
             namespaces: self.namespaces(sandbox, security, target)?,
             mounts: mounts(config, &directory),
+            images: self.image_mounts(config)?,
             shm: if sandbox.config.linux.namespaces.ipc == NamespaceMode::Node {
                 PathBuf::from("/dev/shm")
             } else {
@@ -176,6 +177,22 @@ impl Inner {
             stdin_once: config.stdin_once,
             log: (!record.log_path.as_os_str().is_empty()).then(|| record.log_path.clone()),
         })
+    }
+
+    fn image_mounts(&self, config: &ContainerConfig) -> Result<Vec<ImageMount>> {
+        let mounts = config.mounts.iter().filter(|mount| !mount.image.is_empty());
+        let each = mounts.map(|mount| {
+            let image = self
+                .images
+                .find(&mount.image)
+                .ok_or_else(|| Error::NotFound(format!("image {:?}", mount.image)))?;
+            Ok(ImageMount {
+                container_path: mount.container_path.clone(),
+                layers: layer_paths(&image.layers),
+                sub_path: mount.image_sub_path.clone(),
+            })
+        });
+        each.collect()
     }
 
     fn namespaces(
@@ -212,15 +229,24 @@ impl Inner {
             ipc: (pod.ipc != NamespaceMode::Node).then(|| directory.join("ipc")),
             uts: (!on_node).then(|| directory.join("uts")),
             pid,
+            user: pod.user.as_ref().and_then(UserNamespace::root).map(|(root_uid, root_gid)| {
+                Users { path: directory.join("user"), root_uid, root_gid }
+            }),
         })
     }
+}
+
+/// Where layers are in the data directory, the topmost first.
+fn layer_paths(layers: &[String]) -> Vec<PathBuf> {
+    layers.iter().rev().map(|layer| Path::new("layers").join(layer)).collect()
 }
 
 /// The container's mounts, and the pod's files in `/etc` where it brings none of its own.
 fn mounts(config: &ContainerConfig, sandbox: &Path) -> Vec<Mount> {
     let mut mounts = config.mounts.clone();
+    mounts.retain(|mount| mount.image.is_empty());
     for (path, file) in [("/etc/hostname", "hostname"), ("/etc/resolv.conf", "resolv.conf")] {
-        if !mounts.iter().any(|mount| mount.container_path == Path::new(path)) {
+        if !config.mounts.iter().any(|mount| mount.container_path == Path::new(path)) {
             mounts.push(Mount {
                 container_path: path.into(),
                 host_path: sandbox.join(file),

@@ -11,7 +11,8 @@ use super::state::{
 };
 use super::{Embedded, Inner, blocking, network_error};
 use crate::api::*;
-use crate::{Result, shim};
+use crate::spec::{EXIT_FILE, RUN_FILE, SPEC_FILE};
+use crate::{Result, private, shim};
 
 impl Embedded {
     /// Rescans the data directory: adopts living shims, records exits, finishes what a crash
@@ -60,14 +61,16 @@ impl Inner {
     fn load_sandboxes(&self) -> std::io::Result<Vec<SandboxRecord>> {
         let mut found = Vec::new();
         for directory in subdirectories(&self.config.data_dir.join("sandboxes"))? {
+            private::close_file(&directory.join(SANDBOX_FILE))?;
             let Some(mut record) = load::<SandboxRecord>(&directory.join(SANDBOX_FILE))? else {
-                std::fs::remove_dir_all(directory)?;
+                crate::tree::remove_all(&directory)?;
                 continue;
             };
             let namespaces = &record.config.linux.namespaces;
             let pinned = |name| netns::is_pinned(&directory.join(name));
             let whole = (namespaces.network == NamespaceMode::Node || pinned("net"))
                 && (namespaces.ipc == NamespaceMode::Node || pinned("ipc"))
+                && (namespaces.user.is_none() || pinned("user"))
                 && record.pause.as_ref().is_none_or(shim::is_alive);
             if !whole {
                 record.state = SandboxState::NotReady;
@@ -80,8 +83,11 @@ impl Inner {
     fn load_containers(&self) -> std::io::Result<Vec<(ContainerRecord, Phase)>> {
         let mut found = Vec::new();
         for directory in subdirectories(&self.config.data_dir.join("containers"))? {
+            for name in [CONTAINER_FILE, SPEC_FILE, RUN_FILE, EXIT_FILE] {
+                private::close_file(&directory.join(name))?;
+            }
             let Some(record) = load::<ContainerRecord>(&directory.join(CONTAINER_FILE))? else {
-                std::fs::remove_dir_all(directory)?;
+                crate::tree::remove_all(&directory)?;
                 continue;
             };
             let phase = match course(&directory)? {

@@ -9,14 +9,16 @@ use jiff::Timestamp;
 use network::netns;
 use network::pod::{HostPort, Transport};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, sethostname};
 
 use super::state::{SANDBOX_FILE, Sandbox, SandboxRecord, save};
+use super::users::Held;
 use super::{Embedded, Inner, blocking, network_error, new_id};
 use crate::api::*;
 use crate::spec::ProcessId;
+use crate::sysctl::{self, Namespace};
 use crate::{Error, Result, shim};
 
 impl Embedded {
@@ -95,10 +97,7 @@ impl Embedded {
             inner
                 .hierarchies
                 .remove(&inner.pod_cgroup(&record.config.linux.cgroup_parent, &record.id))?;
-            match std::fs::remove_dir_all(inner.sandbox_dir(&record.id)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-                _ => Ok(()),
-            }
+            Ok(crate::tree::remove_all(&inner.sandbox_dir(&record.id))?)
         })
         .await?;
         self.0.sandboxes.remove(id);
@@ -114,6 +113,7 @@ impl Inner {
 
     fn make_sandbox(&self, record: &mut SandboxRecord) -> Result<()> {
         let directory = self.sandbox_dir(&record.id);
+        crate::private::directory(&directory)?;
         std::fs::create_dir_all(directory.join("shm"))?;
         // On disk before anything is made, so that a crash leaves nothing unknown.
         save(&directory.join(SANDBOX_FILE), record)?;
@@ -125,12 +125,14 @@ impl Inner {
         }
         write_files(&directory, config)?;
         let namespaces = &config.linux.namespaces;
-        make_namespaces(&directory, config)
+        self.make_namespaces(&directory, config)
             .map_err(|error| Error::Internal(format!("failed to create pod sandbox: {error}")))?;
         if namespaces.ipc != NamespaceMode::Node {
-            let options = Some("mode=1777,size=65536k");
+            let (uid, gid) =
+                namespaces.user.as_ref().and_then(UserNamespace::root).unwrap_or((0, 0));
+            let options = format!("mode=1777,size=65536k,uid={uid},gid={gid}");
             let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-            mount(Some("shm"), &directory.join("shm"), Some("tmpfs"), flags, options)?;
+            mount(Some("shm"), &directory.join("shm"), Some("tmpfs"), flags, Some(&*options))?;
         }
         if namespaces.network != NamespaceMode::Node {
             let address = self.attach_network(&record.id, config, &directory.join("net"))?;
@@ -140,6 +142,79 @@ impl Inner {
             record.pause = Some(self.start_pause(&cgroup)?);
         }
         Ok(())
+    }
+
+    /// Makes the pod's namespaces on a thread that dies with them pinned. Those of a pod with a
+    /// user namespace belong to that.
+    fn make_namespaces(&self, directory: &Path, config: &SandboxConfig) -> Result<()> {
+        let options = &config.linux.namespaces;
+        let (network, ipc) =
+            (options.network != NamespaceMode::Node, options.ipc != NamespaceMode::Node);
+        let held = match &options.user {
+            None => None,
+            Some(user) => Some(self.hold_user_namespace(user, network, ipc, directory)?),
+        };
+        // A pod in the node's network has the node's name too.
+        let kinds = [
+            ("net", network, CloneFlags::CLONE_NEWNET),
+            ("uts", network, CloneFlags::CLONE_NEWUTS),
+            ("ipc", ipc, CloneFlags::CLONE_NEWIPC),
+        ];
+        let kinds = kinds.into_iter().filter(|(_, wanted, _)| *wanted);
+        let kinds: Vec<_> = kinds.map(|(kind, _, flag)| (kind, flag)).collect();
+        let make = || -> Result<()> {
+            for (kind, flag) in &kinds {
+                match &held {
+                    Some(held) => setns(held.open(kind)?, *flag)?,
+                    None => unshare(*flag)?,
+                }
+            }
+            if network {
+                sethostname(&config.hostname)?;
+                // Any user may bind any port and ping: the namespace is the pod's own.
+                let own = [Namespace::Net];
+                sysctl::set("net.ipv4.ip_unprivileged_port_start", "0", &own).ok();
+                sysctl::set("net.ipv4.ping_group_range", "0 2147483647", &own).ok();
+            }
+            let own = [(Namespace::Net, network), (Namespace::Ipc, ipc)];
+            let own: Vec<_> = own.iter().filter(|(_, own)| *own).map(|(kind, _)| *kind).collect();
+            for (name, value) in &config.linux.sysctls {
+                sysctl::set(name, value, &own)
+                    .map_err(|error| Error::InvalidArgument(format!("sysctl {name}: {error}")))?;
+            }
+            for (kind, _) in &kinds {
+                netns::pin(kind, &directory.join(kind)).map_err(network_error)?;
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(make).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn hold_user_namespace(
+        &self,
+        user: &UserNamespace,
+        network: bool,
+        ipc: bool,
+        directory: &Path,
+    ) -> Result<Held> {
+        if !self.user_namespaces {
+            let message = "this kernel, or its file system, has no user namespaces for containers";
+            return Err(Error::InvalidArgument(message.to_owned()));
+        }
+        if user.root().is_none() || !network || !ipc {
+            let message = "a user namespace needs a root of its own, and the pod's own network and \
+                           IPC namespaces";
+            return Err(Error::InvalidArgument(message.to_owned()));
+        }
+        let wanted = shim::WantedNamespaces { network, ipc };
+        let held = Held::make(&self.executable, user, wanted)?;
+        let pin = directory.join("user");
+        std::fs::File::create(&pin)?;
+        let (flags, none) = (MsFlags::MS_BIND, None::<&str>);
+        mount(Some(&held.path("user")), &pin, none, flags, none)?;
+        Ok(held)
     }
 
     fn attach_network(&self, id: &str, config: &SandboxConfig, netns: &Path) -> Result<IpAddr> {
@@ -171,7 +246,7 @@ impl Inner {
             network.detach(&record.id).map_err(network_error)?;
         }
         let directory = self.sandbox_dir(&record.id);
-        for name in ["net", "ipc", "uts"] {
+        for name in ["net", "ipc", "uts", "user"] {
             netns::unpin(&directory.join(name)).map_err(network_error)?;
         }
         match umount2(&directory.join("shm"), MntFlags::MNT_DETACH) {
@@ -200,13 +275,20 @@ fn write_files(directory: &Path, config: &SandboxConfig) -> Result<()> {
         Some(dns) => resolv_conf(dns),
         None => std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
     };
-    std::fs::write(directory.join("resolv.conf"), resolv)?;
+    write_public(&directory.join("resolv.conf"), &resolv)?;
     let hostname = if config.hostname.is_empty() {
         nix::unistd::gethostname()?.to_string_lossy().into_owned()
     } else {
         config.hostname.clone()
     };
-    Ok(std::fs::write(directory.join("hostname"), format!("{hostname}\n"))?)
+    Ok(write_public(&directory.join("hostname"), &format!("{hostname}\n"))?)
+}
+
+/// Writes a file that is mounted into containers, whose users are whoever they are.
+fn write_public(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }
 
 fn resolv_conf(dns: &DnsConfig) -> String {
@@ -221,59 +303,6 @@ fn resolv_conf(dns: &DnsConfig) -> String {
         text += &format!("options {}\n", dns.options.join(" "));
     }
     text
-}
-
-/// Makes the pod's namespaces on a thread that dies with them pinned.
-fn make_namespaces(directory: &Path, config: &SandboxConfig) -> Result<()> {
-    let options = &config.linux.namespaces;
-    let (network, ipc) =
-        (options.network != NamespaceMode::Node, options.ipc != NamespaceMode::Node);
-    let mut flags = CloneFlags::empty();
-    if network {
-        // A pod in the node's network has the node's name too.
-        flags |= CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWUTS;
-    }
-    if ipc {
-        flags |= CloneFlags::CLONE_NEWIPC;
-    }
-    let make = || -> Result<()> {
-        unshare(flags)?;
-        if network {
-            sethostname(&config.hostname)?;
-            // Any user may bind any port and ping: the namespace is the pod's own.
-            set_sysctl("net.ipv4.ip_unprivileged_port_start", "0").ok();
-            set_sysctl("net.ipv4.ping_group_range", "0 2147483647").ok();
-        }
-        for (name, value) in &config.linux.sysctls {
-            set_sysctl(name, value)
-                .map_err(|error| Error::InvalidArgument(format!("sysctl {name}: {error}")))?;
-        }
-        for (kind, wanted) in [("net", network), ("uts", network), ("ipc", ipc)] {
-            if wanted {
-                netns::pin(kind, &directory.join(kind)).map_err(network_error)?;
-            }
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        scope.spawn(make).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
-}
-
-/// Dots separate, except within a part given with slashes (`net.ipv4.conf.eth0/1.forwarding`).
-fn set_sysctl(name: &str, value: &str) -> std::io::Result<()> {
-    let path: String = name
-        .chars()
-        .map(|char| match char {
-            '.' => '/',
-            '/' => '.',
-            other => other,
-        })
-        .collect();
-    if path.split('/').any(|part| part == "..") {
-        return Err(std::io::ErrorKind::InvalidInput.into());
-    }
-    std::fs::write(Path::new("/proc/sys").join(path), value)
 }
 
 #[cfg(test)]

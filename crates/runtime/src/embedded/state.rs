@@ -286,11 +286,9 @@ pub(crate) fn has_labels(labels: &Labels, wanted: &Labels) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-/// Writes a record so that a reader sees all of it or nothing.
+/// Writes a record, which may hold secrets, so that a reader sees all of it or nothing.
 pub(super) fn save<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, serde_json::to_vec(value)?)?;
-    std::fs::rename(temporary, path)
+    crate::private::write(path, &serde_json::to_vec(value)?)
 }
 
 /// Reads a record; `None` where there is none.

@@ -109,6 +109,7 @@ struct Files {
 impl Files {
     fn extract(archive: &Path, directory: &Path) -> io::Result<Self> {
         let context = |error: io::Error| {
+            let error = super::damaged(error);
             io::Error::new(error.kind(), format!("{}: {error}", archive.display()))
         };
         let mut file = File::open(archive).map_err(context)?;
@@ -224,15 +225,19 @@ fn clean(path: &Path) -> PathBuf {
 /// Size of a directory's files in bytes, and their number. Follows no link.
 pub(crate) fn directory_usage(path: &Path) -> (u64, u64) {
     use std::os::unix::fs::MetadataExt;
-    let Ok(entries) = fs::read_dir(path) else { return (0, 0) };
-    let mut total = (0, 1);
-    for entry in entries.filter_map(Result::ok) {
-        let Ok(metadata) = entry.metadata() else { continue };
-        if metadata.is_dir() {
-            let (bytes, inodes) = directory_usage(&entry.path());
-            total = (total.0 + bytes, total.1 + inodes);
-        } else {
-            total = (total.0 + metadata.blocks() * 512, total.1 + 1);
+    let mut total = (0, 0);
+    // Its depth is a container's choice: no recursion.
+    let mut left = vec![path.to_owned()];
+    while let Some(directory) = left.pop() {
+        let Ok(entries) = fs::read_dir(directory) else { continue };
+        total.1 += 1;
+        for entry in entries.filter_map(Result::ok) {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_dir() {
+                left.push(entry.path());
+            } else {
+                total = (total.0 + metadata.blocks() * 512, total.1 + 1);
+            }
         }
     }
     total

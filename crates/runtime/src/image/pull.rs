@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
@@ -17,11 +18,18 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::OnceCell;
 
-use super::model::ConfigFile;
+use super::manifest::Source;
+use super::model::{ConfigFile, Descriptor};
 use super::store::{Names, normalise};
 use super::{ImageStore, hex};
 use crate::api::{PulledImage, RegistryAuth};
 use crate::{PullError, Result};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+const USER_AGENT: &str = "coxswain";
+/// A larger configuration of an image is none.
+const MAX_CONFIG: u64 = 16 << 20;
 
 /// How registries are reached.
 #[derive(Debug, Clone, Default)]
@@ -79,13 +87,24 @@ impl Puller {
             Some(RegistryAuth::Bearer(token)) => Secret::Bearer(token),
         };
         client.store_auth_if_needed(reference.resolve_registry(), &secret).await;
-        client.auth(reference, &secret, RegistryOperation::Pull).await.map_err(failed)?;
-        let (manifest, digest, list) =
-            client.pull_image_manifest_and_list_digest(reference, &secret).await.map_err(failed)?;
-        let digest = list.unwrap_or(digest);
+        let token = client.auth(reference, &secret, RegistryOperation::Pull).await;
+        let token = token.map_err(failed)?;
+        let plain = self.is_plain(reference);
+        let http = self.http_client().map_err(|error| failed(error.into()))?;
+        let source = Source { client: &http, plain, reference, token, secret: &secret };
+        let (manifest, digest) = source.manifest().await.map_err(failed)?;
+        if manifest.config.size > MAX_CONFIG {
+            return Err(unusable(reference, "its configuration is too large"));
+        }
         let scratch = tempfile::tempdir_in(self.store.scratch())?;
-        let fetch = |descriptor: OciDescriptor, path: PathBuf| {
+        let fetch = |descriptor: Descriptor, path: PathBuf| {
             let client = &client;
+            let descriptor = OciDescriptor {
+                media_type: descriptor.media_type,
+                digest: descriptor.digest,
+                size: i64::try_from(descriptor.size).unwrap_or(i64::MAX),
+                ..OciDescriptor::default()
+            };
             async move { download(client, reference, &descriptor, &path).await }
         };
         let config_path = scratch.path().join("config");
@@ -100,7 +119,7 @@ impl Puller {
         }
         let present = self.store.present(&diff_ids);
         let missing: Vec<_> = manifest.layers.iter().enumerate().skip(present).collect();
-        let fetched: u64 = missing.iter().map(|(_, layer)| layer.size.max(0) as u64).sum();
+        let fetched: u64 = missing.iter().map(|(_, layer)| layer.size).sum();
         let downloads = missing.into_iter().map(|(position, layer)| {
             fetch(layer.clone(), scratch.path().join(position.to_string()))
         });
@@ -108,7 +127,7 @@ impl Puller {
             .try_for_each_concurrent(3, |download| download)
             .await?;
 
-        let total = manifest.layers.iter().map(|layer| layer.size.max(0) as u64).sum::<u64>();
+        let total = manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
         let names = Names {
             tags: if reference.digest().is_some() { vec![] } else { vec![reference.whole()] },
             digests: vec![format!("{}/{}@{digest}", reference.registry(), reference.repository())],
@@ -126,20 +145,37 @@ impl Puller {
         Ok(PulledImage { id: image.id, digest, fetched_bytes: fetched })
     }
 
-    fn client_config(&self, reference: &Reference) -> ClientConfig {
+    fn is_plain(&self, reference: &Reference) -> bool {
         let registry = reference.resolve_registry();
-        let plain = is_loopback(registry) || self.config.insecure.iter().any(|r| r == registry);
+        is_loopback(registry) || self.config.insecure.iter().any(|r| r == registry)
+    }
+
+    fn http_client(&self) -> reqwest::Result<reqwest::Client> {
+        let roots = self.config.extra_roots.iter().map(|pem| reqwest::Certificate::from_pem(pem));
+        reqwest::Client::builder()
+            .tls_certs_merge(roots.collect::<reqwest::Result<Vec<_>>>()?)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .user_agent(USER_AGENT)
+            .build()
+    }
+
+    fn client_config(&self, reference: &Reference) -> ClientConfig {
         ClientConfig {
-            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
+            protocol: if self.is_plain(reference) {
+                ClientProtocol::Http
+            } else {
+                ClientProtocol::Https
+            },
             extra_root_certificates: self
                 .config
                 .extra_roots
                 .iter()
                 .map(|pem| Certificate { encoding: CertificateEncoding::Pem, data: pem.clone() })
                 .collect(),
-            connect_timeout: Some(std::time::Duration::from_secs(30)),
-            read_timeout: Some(std::time::Duration::from_secs(60)),
-            user_agent: "coxswain",
+            connect_timeout: Some(CONNECT_TIMEOUT),
+            read_timeout: Some(READ_TIMEOUT),
+            user_agent: USER_AGENT,
             ..ClientConfig::default()
         }
     }
@@ -168,7 +204,15 @@ async fn download(
         Some(cause) if cause.is::<DigestError>() => unusable(reference, cause),
         _ => unreachable(reference, error),
     };
+    let declared = u64::try_from(descriptor.size).unwrap_or(0);
+    let mut length = 0;
     while let Some(bytes) = stream.try_next().await.map_err(broken)? {
+        length += bytes.len() as u64;
+        if length > declared {
+            // It may have no end at all.
+            let name = &descriptor.digest;
+            return Err(unusable(reference, format!("{name} is longer than {declared} bytes")));
+        }
         hash.update(&bytes);
         file.write_all(&bytes).await?;
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::model::ConfigFile;
 use super::{digest_of, layer};
 use crate::api::Image;
+use crate::tree::remove_all;
 use crate::{Error, PullError, Result};
 
 /// An image and where its layers are.
@@ -49,7 +50,7 @@ impl ImageStore {
         fs::create_dir_all(directory.join("layers"))?;
         fs::create_dir_all(directory.join("images"))?;
         let scratch = directory.join("images/tmp");
-        fs::remove_dir_all(&scratch).ok();
+        remove_all(&scratch)?;
         fs::create_dir_all(&scratch)?;
         let index = match fs::read(directory.join("images/index.json")) {
             Ok(bytes) => serde_json::from_slice(&bytes)?,
@@ -146,11 +147,11 @@ impl ImageStore {
                 continue;
             }
             let temporary = base.join(format!("{chain}.tmp"));
-            fs::remove_dir_all(&temporary).ok();
+            remove_all(&temporary)?;
             let lower: Vec<_> = chains[..position].iter().rev().map(|c| base.join(c)).collect();
             let diff_id = layer::unpack(layers(position)?, &temporary, &lower)?;
             if diff_id != diff_ids[position] {
-                fs::remove_dir_all(&temporary).ok();
+                remove_all(&temporary)?;
                 return Err(io::Error::other(format!(
                     "wrong diff id calculated on extraction {diff_id:?}, expected {:?}",
                     diff_ids[position]
@@ -178,7 +179,7 @@ impl ImageStore {
             let name = entry.file_name().to_string_lossy().into_owned();
             let held = index.images.values().any(|record| record.layers.contains(&name));
             if !held && !used(&name) {
-                fs::remove_dir_all(entry.path())?;
+                remove_all(&entry.path())?;
             }
         }
         Ok(())
@@ -186,9 +187,7 @@ impl ImageStore {
 
     fn save(&self, index: &Index) -> io::Result<()> {
         let path = self.directory.join("images/index.json");
-        let temporary = path.with_extension("tmp");
-        fs::write(&temporary, serde_json::to_vec(index)?)?;
-        fs::rename(temporary, path)
+        crate::private::write(&path, &serde_json::to_vec(index)?)
     }
 }
 
@@ -207,11 +206,13 @@ fn chain_ids(diff_ids: &[String]) -> Vec<String> {
 
 /// The full name: `busybox` is `docker.io/library/busybox:latest`.
 pub(super) fn normalise(reference: &str) -> Result<Reference> {
-    Reference::try_from(reference).map_err(|error| {
-        Error::ImagePull(PullError::InvalidName {
-            reference: reference.to_owned(),
-            message: error.to_string(),
-        })
+    parse(reference).map_err(Error::ImagePull)
+}
+
+pub(super) fn parse(reference: &str) -> Result<Reference, PullError> {
+    Reference::try_from(reference).map_err(|error| PullError::InvalidName {
+        reference: reference.to_owned(),
+        message: error.to_string(),
     })
 }
 

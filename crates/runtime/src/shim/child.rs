@@ -7,13 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, unshare};
 use serde::{Deserialize, Serialize};
 
-use super::mounts::{Kind, Root, clone_tree};
-use super::{capabilities, control, pty, rootfs, seccomp, sys, user};
+use super::mounts::{Kind, Root, clone_of};
+use super::{capabilities, control, pty, rootfs, seccomp, sys, user, users};
 use crate::api::ProcessUser;
 use crate::spec::{Process, Spec};
+use crate::tree::{Links, Tree};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -35,6 +37,12 @@ pub(super) struct Streams {
     pub(super) stdin: OwnedFd,
     pub(super) stdout: OwnedFd,
     pub(super) stderr: OwnedFd,
+}
+
+impl Streams {
+    pub(super) fn each(&self) -> impl Iterator<Item = &OwnedFd> {
+        [&self.stdin, &self.stdout, &self.stderr].into_iter()
+    }
 }
 
 /// Why the program could not be executed.
@@ -89,9 +97,22 @@ fn become_container(
             sys::enter(path, kind)?;
         }
     }
+    let users = namespaces.user.as_ref().map(users::Entry::open).transpose()?;
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWCGROUP)?;
-    rootfs::enter(spec)?;
-    std::fs::create_dir_all(cwd(&spec.process))?;
+    rootfs::enter(spec, users.as_ref())?;
+    if let Some(users) = users {
+        if let Some(streams) = &streams {
+            streams.each().for_each(|stream| users.own(stream));
+        }
+        users.enter()?;
+    }
+    // Link by link, never through one of /proc that leads out.
+    let root = Root::open(Path::new("/"))?;
+    sys::context(
+        format_args!("make cwd ({:?})", cwd(&spec.process)),
+        root.ensure(Path::new(cwd(&spec.process)), Kind::Directory),
+    )?;
+    drop(root);
     attach_streams(streams, report)?;
     execute(&spec.process, report)
 }
@@ -99,8 +120,8 @@ fn become_container(
 /// Connects the standard streams: the given ones, or a new terminal that is `/dev/console` too.
 fn attach_streams(streams: Option<Streams>, report: &UnixStream) -> io::Result<()> {
     let Some(streams) = streams else {
-        let path = new_terminal(report)?;
-        let console = clone_tree(&path, false)?;
+        let terminal = new_terminal(report)?;
+        let console = clone_of(terminal.as_fd())?;
         return Root::open(Path::new("/"))?.mount(&console, Path::new("/dev/console"), Kind::File);
     };
     sys::dup_to(streams.stdin.as_fd(), 0)?;
@@ -109,11 +130,11 @@ fn attach_streams(streams: Option<Streams>, report: &UnixStream) -> io::Result<(
 }
 
 /// Makes a terminal the standard streams and sends its controlling side to the parent.
-pub(super) fn new_terminal(report: &UnixStream) -> io::Result<PathBuf> {
-    let (master, path) = sys::context("open terminal", pty::open())?;
-    sys::context("take terminal", pty::take(&path))?;
+pub(super) fn new_terminal(report: &UnixStream) -> io::Result<OwnedFd> {
+    let (master, terminal) = sys::context("open terminal", pty::open())?;
+    sys::context("take terminal", pty::take(&terminal))?;
     control::send(report, &Report::Terminal, &[&master])?;
-    Ok(path)
+    Ok(terminal)
 }
 
 /// Sheds privileges and executes the program. Returns only where that failed.
@@ -143,10 +164,7 @@ pub(super) fn execute(
     capabilities::drop_bounding(process.capabilities)?;
     become_user(&user.ids)?;
     capabilities::apply(process.capabilities)?;
-    sys::context(
-        format_args!("chdir to cwd ({:?})", cwd(process)),
-        std::env::set_current_dir(cwd(process)),
-    )?;
+    sys::context(format_args!("chdir to cwd ({:?})", cwd(process)), change_directory(process))?;
     if process.no_new_privs {
         sys::prctl(libc::PR_SET_NO_NEW_PRIVS, 1)?;
         seccomp::install(&filters)?;
@@ -155,6 +173,15 @@ pub(super) fn execute(
     let error = exec(&program, &argv, &envp);
     let exit_code = if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 };
     Err(Failure { message: format!("exec {}: {error}", program.display()), exit_code })
+}
+
+/// Goes to the working directory. A link of `/proc` would lead wherever a descriptor that is still
+/// open here does, so none is followed.
+fn change_directory(process: &Process) -> io::Result<()> {
+    let root = Tree::open(Path::new("/"))?;
+    let path = Path::new(cwd(process));
+    let directory = root.open_at(path, OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Root)?;
+    Ok(nix::unistd::fchdir(&directory)?)
 }
 
 fn cwd(process: &Process) -> &str {

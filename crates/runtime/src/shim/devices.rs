@@ -4,8 +4,9 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, SFlag, mknodat};
-use nix::unistd::symlinkat;
+use nix::unistd::{Gid, Uid, fchownat, symlinkat};
 
 use super::mounts::{Kind, Root};
 use super::sys::context;
@@ -66,9 +67,17 @@ fn node(root: &Root, source: &Path, target: &Path) -> io::Result<()> {
     let made = mknodat(&parent, name, kind, mode, metadata.rdev());
     nix::sys::stat::umask(old);
     match made {
-        Ok(()) | Err(nix::Error::EEXIST) => Ok(()),
-        Err(error) => Err(error.into()),
+        Ok(()) => {}
+        Err(nix::Error::EEXIST) => return Ok(()),
+        Err(error) => return Err(error.into()),
     }
+    // Those that everybody may use are the container's own; the node's others stay the node's,
+    // whose root the container's is not.
+    if let Some((uid, gid)) = root.owner().filter(|_| metadata.mode() & 0o666 == 0o666) {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        fchownat(&parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
 }
 
 fn collect(directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {

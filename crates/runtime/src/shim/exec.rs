@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::child::{self, Failure, Streams};
-use super::{control, run, sys};
+use super::{control, run, sys, users};
 use crate::spec::{ExecSpec, StartReply};
 
 /// Standard input is the control socket: it brings the [`ExecSpec`] and the streams, gets the
@@ -56,18 +56,28 @@ fn start(control: &UnixStream) -> Result<(i32, std::os::fd::OwnedFd), Failure> {
     let pidfd = sys::open_pidfd(&spec.target)?;
     sys::set_oom_score_adj(spec.oom_score_adj)?;
     sys::join_cgroups(&spec.cgroups)?;
-    let kinds = libc::CLONE_NEWNS
+    let streams = match <[_; 3]>::try_from(fds) {
+        Ok([stdin, stdout, stderr]) => Some(Streams { stdin, stdout, stderr }),
+        Err(_) => None,
+    };
+    let mut kinds = libc::CLONE_NEWNS
         | libc::CLONE_NEWNET
         | libc::CLONE_NEWIPC
         | libc::CLONE_NEWUTS
         | libc::CLONE_NEWPID
         | libc::CLONE_NEWCGROUP;
+    if let Some(users) = &spec.users {
+        let entry = users::Entry::open(users)?;
+        if let Some(streams) = &streams {
+            streams.each().for_each(|stream| entry.own(stream));
+        }
+        kinds |= libc::CLONE_NEWUSER;
+    }
     sys::context("enter namespaces", sys::setns(pidfd.as_fd(), kinds))?;
     drop(pidfd);
-    let streams = match <[_; 3]>::try_from(fds) {
-        Ok([stdin, stdout, stderr]) => Some(Streams { stdin, stdout, stderr }),
-        Err(_) => None,
-    };
+    if spec.users.is_some() {
+        users::become_root()?;
+    }
     let (ours, theirs) = UnixStream::pair()?;
     match sys::fork(0)? {
         sys::Fork::Child => {

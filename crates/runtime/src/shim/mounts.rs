@@ -6,8 +6,9 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Component, Path, PathBuf};
 
-use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
+use nix::unistd::{Gid, Uid, fchownat, setfsgid, setfsuid};
 
 use super::sys::{c_string, check, context};
 
@@ -43,6 +44,14 @@ pub(super) fn clone_tree(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
         .map(owned)
 }
 
+/// A detached copy of the mount that a descriptor is open on.
+pub(super) fn clone_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as u32;
+    // SAFETY: plain descriptor and flags; makes a descriptor.
+    check(unsafe { libc::syscall(libc::SYS_open_tree, fd.as_raw_fd(), EMPTY.as_ptr(), flags) })
+        .map(owned)
+}
+
 /// Adds attributes to a mount, and sets its propagation where that is not zero.
 pub(super) fn set_attributes(
     mount: BorrowedFd<'_>,
@@ -59,6 +68,24 @@ pub(super) fn set_attributes(
             mount.as_raw_fd(),
             EMPTY.as_ptr(),
             libc::AT_EMPTY_PATH | recursive,
+            data.as_ptr(),
+            size_of_val(&data),
+        )
+    })
+    .map(drop)
+}
+
+/// Maps the ids of a detached mount by those of a user namespace.
+pub(super) fn set_mapping(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x10_0000;
+    let data = [MOUNT_ATTR_IDMAP, 0, 0, namespace.as_raw_fd() as u64];
+    // SAFETY: `data` is a struct mount_attr of 32 bytes that lives through the call.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            EMPTY.as_ptr(),
+            libc::AT_EMPTY_PATH,
             data.as_ptr(),
             size_of_val(&data),
         )
@@ -124,16 +151,29 @@ pub(super) enum Kind {
 }
 
 /// A directory tree within which every path is resolved, symbolic links included.
-pub(super) struct Root(OwnedFd);
+pub(super) struct Root {
+    top: OwnedFd,
+    /// Who owns what is made; `None` is the caller.
+    owner: Option<(u32, u32)>,
+}
 
 impl Root {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        Ok(Self(nix::fcntl::open(path, flags, Mode::empty())?))
+        Ok(Self { top: nix::fcntl::open(path, flags, Mode::empty())?, owner: None })
+    }
+
+    /// Makes everything to come somebody's.
+    pub(super) fn owned_by(self, owner: Option<(u32, u32)>) -> Self {
+        Self { owner, ..self }
+    }
+
+    pub(super) fn owner(&self) -> Option<(u32, u32)> {
+        self.owner
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.top.as_fd()
     }
 
     /// Opens a path, making it and its parents where absent.
@@ -142,7 +182,7 @@ impl Root {
     /// nothing can lead outside the tree.
     pub(super) fn ensure(&self, path: &Path, kind: Kind) -> io::Result<OwnedFd> {
         let mut todo = names(path);
-        let mut stack = vec![self.0.try_clone()?];
+        let mut stack = vec![self.top.try_clone()?];
         let mut links = 0;
         while let Some(name) = todo.pop() {
             if name == ".." {
@@ -154,7 +194,7 @@ impl Root {
             }
             let parent = &stack[stack.len() - 1];
             let wanted = if todo.is_empty() { kind } else { Kind::Directory };
-            let found = open_or_make(parent, &name, wanted)?;
+            let found = self.open_or_make(parent, &name, wanted)?;
             if SFlag::from_bits_truncate(fstat(&found)?.st_mode & libc::S_IFMT) == SFlag::S_IFLNK {
                 links += 1;
                 if links > MAX_LINKS {
@@ -170,6 +210,31 @@ impl Root {
             }
         }
         stack.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn open_or_make(&self, parent: &OwnedFd, name: &OsStr, kind: Kind) -> io::Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(parent, name, flags, Mode::empty()) {
+            Err(nix::Error::ENOENT) => {}
+            result => return Ok(result?),
+        }
+        match self.owner {
+            None => make(parent, name, kind)?,
+            Some((uid, gid)) => {
+                // In a mapped mount only who has an id there can make something.
+                let made = as_user(uid, gid, || make(parent, name, kind));
+                match made {
+                    Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                        make(parent, name, kind)?;
+                        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+                        let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
+                        fchownat(parent, name, Some(uid), Some(gid), flags)?;
+                    }
+                    result => result?,
+                }
+            }
+        }
+        Ok(openat(parent, name, flags, Mode::empty())?)
     }
 
     /// Mounts a detached mount at a path of this tree.
@@ -190,19 +255,24 @@ fn names(path: &Path) -> Vec<OsString> {
         .collect()
 }
 
-fn open_or_make(parent: &OwnedFd, name: &OsStr, kind: Kind) -> io::Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    match openat(parent, name, flags, Mode::empty()) {
-        Err(nix::Error::ENOENT) => {}
-        result => return Ok(result?),
-    }
-    if kind == Kind::File {
+fn make(parent: &OwnedFd, name: &OsStr, kind: Kind) -> io::Result<()> {
+    let made = if kind == Kind::File {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        openat(parent, name, flags, Mode::from_bits_truncate(0o644))?;
+        openat(parent, name, flags, Mode::from_bits_truncate(0o644)).map(drop)
     } else {
-        mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
-    }
-    Ok(openat(parent, name, flags, Mode::empty())?)
+        mkdirat(parent, name, Mode::from_bits_truncate(0o755))
+    };
+    Ok(made?)
+}
+
+/// Does something on files as another user; this process has one thread.
+fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let old_gid = setfsgid(Gid::from_raw(gid));
+    let old_uid = setfsuid(Uid::from_raw(uid));
+    let result = work();
+    setfsuid(old_uid);
+    setfsgid(old_gid);
+    result
 }
 
 /// What kind of target a bind mount of this path needs.

@@ -2,32 +2,37 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 
 use super::sys;
 
-/// Opens a new pair: the controlling side, and the path of the terminal.
-pub(super) fn open() -> io::Result<(OwnedFd, PathBuf)> {
+/// Opens a new pair: the controlling side, and the terminal.
+///
+/// The terminal is got from the controlling side and never by its path, at which the container may
+/// have put anything.
+pub(super) fn open() -> io::Result<(OwnedFd, OwnedFd)> {
     let master = OpenOptions::new()
         .read(true)
         .write(true)
-        .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC)
+        // What is there instead may be a FIFO: it must not be waited for.
+        .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK)
         .open("/dev/pts/ptmx")?;
-    let mut number: u32 = 0;
     let unlock: i32 = 0;
-    // SAFETY: both ioctls take a pointer to an int that lives through the call.
-    unsafe {
+    // SAFETY: the first ioctl takes a pointer to an int that lives through the call, the second
+    // takes flags and makes a descriptor.
+    let terminal = unsafe {
         sys::check(libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlock).into())?;
-        sys::check(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number).into())?;
-    }
-    Ok((master.into(), PathBuf::from(format!("/dev/pts/{number}"))))
+        let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let raw = sys::check(libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags).into())?;
+        OwnedFd::from_raw_fd(raw as i32)
+    };
+    sys::set_blocking(master.as_fd())?;
+    Ok((master.into(), terminal))
 }
 
 /// Makes the terminal this session's and its three standard streams. Needs a new session.
-pub(super) fn take(path: &std::path::Path) -> io::Result<()> {
-    let terminal = OpenOptions::new().read(true).write(true).open(path)?;
+pub(super) fn take(terminal: &OwnedFd) -> io::Result<()> {
     // SAFETY: TIOCSCTTY takes a number.
     sys::check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) }.into())?;
     (0..3).try_for_each(|fd| sys::dup_to(terminal.as_fd(), fd))

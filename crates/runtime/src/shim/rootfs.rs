@@ -1,44 +1,63 @@
 //! The container's root: overlay, standard mounts, pivot, masks.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::layers::Layers;
 use super::mounts::{
     self, Kind, NODEV, NOEXEC, NOSUID, READONLY, Root, STRICTATIME, clone_tree, new_filesystem,
     set_attributes,
 };
+use super::users::Entry;
 use super::{devices, sys};
 use crate::api::{Mount, Propagation};
-use crate::spec::Spec;
+use crate::spec::{ImageMount, Spec};
+use crate::tree::{Links, Tree};
+
+/// Group of terminals in containers.
+const TTY_GROUP: u32 = 5;
 
 /// More lower directories than this do not fit mount(2)'s page of options.
 const MOUNT_LAYER_LIMIT: usize = 40;
 
 /// Builds the root file system in this process's new mount namespace and moves into it.
-pub(super) fn enter(spec: &Spec) -> io::Result<()> {
+pub(super) fn enter(spec: &Spec, users: Option<&Entry>) -> io::Result<()> {
     let rootfs = spec.data_dir.join(&spec.container_dir).join("rootfs");
     isolate(spec, &rootfs)?;
-    sys::context("mount root file system", mount_overlay(spec))?;
-    let root = Root::open(&rootfs)?;
+    let mut layers = Layers::new(spec, users)?;
+    sys::context("mount root file system", mount_overlay(spec, &mut layers))?;
+    let root = Root::open(&rootfs)?.owned_by(users.map(|users| users.root));
     standard_mounts(spec, &root)?;
-    let mut sorted: Vec<_> = spec.mounts.iter().collect();
-    sorted.sort_by_key(|mount| mount.container_path.components().count());
-    for mount in sorted {
-        let what =
-            format!("mount {} at {}", mount.host_path.display(), mount.container_path.display());
-        sys::context(what, bind(mount, &root))?;
+    let mut sorted: Vec<_> = spec.mounts.iter().map(Source::Node).collect();
+    sorted.extend(spec.images.iter().map(Source::Image));
+    sorted.sort_by_key(|source| source.target().components().count());
+    for source in sorted {
+        let at = source.target().display().to_string();
+        match source {
+            Source::Node(mount) => sys::context(
+                format_args!("mount {} at {at}", mount.host_path.display()),
+                bind(mount, &root, users),
+            )?,
+            Source::Image(image) => sys::context(
+                format_args!("mount image at {at}"),
+                mount_image(image, &mut layers, &root),
+            )?,
+        }
     }
     sys::context("create devices", devices::create(spec, &root))?;
+    // The node's, because the container may have put anything at its own.
+    let nulls = spec.masked_paths.iter().map(|_| null()).collect::<io::Result<Vec<_>>>()?;
     pivot(&root)?;
     drop(root);
     for path in &spec.readonly_paths {
         sys::context(format_args!("make {} read-only", path.display()), make_readonly(path))?;
     }
-    for path in &spec.masked_paths {
-        sys::context(format_args!("mask {}", path.display()), mask(path))?;
+    for (path, null) in spec.masked_paths.iter().zip(nulls) {
+        sys::context(format_args!("mask {}", path.display()), mask(path, null))?;
     }
     if spec.readonly_rootfs {
         let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC;
@@ -46,6 +65,21 @@ pub(super) fn enter(spec: &Spec) -> io::Result<()> {
         set_attributes(root.as_fd(), READONLY, 0, false)?;
     }
     Ok(())
+}
+
+/// What is mounted in a container besides what every container has.
+enum Source<'a> {
+    Node(&'a Mount),
+    Image(&'a ImageMount),
+}
+
+impl Source<'_> {
+    fn target(&self) -> &Path {
+        match self {
+            Self::Node(mount) => &mount.container_path,
+            Self::Image(image) => &image.container_path,
+        }
+    }
 }
 
 /// Keeps this namespace's mounts from reaching the node, except by bidirectional mounts.
@@ -80,12 +114,35 @@ fn unescape(field: &str) -> String {
         .fold(field.to_owned(), |text, (code, char)| text.replace(code, char))
 }
 
-fn mount_overlay(spec: &Spec) -> io::Result<()> {
+/// Mounts an image where it is asked for, read-only, or a path in it.
+fn mount_image(image: &ImageMount, layers: &mut Layers<'_>, root: &Root) -> io::Result<()> {
+    let mut lower = image.layers.iter().map(|l| layers.path(l)).collect::<io::Result<Vec<_>>>()?;
+    // overlayfs wants two at least, where there is nothing to write to.
+    lower.push(layers.nothing()?);
+    let place = layers.place()?;
+    let attributes = READONLY | NOSUID | NODEV | NOEXEC;
+    if lower.len() <= MOUNT_LAYER_LIMIT {
+        let options = format!("lowerdir={}", lower.join(":"));
+        mount(Some("overlay"), &place, Some("overlay"), MsFlags::MS_RDONLY, Some(&*options))?;
+    } else {
+        let options: Vec<_> = lower.iter().map(|layer| ("lowerdir+", layer.as_str())).collect();
+        let overlay = new_filesystem("overlay", &options, attributes)?;
+        mounts::attach(overlay.as_fd(), Root::open(&place)?.as_fd())?;
+    }
+    let found = Tree::open(&place)?.open_at(&image.sub_path, OFlag::O_PATH, Links::Root)?;
+    let directory = nix::sys::stat::fstat(&found)?.st_mode & libc::S_IFMT == libc::S_IFDIR;
+    let kind = if directory { Kind::Directory } else { Kind::File };
+    let tree = mounts::clone_of(found.as_fd())?;
+    set_attributes(tree.as_fd(), attributes, MsFlags::MS_PRIVATE.bits(), false)?;
+    root.mount(&tree, &image.container_path, kind)
+}
+
+fn mount_overlay(spec: &Spec, layers: &mut Layers<'_>) -> io::Result<()> {
     // Relative paths keep the options short and free of the data directory's own characters.
     std::env::set_current_dir(&spec.data_dir)?;
     let dir = spec.container_dir.display().to_string();
     let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
-    let lower: Vec<_> = spec.layers.iter().map(|layer| layer.display().to_string()).collect();
+    let lower = spec.layers.iter().map(|l| layers.path(l)).collect::<io::Result<Vec<_>>>()?;
     let target = spec.container_dir.join("rootfs");
     if lower.len() <= MOUNT_LAYER_LIMIT {
         let options = format!("lowerdir={},upperdir={upper},workdir={work}", lower.join(":"));
@@ -112,8 +169,12 @@ fn standard_mounts(spec: &Spec, root: &Root) -> io::Result<()> {
         root.mount(&filesystem, Path::new(path), Kind::Directory)
     };
     new("proc", "/proc", &[], strict)?;
-    new("tmpfs", "/dev", &[("mode", "755"), ("size", "65536k")], NOSUID | STRICTATIME)?;
-    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")];
+    let (uid, gid) = root.owner().unwrap_or((0, 0));
+    let (own_uid, own_gid, tty) = (uid.to_string(), gid.to_string(), (gid + TTY_GROUP).to_string());
+    let owned = [("uid", &*own_uid), ("gid", &*own_gid)];
+    let dev = [&[("mode", "755"), ("size", "65536k")][..], &owned].concat();
+    new("tmpfs", "/dev", &dev, NOSUID | STRICTATIME)?;
+    let pts = [("newinstance", ""), ("ptmxmode", "0666"), ("mode", "0620"), ("gid", &*tty)];
     new("devpts", "/dev/pts", &pts, NOSUID | NOEXEC)?;
     new("mqueue", "/dev/mqueue", &[], strict)?;
     new("sysfs", "/sys", &[], sys_attributes)?;
@@ -156,7 +217,7 @@ fn mount_cgroups(spec: &Spec, root: &Root, attributes: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn bind(mount: &Mount, root: &Root) -> io::Result<()> {
+fn bind(mount: &Mount, root: &Root, users: Option<&Entry>) -> io::Result<()> {
     let kind = match mounts::kind_of(&mount.host_path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             std::fs::create_dir_all(&mount.host_path)?;
@@ -165,6 +226,9 @@ fn bind(mount: &Mount, root: &Root) -> io::Result<()> {
         result => result?,
     };
     let tree = clone_tree(&mount.host_path, true)?;
+    if let Some(users) = users {
+        users.map(tree.as_fd())?;
+    }
     let flags = match mount.propagation {
         Propagation::Private => MsFlags::MS_PRIVATE,
         Propagation::HostToContainer => MsFlags::MS_SLAVE,
@@ -197,7 +261,16 @@ fn make_readonly(path: &Path) -> io::Result<()> {
     cover(path, &tree)
 }
 
-fn mask(path: &Path) -> io::Result<()> {
+fn null() -> io::Result<OwnedFd> {
+    let null = clone_tree(Path::new("/dev/null"), false)?;
+    let found = nix::sys::stat::fstat(&null)?;
+    if found.st_mode & libc::S_IFMT == libc::S_IFCHR && found.st_rdev == libc::makedev(1, 3) {
+        return Ok(null);
+    }
+    Err(io::Error::other("/dev/null of the node is another device"))
+}
+
+fn mask(path: &Path, null: OwnedFd) -> io::Result<()> {
     let metadata = match std::fs::metadata(path) {
         Err(error) if is_absent(&error) => return Ok(()),
         result => result?,
@@ -205,12 +278,12 @@ fn mask(path: &Path) -> io::Result<()> {
     let tree = if metadata.is_dir() {
         new_filesystem("tmpfs", &[("size", "0k")], READONLY | NOSUID | NODEV | NOEXEC)?
     } else {
-        clone_tree(Path::new("/dev/null"), false)?
+        null
     };
     cover(path, &tree)
 }
 
-fn cover(path: &Path, tree: &std::os::fd::OwnedFd) -> io::Result<()> {
+fn cover(path: &Path, tree: &OwnedFd) -> io::Result<()> {
     let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC;
     let target = nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?;
     mounts::attach(tree.as_fd(), target.as_fd())

@@ -161,5 +161,5 @@ pub(super) fn await_exec(
 }
 
 pub(super) fn save<T: serde::Serialize>(path: &Path, value: &T) -> io::Result<()> {
-    sys::write_atomic(path, &serde_json::to_vec(value)?)
+    crate::private::write(path, &serde_json::to_vec(value)?)
 }

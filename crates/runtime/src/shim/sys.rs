@@ -103,13 +103,6 @@ pub(super) fn identify(pid: i32) -> io::Result<ProcessId> {
     Ok(ProcessId { pid, start, boot_id })
 }
 
-/// Writes a file so that a reader sees all of it or nothing.
-pub(super) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, bytes)?;
-    std::fs::rename(&temporary, path)
-}
-
 /// Enters a namespace by descriptor.
 pub(super) fn setns(fd: BorrowedFd<'_>, kind: i32) -> io::Result<()> {
     // SAFETY: plain descriptor and flags.
@@ -140,6 +133,15 @@ pub(super) fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     unsafe {
         let flags = check(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL).into())?;
         check(libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags as i32 | libc::O_NONBLOCK).into())?;
+    }
+    Ok(())
+}
+
+pub(super) fn set_blocking(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: flags of a valid descriptor.
+    unsafe {
+        let flags = check(libc::fcntl(fd.as_raw_fd(), libc::F_GETFL).into())?;
+        check(libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags as i32 & !libc::O_NONBLOCK).into())?;
     }
     Ok(())
 }

@@ -1,9 +1,14 @@
 //! Who a process runs as: the image's `/etc/passwd` and `/etc/group`.
 
-use std::io;
+use std::io::{self, Read};
+use std::path::Path;
 
 use crate::api::{ProcessUser, SupplementalGroupsPolicy};
 use crate::spec::UserSpec;
+use crate::tree::{Links, Tree};
+
+/// More than this of a user database is not read.
+const MAX_DATABASE: u64 = 16 << 20;
 
 /// A resolved user, with the home directory for `HOME`.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,8 +19,21 @@ pub(super) struct User {
 
 /// Looks a user up in the root file system of the caller.
 pub(super) fn resolve(spec: &UserSpec) -> io::Result<User> {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    resolve_in(spec, &read("/etc/passwd"), &read("/etc/group"))
+    let root = Tree::open(Path::new("/"))?;
+    resolve_in(spec, &database(&root, "etc/passwd"), &database(&root, "etc/group"))
+}
+
+/// A file of the image, which may have put anything there: a FIFO that nobody writes to, a device
+/// without an end.
+fn database(root: &Tree, path: &str) -> String {
+    let read = || -> io::Result<String> {
+        let mut text = String::new();
+        root.open_file(Path::new(path), Links::Root)?
+            .take(MAX_DATABASE)
+            .read_to_string(&mut text)?;
+        Ok(text)
+    };
+    read().unwrap_or_default()
 }
 
 fn resolve_in(spec: &UserSpec, passwd: &str, group: &str) -> io::Result<User> {

@@ -54,7 +54,7 @@ async fn open(dir: &Path) -> Result<Embedded> {
         ImageFile { path: "/escape", mode: 0o120_777, bytes: b"/tmp/escape-target" },
     ];
     let applets: Vec<_> = "sh cat echo id pwd hostname sleep ls touch head tr grep unshare mount \
-        chroot mknod printf true ps httpd wget tty stty wc"
+        chroot mknod printf true ps httpd wget tty stty wc stat mkdir mkfifo ln chown umount cut"
         .split_whitespace()
         .map(|name| format!("/bin/{name}"))
         .collect();
@@ -371,6 +371,43 @@ pub(crate) fn docker_archive(path: &Path, layers: usize) -> std::io::Result<()> 
         serde_json::json!([{"Config": "config.json", "RepoTags": ["deep:1"], "Layers": names}]);
     add("config.json", config.to_string().as_bytes())?;
     add("manifest.json", manifest.to_string().as_bytes())?;
+    archive.finish()
+}
+
+/// Writes what `docker save` would for an image `hostile:1`: its first layer has links to a file of
+/// the node and to where that is, its second one a hard link to the one and a file in the other.
+pub(crate) fn linked_archive(path: &Path, secret: &str) -> std::io::Result<()> {
+    let link = |layer: &mut tar::Builder<Vec<u8>>, kind, name: &str, target: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(0o777);
+        header.set_size(0);
+        // Its owner and time stay blank, which means zero.
+        layer.append_link(&mut header, name, target)
+    };
+    let mut first = tar::Builder::new(Vec::new());
+    append(&mut first, "bin/busybox", &std::fs::read("/bin/busybox")?)?;
+    for applet in ["sh", "cat", "ls"] {
+        link(&mut first, tar::EntryType::Symlink, &format!("bin/{applet}"), "busybox")?;
+    }
+    link(&mut first, tar::EntryType::Symlink, "s", secret)?;
+    link(&mut first, tar::EntryType::Symlink, "door", "/nowhere")?;
+    let mut second = tar::Builder::new(Vec::new());
+    link(&mut second, tar::EntryType::Link, "hl", "s")?;
+    let layers = [first.into_inner()?, second.into_inner()?];
+    let diff_ids: Vec<_> = layers.iter().map(|layer| sha256(layer)).collect();
+    let config = serde_json::json!({
+        "architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}
+    });
+    let manifest = serde_json::json!([
+        {"Config": "config.json", "RepoTags": ["hostile:1"], "Layers": ["0.tar", "1.tar"]}
+    ]);
+    let mut archive = tar::Builder::new(std::fs::File::create(path)?);
+    append(&mut archive, "config.json", config.to_string().as_bytes())?;
+    append(&mut archive, "manifest.json", manifest.to_string().as_bytes())?;
+    append(&mut archive, "0.tar", &layers[0])?;
+    append(&mut archive, "1.tar", &layers[1])?;
     archive.finish()
 }
 

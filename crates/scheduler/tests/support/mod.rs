@@ -49,6 +49,7 @@ impl Cluster {
             service_range: "10.96.0.0/16".parse().unwrap(),
             signer: Arc::new(pki::Signer::open(&key, "https://kubernetes.default.svc").unwrap()),
             kubelet_tls: Arc::new(pki::tls::client(&issued, ca.cert()).unwrap()),
+            client_ca: ca.cert().to_owned(),
             advertise: "127.0.0.1:6443".parse().unwrap(),
         })
         .await

@@ -19,13 +19,43 @@ pub(crate) trait Disk: Send + Sync {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 }
 
+/// Options for files that are for their owner only: the store holds every secret of the cluster.
+pub(crate) fn private() -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = OpenOptions::new();
+    options.mode(0o600);
+    options
+}
+
+/// A new file, or an old one that is written anew.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    private().write(true).create(true).truncate(true).open(path)
+}
+
+/// Makes the store's directory, and closes it and what is in it to others: an earlier version may
+/// not have.
+pub(crate) fn close(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let entries = std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.path()));
+    for path in std::iter::once(Ok(dir.to_owned())).chain(entries) {
+        let path = path?;
+        let metadata = path.symlink_metadata()?;
+        if metadata.is_symlink() || metadata.mode() & 0o077 == 0 {
+            continue;
+        }
+        let mode = metadata.mode() & 0o700;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
 /// The real thing.
 pub(crate) struct Os;
 
 impl Disk for Os {
     fn create_zeroed(&self, path: &Path, len: u64) -> io::Result<File> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = private().read(true).write(true).create(true).truncate(true).open(path)?;
         let zeros = vec![0u8; 1 << 20];
         let mut left = len;
         while left > 0 {
@@ -47,7 +77,7 @@ impl Disk for Os {
 
     fn replace(&self, path: &Path, contents: &[u8]) -> io::Result<()> {
         let tmp = path.with_extension("tmp");
-        let mut file = File::create(&tmp)?;
+        let mut file = create(&tmp)?;
         file.write_all(contents)?;
         file.sync_all()?;
         std::fs::rename(&tmp, path)?;

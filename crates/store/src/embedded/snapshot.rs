@@ -1,6 +1,5 @@
 //! Snapshots: the whole state at a revision, so that older segments can go.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -24,7 +23,7 @@ pub(crate) fn write(
 ) -> io::Result<()> {
     let path = snapshot_path(dir, revision);
     let tmp = path.with_extension("tmp");
-    let mut out = BufWriter::with_capacity(256 << 10, File::create(&tmp)?);
+    let mut out = BufWriter::with_capacity(256 << 10, super::disk::create(&tmp)?);
     let mut frame = BytesMut::new();
     let mut put = |key: Key, record: Record| {
         frame.clear();

@@ -12,6 +12,8 @@ pub(crate) struct File {
     pub(crate) decls: Vec<Decl>,
     /// String constants, for defaults that refer to them.
     pub(crate) consts: BTreeMap<String, String>,
+    /// Values of string constants that have a type, with its name.
+    pub(crate) typed: Vec<(String, String)>,
 }
 
 /// `type Name ...`
@@ -106,6 +108,10 @@ pub(crate) fn parse(source: &str) -> Result<File> {
                     (left.split_whitespace().find(|w| *w != "const"), right.strip_suffix('"'))
             {
                 file.consts.insert(name.to_owned(), value.to_owned());
+                let words: Vec<&str> = left.split_whitespace().filter(|w| *w != "const").collect();
+                if let [_, of] = words[..] {
+                    file.typed.push((of.to_owned(), value.to_owned()));
+                }
             }
             if !line.trim().is_empty() {
                 markers.clear();

@@ -1,6 +1,6 @@
 //! All declarations together, with names resolved across packages.
 
-use super::go::{self, Body, Decl, File, Ty};
+use super::go::{self, Body, Decl, File, Ty, marker};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,6 +102,48 @@ impl World {
             }
             Body::Other { ty, .. } => Meaning::Same(target.to_owned(), file, ty.clone()),
         })
+    }
+
+    /// What Go calls a type that is not what it seems, a text or number or list of another name;
+    /// and the values that it may have.
+    pub(crate) fn named(
+        &self,
+        import: &str,
+        file: &File,
+        ty: &Ty,
+    ) -> Option<(String, Vec<String>)> {
+        let below = |inner: &Ty| self.named(import, file, inner);
+        match ty {
+            Ty::Pointer(inner) => below(inner),
+            Ty::Slice(inner) => below(inner).map(|(name, values)| (format!("[]{name}"), values)),
+            Ty::Map(inner) => {
+                below(inner).map(|(name, values)| (format!("map[string]{name}"), values))
+            }
+            Ty::Name(name) => {
+                let (target, local) = match name.split_once('.') {
+                    Some((prefix, local)) => (file.imports.get(prefix)?.as_str(), local),
+                    None => (import, name.as_str()),
+                };
+                let package = target.rsplit('/').next()?;
+                if (package, local) == ("types", "UID") {
+                    return Some(("types.UID".to_owned(), Vec::new()));
+                }
+                let (_, decl) = self.find(target, local)?;
+                let meaning = self.resolve(import, file, name).ok()?;
+                if matches!(meaning, Meaning::Struct(..)) || basic(target, local).is_some() {
+                    return None;
+                }
+                let mut values = Vec::new();
+                if marker(&decl.markers, "enum").is_some() {
+                    let files = self.packages.get(target)?.files.iter();
+                    let typed = files.flat_map(|f| &f.typed).filter(|(of, _)| of == local);
+                    values.extend(typed.map(|(_, value)| value.clone()));
+                    values.sort();
+                    values.dedup();
+                }
+                Some((format!("{package}.{local}"), values))
+            }
+        }
     }
 
     /// A struct's fields and where they are written, looking through `type A B`.

@@ -45,7 +45,7 @@ fn type_facts(
     out: &mut String,
 ) -> Result<()> {
     let mut lines = BTreeMap::new();
-    flatten(world, import, package, decl, "", &mut lines)?;
+    flatten(world, import, package, decl, "", "", &mut lines)?;
     // Anonymous helper structs have no JSON form.
     if lines.is_empty() && decl.name.starts_with(char::is_lowercase) {
         return Ok(());
@@ -65,13 +65,14 @@ fn type_facts(
 }
 
 /// Collects a struct's fields as JSON shows them. `via` holds the protobuf numbers of the
-/// embedded structs on the way, each followed by a dot.
+/// embedded structs on the way, and `within` their names, each followed by a dot.
 fn flatten(
     world: &World,
     import: &str,
     package: &Package,
     decl: &Decl,
     via: &str,
+    within: &str,
     lines: &mut BTreeMap<String, String>,
 ) -> Result<()> {
     let (home, file, fields) = world.fields(import, decl)?;
@@ -94,15 +95,23 @@ fn flatten(
                 bail!("{embedded} is embedded but no struct");
             };
             let via = if tag == 0 { via.to_owned() } else { format!("{via}{tag}.") };
-            flatten(world, &inner, package, decl, &via, lines)?;
+            let within = format!("{within}{}.", embedded.rsplit('.').next().unwrap_or_default());
+            flatten(world, &inner, package, decl, &via, &within, lines)?;
             continue;
         }
         if name.is_empty() {
             continue;
         }
         let context = || format!("field {name}");
-        let line = field_facts(world, &home, package, file, field, name, options, via, tag)
+        let mut line = field_facts(world, &home, package, file, field, name, options, via, tag)
             .with_context(context)?;
+        if let Some(within) = within.strip_suffix('.') {
+            let (head, default) = line.split_once(" d=").unwrap_or((&line, ""));
+            let default = if default.is_empty() { String::new() } else { format!(" d={default}") };
+            let (head, values) = head.split_once(" e=").unwrap_or((head, ""));
+            let values = if values.is_empty() { String::new() } else { format!(" e={values}") };
+            line = format!("{head} w={within}{values}{default}");
+        }
         lines.insert(name.to_owned(), line);
     }
     Ok(())
@@ -174,6 +183,12 @@ fn field_facts(
     if let Some(strategy) = field.tags.get("patchStrategy") {
         let key = field.tags.get("patchMergeKey").map_or("", String::as_str);
         write!(line, " p={strategy}:{key}")?;
+    }
+    if let Some((go, values)) = world.named(home, file, &field.ty) {
+        write!(line, " g={go}")?;
+        if !values.is_empty() {
+            write!(line, " e={}", serde_json::to_string(&values)?)?;
+        }
     }
     if let Some(default) = marker(&field.markers, "default") {
         let default = match default.strip_prefix("ref(").and_then(|d| d.strip_suffix(')')) {

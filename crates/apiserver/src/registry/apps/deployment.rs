@@ -1,12 +1,12 @@
 //! Deployment.
 
-use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError};
+use apimachinery::{Object, ObjectExt};
 use serde_json::json;
 
 use crate::registry::check::{Field, check, internal};
 use crate::registry::core::default_template;
-use crate::registry::strategy::{Strategy, ensure, set_default};
+use crate::registry::strategy::{Strategy, differs_in_wish, ensure, set_default};
 use crate::registry::workload::{
     check_at_most_all, check_collisions, check_int_or_percent, check_replica_counts,
     check_replicated, int_or_percent, selector_is_immutable, shown_int_or_percent,
@@ -15,6 +15,12 @@ use crate::registry::workload::{
 pub(super) struct Deployment;
 
 impl Strategy for Deployment {
+    /// Annotations are carried over to the replica sets.
+    fn raises_generation(&self, object: &Object, old: &Object) -> bool {
+        let annotations = |o: &Object| o.get_path(&["metadata", "annotations"]).cloned();
+        differs_in_wish(object, old) || annotations(object) != annotations(old)
+    }
+
     fn default(&self, object: &mut Object) {
         default_template(object);
         let spec = ensure(object, &["spec"]);

@@ -3,6 +3,7 @@
 mod daemonset;
 mod deployment;
 mod replicaset;
+mod revision;
 mod statefulset;
 #[cfg(test)]
 mod tests;
@@ -23,10 +24,9 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 }
 
 const TEMPLATE: &[&str] = &["spec", "template", "spec", "containers"];
-const CONTAINERS: Column = Column::make("Containers", |o| containers(o, TEMPLATE)).wide();
-const IMAGES: Column = Column::make("Images", |o| images(o, TEMPLATE)).wide();
-const SELECTOR: Column =
-    Column::make("Selector", |o| selector(o.get_path(&["spec", "selector"]))).wide();
+const CONTAINERS: Column = Column::make("Containers", |o| containers(o, TEMPLATE));
+const IMAGES: Column = Column::make("Images", |o| images(o, TEMPLATE));
+const SELECTOR: Column = Column::make("Selector", |o| selector(o.get_path(&["spec", "selector"])));
 
 fn out_of(object: &Value, part: &[&str], whole: &[&str]) -> Value {
     let number = |path| object.get_path(path).and_then(Value::as_i64).unwrap_or(0);
@@ -34,21 +34,26 @@ fn out_of(object: &Value, part: &[&str], whole: &[&str]) -> Value {
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("ControllerRevision", "controllerrevisions", "controllerrevision").columns(&[
-        NAME,
-        Column::make("Controller", |o| match o.controller_of() {
-            Some(owner) => {
-                let group = owner.str_at(&["apiVersion"]).split_once('/').map_or("", |(g, _)| g);
-                let kind = owner.str_at(&["kind"]).to_lowercase();
-                let dot = if group.is_empty() { "" } else { "." };
-                format!("{kind}{dot}{group}/{}", owner.str_at(&["name"])).into()
-            }
-            None => "<none>".into(),
-        }),
-        Column::number("Revision", &["revision"]),
-        AGE,
-    ]),
+    row("ControllerRevision", "controllerrevisions", "controllerrevision")
+        .rechecks(1, 2)
+        .strategy(&revision::Revision)
+        .columns(&[
+            NAME,
+            Column::make("Controller", |o| match o.controller_of() {
+                Some(owner) => {
+                    let group =
+                        owner.str_at(&["apiVersion"]).split_once('/').map_or("", |(g, _)| g);
+                    let kind = owner.str_at(&["kind"]).to_lowercase();
+                    let dot = if group.is_empty() { "" } else { "." };
+                    format!("{kind}{dot}{group}/{}", owner.str_at(&["name"])).into()
+                }
+                None => "<none>".into(),
+            }),
+            Column::number("Revision", &["revision"]),
+            AGE,
+        ]),
     row("DaemonSet", "daemonsets", "daemonset")
+        .rechecks(0, 1)
         .short(&["ds"])
         .in_all()
         .subs(&[Sub::Status])
@@ -70,6 +75,7 @@ pub(super) static KINDS: &[Kind] = &[
             SELECTOR,
         ]),
     row("Deployment", "deployments", "deployment")
+        .rechecks(0, 1)
         .short(&["deploy"])
         .in_all()
         .subs(&[Sub::Scale, Sub::Status])
@@ -88,12 +94,10 @@ pub(super) static KINDS: &[Kind] = &[
             SELECTOR,
         ]),
     row("ReplicaSet", "replicasets", "replicaset")
+        .rechecks(0, 1)
         .short(&["rs"])
         .in_all()
         .subs(&[Sub::Scale, Sub::Status])
-        .selectable(&[
-            super::kind::Selectable::new("status.replicas", &["status", "replicas"]).or("0")
-        ])
         .strategy(&ReplicaSet)
         .generation()
         .columns(&[
@@ -107,6 +111,7 @@ pub(super) static KINDS: &[Kind] = &[
             SELECTOR,
         ]),
     row("StatefulSet", "statefulsets", "statefulset")
+        .rechecks(0, 1)
         .short(&["sts"])
         .in_all()
         .subs(&[Sub::Scale, Sub::Status])

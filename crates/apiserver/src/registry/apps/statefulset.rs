@@ -58,7 +58,7 @@ impl Strategy for StatefulSet {
         for claim in items_mut(spec, "volumeClaimTemplates") {
             set_default(claim, "apiVersion", "v1");
             set_default(claim, "kind", "PersistentVolumeClaim");
-            set_default(claim, "status", json!({"phase": "Pending"}));
+            set_default(ensure(claim, &["status"]), "phase", "Pending");
             if let Some(spec) = claim.get_mut("spec") {
                 set_default(spec, "volumeMode", "Filesystem");
             }

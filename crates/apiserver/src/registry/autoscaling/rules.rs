@@ -19,7 +19,7 @@ pub(super) fn check_autoscaler(spec: &Field<'_>) {
     if min.is_some_and(|min| max < min) {
         spec.at("maxReplicas").invalid_value(max, "must be greater than or equal to `minReplicas`");
     }
-    check_reference(&spec.at("scaleTargetRef"));
+    check_reference(&spec.at("scaleTargetRef"), false);
     spec.items("metrics").for_each(|metric| check_metric(&metric));
     let scales = |m: &Field<'_>| matches!(m.str("type"), "Object" | "External");
     if min == Some(0) && !spec.items("metrics").any(|m| scales(&m)) {
@@ -35,15 +35,19 @@ pub(super) fn check_autoscaler(spec: &Field<'_>) {
     }
 }
 
-fn check_reference(reference: &Field<'_>) {
+/// `any_group`: the core group too, for an object that a metric is about.
+fn check_reference(reference: &Field<'_>, any_group: bool) {
     reference.needs_valid("kind", names::path_segment_name);
     reference.needs_valid("name", names::path_segment_name);
     let version = reference.str("apiVersion");
     let at = reference.at("apiVersion");
     match version.matches('/').count() {
-        0 => at.invalid("apiVersion must specify API group"),
-        1 if version.starts_with('/') => at.invalid("apiVersion must specify API group"),
-        1 => {}
+        0 | 1 => {
+            let grouped = version.split_once('/').is_some_and(|(group, _)| !group.is_empty());
+            if !grouped && !any_group {
+                at.invalid("apiVersion must specify API group");
+            }
+        }
         _ => at.invalid(format!("unexpected GroupVersion string: {version}")),
     }
 }
@@ -134,7 +138,7 @@ fn check_source(source: &Field<'_>, of: &str) {
         }
         _ => {
             if of == "object" {
-                check_reference(&source.at("describedObject"));
+                check_reference(&source.at("describedObject"), true);
             }
             let metric = source.at("metric");
             if metric.str("name").is_empty() {

@@ -82,6 +82,10 @@ pub(super) const LABELS: &[(&str, bool)] = &[
 pub(super) struct Job;
 
 impl Strategy for Job {
+    fn unknown_field(&self, field: &str) -> Option<String> {
+        Some(format!("field label {} not supported for Job", apimachinery::text::quote(field)))
+    }
+
     fn default(&self, object: &mut Object) {
         let labels = object.get_path(&["spec", "template", "metadata", "labels"]).cloned();
         if let Some(labels) = labels
@@ -111,6 +115,10 @@ impl Strategy for Job {
         if object["spec"]["manualSelector"] == true {
             return ErrorList::new();
         }
+        const LABELS_OF_PODS: &[&str] = &["spec", "template", "metadata", "labels"];
+        // Where the labels are by default those of the pods, they stay so.
+        let shared = object.labels().next().is_some()
+            && object.get_path(&["metadata", "labels"]) == object.get_path(LABELS_OF_PODS);
         let (uid, name) = (object.uid().to_owned(), object.name().to_owned());
         let mut set = |path: &[&str], value: &str| {
             if object.get_path(path).is_none() {
@@ -122,6 +130,9 @@ impl Strategy for Job {
             set(&["spec", "template", "metadata", "labels", label], value);
         }
         set(&["spec", "selector", "matchLabels", "batch.kubernetes.io/controller-uid"], &uid);
+        if shared && let Some(labels) = object.get_path(LABELS_OF_PODS).cloned() {
+            object.set_meta("labels", labels);
+        }
         ErrorList::new()
     }
 

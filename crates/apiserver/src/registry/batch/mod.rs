@@ -26,6 +26,7 @@ const CRON: &[&str] = &["spec", "jobTemplate", "spec", "template", "spec", "cont
 
 pub(super) static KINDS: &[Kind] = &[
     row("CronJob", "cronjobs", "cronjob")
+        .rechecks(0, 1)
         .short(&["cj"])
         .in_all()
         .subs(&[Sub::Status])
@@ -51,12 +52,11 @@ pub(super) static KINDS: &[Kind] = &[
                 at => super::column::since(at).into(),
             }),
             AGE,
-            Column::make("Containers", |o| containers(o, CRON)).wide(),
-            Column::make("Images", |o| images(o, CRON)).wide(),
+            Column::make("Containers", |o| containers(o, CRON)),
+            Column::make("Images", |o| images(o, CRON)),
             Column::make("Selector", |o| {
                 selector(o.get_path(&["spec", "jobTemplate", "spec", "selector"]))
-            })
-            .wide(),
+            }),
         ]),
     row("Job", "jobs", "job")
         .in_all()
@@ -70,8 +70,8 @@ pub(super) static KINDS: &[Kind] = &[
             Column::make("Completions", job::completions),
             Column::make("Duration", job::duration),
             AGE,
-            Column::make("Containers", |o| containers(o, JOB)).wide(),
-            Column::make("Images", |o| images(o, JOB)).wide(),
-            Column::make("Selector", |o| selector(o.get_path(&["spec", "selector"]))).wide(),
+            Column::make("Containers", |o| containers(o, JOB)),
+            Column::make("Images", |o| images(o, JOB)),
+            Column::make("Selector", |o| selector(o.get_path(&["spec", "selector"]))),
         ]),
 ];

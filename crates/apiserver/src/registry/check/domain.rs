@@ -1,4 +1,4 @@
-//! Paths below a domain (upstream's `IsDomainPrefixedPath`).
+//! Paths below a domain (upstream's `IsDomainPrefixedPath`), and names of CSI drivers.
 
 use std::sync::LazyLock;
 
@@ -11,6 +11,17 @@ use super::Field;
 const PATH: &str = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+";
 static PATH_REGEX: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(&format!("^{PATH}$")).ok());
+
+/// The name of a CSI driver.
+pub(crate) fn check_csi_driver_name(name: &Field<'_>) {
+    if name.text().is_empty() {
+        return name.required("");
+    }
+    if name.text().len() > 63 {
+        name.too_long(63);
+    }
+    name.invalid_all(names::dns1123_subdomain(&name.text().to_lowercase()));
+}
 
 /// `example.com/path`.
 pub(crate) fn check_domain_path(field: &Field<'_>) {

@@ -14,15 +14,20 @@ const IMMUTABLE: &str = "field is immutable";
 pub(crate) type Names = fn(&str) -> Vec<String>;
 
 impl Field<'_> {
-    /// A text or list that may not be empty.
-    pub(crate) fn needs(&self, name: &str) -> bool {
-        let there = match self.get(name) {
+    /// Whether a child holds more than nothing.
+    pub(crate) fn filled(&self, name: &str) -> bool {
+        match self.get(name) {
             Value::Null => false,
             Value::String(s) => !s.is_empty(),
             Value::Array(list) => !list.is_empty(),
             Value::Object(map) => !map.is_empty(),
             _ => true,
-        };
+        }
+    }
+
+    /// A text or list that may not be empty.
+    pub(crate) fn needs(&self, name: &str) -> bool {
+        let there = self.filled(name);
         if !there {
             self.at(name).required("");
         }
@@ -220,6 +225,26 @@ impl Field<'_> {
     /// An address that an endpoint may have.
     pub(crate) fn endpoint_ip(&self) {
         self.invalid_all(not_an_endpoint(self.text()));
+    }
+
+    /// An address of an interface with its prefix, each in the form that it is printed in.
+    pub(crate) fn interface_address(&self) {
+        let text = self.text();
+        let Ok(net) = text.parse::<ipnet::IpNet>() else {
+            return self.invalid(
+                "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)",
+            );
+        };
+        let canonical = format!("{}/{}", net.addr(), net.prefix_len());
+        if canonical != text {
+            let canonical = apimachinery::text::quote(&canonical);
+            self.invalid(format!("must be in canonical form ({canonical})"));
+        }
+    }
+
+    /// An IP prefix in the one form that it is printed in.
+    pub(crate) fn canonical_cidr(&self) {
+        self.invalid_all(names::cidr(self.text()));
     }
 
     /// An IP prefix.

@@ -96,7 +96,12 @@ fn check_data_source(source: &Field<'_>) {
 /// A template that a pod's volume makes a claim from: labels and annotations are all of its
 /// metadata.
 pub(super) fn check_claim_template(template: &Field<'_>) {
-    let meta = template.at("metadata");
+    check_template_metadata(&template.at("metadata"));
+    check_claim_spec(&template.at("spec"));
+}
+
+/// Metadata of a template: labels and annotations, and nothing else.
+pub(in crate::registry) fn check_template_metadata(meta: &Field<'_>) {
     let annotations = meta.at("annotations");
     for (key, _) in annotations.value().as_object().into_iter().flatten() {
         for message in names::qualified_name(&key.to_lowercase()) {
@@ -109,5 +114,4 @@ pub(super) fn check_claim_template(template: &Field<'_>) {
             meta.at(key).forbidden("cannot be set");
         }
     }
-    check_claim_spec(&template.at("spec"));
 }

@@ -21,14 +21,7 @@ pub(super) const SECRET_COLUMNS: &[Column] = &[
     AGE,
 ];
 
-pub(super) const SERVICE_ACCOUNT_COLUMNS: &[Column] = &[
-    NAME,
-    Column {
-        of: "integer",
-        ..Column::make("Secrets", |o| o["secrets"].as_array().map_or(0, Vec::len).into())
-    },
-    AGE,
-];
+pub(super) const SERVICE_ACCOUNT_COLUMNS: &[Column] = &[NAME, AGE];
 
 /// `used/hard` pairs of the resources whose name does, or does not, begin with `limits.`.
 fn quota(object: &Value, limits: bool) -> Value {

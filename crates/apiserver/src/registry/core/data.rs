@@ -1,14 +1,14 @@
-//! ConfigMap and Secret.
+//! ConfigMap, Secret and ServiceAccount.
 
 use apimachinery::Object;
 use apimachinery::ObjectExt;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::names;
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::{Strategy, set_default};
+use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
 
 /// Largest sum of values in a ConfigMap or Secret, in bytes.
 const MAX_DATA: usize = 1 << 20;
@@ -93,6 +93,30 @@ impl Strategy for Secret {
             object.immutable("type", old);
             check_frozen(object, old, &["data"]);
         })
+    }
+}
+
+pub(super) struct ServiceAccount;
+
+impl Strategy for ServiceAccount {
+    /// Secrets are named, nothing more.
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        for secret in items_mut(object, "secrets") {
+            *secret = match secret.str_at(&["name"]) {
+                "" => json!({}),
+                name => json!({ "name": name }),
+            };
+        }
+        ErrorList::new()
+    }
+
+    fn prepare_for_update(
+        &self,
+        ctx: &Context<'_>,
+        object: &mut Object,
+        _old: &Object,
+    ) -> ErrorList {
+        self.prepare_for_create(ctx, object)
     }
 }
 

@@ -11,6 +11,10 @@ use crate::registry::strategy::{Strategy, items_mut, set_default};
 pub(super) struct Endpoints;
 
 impl Strategy for Endpoints {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Object) {
         for port in items_mut(object, "subsets").flat_map(|s| items_mut(s, "ports")) {
             set_default(port, "protocol", "TCP");

@@ -1,10 +1,14 @@
 //! Event, as the core group shows it; `events.k8s.io` shows the same objects.
 
-use apimachinery::ObjectExt;
+use apimachinery::field::ErrorList;
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
+use crate::registry::Sub;
+use crate::registry::check::{Field, check};
 use crate::registry::column::{Column, NAME, since};
 use crate::registry::kind::{Kind, Selectable};
+use crate::registry::strategy::Strategy;
 
 /// Where both groups' events are stored.
 pub(crate) const STORED: (&str, &str) = ("", "v1");
@@ -18,12 +22,12 @@ pub(crate) const COLUMNS: &[Column] = &[
         let kind = involved["kind"].as_str().unwrap_or_default().to_lowercase();
         format!("{kind}/{}", involved["name"].as_str().unwrap_or_default()).into()
     }),
-    Column::text_or("Subobject", &["involvedObject", "fieldPath"], "").wide(),
-    Column::make("Source", source).wide(),
+    Column::text_or("Subobject", &["involvedObject", "fieldPath"], ""),
+    Column::make("Source", source),
     Column::make("Message", |o| o.str_at(&["message"]).trim().into()),
-    Column::make("First Seen", first_seen).wide(),
-    Column { of: "integer", ..Column::make("Count", count) }.wide(),
-    Column { priority: 1, ..NAME },
+    Column::make("First Seen", first_seen),
+    Column { of: "integer", ..Column::make("Count", count) },
+    NAME,
 ];
 
 fn moment(object: &Value, field: &str) -> String {
@@ -71,7 +75,76 @@ const SELECTABLE: &[Selectable] = &[
 ];
 
 pub(super) const EVENT: Kind = Kind::new("", "v1", "Event", "events", "event")
+    .rechecks(0, 0)
+    .any_finalizer()
     .namespaced()
     .short(&["ev"])
     .selectable(SELECTABLE)
+    .strategy(&CoreEvent)
     .columns(COLUMNS);
+
+struct CoreEvent;
+
+impl Strategy for CoreEvent {
+    /// An event may be called anything that stands in a path.
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::path_segment_name(name)
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |event| check_event(event, "involvedObject", "reportingComponent", "message"))
+    }
+
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, _old: &Object) -> ErrorList {
+        self.validate(object)
+    }
+}
+
+const MAX_TEXT: usize = 128;
+const MAX_MESSAGE: usize = 1024;
+
+/// What holds of events in both groups; `object`, `controller` and `message` are the names of three
+/// fields there. Complaints name them as upstream does, which holds them by the core names.
+pub(in crate::registry) fn check_event(
+    event: &Field<'_>,
+    object: &str,
+    controller: &str,
+    message: &str,
+) {
+    let namespace = event.value().namespace();
+    let about = event.at_as(object, "involvedObject");
+    let of = about.str("namespace");
+    let differs = || about.at("namespace").invalid_value(of, "does not match event.namespace");
+    if !event.has("eventTime") {
+        let agrees =
+            if of.is_empty() { matches!(namespace, "" | "default") } else { namespace == of };
+        if !agrees {
+            differs();
+        }
+    } else {
+        if of.is_empty() && !matches!(namespace, "default" | "kube-system") {
+            differs();
+        }
+        event.needs(controller);
+        event.valid(controller, names::qualified_name);
+        event.needs("reportingInstance");
+        let limit = |field: &str, shown: &str, max: usize| {
+            if event.str(field).len() > max {
+                event.at(shown).invalid_value("", format!("can have at most {max} characters"));
+            }
+        };
+        limit("reportingInstance", "reportingInstance", MAX_TEXT);
+        for field in ["action", "reason"] {
+            event.needs(field);
+            limit(field, field, MAX_TEXT);
+        }
+        limit(message, "message", MAX_MESSAGE);
+    }
+    for why in names::dns1123_subdomain(namespace) {
+        event.at("namespace").invalid_value(namespace, why);
+    }
+}

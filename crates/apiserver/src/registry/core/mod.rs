@@ -28,22 +28,32 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
     Kind::new("", "v1", kind, resource, singular)
 }
 
-pub(in crate::registry) use claim::check_claim_spec;
+pub(in crate::registry) use claim::{check_claim_spec, check_template_metadata};
+pub(in crate::registry) use event::check_event;
 pub(crate) use event::{COLUMNS as EVENT_COLUMNS, STORED as STORED_EVENT};
-pub(in crate::registry) use pod::{PROTOCOLS, check_overhead, check_template, check_tolerations};
+pub(in crate::registry) use pod::{
+    PROTOCOLS, check_node_selector, check_overhead, check_template, check_tolerations,
+};
 pub(crate) use pod::{default_spec, default_template};
 pub(in crate::registry) use resource_names::check_container_name;
+pub(in crate::registry) use volume::{check_inline_volume, default_volume_source};
+
+const DEPRECATED_ENDPOINTS: &str =
+    "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+const DEPRECATED_COMPONENT_STATUS: &str = "v1 ComponentStatus is deprecated in v1.19+";
 
 pub(super) static KINDS: &[Kind] = &[
     row("Binding", "bindings", "binding").namespaced().computed(),
-    row("ComponentStatus", "componentstatuses", "componentstatus").found().short(&["cs"]).columns(
-        &[
+    row("ComponentStatus", "componentstatuses", "componentstatus")
+        .found()
+        .short(&["cs"])
+        .deprecated(DEPRECATED_COMPONENT_STATUS)
+        .columns(&[
             NAME,
             Column::make("Status", config::component_health),
             Column::make("Message", config::component_message),
             Column::make("Error", config::component_error),
-        ],
-    ),
+        ]),
     row("ConfigMap", "configmaps", "configmap")
         .namespaced()
         .short(&["cm"])
@@ -53,9 +63,11 @@ pub(super) static KINDS: &[Kind] = &[
         .namespaced()
         .short(&["ep"])
         .strategy(&endpoints::Endpoints)
+        .deprecated(DEPRECATED_ENDPOINTS)
         .columns(&[NAME, Column::make("Endpoints", service::endpoints), AGE]),
     event::EVENT,
     row("LimitRange", "limitranges", "limitrange")
+        .rechecks(1, 0)
         .namespaced()
         .short(&["limits"])
         .strategy(&quota::LimitRange)
@@ -81,6 +93,7 @@ pub(super) static KINDS: &[Kind] = &[
         .strategy(&volume::Claim)
         .columns(volume::CLAIM_COLUMNS),
     row("PersistentVolume", "persistentvolumes", "persistentvolume")
+        .rechecks(2, 0)
         .short(&["pv"])
         .subs(STATUS)
         .strategy(&volume::Volume)
@@ -106,11 +119,14 @@ pub(super) static KINDS: &[Kind] = &[
         .generation()
         .columns(pod::COLUMNS),
     row("PodTemplate", "podtemplates", "podtemplate")
+        .rechecks(0, 1)
         .namespaced()
         .strategy(&pod::PodTemplate)
+        .generation()
         .columns(pod::TEMPLATE_COLUMNS),
     replicationcontroller::ROW,
     row("ResourceQuota", "resourcequotas", "resourcequota")
+        .rechecks(0, 1)
         .namespaced()
         .short(&["quota"])
         .subs(STATUS)
@@ -125,8 +141,10 @@ pub(super) static KINDS: &[Kind] = &[
         .namespaced()
         .short(&["sa"])
         .subs(&[Sub::Token])
+        .strategy(&data::ServiceAccount)
         .columns(config::SERVICE_ACCOUNT_COLUMNS),
     row("Service", "services", "service")
+        .rechecks(0, 1)
         .namespaced()
         .short(&["svc"])
         .in_all()

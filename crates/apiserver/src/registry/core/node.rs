@@ -10,7 +10,7 @@ use super::pod::TAINT_EFFECTS;
 use super::resource_names::check_amount;
 use crate::registry::check::{Field, check, internal};
 use crate::registry::column::{AGE, Column, NAME, join};
-use crate::registry::strategy::Strategy;
+use crate::registry::strategy::{Context, Strategy};
 
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
@@ -18,16 +18,15 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::make("Roles", roles),
     AGE,
     Column::text_or("Version", &["status", "nodeInfo", "kubeletVersion"], ""),
-    Column::make("Internal-IP", |o| address(o, "InternalIP")).wide(),
-    Column::make("External-IP", |o| address(o, "ExternalIP")).wide(),
-    Column::text_or("OS-Image", &["status", "nodeInfo", "osImage"], "<unknown>").wide(),
-    Column::text_or("Kernel-Version", &["status", "nodeInfo", "kernelVersion"], "<unknown>").wide(),
+    Column::make("Internal-IP", |o| address(o, "InternalIP")),
+    Column::make("External-IP", |o| address(o, "ExternalIP")),
+    Column::text_or("OS-Image", &["status", "nodeInfo", "osImage"], "<unknown>"),
+    Column::text_or("Kernel-Version", &["status", "nodeInfo", "kernelVersion"], "<unknown>"),
     Column::text_or(
         "Container-Runtime",
         &["status", "nodeInfo", "containerRuntimeVersion"],
         "<unknown>",
-    )
-    .wide(),
+    ),
 ];
 
 fn status(object: &Value) -> Value {
@@ -77,6 +76,25 @@ impl Strategy for Node {
         }
     }
 
+    /// What came from the kubelet's configuration by the API is gone.
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        object.remove_path(&["spec", "configSource"]);
+        object.remove_path(&["status", "config"]);
+        ErrorList::new()
+    }
+
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        object: &mut Object,
+        old: &Object,
+    ) -> ErrorList {
+        if old["spec"]["configSource"].is_null() {
+            object.remove_path(&["spec", "configSource"]);
+        }
+        ErrorList::new()
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |node| {
             check_taints(node);
@@ -87,6 +105,12 @@ impl Strategy for Node {
 
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |node| check_update(node, old))
+    }
+
+    fn prepare_for_status(&self, object: &mut Object, old: &Object) {
+        if old["status"]["config"].is_null() {
+            object.remove_path(&["status", "config"]);
+        }
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {

@@ -14,7 +14,7 @@ use crate::registry::Sub;
 use crate::registry::check::check;
 use crate::registry::column::{AGE, Column, NAME, containers, images, label_map};
 use crate::registry::kind::Selectable;
-use crate::registry::strategy::{Context, Strategy, ensure};
+use crate::registry::strategy::{Context, Strategy, ensure, items_mut};
 
 pub(in crate::registry) use defaults::default_disk;
 pub(crate) use defaults::{default_spec, default_template};
@@ -31,6 +31,7 @@ pub(super) const SELECTABLE: &[Selectable] = &[
     Selectable::new("spec.hostNetwork", &["spec", "hostNetwork"]).or("false"),
     Selectable::new("status.phase", &["status", "phase"]),
     Selectable::new("status.podIP", &["status", "podIP"]),
+    Selectable::new("status.podIPs", &["status", "podIPs"]),
     Selectable::new("status.nominatedNodeName", &["status", "nominatedNodeName"]),
 ];
 
@@ -40,10 +41,10 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::make("Status", print::status),
     Column::make("Restarts", print::restarts),
     AGE,
-    Column::text("IP", &["status", "podIP"]).wide(),
-    Column::text("Node", &["spec", "nodeName"]).wide(),
-    Column::text("Nominated Node", &["status", "nominatedNodeName"]).wide(),
-    Column::make("Readiness Gates", print::gates).wide(),
+    Column::text("IP", &["status", "podIP"]),
+    Column::text("Node", &["spec", "nodeName"]),
+    Column::text("Nominated Node", &["status", "nominatedNodeName"]),
+    Column::make("Readiness Gates", print::gates),
 ];
 
 pub(super) const TEMPLATE_COLUMNS: &[Column] = &[
@@ -68,6 +69,7 @@ impl Strategy for Pod {
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         let qos = qos_class(object);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
+        drop_stop_signals(&mut object["spec"]);
         scheduling::note_gates(object);
         scheduling::merge_label_keys(object);
         ErrorList::new()
@@ -123,5 +125,18 @@ impl Strategy for PodTemplate {
 
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |f| check_template(&f.at("template")))
+    }
+}
+
+/// Signals to stop with are off, and a lifecycle that says nothing else is none.
+pub(in crate::registry) fn drop_stop_signals(spec: &mut Value) {
+    for list in ["containers", "initContainers", "ephemeralContainers"] {
+        for container in items_mut(spec, list) {
+            let lifecycle = container.get_mut("lifecycle").and_then(Value::as_object_mut);
+            let Some(lifecycle) = lifecycle else { continue };
+            if lifecycle.remove("stopSignal").is_some() && lifecycle.is_empty() {
+                container.remove_path(&["lifecycle"]);
+            }
+        }
     }
 }

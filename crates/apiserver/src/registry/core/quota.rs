@@ -162,6 +162,10 @@ fn check_scope_selector(spec: &Field<'_>, selector: &Field<'_>) {
 pub(super) struct LimitRange;
 
 impl Strategy for LimitRange {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
     /// A container's limit defaults to the maximum, its request to the limit or the minimum.
     fn default(&self, object: &mut Object) {
         let Some(spec) = object.get_mut("spec") else { return };

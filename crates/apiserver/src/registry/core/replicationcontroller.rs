@@ -15,6 +15,7 @@ const TEMPLATE: &[&str] = &["spec", "template", "spec", "containers"];
 
 pub(super) const ROW: Kind =
     Kind::new("", "v1", "ReplicationController", "replicationcontrollers", "replicationcontroller")
+        .rechecks(0, 1)
         .namespaced()
         .short(&["rc"])
         .in_all()
@@ -28,9 +29,9 @@ pub(super) const ROW: Kind =
             Column::number("Current", &["status", "replicas"]),
             Column::number("Ready", &["status", "readyReplicas"]),
             AGE,
-            Column::make("Containers", |o| containers(o, TEMPLATE)).wide(),
-            Column::make("Images", |o| images(o, TEMPLATE)).wide(),
-            Column::make("Selector", |o| label_map(o.get_path(&["spec", "selector"]))).wide(),
+            Column::make("Containers", |o| containers(o, TEMPLATE)),
+            Column::make("Images", |o| images(o, TEMPLATE)),
+            Column::make("Selector", |o| label_map(o.get_path(&["spec", "selector"]))),
         ]);
 
 struct Controller;

@@ -23,7 +23,7 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::make("External-IP", external_ip),
     Column::make("Port(s)", ports),
     AGE,
-    Column::make("Selector", |o| label_map(o.get_path(&["spec", "selector"]))).wide(),
+    Column::make("Selector", |o| label_map(o.get_path(&["spec", "selector"]))),
 ];
 
 fn list<'a>(object: &'a Value, path: &[&str]) -> impl Iterator<Item = &'a Value> + use<'a> {
@@ -107,6 +107,10 @@ fn is_headless(spec: &Value) -> bool {
 }
 
 impl Strategy for Service {
+    fn create_on_update(&self) -> bool {
+        true
+    }
+
     fn default(&self, object: &mut Object) {
         if object["spec"]["type"] == "LoadBalancer"
             && let Some(balancer) = object.get_mut("status").and_then(|s| s.get_mut("loadBalancer"))

@@ -1,7 +1,7 @@
 //! PersistentVolume and PersistentVolumeClaim.
 
 use apimachinery::field::{ErrorList, FieldError};
-use apimachinery::{Object, ObjectExt, names};
+use apimachinery::{Object, ObjectExt, names, time};
 use serde_json::{Value, json};
 
 use super::claim::{VOLUME_MODES, check_access_modes, check_claim_spec};
@@ -37,8 +37,7 @@ fn phase(object: &Value) -> Value {
     }
 }
 
-const VOLUME_MODE: Column =
-    Column::text_or("VolumeMode", &["spec", "volumeMode"], "<unset>").wide();
+const VOLUME_MODE: Column = Column::text_or("VolumeMode", &["spec", "volumeMode"], "<unset>");
 const ATTRIBUTES_CLASS: Column =
     Column::text_or("VolumeAttributesClass", &["spec", "volumeAttributesClassName"], "<unset>");
 
@@ -85,11 +84,21 @@ impl Strategy for Claim {
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "volumeMode", "Filesystem");
-        same_source(spec);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         object["status"] = json!({"phase": "Pending"});
+        drop_foreign_sources(&mut object["spec"], &Value::Null);
+        ErrorList::new()
+    }
+
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        object: &mut Object,
+        old: &Object,
+    ) -> ErrorList {
+        drop_foreign_sources(&mut object["spec"], &old["spec"]);
         ErrorList::new()
     }
 
@@ -100,6 +109,26 @@ impl Strategy for Claim {
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| check_claim_update(object, old))
     }
+}
+
+/// Sources in other namespaces are off; and what the older field cannot say is dropped there, as it
+/// was before the newer one came.
+fn drop_foreign_sources(spec: &mut Value, old: &Value) {
+    if old["dataSourceRef"].is_null()
+        && !spec["dataSourceRef"]["namespace"].as_str().unwrap_or_default().is_empty()
+    {
+        spec.remove_path(&["dataSourceRef"]);
+    }
+    let (source, group) = (&spec["dataSource"], spec["dataSource"]["apiGroup"].as_str());
+    let known = match source["kind"].as_str() {
+        Some("PersistentVolumeClaim") => group.unwrap_or_default().is_empty(),
+        Some("VolumeSnapshot") => group == Some("snapshot.storage.k8s.io"),
+        _ => false,
+    };
+    if old["dataSource"].is_null() && spec["dataSourceRef"].is_null() && !known {
+        spec.remove_path(&["dataSource"]);
+    }
+    same_source(spec);
 }
 
 /// The two ways to name a source say the same, unless only the newer one can say it.
@@ -200,15 +229,28 @@ impl Strategy for Volume {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "volumeMode", "Filesystem");
         set_default(spec, "persistentVolumeReclaimPolicy", "Retain");
-        if let Some(path) = spec.get_mut("hostPath") {
-            set_default(path, "type", "");
-        }
-        super::pod::default_disk(spec);
+        default_volume_source(spec);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
-        object["status"] = json!({"phase": "Pending"});
+        object["status"] =
+            json!({"phase": "Pending", "lastPhaseTransitionTime": time::now_rfc3339()});
         ErrorList::new()
+    }
+
+    fn prepare_for_status(&self, object: &mut Object, old: &Object) {
+        let (status, was) = (&mut object["status"], &old["status"]);
+        let same = status["phase"] == was["phase"];
+        if same && status["lastPhaseTransitionTime"].is_null() {
+            if !was["lastPhaseTransitionTime"].is_null() {
+                status["lastPhaseTransitionTime"] = was["lastPhaseTransitionTime"].clone();
+            }
+        } else if !same
+            && (status["lastPhaseTransitionTime"].is_null()
+                || status["lastPhaseTransitionTime"] == was["lastPhaseTransitionTime"])
+        {
+            status["lastPhaseTransitionTime"] = time::now_rfc3339().into();
+        }
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
@@ -217,6 +259,42 @@ impl Strategy for Volume {
 
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| check_volume_update(object, old))
+    }
+}
+
+/// Defaults of what a volume is made of.
+pub(in crate::registry) fn default_volume_source(spec: &mut Value) {
+    if let Some(path) = spec.get_mut("hostPath") {
+        set_default(path, "type", "");
+    }
+    super::pod::default_disk(spec);
+}
+
+/// A volume that is no object of its own but stands in an attachment.
+pub(in crate::registry) fn check_inline_volume(spec: &Field<'_>) {
+    const HERE: &str = "in the context of inline volumes";
+    for field in ["claimRef", "capacity"] {
+        if spec.filled(field) {
+            spec.at(field).forbidden(format!("may not be specified {HERE}"));
+        }
+    }
+    if !spec.has("csi") {
+        spec.at("csi").required(format!("has to be specified {HERE}"));
+    }
+    check_access_modes(spec, "");
+    if !matches!(spec.str("persistentVolumeReclaimPolicy"), "" | "Retain") {
+        spec.at("persistentVolumeReclaimPolicy").forbidden(format!("may only be Retain {HERE}"));
+    }
+    if spec.has("nodeAffinity") {
+        spec.at("nodeAffinity").forbidden(format!("may not be specified {HERE}"));
+    }
+    check_persistent_source(spec, "");
+    if !spec.str("storageClassName").is_empty() {
+        spec.at("storageClassName").forbidden(format!("may not be specified {HERE}"));
+    }
+    if spec.has("volumeMode") && spec.str("volumeMode") != "Filesystem" {
+        spec.at("volumeMode")
+            .forbidden(format!("may not specify volumeMode other than Filesystem {HERE}"));
     }
 }
 
@@ -242,13 +320,7 @@ fn check_volume(spec: &Field<'_>, name: &str) {
     if !policy.is_empty() {
         spec.one_of("persistentVolumeReclaimPolicy", &["Delete", "Recycle", "Retain"]);
     }
-    let affinity = spec.at("nodeAffinity");
-    if spec.has("nodeAffinity") {
-        match affinity.opt("required") {
-            Some(selector) => check_node_selector(&selector),
-            None => affinity.at("required").required("must specify required node constraints"),
-        }
-    }
+    check_affinity(spec);
     check_persistent_source(spec, name);
     let path = spec.at("hostPath").str("path");
     let root = path.starts_with('/') && path.split('/').all(|p| p.is_empty() || p == ".");
@@ -258,6 +330,20 @@ fn check_volume(spec: &Field<'_>, name: &str) {
     }
     spec.maybe_valid("storageClassName", names::dns1123_subdomain);
     spec.maybe_one_of("volumeMode", VOLUME_MODES);
+    check_attributes_class(spec);
+}
+
+fn check_affinity(spec: &Field<'_>) {
+    let affinity = spec.at("nodeAffinity");
+    if spec.has("nodeAffinity") {
+        match affinity.opt("required") {
+            Some(selector) => check_node_selector(&selector),
+            None => affinity.at("required").required("must specify required node constraints"),
+        }
+    }
+}
+
+fn check_attributes_class(spec: &Field<'_>) {
     if let Some(class) = spec.opt("volumeAttributesClassName") {
         if class.text().is_empty() {
             class.required("an empty string is disallowed");

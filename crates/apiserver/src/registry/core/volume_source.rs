@@ -102,10 +102,12 @@ const PERSISTENT: &[Source] = &[
     source("csi", disks::csi_persistent),
 ];
 
-fn exactly_one(volume: &Field<'_>, sources: &[Source]) {
+fn exactly_one(volume: &Field<'_>, sources: &[Source], in_pod: bool) {
     let mut found = 0;
     for source in sources.iter().filter(|s| volume.has(s.name)) {
-        if found > 0 {
+        // Upstream forgets to look at how many there are already.
+        let forgiven = source.name == "flexVolume" && !in_pod;
+        if found > 0 && !forgiven {
             volume
                 .at_as(source.name, source.extra)
                 .forbidden("may not specify more than 1 volume type");
@@ -129,7 +131,7 @@ fn target_too_long(iscsi: &Field<'_>, volume: &str) -> bool {
 
 /// Checks the source of a volume of a pod, or of a template, where an image may still be unknown.
 pub(in crate::registry) fn check_pod_source(volume: &Field<'_>, in_pod: bool) {
-    exactly_one(volume, POD);
+    exactly_one(volume, POD, true);
     if let (true, Some(image)) = (in_pod, volume.opt("image")) {
         image.needs("reference");
     }
@@ -142,7 +144,7 @@ pub(in crate::registry) fn check_pod_source(volume: &Field<'_>, in_pod: bool) {
 
 /// Checks the source of a persistent volume of this name.
 pub(in crate::registry) fn check_persistent_source(spec: &Field<'_>, name: &str) {
-    exactly_one(spec, PERSISTENT);
+    exactly_one(spec, PERSISTENT, false);
     let first = PERSISTENT.iter().find(|s| spec.has(s.name));
     if first.is_some_and(|s| s.name == "local") && !spec.has("nodeAffinity") {
         spec.at("nodeAffinity").required("Local volume requires node affinity");

@@ -1,7 +1,7 @@
 //! IPAddress: an address of a service, by its name.
 
-use apimachinery::Object;
 use apimachinery::field::ErrorList;
+use apimachinery::{Object, names};
 use serde_json::Value;
 
 use crate::registry::check::check;
@@ -23,19 +23,16 @@ impl Strategy for IpAddress {
             if parent.value().is_null() {
                 return parent.required("");
             }
-            for field in ["resource", "name"] {
-                if parent.str(field).is_empty() {
-                    parent.at(field).required("");
-                }
-            }
+            parent.maybe_valid("group", names::dns1123_subdomain);
+            parent.needs_valid("resource", names::path_segment_name);
+            parent.needs_valid("name", names::path_segment_name);
+            parent.maybe_valid("namespace", names::path_segment_name);
         })
     }
 
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| {
-            if object.get("spec") != &old["spec"] {
-                object.at("spec").at("parentRef").invalid("field is immutable");
-            }
+            object.at("spec").immutable_as("parentRef", &old["spec"], "ParentReference");
         })
     }
 }

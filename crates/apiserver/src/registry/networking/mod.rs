@@ -3,6 +3,7 @@
 mod address;
 mod ingress;
 mod policy;
+mod range;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -11,7 +12,7 @@ use apimachinery::ObjectExt;
 
 use super::Sub;
 use super::column::{AGE, Column, NAME, join, selector};
-use super::kind::{Kind, Selectable};
+use super::kind::Kind;
 
 const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
     Kind::new("networking.k8s.io", "v1", kind, resource, singular)
@@ -44,16 +45,27 @@ pub(super) static KINDS: &[Kind] = &[
     row("IPAddress", "ipaddresses", "ipaddress")
         .short(&["ip"])
         .strategy(&address::IpAddress)
-        .selectable(&[Selectable::new("spec.parentRef.name", &["spec", "parentRef", "name"])])
-        .generation()
         .columns(&[
             NAME,
             Column::make("ParentRef", |o| {
                 let parent = &o["spec"]["parentRef"];
-                let parts = ["group", "resource", "namespace", "name"];
-                let parts = parts.iter().map(|p| parent.str_at(&[p]).to_owned());
-                parts.filter(|p| !p.is_empty()).collect::<Vec<_>>().join("/").into()
+                if parent.is_null() {
+                    return "<none>".into();
+                }
+                let part = |field: &str| parent.str_at(&[field]).to_lowercase();
+                let mut text = part("resource");
+                if !part("group").is_empty() {
+                    text = format!("{text}.{}", part("group"));
+                }
+                for field in ["namespace", "name"] {
+                    let value = parent.str_at(&[field]);
+                    if !value.is_empty() || field == "name" {
+                        text = format!("{text}/{value}");
+                    }
+                }
+                text.into()
             }),
+            // Upstream fills a column that it does not declare.
             AGE,
         ]),
     row("NetworkPolicy", "networkpolicies", "networkpolicy")
@@ -66,12 +78,16 @@ pub(super) static KINDS: &[Kind] = &[
             Column::make("Pod-Selector", |o| selector(o.get_path(&["spec", "podSelector"]))),
             AGE,
         ]),
-    row("ServiceCIDR", "servicecidrs", "servicecidr").subs(&[Sub::Status]).generation().columns(&[
-        NAME,
-        Column::make("CIDRs", |o| {
-            let cidrs = o["spec"]["cidrs"].as_array().into_iter().flatten();
-            join(cidrs.filter_map(|c| c.as_str().map(str::to_owned)))
-        }),
-        AGE,
-    ]),
+    row("ServiceCIDR", "servicecidrs", "servicecidr")
+        .rechecks(0, 1)
+        .subs(&[Sub::Status])
+        .strategy(&range::ServiceRange)
+        .columns(&[
+            NAME,
+            Column::make("CIDRs", |o| {
+                let cidrs = o["spec"]["cidrs"].as_array().into_iter().flatten();
+                join(cidrs.filter_map(|c| c.as_str().map(str::to_owned)))
+            }),
+            AGE,
+        ]),
 ];

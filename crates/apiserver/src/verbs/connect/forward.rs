@@ -1,5 +1,7 @@
 //! One exchange with what stands behind this server.
 
+use std::net::SocketAddr;
+
 use apimachinery::Status;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::{Request, Response, StatusCode, Uri};
@@ -15,6 +17,8 @@ use crate::body::{Body, BoxError};
 pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
+    /// Where to connect, where that has been looked up and checked; else the host is.
+    pub(super) addresses: Vec<SocketAddr>,
     /// None: in the clear.
     pub(super) tls: Option<Tls>,
     pub(super) path: String,
@@ -115,7 +119,10 @@ fn is_credential(name: &HeaderName) -> bool {
 }
 
 async fn dial(call: &Call<'_>, target: &Target) -> std::io::Result<Box<dyn Stream>> {
-    let stream = TcpStream::connect((target.host.as_str(), target.port)).await?;
+    let stream = match target.addresses.as_slice() {
+        [] => TcpStream::connect((target.host.as_str(), target.port)).await?,
+        checked => TcpStream::connect(checked).await?,
+    };
     stream.set_nodelay(true)?;
     let config = match target.tls {
         None => return Ok(Box::new(stream)),

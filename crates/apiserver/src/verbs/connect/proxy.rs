@@ -1,13 +1,16 @@
 //! What stands behind `…/proxy` of nodes, pods and services.
 
+use std::net::{IpAddr, SocketAddr};
+
 use apimachinery::{ObjectExt, Status};
 use http::header::{ACCEPT_ENCODING, LOCATION, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
+use rand::seq::IndexedRandom;
 use serde_json::Value;
 
 use super::forward::{Target, Tls, forward};
 use super::links::Links;
-use super::{Call, kubelet, object};
+use super::{Call, address, kubelet, object};
 use crate::body::Body;
 use crate::registry;
 
@@ -19,7 +22,7 @@ pub(super) async fn proxy(
         return answer;
     }
     let target = match call.kind.resource {
-        "nodes" => node(call)?,
+        "nodes" => node(call).await?,
         "services" => service(call)?,
         _ => pod(call)?,
     };
@@ -54,86 +57,129 @@ fn rest(call: &Call<'_>) -> String {
     if query.is_empty() { path } else { format!("{path}?{query}") }
 }
 
-fn node(call: &Call<'_>) -> Result<Target, Status> {
-    let (_, name, port) = split_name(&call.info.name);
-    let (host, default) = kubelet(call, &name)?;
-    let port = port.and_then(|p| p.parse().ok()).unwrap_or(default);
-    let tls = (port == default).then_some(Tls::Kubelet);
-    Ok(Target { host, port, tls, path: rest(call) })
+async fn node(call: &Call<'_>) -> Result<Target, Status> {
+    let (tls, name, wanted) = split_name(call)?;
+    let (host, kubelet_port) = kubelet(call, name)?;
+    let port = match wanted {
+        "" => kubelet_port,
+        wanted => wanted.parse().map_err(|_| invalid_port(wanted))?,
+    };
+    let addresses = address::of_node(&host, port).await?;
+    let tls = if port == kubelet_port { Some(Tls::Kubelet) } else { tls };
+    Ok(Target { host, port, addresses, tls, path: rest(call) })
+}
+
+fn invalid_port(port: &str) -> Status {
+    Status::bad_request(format!("invalid port {}", apimachinery::text::quote(port)))
 }
 
 /// `[scheme:]name[:port]`.
-fn split_name(text: &str) -> (Option<Tls>, String, Option<String>) {
+fn split_name<'a>(call: &'a Call<'_>) -> Result<(Option<Tls>, &'a str, &'a str), Status> {
+    let text = &call.info.name;
+    parse_name(text).ok_or_else(|| {
+        let kind = call.kind.singular;
+        let quoted = apimachinery::text::quote(text);
+        Status::bad_request(format!("invalid {kind} request {quoted}"))
+    })
+}
+
+fn parse_name(text: &str) -> Option<(Option<Tls>, &str, &str)> {
     let parts: Vec<&str> = text.split(':').collect();
-    match parts.as_slice() {
-        [name, port] => (None, (*name).to_owned(), Some((*port).to_owned())),
-        [scheme, name, port] => {
-            let tls = (*scheme == "https").then_some(Tls::Unverified);
-            (tls, (*name).to_owned(), Some((*port).to_owned()))
-        }
-        _ => (None, text.to_owned(), None),
-    }
+    let (scheme, name, port) = match parts.as_slice() {
+        [name] => ("", *name, ""),
+        [name, port] => ("", *name, *port),
+        [scheme, name, port] => (*scheme, *name, *port),
+        _ => return None,
+    };
+    let tls = match scheme {
+        "https" => Some(Tls::Unverified),
+        "" | "http" => None,
+        _ => return None,
+    };
+    (!name.is_empty()).then_some((tls, name, port))
+}
+
+/// The target at an address that has been checked.
+fn at(ip: IpAddr, port: u16, tls: Option<Tls>, call: &Call<'_>) -> Target {
+    let addresses = vec![SocketAddr::new(ip, port)];
+    Target { host: ip.to_string(), port, addresses, tls, path: rest(call) }
 }
 
 fn pod(call: &Call<'_>) -> Result<Target, Status> {
-    let (tls, name, port) = split_name(&call.info.name);
-    let pod = object(call, "pods", &call.info.namespace, &name)?;
-    let host = pod.str_at(&["status", "podIP"]).to_owned();
-    if host.is_empty() {
-        return Err(Status::bad_request("address not allowed"));
-    }
+    let (tls, name, port) = split_name(call)?;
+    let pod = object(call, "pods", &call.info.namespace, name)?;
+    let ip = address::of_pod(pod.str_at(&["status", "podIP"]))?;
     let first =
         pod.get_path(&["spec", "containers"]).and_then(Value::as_array).into_iter().flatten();
     let first = first.flat_map(|c| c["ports"].as_array().into_iter().flatten()).next();
-    let port = match port.filter(|p| !p.is_empty()) {
-        Some(port) => port.parse().map_err(|_| Status::bad_request("invalid port"))?,
-        None => first.and_then(|p| p["containerPort"].as_u64()).unwrap_or(80) as u16,
+    let port = match port {
+        "" => first.and_then(|p| p["containerPort"].as_u64()).unwrap_or(80) as u16,
+        port => port.parse().map_err(|_| invalid_port(port))?,
     };
-    Ok(Target { host, port, tls, path: rest(call) })
+    Ok(at(ip, port, tls, call))
 }
 
 fn service(call: &Call<'_>) -> Result<Target, Status> {
-    let (tls, name, wanted) = split_name(&call.info.name);
+    let (tls, name, wanted) = split_name(call)?;
     let namespace = &call.info.namespace;
-    let service = object(call, "services", namespace, &name)?;
-    let ports = service.get_path(&["spec", "ports"]).and_then(Value::as_array);
-    let ports: Vec<&Value> = ports.into_iter().flatten().collect();
-    let port = match wanted.filter(|w| !w.is_empty()) {
-        None if ports.len() == 1 => ports.first().copied(),
-        None => ports.iter().copied().find(|p| p.str_at(&["name"]).is_empty()),
-        Some(wanted) => {
-            let number = wanted.parse::<u64>().ok();
-            ports.iter().copied().find(|p| {
-                p.str_at(&["name"]) == wanted || (number.is_some() && p["port"].as_u64() == number)
-            })
+    let service = object(call, "services", namespace, name)?;
+    // A number stands for the port's name.
+    let port_name = match wanted.parse::<u64>() {
+        Err(_) => wanted.to_owned(),
+        Ok(number) => {
+            let ports = service.get_path(&["spec", "ports"]).and_then(Value::as_array);
+            let port = ports.into_iter().flatten().find(|p| p["port"].as_u64() == Some(number));
+            let none = || {
+                let service = apimachinery::text::quote(name);
+                Status::service_unavailable(format!(
+                    "no service port {number} found for service {service}"
+                ))
+            };
+            port.ok_or_else(none)?.str_at(&["name"]).to_owned()
         }
     };
-    let none =
-        || Status::service_unavailable(format!("no endpoints available for service \"{name}\""));
-    let port_name = port.ok_or_else(none)?.str_at(&["name"]).to_owned();
     let kind = registry::find("discovery.k8s.io", "v1", "endpointslices")
         .ok_or_else(|| Status::internal("no endpoint slices"))?;
     let (snapshot, _) = call.server.present(kind)?;
+    let mut choices = Vec::new();
     for entry in snapshot.range(namespace, "") {
-        let slice = entry.object();
-        if slice.label("kubernetes.io/service-name") != Some(&name) {
+        if entry.labels().all(|label| label != ("kubernetes.io/service-name", name)) {
             continue;
         }
-        let target = slice["ports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|p| p.str_at(&["name"]) == port_name);
+        let slice = entry.object();
+        let ports = slice["ports"].as_array().into_iter().flatten();
+        let port = ports.into_iter().find(|p| p.str_at(&["name"]) == port_name);
+        let Some(port) = port.and_then(|p| u16::try_from(p["port"].as_u64()?).ok()) else {
+            continue;
+        };
         let ready = slice["endpoints"].as_array().into_iter().flatten();
-        let mut ready = ready.filter(|e| e["conditions"]["ready"] != false);
-        if let (Some(port), Some(endpoint)) =
-            (target.and_then(|p| p["port"].as_u64()), ready.next())
-        {
-            let host = endpoint["addresses"][0].as_str().unwrap_or_default().to_owned();
-            return Ok(Target { host, port: port as u16, tls, path: rest(call) });
+        let ready = ready.filter(|e| e["conditions"]["ready"] != false);
+        choices.extend(ready.filter_map(|endpoint| Some((address_of(call, endpoint)?, port))));
+    }
+    match choices.choose(&mut rand::rng()) {
+        Some((ip, port)) => Ok(at(*ip, *port, tls, call)),
+        None => {
+            let service = apimachinery::text::quote(&call.info.name);
+            Err(Status::service_unavailable(format!(
+                "no endpoints available for service {service}"
+            )))
         }
     }
-    Err(none())
+}
+
+/// The address of an endpoint that is a pod of this namespace and says so itself: slices are
+/// written by hand too, and this server connects to pods only.
+fn address_of(call: &Call<'_>, endpoint: &Value) -> Option<IpAddr> {
+    let namespace = &call.info.namespace;
+    let target = &endpoint["targetRef"];
+    if target.str_at(&["kind"]) != "Pod" || target.str_at(&["namespace"]) != namespace {
+        return None;
+    }
+    let pod = object(call, "pods", namespace, target.str_at(&["name"])).ok()?;
+    let address = endpoint["addresses"][0].as_str()?;
+    let mut own = pod["status"]["podIPs"].as_array()?.iter();
+    own.find(|ip| ip["ip"] == address)?;
+    address::of_pod(address).ok()
 }
 
 #[cfg(test)]
@@ -142,9 +188,18 @@ mod tests {
 
     #[test]
     fn proxied_names_may_carry_scheme_and_port() {
-        assert_eq!(split_name("a"), (None, "a".into(), None));
-        assert_eq!(split_name("a:80"), (None, "a".into(), Some("80".into())));
-        let secured = (Some(Tls::Unverified), "a".into(), Some("443".into()));
-        assert_eq!(split_name("https:a:443"), secured);
+        let secured = Some(Tls::Unverified);
+        for (text, want) in [
+            ("a", Some((None, "a", ""))),
+            ("a:80", Some((None, "a", "80"))),
+            ("http:a:web", Some((None, "a", "web"))),
+            ("https:a:443", Some((secured, "a", "443"))),
+            ("https:a:", Some((secured, "a", ""))),
+            ("ftp:a:21", None),
+            (":80", None),
+            ("a:b:c:d", None),
+        ] {
+            assert_eq!(parse_name(text), want, "{text}");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use runtime::tree::open_regular;
 use runtime::{ContainerEventKind, ContainerState};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::broadcast::error::RecvError;
@@ -120,7 +121,7 @@ struct LogReader {
 
 impl LogReader {
     fn open(path: &Path, options: Options) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+        let mut file = open_regular(path)?;
         let start = match options.tail {
             Some(lines) => tail::start(&mut file, lines)?,
             None => 0,
@@ -135,7 +136,7 @@ impl LogReader {
         if metadata.ino() == self.file.metadata()?.ino() {
             return Ok(false);
         }
-        self.file = File::open(path)?;
+        self.file = open_regular(path)?;
         self.rest.clear();
         Ok(true)
     }

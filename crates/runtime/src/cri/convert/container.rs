@@ -3,8 +3,8 @@
 use super::{image_spec, security, signal, text, time};
 use crate::cri::proto;
 use crate::{
-    ContainerConfig, ContainerFilter, ContainerMetadata, ContainerState, ContainerStatus, Mount,
-    Propagation, Resources,
+    ContainerConfig, ContainerFilter, ContainerMetadata, ContainerState, ContainerStatus,
+    IdMapping, Mount, Propagation, Resources, UserNamespace,
 };
 
 /// On a container with a terminal: attach has to be told of it.
@@ -26,7 +26,11 @@ pub(in crate::cri) fn container_config(config: &ContainerConfig) -> proto::Conta
         args: config.args.clone(),
         working_dir: config.working_dir.clone(),
         envs: envs.map(|(key, value)| proto::KeyValue { key, value }).collect(),
-        mounts: config.mounts.iter().map(mount).collect(),
+        mounts: config
+            .mounts
+            .iter()
+            .map(|one| mount(one, config.security.namespaces.user.as_ref()))
+            .collect(),
         devices: config
             .devices
             .iter()
@@ -50,8 +54,18 @@ pub(in crate::cri) fn container_config(config: &ContainerConfig) -> proto::Conta
     }
 }
 
-fn mount(mount: &Mount) -> proto::Mount {
+fn mount(mount: &Mount, user: Option<&UserNamespace>) -> proto::Mount {
+    let mappings = |of: fn(&UserNamespace) -> &Vec<IdMapping>| {
+        // Images are mapped by the runtime, as it maps the container's own.
+        user.filter(|_| mount.image.is_empty())
+            .map(|user| security::id_mappings(of(user)))
+            .unwrap_or_default()
+    };
     proto::Mount {
+        uid_mappings: mappings(|user| &user.uids),
+        gid_mappings: mappings(|user| &user.gids),
+        image: (!mount.image.is_empty()).then(|| image_spec(&mount.image)),
+        image_sub_path: text(&mount.image_sub_path),
         container_path: text(&mount.container_path),
         host_path: text(&mount.host_path),
         readonly: mount.readonly,
@@ -69,6 +83,8 @@ fn mount_back(mount: proto::Mount) -> Mount {
     Mount {
         container_path: mount.container_path.into(),
         host_path: mount.host_path.into(),
+        image: mount.image.map(|image| image.image).unwrap_or_default(),
+        image_sub_path: mount.image_sub_path.into(),
         readonly: mount.readonly,
         recursive_readonly: mount.recursive_read_only,
         propagation: match mount.propagation {

@@ -3,8 +3,8 @@
 use super::text;
 use crate::cri::proto;
 use crate::{
-    NamespaceMode, NamespaceOptions, ProcessUser, Seccomp, SecurityContext,
-    SupplementalGroupsPolicy,
+    IdMapping, NamespaceMode, NamespaceOptions, ProcessUser, Seccomp, SecurityContext,
+    SupplementalGroupsPolicy, UserNamespace,
 };
 
 const POD: i32 = 0;
@@ -31,7 +31,34 @@ pub(super) fn namespaces(options: &NamespaceOptions) -> proto::NamespaceOption {
         pid: mode(&options.pid),
         ipc: mode(&options.ipc),
         target_id,
+        userns_options: options.user.as_ref().map(|user| proto::UserNamespace {
+            mode: POD,
+            uids: id_mappings(&user.uids),
+            gids: id_mappings(&user.gids),
+        }),
     }
+}
+
+pub(super) fn id_mappings(list: &[IdMapping]) -> Vec<proto::IdMapping> {
+    let each = list.iter().map(|mapping| proto::IdMapping {
+        host_id: mapping.host_id,
+        container_id: mapping.container_id,
+        length: mapping.length,
+    });
+    each.collect()
+}
+
+fn user_back(user: proto::UserNamespace) -> Option<UserNamespace> {
+    let back = |list: Vec<proto::IdMapping>| {
+        let each = list.into_iter().map(|mapping| IdMapping {
+            host_id: mapping.host_id,
+            container_id: mapping.container_id,
+            length: mapping.length,
+        });
+        each.collect()
+    };
+    (user.mode == POD && !user.uids.is_empty())
+        .then(|| UserNamespace { uids: back(user.uids), gids: back(user.gids) })
 }
 
 pub(super) fn namespaces_back(options: proto::NamespaceOption) -> NamespaceOptions {
@@ -45,6 +72,7 @@ pub(super) fn namespaces_back(options: proto::NamespaceOption) -> NamespaceOptio
         network: back(options.network),
         pid: back(options.pid),
         ipc: back(options.ipc),
+        user: options.userns_options.and_then(user_back),
     }
 }
 
@@ -106,6 +134,10 @@ mod tests {
             network: NamespaceMode::Node,
             pid: NamespaceMode::Target("abc".to_owned()),
             ipc: NamespaceMode::Pod,
+            user: Some(UserNamespace {
+                uids: vec![IdMapping { host_id: 65536, container_id: 0, length: 65536 }],
+                gids: vec![IdMapping { host_id: 131_072, container_id: 0, length: 65536 }],
+            }),
         };
         assert_eq!(namespaces_back(namespaces(&options)), options);
         assert_eq!(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::image::ImageSpec;
 use super::sandbox::PodSandboxConfig;
-use super::security::{ContainerUser, LinuxContainerSecurityContext};
+use super::security::{ContainerUser, IdMapping, LinuxContainerSecurityContext};
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct Mount {
@@ -18,8 +18,16 @@ pub(crate) struct Mount {
     pub(crate) selinux_relabel: bool,
     #[prost(int32, tag = "5")]
     pub(crate) propagation: i32,
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) uid_mappings: Vec<IdMapping>,
+    #[prost(message, repeated, tag = "7")]
+    pub(crate) gid_mappings: Vec<IdMapping>,
     #[prost(bool, tag = "8")]
     pub(crate) recursive_read_only: bool,
+    #[prost(message, optional, tag = "9")]
+    pub(crate) image: Option<ImageSpec>,
+    #[prost(string, tag = "10")]
+    pub(crate) image_sub_path: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

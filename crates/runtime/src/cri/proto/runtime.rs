@@ -70,11 +70,29 @@ pub(crate) struct StatusRequest {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RuntimeHandlerFeatures {
+    #[prost(bool, tag = "1")]
+    pub(crate) recursive_read_only_mounts: bool,
+    #[prost(bool, tag = "2")]
+    pub(crate) user_namespaces: bool,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct RuntimeHandler {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) features: Option<RuntimeHandlerFeatures>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct StatusResponse {
     #[prost(message, optional, tag = "1")]
     pub(crate) status: Option<RuntimeStatus>,
     #[prost(btree_map = "string, string", tag = "2")]
     pub(crate) info: BTreeMap<String, String>,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) runtime_handlers: Vec<RuntimeHandler>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -6,7 +6,7 @@ use apimachinery::names;
 use regex::Regex;
 
 use super::files::secret_name;
-use crate::registry::check::{Field, in_range};
+use crate::registry::check::{Field, check_csi_driver_name, in_range};
 
 /// The required fields, and those of the reference to a secret.
 pub(super) fn with_secret(source: &Field<'_>, fields: &[&str], secret: &[&str]) {
@@ -192,19 +192,8 @@ pub(super) fn storageos(source: &Field<'_>, secret: &[&str]) {
     }
 }
 
-fn csi_driver(source: &Field<'_>) {
-    if !source.needs("driver") {
-        return;
-    }
-    let driver = source.at("driver");
-    if driver.text().len() > 63 {
-        driver.too_long(63);
-    }
-    driver.invalid_all(names::dns1123_subdomain(&driver.text().to_lowercase()));
-}
-
 pub(super) fn csi(source: &Field<'_>) {
-    csi_driver(source);
+    check_csi_driver_name(&source.at("driver"));
     if let Some(reference) = source.opt("nodePublishSecretRef")
         && reference.needs("name")
     {
@@ -215,7 +204,7 @@ pub(super) fn csi(source: &Field<'_>) {
 }
 
 pub(super) fn csi_persistent(source: &Field<'_>) {
-    csi_driver(source);
+    check_csi_driver_name(&source.at("driver"));
     source.needs("volumeHandle");
     for name in [
         "controllerPublishSecretRef",

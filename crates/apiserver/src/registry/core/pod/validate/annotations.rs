@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{CONTAINER_LISTS, all_containers};
 use crate::registry::check::Field;
 
-pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+pub(super) use crate::registry::MIRROR_POD as MIRROR;
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";

@@ -117,7 +117,7 @@ pub(super) fn claim_names<'a>(spec: &Field<'a>) -> BTreeSet<&'a str> {
 
 /// Resource claims of the pod.
 pub(super) fn check_claims(spec: &Field<'_>, pod: Option<&Object>) {
-    let mirror = pod.is_some_and(|p| p.annotation("kubernetes.io/config.mirror").is_some());
+    let mirror = pod.is_some_and(|p| p.annotation(crate::registry::MIRROR_POD).is_some());
     let mut seen = HashSet::new();
     for claim in spec.items("resourceClaims") {
         if mirror {

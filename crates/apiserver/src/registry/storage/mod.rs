@@ -1,5 +1,8 @@
 //! The storage.k8s.io group.
 
+mod attachment;
+mod csi;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use apimachinery::field::ErrorList;
@@ -7,7 +10,7 @@ use apimachinery::{Object, ObjectExt, names};
 
 use super::Sub;
 use super::check::{Field, check};
-use super::column::{AGE, Column, NAME, join};
+use super::column::{AGE, CREATED_AT, Column, NAME, join};
 use super::kind::Kind;
 use super::strategy::{Strategy, set_default};
 
@@ -19,7 +22,6 @@ const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 
 /// The name, marked when it is the default.
 const CLASS_NAME: Column = Column {
-    format: "name",
     ..Column::make("Name", |o| match o.annotation(IS_DEFAULT) {
         Some("true") => format!("{} (default)", o.name()).into(),
         _ => o.name().into(),
@@ -27,24 +29,28 @@ const CLASS_NAME: Column = Column {
 };
 
 pub(super) static KINDS: &[Kind] = &[
-    row("CSIDriver", "csidrivers", "csidriver").columns(&[
-        NAME,
-        Column::flag("AttachRequired", &["spec", "attachRequired"]),
-        Column::flag("PodInfoOnMount", &["spec", "podInfoOnMount"]),
-        Column::flag("StorageCapacity", &["spec", "storageCapacity"]),
-        Column::make("TokenRequests", |o| {
-            let requests = o["spec"]["tokenRequests"].as_array().into_iter().flatten();
-            let text = join(requests.map(|r| r.str_at(&["audience"]).to_owned()));
-            if text == "<none>" { "<unset>".into() } else { text }
-        }),
-        Column::flag("RequiresRepublish", &["spec", "requiresRepublish"]),
-        Column::make("Modes", |o| {
-            let modes = o["spec"]["volumeLifecycleModes"].as_array().into_iter().flatten();
-            join(modes.filter_map(|m| m.as_str().map(str::to_owned)))
-        }),
-        AGE,
-    ]),
-    row("CSINode", "csinodes", "csinode").columns(&[
+    row("CSIDriver", "csidrivers", "csidriver")
+        .rechecks(0, 1)
+        .strategy(&csi::Driver)
+        .generation()
+        .columns(&[
+            NAME,
+            Column::flag("AttachRequired", &["spec", "attachRequired"]),
+            Column::flag("PodInfoOnMount", &["spec", "podInfoOnMount"]),
+            Column::flag("StorageCapacity", &["spec", "storageCapacity"]),
+            Column::make("TokenRequests", |o| {
+                let requests = o["spec"]["tokenRequests"].as_array().into_iter().flatten();
+                let text = join(requests.map(|r| r.str_at(&["audience"]).to_owned()));
+                if text == "<none>" { "<unset>".into() } else { text }
+            }),
+            Column::flag("RequiresRepublish", &["spec", "requiresRepublish"]),
+            Column::make("Modes", |o| {
+                let modes = o["spec"]["volumeLifecycleModes"].as_array().into_iter().flatten();
+                join(modes.filter_map(|m| m.as_str().map(str::to_owned)))
+            }),
+            AGE,
+        ]),
+    row("CSINode", "csinodes", "csinode").rechecks(2, 0).strategy(&csi::Node).columns(&[
         NAME,
         Column {
             of: "integer",
@@ -54,13 +60,10 @@ pub(super) static KINDS: &[Kind] = &[
         },
         AGE,
     ]),
-    row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity").namespaced().columns(
-        &[
-            NAME,
-            Column::text_or("StorageClassName", &["storageClassName"], ""),
-            Column::text("Capacity", &["capacity"]),
-        ],
-    ),
+    row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity")
+        .namespaced()
+        .strategy(&csi::Capacity)
+        .columns(&[NAME, CREATED_AT]),
     row("StorageClass", "storageclasses", "storageclass").short(&["sc"]).strategy(&Class).columns(
         &[
             CLASS_NAME,
@@ -71,18 +74,21 @@ pub(super) static KINDS: &[Kind] = &[
             AGE,
         ],
     ),
-    row("VolumeAttachment", "volumeattachments", "volumeattachment").subs(&[Sub::Status]).columns(
-        &[
+    row("VolumeAttachment", "volumeattachments", "volumeattachment")
+        .rechecks(1, 0)
+        .subs(&[Sub::Status])
+        .strategy(&attachment::Attachment)
+        .columns(&[
             NAME,
             Column::text_or("Attacher", &["spec", "attacher"], ""),
             Column::text_or("PV", &["spec", "source", "persistentVolumeName"], ""),
             Column::text_or("Node", &["spec", "nodeName"], ""),
             Column::flag("Attached", &["status", "attached"]),
             AGE,
-        ],
-    ),
+        ]),
     row("VolumeAttributesClass", "volumeattributesclasses", "volumeattributesclass")
         .short(&["vac"])
+        .strategy(&attachment::AttributesClass)
         .columns(&[NAME, Column::text_or("DriverName", &["driverName"], ""), AGE]),
 ];
 
@@ -96,13 +102,7 @@ impl Strategy for Class {
 
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
-            if object.needs("provisioner") {
-                let provisioner = object.at("provisioner");
-                let lower = provisioner.text().to_lowercase();
-                for message in names::qualified_name(&lower) {
-                    provisioner.invalid_value(lower.as_str(), message);
-                }
-            }
+            check_provisioner(object, "provisioner");
             check_parameters(object);
             if !object.str("reclaimPolicy").is_empty() {
                 object.one_of("reclaimPolicy", &["Delete", "Retain"]);
@@ -113,20 +113,36 @@ impl Strategy for Class {
     }
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
-        check(object, |object| {
-            for field in ["parameters", "provisioner", "reclaimPolicy"] {
-                if object.get(field) != &old[field] {
-                    object.at(field).forbidden(format!("updates to {field} are forbidden."));
+        let mut errors = self.validate(object);
+        errors.0.extend(
+            check(object, |object| {
+                for field in ["parameters", "provisioner", "reclaimPolicy"] {
+                    if object.get(field) != &old[field] {
+                        object.at(field).forbidden(format!("updates to {field} are forbidden."));
+                    }
                 }
-            }
-            object.immutable("volumeBindingMode", old);
-        })
+                object.immutable("volumeBindingMode", old);
+            })
+            .0,
+        );
+        errors
     }
 }
 
 /// Most parameters, and the largest sum of their keys and values in bytes.
 const MAX_PARAMETERS: usize = 512;
 const MAX_PARAMETER_BYTES: usize = 256 << 10;
+
+/// The name of what provisions.
+fn check_provisioner(class: &Field<'_>, field: &str) {
+    if class.needs(field) {
+        let provisioner = class.at(field);
+        let lower = provisioner.text().to_lowercase();
+        for message in names::qualified_name(&lower) {
+            provisioner.invalid_value(lower.as_str(), message);
+        }
+    }
+}
 
 fn check_parameters(class: &Field<'_>) {
     let parameters = class.at("parameters");

@@ -1,7 +1,13 @@
 //! The admissionregistration.k8s.io group.
 
+mod policies;
+mod rules;
+mod webhooks;
+
 use apimachinery::ObjectExt;
 use serde_json::Value;
+
+pub(super) use rules::check_client_config;
 
 use super::Sub;
 use super::column::{AGE, Column, NAME};
@@ -24,11 +30,17 @@ pub(super) static KINDS: &[Kind] = &[
         "mutatingwebhookconfigurations",
         "mutatingwebhookconfiguration",
     )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
+    .strategy(&webhooks::Webhooks { mutating: true })
     .columns(WEBHOOKS),
     row("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "validatingadmissionpolicy")
+        .rechecks(1, 0)
+        .any_finalizer()
         .categories(&["api-extensions"])
         .subs(&[Sub::Status])
+        .strategy(&policies::Policy)
         .columns(&[
             NAME,
             Column {
@@ -46,7 +58,10 @@ pub(super) static KINDS: &[Kind] = &[
         "validatingadmissionpolicybindings",
         "validatingadmissionpolicybinding",
     )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
+    .strategy(&policies::Binding)
     .columns(&[
         NAME,
         Column::text_or("PolicyName", &["spec", "policyName"], ""),
@@ -62,6 +77,9 @@ pub(super) static KINDS: &[Kind] = &[
         "validatingwebhookconfigurations",
         "validatingwebhookconfiguration",
     )
+    .rechecks(1, 0)
+    .any_finalizer()
     .categories(&["api-extensions"])
+    .strategy(&webhooks::Webhooks { mutating: false })
     .columns(WEBHOOKS),
 ];

@@ -1,13 +1,16 @@
 //! The resource.k8s.io group (dynamic resource allocation).
 
-use apimachinery::field::ErrorList;
-use apimachinery::{Object, ObjectExt};
-use serde_json::{Value, json};
+mod claim;
+mod rules;
+mod slice;
+
+use apimachinery::ObjectExt;
+use serde_json::Value;
 
 use super::Sub;
 use super::column::{AGE, Column, NAME};
 use super::kind::{Kind, Selectable};
-use super::strategy::{Context, Strategy, items_mut, set_default};
+use super::strategy::{items_mut, set_default};
 
 const fn row(kind: &'static str, resource: &'static str, singular: &'static str) -> Kind {
     Kind::new("resource.k8s.io", "v1", kind, resource, singular)
@@ -50,42 +53,30 @@ fn default_number(request: &mut Value) {
     }
 }
 
-struct Claim;
-
-impl Strategy for Claim {
-    fn default(&self, object: &mut Object) {
-        default_requests(object.get_mut("spec"));
-    }
-
-    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
-        object["status"] = json!({});
-        ErrorList::new()
-    }
-}
-
-struct ClaimTemplate;
-
-impl Strategy for ClaimTemplate {
-    fn default(&self, object: &mut Object) {
-        default_requests(object.get_mut("spec").and_then(|template| template.get_mut("spec")));
+/// Takes fields away.
+fn drop_fields(of: &mut Value, fields: &[&str]) {
+    if let Some(map) = of.as_object_mut() {
+        fields.iter().for_each(|field| drop(map.remove(*field)));
     }
 }
 
 pub(super) static KINDS: &[Kind] = &[
-    row("DeviceClass", "deviceclasses", "deviceclass").generation(),
+    row("DeviceClass", "deviceclasses", "deviceclass").strategy(&claim::Class).generation(),
     row("ResourceClaim", "resourceclaims", "resourceclaim")
         .namespaced()
         .subs(&[Sub::Status])
-        .strategy(&Claim)
+        .strategy(&claim::Claim)
         .columns(&[NAME, Column::make("State", state), AGE]),
     row("ResourceClaimTemplate", "resourceclaimtemplates", "resourceclaimtemplate")
         .namespaced()
-        .strategy(&ClaimTemplate),
+        .strategy(&claim::Template),
     row("ResourceSlice", "resourceslices", "resourceslice")
+        .rechecks(0, 1)
         .selectable(&[
             Selectable::new("spec.nodeName", &["spec", "nodeName"]),
             Selectable::new("spec.driver", &["spec", "driver"]),
         ])
+        .strategy(&slice::Slice)
         .generation()
         .columns(&[
             NAME,
@@ -119,8 +110,8 @@ mod tests {
                 {"name": "a", "exactly": {"deviceClassName": "c", "allocationMode": "ExactCount", "count": 1}},
                 {"name": "b", "exactly": {"deviceClassName": "c", "allocationMode": "All"}},
                 {"name": "c", "firstAvailable": [
-                    {"name": "d", "count": 2, "allocationMode": "ExactCount"},
-                    {"name": "e", "count": 1, "allocationMode": "ExactCount"},
+                    {"name": "d", "count": 2, "allocationMode": "ExactCount", "deviceClassName": ""},
+                    {"name": "e", "count": 1, "allocationMode": "ExactCount", "deviceClassName": ""},
                 ]},
             ])
         );

@@ -1,0 +1,20 @@
+//! What one request, and all of them together, may take of the server.
+
+mod deadline;
+mod in_flight;
+mod work;
+
+pub(crate) use deadline::{allotted, within};
+pub(crate) use in_flight::InFlight;
+pub(crate) use work::Work;
+
+use crate::request::RequestInfo;
+
+/// Subresources that are streams for as long as their client likes.
+const STREAMS: &[&str] = &["attach", "exec", "proxy", "log", "portforward"];
+
+/// Whether a request may last: such are neither counted nor timed (upstream's
+/// `BasicLongRunningRequestCheck`).
+pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
+    info.is_resource && (info.verb == "watch" || STREAMS.contains(&info.subresource.as_str()))
+}

@@ -1,0 +1,65 @@
+//! The time that a request has to complete, its body's arrival included.
+
+use std::future::Future;
+use std::time::Duration;
+
+use apimachinery::Status;
+use apimachinery::time::parse_duration;
+
+use crate::request::Query;
+
+/// Upstream's `--request-timeout`.
+const MAX: Duration = Duration::from_secs(60);
+
+/// The time a client gives (`?timeout=`), at most [`MAX`]; zero is no wish.
+///
+/// # Errors
+/// 400 for what is no duration.
+pub(crate) fn allotted(query: &Query) -> Result<Duration, Status> {
+    let Some(text) = query.text("timeout") else { return Ok(MAX) };
+    let Some(nanos) = parse_duration(text) else {
+        let number = text.trim_start_matches(['-', '+']).chars().all(|c| c.is_ascii_digit());
+        let why = if number { "missing unit in" } else { "invalid" };
+        let text = apimachinery::text::quote(text);
+        return Err(Status::bad_request(format!(
+            "invalid timeout specified in the request URL - time: {why} duration {text}"
+        )));
+    };
+    match u64::try_from(nanos).map(Duration::from_nanos) {
+        Ok(wanted) if wanted > Duration::ZERO && wanted < MAX => Ok(wanted),
+        _ => Ok(MAX),
+    }
+}
+
+/// What `work` gives, or 504.
+pub(crate) async fn within<T>(
+    time: Duration,
+    work: impl Future<Output = Result<T, Status>>,
+) -> Result<T, Status> {
+    match tokio::time::timeout(time, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Status::timeout("request did not complete within the allotted timeout", 0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_may_ask_for_less_time_but_not_for_more() {
+        for (query, want) in [
+            ("", Some(60)),
+            ("timeout=", Some(60)),
+            ("timeout=0s", Some(60)),
+            ("timeout=5s", Some(5)),
+            ("timeout=1m30s", Some(60)),
+            ("timeout=-5s", Some(60)),
+            ("timeout=5", None),
+            ("timeout=soon", None),
+        ] {
+            let got = allotted(&Query::parse(Some(query))).ok().map(|d| d.as_secs());
+            assert_eq!(got, want, "{query}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The apiextensions.k8s.io group: definitions are stored; serving what they define comes later.
+
+mod schema;
+mod spec;
+mod structural;
+
+use apimachinery::field::ErrorList;
+use apimachinery::{Object, names};
+use serde_json::{Value, json};
+
+use super::Sub;
+use super::check::check;
+use super::column::{CREATED_AT, NAME};
+use super::kind::Kind;
+use super::strategy::{Context, Strategy, clear_status, ensure, set_default};
+
+pub(super) static KINDS: &[Kind] = &[Kind::new(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    "customresourcedefinition",
+)
+.rechecks(0, 1)
+.any_finalizer()
+.short(&["crd", "crds"])
+.categories(&["api-extensions"])
+.subs(&[Sub::Status])
+.strategy(&Definition)
+.generation()
+.columns(&[NAME, CREATED_AT])];
+
+struct Definition;
+
+/// Remembers the version that objects are stored in.
+fn note_stored_version(object: &mut Object) {
+    let versions = object["spec"]["versions"].as_array().into_iter().flatten();
+    let Some(name) = versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).next()
+    else {
+        return;
+    };
+    let status = ensure(object, &["status"]);
+    match status.get_mut("storedVersions").and_then(Value::as_array_mut) {
+        Some(stored) if stored.contains(&name) => {}
+        Some(stored) => stored.push(name),
+        None => status["storedVersions"] = json!([name]),
+    }
+}
+
+impl Strategy for Definition {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
+    fn default(&self, object: &mut Object) {
+        let spec = ensure(object, &["spec"]);
+        let names = ensure(spec, &["names"]);
+        let kind = names["kind"].as_str().unwrap_or_default().to_owned();
+        if names["singular"].as_str().unwrap_or_default().is_empty() && !kind.is_empty() {
+            names["singular"] = kind.to_lowercase().into();
+        }
+        if names["listKind"].as_str().unwrap_or_default().is_empty() && !kind.is_empty() {
+            names["listKind"] = format!("{kind}List").into();
+        }
+        set_default(spec, "conversion", json!({"strategy": "None"}));
+        let service = spec
+            .get_mut("conversion")
+            .and_then(|conversion| conversion.get_mut("webhook"))
+            .and_then(|webhook| webhook.get_mut("clientConfig"))
+            .and_then(|config| config.get_mut("service"));
+        if let Some(service) = service {
+            set_default(service, "port", 443);
+        }
+        if object["status"]["storedVersions"].as_array().is_none_or(Vec::is_empty) {
+            note_stored_version(object);
+        }
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        note_stored_version(object);
+        ErrorList::new()
+    }
+
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        object: &mut Object,
+        _old: &Object,
+    ) -> ErrorList {
+        note_stored_version(object);
+        ErrorList::new()
+    }
+
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::dns1123_subdomain(name)
+    }
+
+    fn validate(&self, object: &Object) -> ErrorList {
+        check(object, |object| spec::check_definition(object, None))
+    }
+
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| spec::check_definition(object, Some(old)))
+    }
+
+    fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
+        check(object, |object| spec::check_names(&object.at("status").at("acceptedNames")))
+    }
+
+    fn warnings(&self, object: &Object) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for version in object["spec"]["versions"].as_array().into_iter().flatten() {
+            schema::unknown_formats(&version["schema"]["openAPIV3Schema"], &mut unknown);
+        }
+        unknown.sort();
+        unknown.dedup();
+        let quote = apimachinery::text::quote;
+        unknown.iter().map(|format| format!("unrecognized format {}", quote(format))).collect()
+    }
+
+    fn unconditional_update(&self) -> bool {
+        false
+    }
+}

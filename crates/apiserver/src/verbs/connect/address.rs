@@ -1,0 +1,82 @@
+//! Addresses that a client may have this server connect to.
+//!
+//! Pods, nodes and endpoints say themselves where they are. What they say must not lead to this
+//! machine's own services or to its link: a proxied request carries this server's place in the
+//! network.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use apimachinery::Status;
+
+/// Go's `IsGlobalUnicast`: private networks are, loopback, link-local, multicast and the
+/// unspecified address are not.
+pub(super) fn is_proxyable(ip: IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip == Ipv4Addr::BROADCAST,
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || link_local)
+}
+
+fn not_allowed() -> Status {
+    Status::bad_request("address not allowed")
+}
+
+/// The address a pod or an endpoint says it has.
+pub(super) fn of_pod(text: &str) -> Result<IpAddr, Status> {
+    text.parse().ok().filter(|ip| is_proxyable(*ip)).ok_or_else(not_allowed)
+}
+
+/// The addresses of a node's host name, which are the ones to connect to: asked again, the name
+/// could lead elsewhere.
+pub(super) async fn of_node(host: &str, port: u16) -> Result<Vec<SocketAddr>, Status> {
+    let found = tokio::net::lookup_host((host, port)).await;
+    let found: Vec<SocketAddr> = found.map_err(|e| Status::bad_request(e.to_string()))?.collect();
+    if found.is_empty() {
+        return Err(Status::bad_request("no addresses for hostname"));
+    }
+    if found.iter().all(|address| is_proxyable(address.ip())) {
+        Ok(found)
+    } else {
+        Err(not_allowed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_global_unicast_addresses_are_connected_to() {
+        for (text, allowed) in [
+            ("10.244.0.7", true),
+            ("192.168.1.1", true),
+            ("203.0.113.9", true),
+            ("fd00::7", true),
+            ("127.0.0.1", false),
+            ("127.8.8.8", false),
+            ("0.0.0.0", false),
+            ("169.254.169.254", false),
+            ("224.0.0.1", false),
+            ("255.255.255.255", false),
+            ("::1", false),
+            ("::", false),
+            ("fe80::1", false),
+            ("ff02::1", false),
+            ("::ffff:127.0.0.1", false),
+            ("localhost", false),
+            ("", false),
+        ] {
+            assert_eq!(of_pod(text).is_ok(), allowed, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_cannot_name_this_machine() {
+        assert!(of_node("localhost", 6443).await.is_err());
+        assert!(of_node("127.0.0.1", 6443).await.is_err());
+        let found = of_node("10.1.2.3", 10_250).await.unwrap();
+        assert_eq!(found, ["10.1.2.3:10250".parse().unwrap()]);
+    }
+}
