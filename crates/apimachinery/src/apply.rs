@@ -7,10 +7,12 @@ mod element;
 mod extract;
 mod managers;
 mod merge;
+mod scale;
 mod set;
 mod updater;
 mod view;
 
+pub use scale::{scale_managers, workload_managers};
 pub use set::FieldSet;
 
 use crate::object::ObjectExt;

@@ -60,6 +60,7 @@ pub(crate) async fn run(server: &Server) -> Result<(), Status> {
     wanted.extend(policy::objects().into_iter().map(|o| (o, MANAGER, restore_policy as Mend)));
     wanted.extend(api_services::objects().map(|o| (o, MANAGER, leave)));
     wanted.extend(flow_control::objects().map(|o| (o, flow_control::MANAGER, leave)));
+    wanted.push((crate::authn::tracking(), MANAGER, leave));
     let authority = authentication_config(server);
     wanted.push((authority, MANAGER, |live, wanted| replace(live, wanted, &["data"])));
     // Together, so that one write of the disk serves many.

@@ -74,6 +74,7 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) openapi: openapi::Documents,
     pub(crate) quota_turns: QuotaTurns,
+    pub(crate) token_uses: authn::Uses,
     in_flight: InFlight,
     work: Work,
 }
@@ -98,6 +99,7 @@ impl ApiServer {
             advertise: config.advertise,
             service_range: config.service_range,
         };
+        let (token_uses, uses) = authn::uses();
         let server = Arc::new(Server {
             store: config.store,
             cache,
@@ -106,12 +108,14 @@ impl ApiServer {
             metrics: Metrics::default(),
             openapi: openapi::Documents::default(),
             quota_turns: QuotaTurns::default(),
+            token_uses,
             in_flight: InFlight::default(),
             work: Work::default(),
         });
         crate::bootstrap::reserve_service_addresses(&server);
         crate::bootstrap::run(&server).await?;
         crate::event_ttl::spawn(&server);
+        authn::track(&server, uses);
         Ok(Self(server))
     }
 

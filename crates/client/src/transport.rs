@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use hyper::body::Body as HttpBody;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -58,6 +59,19 @@ where
     I: Clone + Send + Sync + 'static,
 {
     kube::Client::new(Identified { service, identity }, "default")
+}
+
+/// The same client under a name of its own, which the API server records as the manager of what it
+/// writes.
+pub fn named(client: kube::Client, name: &'static str) -> kube::Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        let agent = HeaderValue::from_static(name);
+        request.headers_mut().entry(USER_AGENT).or_insert(agent);
+        let client = client.clone();
+        async move { client.send(request).await.map_err(BoxError::from) }
+    });
+    kube::Client::new(service, namespace)
 }
 
 /// A client from a kubeconfig file, with its client certificate or token.

@@ -29,6 +29,8 @@ mod service_account;
 mod statefulset;
 mod supervisor;
 mod taint_eviction;
+mod token_cleaner;
+mod tokens;
 mod ttl_after_finished;
 mod vac_protection;
 
@@ -42,8 +44,24 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use context::{Context, Error, Outcome};
 
 /// Gives a client that acts as the named controller, for example `deployment-controller`, whose
-/// identity is the service account of that name in `kube-system`.
+/// identity is the service account of that name in `kube-system`. A name that begins with
+/// `system:` is that of the controller manager itself.
 pub type Clients = Box<dyn Fn(&str) -> kube::Client + Send + Sync>;
+
+/// The token that a Secret is to hold.
+pub struct SecretToken<'a> {
+    /// Namespace of the Secret and its account.
+    pub namespace: &'a str,
+    /// The Secret.
+    pub secret: &'a str,
+    /// The account the token speaks for.
+    pub account: &'a str,
+    /// The account's uid.
+    pub account_uid: &'a str,
+}
+
+/// Signs the token of a Secret; `None` when it cannot.
+pub type SignSecret = Arc<dyn Fn(&SecretToken<'_>) -> Option<String> + Send + Sync>;
 
 /// What the controllers are made with.
 pub struct Config {
@@ -55,6 +73,8 @@ pub struct Config {
     pub cluster_cidr: Option<Ipv4Net>,
     /// The cluster's certificate authority, PEM, published in every namespace.
     pub root_ca: String,
+    /// Signs the tokens that Secrets hold; without it they are not filled.
+    pub sign: Option<SignSecret>,
     /// Ends the controllers.
     pub cancel: CancellationToken,
 }
@@ -63,13 +83,17 @@ pub struct Config {
 pub(crate) struct Settings {
     pub(crate) cluster_cidr: Option<Ipv4Net>,
     pub(crate) root_ca: String,
+    pub(crate) sign: Option<SignSecret>,
 }
 
 /// Runs every controller until it is cancelled. A controller that fails is restarted; it never
 /// ends the others.
 pub async fn run(config: Config) {
-    let settings =
-        Arc::new(Settings { cluster_cidr: config.cluster_cidr, root_ca: config.root_ca });
+    let settings = Arc::new(Settings {
+        cluster_cidr: config.cluster_cidr,
+        root_ca: config.root_ca,
+        sign: config.sign,
+    });
     let mut running = JoinSet::new();
     for controller in registry::CONTROLLERS {
         let client = (config.clients)(controller.identity);

@@ -8,7 +8,7 @@ use crate::context::Context;
 pub(crate) struct Controller {
     /// Upstream's name of the controller.
     pub(crate) name: &'static str,
-    /// The service account in `kube-system` it acts as.
+    /// The service account in `kube-system` it acts as; with a colon, the user.
     pub(crate) identity: &'static str,
     /// Runs it; returns when its context is cancelled.
     pub(crate) start: fn(Context) -> BoxFuture<'static, ()>,
@@ -57,6 +57,9 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "namespace-controller" as "namespace-controller" => crate::namespace::run,
     "garbage-collector-controller" as "generic-garbage-collector" => crate::gc::run,
     "resourcequota-controller" as "resourcequota-controller" => crate::resourcequota::run,
+    "serviceaccount-token-controller" as "system:kube-controller-manager" => crate::tokens::run,
+    "legacy-serviceaccount-token-cleaner-controller" as "legacy-service-account-token-cleaner"
+        => crate::token_cleaner::run,
     "endpoints-controller" as "endpoint-controller" => crate::endpoints::run,
 ];
 

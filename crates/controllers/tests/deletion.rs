@@ -8,7 +8,7 @@ use client::kube::ResourceExt;
 use client::kube::api::{Api, DeleteParams, ListParams, PostParams, PropagationPolicy};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Pod, Secret, Service, ServiceAccount,
+    ConfigMap, Endpoints, Event, Namespace, Pod, Secret, Service, ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde_json::json;
@@ -154,5 +154,56 @@ async fn a_service_has_the_addresses_of_its_pods() {
     cluster
         .until::<Endpoints>("no endpoints", |all| all.iter().all(|e| e.name_any() != "web"))
         .await;
+    cluster.stop().await;
+}
+
+/// A dependent's reference to an owner.
+fn owned_by(owner: &ConfigMap, name: &str) -> serde_json::Value {
+    json!({"metadata": {"name": name, "ownerReferences": [{
+        "apiVersion": "v1", "kind": "ConfigMap", "name": owner.name_any(),
+        "uid": owner.metadata.uid,
+    }]}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dependents_in_another_namespace_go_and_the_others_stay_with_their_owner() {
+    let mut cluster = Cluster::start().await;
+    let namespace: Namespace =
+        serde_json::from_value(json!({"metadata": {"name": "other"}})).unwrap();
+    let namespaces = Api::<Namespace>::all(cluster.client.clone());
+    namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+    for round in 0..3 {
+        let name = format!("owner-{round}");
+        let owner: ConfigMap = cluster.create("default", json!({"metadata": {"name": name}})).await;
+        for i in 0..20 {
+            let good = owned_by(&owner, &format!("good-{round}-{i}"));
+            cluster.create::<ConfigMap>("default", good).await;
+        }
+        let bad = owned_by(&owner, &format!("bad-{round}"));
+        // It is there already when the next collector begins.
+        cluster.create::<ConfigMap>("other", bad).await;
+        cluster.crash_controllers().await;
+        let bad = format!("bad-{round}");
+        cluster
+            .until::<ConfigMap>("no dependent elsewhere", |maps| {
+                maps.iter().all(|map| map.name_any() != bad)
+            })
+            .await;
+        cluster
+            .until::<Event>("an event about it", |events| {
+                events.iter().any(|event| {
+                    event.reason.as_deref() == Some("OwnerRefInvalidNamespace")
+                        && event.involved_object.name.as_deref() == Some(&*bad)
+                })
+            })
+            .await;
+        let good = format!("good-{round}-");
+        let count = |maps: &[std::sync::Arc<ConfigMap>]| {
+            maps.iter().filter(|map| map.name_any().starts_with(&good)).count()
+        };
+        cluster.until::<ConfigMap>("all good ones", |maps| count(maps) == 20).await;
+        cluster.api::<ConfigMap>("default").delete(&name, &DeleteParams::default()).await.unwrap();
+        cluster.until::<ConfigMap>("no good ones", |maps| count(maps) == 0).await;
+    }
     cluster.stop().await;
 }

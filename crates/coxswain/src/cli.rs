@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Command {
     Down(DirArgs),
     /// Says whether a cluster runs in a directory; exit code 1 if not.
     Status(DirArgs),
+    /// Prints the administrator's kubeconfig, or merges it into kubectl's.
+    Kubeconfig(KubeconfigArgs),
     /// Works with container images.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -51,10 +54,10 @@ enum Command {
 
 /// Which cluster.
 #[derive(clap::Args)]
-struct DirArgs {
+pub(crate) struct DirArgs {
     /// Directory of the cluster.
     #[arg(long, default_value = ".")]
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Subcommand)]
@@ -132,6 +135,55 @@ impl FromStr for RuntimeKind {
     }
 }
 
+/// What the cluster is called, and its API server.
+#[derive(clap::Args, Clone)]
+pub(crate) struct IdentityArgs {
+    /// Name of the cluster in kubeconfigs; after the directory if left out.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A further name or address in the API server's certificate; may be given several times.
+    #[arg(long = "tls-san")]
+    pub(crate) tls_sans: Vec<String>,
+}
+
+/// Options of `kubeconfig`.
+#[derive(clap::Args)]
+pub(crate) struct KubeconfigArgs {
+    #[command(flatten)]
+    pub(crate) cluster: DirArgs,
+    /// Merges it into the file that kubectl uses, in place of entries of the same names.
+    #[arg(long)]
+    pub(crate) merge: bool,
+    /// The one for other machines.
+    #[arg(long)]
+    pub(crate) external: bool,
+}
+
+/// Why an address to listen on is none.
+#[derive(Debug)]
+struct NoAddress {
+    /// The port that seems to be meant.
+    port: u16,
+}
+
+impl std::error::Error for NoAddress {}
+
+impl fmt::Display for NoAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.port;
+        write!(
+            f,
+            "an address and a port are needed, such as 127.0.0.1:{port} for this machine alone or \
+             0.0.0.0:{port} for every address"
+        )
+    }
+}
+
+fn listen_address(text: &str) -> Result<SocketAddr, NoAddress> {
+    let port = text.rsplit(':').next().and_then(|port| port.parse::<u16>().ok()).unwrap_or(6443);
+    text.parse().map_err(|_| NoAddress { port })
+}
+
 /// Options of `up`.
 #[derive(clap::Args, Clone)]
 pub(crate) struct UpArgs {
@@ -139,8 +191,13 @@ pub(crate) struct UpArgs {
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
     /// Address of the API server.
-    #[arg(long, default_value = "127.0.0.1:6443")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
+    /// Address that others reach this machine at, for the kubeconfig they use.
+    #[arg(long)]
+    pub(crate) advertise_address: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
     /// How many nodes; each after the first is a network namespace with a kubelet of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) nodes: u8,
@@ -221,8 +278,10 @@ pub(crate) struct ApiServerArgs {
     #[arg(long, default_value = ".")]
     pub(crate) dir: PathBuf,
     /// Address to listen on.
-    #[arg(long, default_value = "127.0.0.1:6443")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_parser = listen_address)]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) identity: IdentityArgs,
     /// Address that nodes and pods reach it at; that of `--listen` if left out.
     #[arg(long)]
     pub(crate) advertise_address: Option<IpAddr>,
@@ -248,6 +307,10 @@ pub(crate) struct ControllerManagerArgs {
     /// Range that nodes get their pod ranges from.
     #[arg(long, default_value = "10.244.0.0/16")]
     pub(crate) cluster_cidr: Ipv4Net,
+    /// Key that signs the tokens in Secrets, `certs/sa.key` of the API server; without it such
+    /// Secrets are not filled.
+    #[arg(long)]
+    pub(crate) service_account_private_key_file: Option<PathBuf>,
 }
 
 /// Options of `kubelet`.
@@ -338,6 +401,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Up(args) => crate::up::run(args),
         Command::Down(DirArgs { dir }) => daemon::down(&dir),
         Command::Status(DirArgs { dir }) => daemon::status(&dir),
+        Command::Kubeconfig(args) => crate::kubeconfig::run(&args),
         Command::Image(ImageCommand::BuildDemo { out }) => demo::build(&out),
         Command::Image(ImageCommand::Import { archive, cluster }) => {
             control::import(&cluster.dir, &archive)
@@ -389,6 +453,15 @@ mod tests {
         assert_eq!(further.image_credentials(), list);
         let plain = Node::parse_from(["up"]).pods;
         assert_eq!(plain.image_credentials(), ImageCredentials::default());
+    }
+
+    #[test]
+    fn a_bare_port_is_explained() {
+        assert!(listen_address("127.0.0.1:7104").is_ok());
+        for (wrong, port) in [("7104", "7104"), ("localhost:7104", "7104"), ("x", "6443")] {
+            let why = listen_address(wrong).unwrap_err().to_string();
+            assert!(why.contains(&format!("127.0.0.1:{port}")), "{why}");
+        }
     }
 
     #[test]

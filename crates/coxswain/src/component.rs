@@ -16,10 +16,13 @@ use crate::cli::{
     ApiServerArgs, ControllerManagerArgs, KubeletArgs, NodeArgs, ProxyArgs, RuntimeKind,
     SchedulerArgs,
 };
-use crate::dir::ClusterDir;
+use crate::dir::{ClusterDir, Reach};
 use crate::node::{Node, NodeConfig, machine_name, source_towards};
 use crate::plan::Plan;
 use crate::plane::{self, ControlPlane};
+
+/// What the controllers call themselves.
+const MANAGER: &str = "kube-controller-manager";
 
 /// Runs `work` with a token that an interrupt cancels.
 fn until_interrupted(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) -> Result<()> {
@@ -48,13 +51,22 @@ pub(crate) fn apiserver(args: ApiServerArgs) -> Result<()> {
         let listener = plane::listen(args.listen).await?;
         let dir = ClusterDir::open(&args.dir)?;
         let store = plane::open_store(&dir)?;
-        let plan = Plan::open(&dir.data("cluster.json"))?;
+        let planned = dir.data("cluster.json");
+        let mut plan = Plan::open(&planned)?;
+        plan.name(&planned, args.identity.name.as_deref(), dir.path())?;
         let host = args.advertise_address.unwrap_or_else(|| args.listen.ip());
         if host.is_unspecified() {
             bail!("--advertise-address is needed with --listen {}", args.listen);
         }
         let advertise = SocketAddr::new(host, args.listen.port());
-        let ids = dir.identities(args.listen, advertise, plan.service_address(1))?;
+        let ids = dir.identities(&Reach {
+            listen: args.listen,
+            advertise,
+            kubernetes: plan.service_address(1),
+            outside: args.advertise_address,
+            sans: &args.identity.tls_sans,
+            name: &plan.name,
+        })?;
         dir.node_identity(&ids, &machine_name()?, host)?;
         if let Some(path) = &args.kubeconfig {
             let admin = dir.kubeconfig("admin");
@@ -108,6 +120,7 @@ async fn lead(
 pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
     until_interrupted(async |cancel| {
         let client = transport::https(&args.kubeconfig).await?;
+        let client = transport::named(client, "kube-scheduler");
         lead(&client, "kube-scheduler", cancel, async |cancel| {
             let informers = InformerFactory::new(client.clone(), cancel.clone());
             scheduler::run(scheduler::Config { client: client.clone(), informers, cancel }).await;
@@ -120,14 +133,31 @@ pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
 pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
     until_interrupted(async |cancel| {
         let client = transport::https(&args.kubeconfig).await?;
+        let client = transport::named(client, MANAGER);
         let root_ca = pki::kubeconfig::read(&args.kubeconfig)?.ca;
+        let sign = match &args.service_account_private_key_file {
+            Some(path) => {
+                // Made by the API server; a new one would sign what nobody accepts.
+                if !path.is_file() {
+                    bail!("{} is missing", path.display());
+                }
+                let signer = pki::Signer::open(path, crate::dir::ISSUER)?;
+                Some(crate::plane::sign_secret(Arc::new(signer)))
+            }
+            None => None,
+        };
         let accounts = ServiceAccounts::new(&args.kubeconfig, "kube-system").await?;
+        let own = client.clone();
         lead(&client, "kube-controller-manager", cancel, async |cancel| {
             controllers::run(controllers::Config {
-                clients: Box::new(move |name| accounts.client(name)),
+                clients: Box::new(move |name| match name.starts_with("system:") {
+                    true => own.clone(),
+                    false => transport::named(accounts.client(name), MANAGER),
+                }),
                 informers: InformerFactory::new(client.clone(), cancel.clone()),
                 cluster_cidr: Some(args.cluster_cidr),
                 root_ca,
+                sign,
                 cancel,
             })
             .await;

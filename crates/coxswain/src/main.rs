@@ -11,6 +11,7 @@ mod control;
 mod daemon;
 mod demo;
 mod dir;
+mod kubeconfig;
 mod machine;
 mod node;
 mod plan;

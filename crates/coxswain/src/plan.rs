@@ -16,6 +16,9 @@ pub(crate) struct Plan {
     pub(crate) pods: Ipv4Net,
     /// Services.
     pub(crate) services: Ipv4Net,
+    /// What the cluster goes by in kubeconfigs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) name: String,
 }
 
 /// Second octets tried for the two ranges, in turn.
@@ -40,6 +43,30 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Names the cluster: as is wanted, or else as before, or else after its directory, with what
+    /// tells it from others of that name.
+    pub(crate) fn name(&mut self, path: &Path, wanted: Option<&str>, dir: &Path) -> Result<()> {
+        let name = match wanted {
+            Some(name) => name.to_owned(),
+            None if !self.name.is_empty() => return Ok(()),
+            None => {
+                let base = dir.file_name().unwrap_or_default().to_string_lossy();
+                let base: String = base.chars().filter(|c| is_of_name(*c)).collect();
+                let base = if base.is_empty() { "coxswain" } else { &base };
+                format!("{base}-{}", self.id)
+            }
+        };
+        if name.is_empty() || !name.chars().all(is_of_name) {
+            bail!("--name {name:?}: letters, digits, '-', '_' and '.' make a name");
+        }
+        if name != self.name {
+            self.name = name;
+            std::fs::write(path, serde_json::to_string_pretty(self)?)
+                .with_context(|| format!("{} is not writable", path.display()))?;
+        }
+        Ok(())
+    }
+
     fn choice(i: u8) -> Self {
         let id: u32 = std::process::id() ^ u32::from(i) << 24;
         let random = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |d| d.subsec_nanos());
@@ -47,6 +74,7 @@ impl Plan {
             id: format!("{:06x}", (id ^ random) & 0xff_ffff),
             pods: Ipv4Net::new_assert(Ipv4Addr::new(10, 244 + i, 0, 0), 16),
             services: Ipv4Net::new_assert(Ipv4Addr::new(10, 96 + i, 0, 0), 16),
+            name: String::new(),
         }
     }
 
@@ -84,6 +112,10 @@ impl Plan {
     }
 }
 
+fn is_of_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
 /// The machine's IPv4 addresses.
 fn own_addresses() -> Result<Vec<Ipv4Addr>> {
     let interfaces = nix::ifaddrs::getifaddrs().context("reading the machine's addresses")?;
@@ -105,6 +137,21 @@ mod tests {
         assert_eq!(plan.service_address(10).to_string(), "10.97.0.10");
         assert!(plan.takes("10.245.3.4".parse().unwrap()));
         assert!(!plan.takes("10.244.3.4".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_cluster_has_a_name_of_its_own_and_keeps_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cluster.json");
+        let mut plan = Plan::open(&path).unwrap();
+        plan.name(&path, None, Path::new("/home/me/my demo")).unwrap();
+        assert_eq!(plan.name, format!("mydemo-{}", plan.id));
+        let mut again = Plan::open(&path).unwrap();
+        again.name(&path, Some("prod"), Path::new("/x")).unwrap();
+        let mut last = Plan::open(&path).unwrap();
+        last.name(&path, None, Path::new("/x")).unwrap();
+        assert_eq!(last.name, "prod");
+        assert!(last.name(&path, Some("a b"), Path::new("/x")).is_err());
     }
 
     #[test]

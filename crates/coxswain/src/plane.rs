@@ -17,13 +17,40 @@ use crate::plan::Plan;
 /// Opens the store of a cluster directory, which then belongs to this process.
 pub(crate) fn open_store(dir: &ClusterDir) -> Result<Arc<dyn Store>> {
     let store = Embedded::open(&dir.data("store"), store::Options::default())?;
+    if let Some(what) = store.dropped() {
+        eprintln!("coxswain: the log was damaged at its end. {what}");
+    }
     crate::daemon::write_pid(dir)?;
     Ok(Arc::new(store))
+}
+
+/// How controllers get the tokens that Secrets hold.
+pub(crate) fn sign_secret(signer: Arc<pki::Signer>) -> controllers::SignSecret {
+    Arc::new(move |token| {
+        let (secret, account) = (token.secret, token.account);
+        let claims = pki::SecretClaims::new(token.namespace, secret, account, token.account_uid);
+        signer.sign_secret(&claims).ok()
+    })
 }
 
 /// Listens on `address`, or says who cannot.
 pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
+}
+
+/// The user that the controllers read as.
+const MANAGER: &str = "system:kube-controller-manager";
+
+/// A client of `server` inside this process, under the name of the component that acts as `user`.
+fn client(server: &ApiServer, user: User) -> Client {
+    let name = match user.name.as_str() {
+        "system:kube-scheduler" => "kube-scheduler",
+        "kubernetes-admin" => "coxswain",
+        node if node.starts_with("system:node:") => "kubelet",
+        _ => "kube-controller-manager",
+    };
+    let client = client::transport::in_process(server.in_process(), user);
+    client::transport::named(client, name)
 }
 
 /// A running API server and what its neighbours share.
@@ -57,17 +84,14 @@ impl ControlPlane {
             let (server, cancel) = (server.clone(), cancel.clone());
             tasks.spawn(async move { server.serve(listener, tls, cancel).await });
         }
-        let reader = client::transport::in_process(
-            server.in_process(),
-            User::new("system:kube-controller-manager", &[]),
-        );
+        let reader = client(&server, User::new(MANAGER, &[]));
         let informers = InformerFactory::new(reader, cancel.clone());
         Ok(Self { server, store, informers })
     }
 
     /// A client inside this process that acts as `user`.
     pub(crate) fn client(&self, user: User) -> Client {
-        client::transport::in_process(self.server.in_process(), user)
+        client(&self.server, user)
     }
 
     /// Starts the controllers.
@@ -78,15 +102,20 @@ impl ControlPlane {
         (cancel, tasks): (&CancellationToken, &TaskTracker),
     ) {
         let server = self.server.clone();
+        let signer = ids.signer.clone();
         let clients = move |name: &str| {
-            let user = User::service_account("kube-system", name);
-            client::transport::in_process(server.in_process(), user)
+            let user = match name.starts_with("system:") {
+                true => User::new(name, &[]),
+                false => User::service_account("kube-system", name),
+            };
+            client(&server, user)
         };
         tasks.spawn(controllers::run(controllers::Config {
             clients: Box::new(clients),
             informers: self.informers.clone(),
             cluster_cidr: Some(plan.pods),
             root_ca: ids.ca.cert().to_owned(),
+            sign: Some(sign_secret(signer)),
             cancel: cancel.clone(),
         }));
     }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::addons;
 use crate::cli::{PodArgs, RuntimeKind, UpArgs};
-use crate::dir::{ClusterDir, Identities};
+use crate::dir::{ADMIN, ClusterDir, EXTERNAL, Identities, Reach};
 use crate::machine::{Joining, Machine};
 use crate::node::{Node, NodeConfig};
 use crate::plan::Plan;
@@ -92,12 +92,21 @@ async fn up(args: UpArgs) -> Result<()> {
     let store = plane::open_store(&dir)?;
     progress.done("store");
 
-    let plan = Plan::open(&dir.data("cluster.json"))?;
+    let planned = dir.data("cluster.json");
+    let mut plan = Plan::open(&planned)?;
+    plan.name(&planned, args.identity.name.as_deref(), dir.path())?;
     // Pods reach the server at the node's address; clients of this machine where they were told.
     let real = kind.is_real();
     let address = node_address(&kind, &plan)?;
     let advertise = if real { SocketAddr::new(address, args.listen.port()) } else { args.listen };
-    let ids = dir.identities(args.listen, advertise, plan.service_address(1))?;
+    let ids = dir.identities(&Reach {
+        listen: args.listen,
+        advertise,
+        kubernetes: plan.service_address(1),
+        outside: args.advertise_address,
+        sans: &args.identity.tls_sans,
+        name: &plan.name,
+    })?;
     progress.done("certificates");
 
     let cluster = Cluster {
@@ -235,8 +244,12 @@ impl Cluster {
                 ended = keep_nodes(machine, true) => return ended,
             }
             crate::daemon::report_ready();
-            let config = self.dir.kubeconfig("admin");
+            let config = self.dir.kubeconfig(ADMIN);
             say!("ready\n\n  export KUBECONFIG={}\n", config.display());
+            let external = self.dir.kubeconfig(EXTERNAL);
+            if external.is_file() {
+                say!("  for other machines: {}\n", external.display());
+            }
             Ok(())
         };
         let stopped = async {

@@ -168,6 +168,7 @@ impl Authority {
             .map_err(|source| Error::Io { path: dir.display().to_string(), source })?;
         let (cert_path, key_path) = paths(dir, name);
         if !cert_path.exists() {
+            refuse_successor(dir, &cert_path)?;
             let key = KeyPair::generate().map_err(crypto)?;
             let mut params =
                 params(&Subject { name: "kubernetes", ..Subject::default() }, CA_DAYS)?;
@@ -228,6 +229,24 @@ impl Authority {
         crate::write(&key_path, &issued.key, true)?;
         crate::write(&cert_path, &issued.cert, false)?;
         Ok(issued)
+    }
+}
+
+/// A new authority in place of a lost one would sign what nobody trusts that trusted the old.
+fn refuse_successor(dir: &Path, cert: &Path) -> Result<()> {
+    let kept = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let mut kept = kept.filter(|p| p.extension().is_some_and(|e| e == "crt" || e == "key"));
+    // The key that signs tokens needs no authority.
+    match kept.find(|path| path.file_stem().is_none_or(|stem| stem != "sa")) {
+        None => Ok(()),
+        Some(other) => Err(Error::Malformed {
+            path: cert.display().to_string(),
+            why: format!(
+                "it is missing, but {} is there: put it back, or remove the whole directory to \
+                 begin with a new authority",
+                other.display()
+            ),
+        }),
     }
 }
 
@@ -316,6 +335,16 @@ mod tests {
         let other: IpAddr = "127.0.0.2".parse().unwrap();
         let wider = Subject { ips: &[local, other], ..subject };
         assert_ne!(again.issue_kept("apiserver", &wider).unwrap().cert, first.cert);
+    }
+
+    #[test]
+    fn a_lost_authority_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let ca = Authority::open(dir.path(), "ca").unwrap();
+        ca.issue_kept("admin", &Subject { name: "admin", ..Subject::default() }).unwrap();
+        std::fs::remove_file(dir.path().join("ca.crt")).unwrap();
+        let error = Authority::open(dir.path(), "ca").err().unwrap().to_string();
+        assert!(error.contains("ca.crt") && error.contains("is missing"), "{error}");
     }
 
     #[test]

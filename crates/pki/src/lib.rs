@@ -3,11 +3,14 @@
 mod authority;
 pub mod kubeconfig;
 pub mod pem;
+mod sec1;
 pub mod tls;
 mod token;
 
 pub use authority::{Authority, ClientCertificate, Identity, Issued, Subject, Usage};
-pub use token::{BoundObject, Claims, KubernetesClaims, Signer, TokenError};
+pub use token::{
+    BoundObject, Claims, KubernetesClaims, SecretClaims, Signer, TokenError, is_of_secret,
+};
 
 /// Why key material could not be made, read or used.
 #[derive(Debug, thiserror::Error)]

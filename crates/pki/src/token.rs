@@ -1,5 +1,9 @@
 //! Service account tokens (KEP-1205): JSON Web Tokens signed with the cluster's ES256 key.
 
+mod secret;
+
+pub use secret::{SecretClaims, is_of_secret};
+
 use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

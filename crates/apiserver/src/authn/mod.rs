@@ -1,6 +1,7 @@
 //! Authentication: client certificates, service account tokens, impersonation.
 
 mod impersonation;
+mod secret_token;
 mod service_account;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::server::Server;
 use crate::user::{AUTHENTICATED, User};
 
 pub(crate) use impersonation::impersonate;
+pub(crate) use secret_token::{Uses, track, tracking, uses};
 
 /// The verified client certificate of a connection.
 #[derive(Clone)]
@@ -62,5 +64,8 @@ fn by_certificate(identity: &pki::Identity, fingerprint: &str) -> User {
 
 /// Authenticates a token for one of `audiences`; none means this server.
 pub(crate) fn token(server: &Server, token: &str, audiences: &[String]) -> TokenOutcome {
+    if pki::is_of_secret(token) {
+        return secret_token::authenticate(server, token, audiences);
+    }
     service_account::authenticate(server, token, audiences)
 }

@@ -358,6 +358,15 @@ impl Kind {
     }
 }
 
+/// Scale, a kind without a collection.
+pub(crate) static SCALE: Kind =
+    Kind::new("autoscaling", "v1", "Scale", "scales", "scale").namespaced().columns(&[
+        NAME,
+        Column::number("Desired", &["spec", "replicas"]),
+        Column::number("Available", &["status", "replicas"]),
+        AGE,
+    ]);
+
 /// `apps/v1`, or `v1` for the core group.
 pub(crate) fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }

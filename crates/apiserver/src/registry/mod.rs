@@ -30,6 +30,7 @@ mod storage;
 mod strategy;
 #[cfg(test)]
 mod testing;
+mod warnings;
 mod workload;
 
 /// Annotation of the API's image of a static pod: the kubelet runs it from a file of its own.
@@ -38,9 +39,10 @@ pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 pub(crate) use column::Column;
 pub(crate) use columns::column_definitions;
 pub(crate) use deletion::DefaultPolicy;
-pub(crate) use kind::{Access, Kind, Selectable, Sub, api_version};
+pub(crate) use kind::{Access, Kind, SCALE, Selectable, Sub, api_version};
 pub(crate) use reviews::check_access_review;
 pub(crate) use strategy::{Context, items_mut};
+pub(crate) use warnings::warnings;
 
 /// One served group version.
 pub(crate) struct Group {

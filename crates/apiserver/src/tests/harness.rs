@@ -94,6 +94,11 @@ impl Api {
         Self { server, dir }
     }
 
+    /// Signs tokens that this server accepts.
+    pub(super) fn signer(&self) -> pki::Signer {
+        pki::Signer::open(&self.dir.path().join("sa.key"), "https://issuer").unwrap()
+    }
+
     pub(super) fn ask(&self, method: Method, uri: &str) -> Ask<'_> {
         Ask {
             api: self,

@@ -1,5 +1,6 @@
 //! The server as its clients see it, without a socket.
 
+mod applying;
 mod bad_input;
 mod budgets;
 mod certificates;
@@ -14,4 +15,5 @@ mod resize;
 mod runtime_classes;
 mod samples;
 mod scope;
+mod secret_tokens;
 mod streams;

@@ -21,14 +21,12 @@ const LED: &[(&str, &str)] =
 const STORE: &str = "etcd-0";
 
 pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
-    call.warn([deprecated()]);
     let found = all(call.server).into_iter().find(|status| status.name() == call.info.name);
     let status = found.ok_or_else(|| Status::not_found("", "componentstatus", &call.info.name))?;
     call.answer(StatusCode::OK, &status)
 }
 
 pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
-    call.warn([deprecated()]);
     ListOptions::read(call)?;
     let filter = Filter::parse(call)?;
     let mut found = all(call.server);
@@ -50,10 +48,6 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
         }),
     };
     encode::value(StatusCode::OK, &list, call.accepted.encoding)
-}
-
-fn deprecated() -> String {
-    "v1 ComponentStatus is deprecated in v1.19+".to_owned()
 }
 
 fn all(server: &Server) -> Vec<Object> {

@@ -11,7 +11,7 @@ use super::commit::Failure;
 use super::{Call, meta};
 use crate::admission::{self, Operation};
 use crate::body::Body;
-use crate::registry::Sub;
+use crate::registry::{self, Sub};
 
 /// How often a generated name is tried again when it is taken (upstream: 8).
 const NAME_TRIES: usize = 8;
@@ -73,6 +73,7 @@ pub(super) async fn create_object(
         match outcome {
             Ok(()) => {
                 call.warn(strategy.warnings(&attempt));
+                call.warn(registry::warnings(kind, &attempt, None));
                 if dry_run {
                     strategy.after_delete(&call.context(), &attempt);
                 }

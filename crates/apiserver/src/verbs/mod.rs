@@ -182,7 +182,7 @@ pub(crate) async fn dispatch(
             None | Some(Sub::Status | Sub::EphemeralContainers | Sub::Resize | Sub::Approval),
         ) => get::get(call).await,
         ("list", None) => list::list(call).await,
-        ("watch", None) => watch::watch(call).await,
+        ("watch", None) => watch::watch(call, request).await,
         ("create", None) => create::create(call, request.into_body()).await,
         (
             "update",

@@ -103,6 +103,11 @@ impl Patch {
         Ok(object)
     }
 
+    /// The configuration of a server-side apply.
+    pub(super) fn configuration(&self) -> &Value {
+        &self.value
+    }
+
     fn names_version(&self) -> bool {
         self.form != Form::Json && self.value.get_path(&["metadata", "resourceVersion"]).is_some()
     }

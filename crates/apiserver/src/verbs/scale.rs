@@ -1,8 +1,12 @@
 //! The scale subresource: `autoscaling/v1` Scale over a kind's replica fields.
 
+use std::sync::Arc;
+
+use apimachinery::apply::{self, Writer};
 use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::schema::Registry;
-use apimachinery::{Object, ObjectExt, Status};
+use apimachinery::schema::{Registry, Type};
+use apimachinery::validate::FieldValidation;
+use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -10,9 +14,9 @@ use super::create::Ownership;
 use super::patch::Patch;
 use super::{Call, update};
 use crate::body::Body;
-use crate::decode::Expected;
-use crate::encode::{self, view};
-use crate::registry::Column;
+use crate::decode::{self, Expected};
+use crate::encode::{self, Include, view};
+use crate::registry::{self, Column};
 
 const SCALE: Expected<'static> = Expected { group: "autoscaling", version: "v1", kind: "Scale" };
 
@@ -40,7 +44,8 @@ fn of(object: &Object) -> Value {
 }
 
 fn respond(call: &Call<'_>, object: &Object) -> Result<Response<Body>, Status> {
-    encode::value(StatusCode::OK, &of(object), call.accepted.encoding)
+    let include = Include::parse(call.query.get("includeObject"))?;
+    encode::object(StatusCode::OK, &registry::SCALE, &of(object), call.accepted, include)
 }
 
 pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
@@ -85,6 +90,55 @@ pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let ty = Registry::builtin()
         .lookup(SCALE.group, SCALE.version, SCALE.kind)
         .ok_or_else(|| Status::internal("no schema for Scale"))?;
+    if call.applies() {
+        let updated = update::change(call, |old| applied(call, ty, old, &patch)).await?;
+        return respond(call, &updated);
+    }
     let updated = update::change(call, |old| scaled(old, &patch.patched(&of(old), ty)?)).await?;
     respond(call, &updated)
+}
+
+/// The workload as a server-side apply of its scale makes it: who owns the replicas of the one owns
+/// those of the other.
+fn applied(
+    call: &Call<'_>,
+    ty: &Arc<Type>,
+    old: &Object,
+    patch: &Patch,
+) -> Result<(Object, Ownership), Status> {
+    let recorded = |object: &Object| object.get_path(&["metadata", "managedFields"]).cloned();
+    let mut config = patch.configuration().clone();
+    if config.kind() != SCALE.kind {
+        return Err(Status::bad_request(format!(
+            "Incorrect version specified in apply patch. Specified patch version: {}, expected: \
+             autoscaling/v1, Kind=Scale",
+            config.kind()
+        )));
+    }
+    if config.name().is_empty() {
+        config.set_meta("name", call.info.name.clone().into());
+    } else if config.name() != call.info.name {
+        return Err(update::wrong_name(config.name(), &call.info.name));
+    }
+    let (manager, now) = (call.manager(), time::now_rfc3339());
+    let writer = Writer {
+        manager: &manager,
+        api_version: "autoscaling/v1",
+        subresource: call.subresource(),
+        now: &now,
+        reset_fields: &["status"],
+    };
+    let mut live = of(old);
+    live.set_meta("managedFields", apply::scale_managers(recorded(old).as_ref()));
+    let force = call.query.flag("force");
+    let mut scale = apply::apply(ty, Some(&live), &config, &writer, force)?;
+    decode::check_fields(&mut scale, SCALE, FieldValidation::Ignore, &[])?;
+    let version = call.kind.api_version();
+    let (before, after) = (recorded(old), recorded(&scale));
+    let managers = apply::workload_managers(before.as_ref(), after.as_ref(), &version);
+    // Nobody insists on the version that was read.
+    scale.set_meta("resourceVersion", config.resource_version().into());
+    let (mut object, _) = scaled(old, &scale)?;
+    object.set_meta("managedFields", managers);
+    Ok((object, Ownership::Recorded))
 }

@@ -17,7 +17,7 @@ use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::cache::Entry;
 use crate::encode::view;
-use crate::registry::{Sub, items_mut};
+use crate::registry::{self, Sub, items_mut};
 
 /// Tries of an unconditional write before giving up on a busy object.
 const TRIES: usize = 64;
@@ -238,6 +238,9 @@ fn validate(
         return Err(Status::invalid(kind.stored_group(), kind.kind, object.name(), errors));
     }
     call.warn(strategy.warnings_on_update(object, old));
+    if call.sub.is_none() {
+        call.warn(registry::warnings(kind, object, Some(old)));
+    }
     Ok(())
 }
 

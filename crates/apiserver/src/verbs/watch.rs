@@ -1,5 +1,7 @@
 //! WATCH: each watcher reads the shared log at its own pace.
 
+mod socket;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use apimachinery::Status;
 use apimachinery::codec::{protobuf, yaml};
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
 use rand::Rng;
@@ -265,7 +267,10 @@ impl Watcher {
     }
 }
 
-pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
+pub(super) async fn watch(
+    call: &Call<'_>,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, Status> {
     let options = ListOptions::read(call)?;
     let filter = Filter::parse(call)?;
     let collection = call.server.collection(call.kind)?.clone();
@@ -322,5 +327,9 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         Encoding::Yaml => "application/yaml;stream=watch",
         Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
     };
-    Ok(encode::respond(StatusCode::OK, media_type, watcher.boxed_unsync()))
+    let watcher = watcher.boxed_unsync();
+    if socket::is_wanted(request.headers()) {
+        return socket::serve(&mut request, watcher, call.accepted.encoding, media_type);
+    }
+    Ok(encode::respond(StatusCode::OK, media_type, watcher))
 }

@@ -1,11 +1,18 @@
 //! The decisions about one object.
 
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::PropagationPolicy;
 
 use super::Collector;
 use super::graph::{Change, Coordinates, FOREGROUND, Node, ORPHAN};
+use super::identity::Identity;
 use crate::{Error, Outcome};
+
+/// When an owner is looked for again that exists, but has not been seen: it may have come and gone
+/// while nobody watched.
+const UNSEEN: Duration = Duration::from_secs(30);
 
 /// Owner references by what became of the owner.
 #[derive(Default)]
@@ -32,22 +39,23 @@ impl Collector {
         let latest = self.metadata(&node.seen.at).await?;
         let Some(latest) = latest.filter(|latest| latest.uid.as_deref() == Some(uid)) else {
             // Nobody will tell us of its end: an owner that was never there, or an event lost.
-            let _ = self.changes.send(Change::Gone(uid.to_owned()));
+            let _ = self.changes.send(Change::Missing(node.identity()));
             return Ok(None);
         };
+        let again = node.is_virtual.then_some(UNSEEN);
         if node.deletes_dependents() {
             return self.advance_foreground(&node).await;
         }
         let references = latest.owner_references.clone().unwrap_or_default();
         if references.is_empty() {
-            return Ok(None);
+            return Ok(again);
         }
-        let owners = self.classify(&node, references).await?;
+        let Some(owners) = self.classify(&node, references).await? else { return Ok(None) };
         if !owners.solid.is_empty() {
             if !owners.dangling.is_empty() || !owners.waiting.is_empty() {
                 self.write_owners(&node.seen.at, &latest, owners.solid).await?;
             }
-            return Ok(None);
+            return Ok(again);
         }
         let dependents = self.graph.lock().dependents(&node);
         if !owners.waiting.is_empty() && !dependents.is_empty() {
@@ -73,22 +81,42 @@ impl Collector {
         Ok(None)
     }
 
+    /// `None` when an owner cannot be named: an object outside namespaces refers to one in some.
+    /// It is left alone.
     async fn classify(
         &self,
         node: &Node,
         references: Vec<OwnerReference>,
-    ) -> Result<Owners, Error> {
+    ) -> Result<Option<Owners>, Error> {
         let mut owners = Owners::default();
         for reference in references {
             let at = Coordinates {
                 api_version: reference.api_version.clone(),
                 kind: reference.kind.clone(),
-                namespace: node.seen.at.namespace.clone(),
+                namespace: String::new(),
                 name: reference.name.clone(),
             };
-            let owner = self.metadata(&at).await?;
+            let mut wanted = Identity { at, uid: reference.uid.clone() };
+            let mut absent = self.graph.lock().absent.has(&wanted);
+            wanted.at.namespace = node.seen.at.namespace.clone();
+            absent = absent || self.graph.lock().absent.has(&wanted);
+            if absent {
+                owners.dangling.push(reference);
+                continue;
+            }
+            let namespaced = self.kind(&wanted.at)?.namespaced;
+            if namespaced && wanted.at.namespace.is_empty() {
+                return Ok(None);
+            }
+            let owner = self.metadata(&wanted.at).await?;
             match owner.filter(|owner| owner.uid.as_ref() == Some(&reference.uid)) {
-                None => owners.dangling.push(reference),
+                None => {
+                    if !namespaced {
+                        wanted.at.namespace.clear();
+                    }
+                    self.graph.lock().absent.add(wanted);
+                    owners.dangling.push(reference);
+                }
                 Some(owner)
                     if owner.deletion_timestamp.is_some() && has_finalizer(&owner, FOREGROUND) =>
                 {
@@ -97,7 +125,7 @@ impl Collector {
                 Some(_) => owners.solid.push(reference),
             }
         }
-        Ok(owners)
+        Ok(Some(owners))
     }
 
     /// Lets an object go whose dependents are gone, and else sees to it that they go.

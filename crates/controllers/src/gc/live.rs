@@ -16,7 +16,7 @@ use crate::common::discovery::Found;
 
 impl Collector {
     /// The kind at these coordinates; any version of it serves.
-    fn kind(&self, at: &Coordinates) -> Result<Arc<Found>, Error> {
+    pub(super) fn kind(&self, at: &Coordinates) -> Result<Arc<Found>, Error> {
         let group = at.api_version.rsplit_once('/').map_or("", |(group, _)| group);
         let kinds = self.kinds.read();
         let found = kinds.iter().find(|k| k.resource.kind == at.kind && k.resource.group == group);

@@ -7,18 +7,21 @@
 
 mod collect;
 mod graph;
+mod identity;
 mod live;
 mod monitors;
 
 use std::sync::Arc;
 
-use client::WorkQueue;
+use client::{EventType, WorkQueue};
+use k8s_openapi::api::core::v1::ObjectReference;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 
 use crate::Context;
 use crate::common::discovery::Found;
-use graph::{Change, Graph, Todo};
+use graph::{Change, Coordinates, Graph, Todo};
+use identity::Identity;
 
 const WORKERS: usize = 20;
 
@@ -72,7 +75,37 @@ impl Collector {
             match item {
                 Todo::Delete(uid) => self.to_delete.add(uid),
                 Todo::Orphan(uid) => self.to_orphan.add(uid),
+                Todo::Retry(uid) => self.to_delete.add_rate_limited(uid),
+                Todo::Report { dependent, owner } => self.report(&dependent, &owner),
             }
         }
+    }
+
+    /// Says on a dependent that its owner is not where owners are looked for.
+    fn report(&self, dependent: &str, owner: &str) {
+        let Some(node) = self.graph.lock().get(dependent) else { return };
+        let seen = &node.seen;
+        let Some(reference) = seen.owners.iter().find(|o| o.uid == owner) else { return };
+        let namespace = &seen.at.namespace;
+        let wanted = Identity {
+            at: Coordinates {
+                api_version: reference.api_version.clone(),
+                kind: reference.kind.clone(),
+                namespace: namespace.clone(),
+                name: reference.name.clone(),
+            },
+            uid: owner.to_owned(),
+        };
+        let about = ObjectReference {
+            api_version: Some(seen.at.api_version.clone()),
+            kind: Some(seen.at.kind.clone()),
+            name: Some(seen.at.name.clone()),
+            namespace: Some(namespace.clone()).filter(|n| !n.is_empty()),
+            uid: Some(seen.uid.clone()),
+            ..ObjectReference::default()
+        };
+        let message = format!("ownerRef {wanted} does not exist in namespace {namespace:?}");
+        let reason = "OwnerRefInvalidNamespace";
+        self.context.events.event_about(about, EventType::Warning, reason, message);
     }
 }

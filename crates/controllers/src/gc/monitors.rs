@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 
 use super::Collector;
 use super::graph::{Change, Observed};
+use super::identity::Identity;
 use crate::common::discovery::{self, Found};
-use crate::common::meta;
 
 /// Kinds without owners or dependents that are many.
 const IGNORED: &[&str] = &["events"];
@@ -41,7 +41,10 @@ fn watch(collector: &Arc<Collector>, kind: Arc<Found>) {
     let changes = collector.changes.clone();
     collector.context.subscribe(&informer, move |event| {
         let change = match &event {
-            Event::Deleted(object) => Change::Gone(meta::uid(&**object).to_owned()),
+            Event::Deleted(object) => {
+                let seen = Observed::new(&kind.resource, &object.metadata);
+                Change::Gone(Identity { at: seen.at, uid: seen.uid })
+            }
             Event::Added(object) | Event::Modified { new: object, .. } => {
                 Change::Seen(Observed::new(&kind.resource, &object.metadata))
             }

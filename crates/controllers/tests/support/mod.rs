@@ -28,6 +28,7 @@ pub struct Cluster {
     cancel: CancellationToken,
     server: ApiServer,
     root_ca: String,
+    signer: Arc<pki::Signer>,
     controllers: Option<Running>,
     _dir: tempfile::TempDir,
 }
@@ -50,10 +51,11 @@ impl Cluster {
         let ca = pki::Authority::open(&dir.path().join("certs"), "ca").unwrap();
         let issued = ca.issue(&pki::Subject { name: "c", ..pki::Subject::default() }).unwrap();
         let key = dir.path().join("certs/sa.key");
+        let signer = Arc::new(pki::Signer::open(&key, "https://kubernetes.default.svc").unwrap());
         let server = ApiServer::start(apiserver::Config {
             store,
             service_range: "10.96.0.0/16".parse().unwrap(),
-            signer: Arc::new(pki::Signer::open(&key, "https://kubernetes.default.svc").unwrap()),
+            signer: signer.clone(),
             kubelet_tls: Arc::new(pki::tls::client(&issued, ca.cert()).unwrap()),
             client_ca: ca.cert().to_owned(),
             advertise: "127.0.0.1:6443".parse().unwrap(),
@@ -66,8 +68,16 @@ impl Cluster {
         let manager = act_as(User::new("system:kube-controller-manager", &[]));
         let informers = InformerFactory::new(manager, cancel.clone());
         let root_ca = ca.cert().to_owned();
-        let mut cluster =
-            Self { client, informers, cancel, server, root_ca, controllers: None, _dir: dir };
+        let mut cluster = Self {
+            client,
+            informers,
+            cancel,
+            server,
+            root_ca,
+            signer,
+            controllers: None,
+            _dir: dir,
+        };
         cluster.start_controllers(cluster.informers.clone(), cluster.cancel.child_token());
         cluster.play_kubelet();
         cluster
@@ -75,14 +85,23 @@ impl Cluster {
 
     fn start_controllers(&mut self, informers: InformerFactory, cancel: CancellationToken) {
         let server = self.server.clone();
+        let signer = self.signer.clone();
         let task = tokio::spawn(controllers::run(controllers::Config {
             clients: Box::new(move |name| {
-                let user = User::service_account("kube-system", name);
+                let user = match name.starts_with("system:") {
+                    true => User::new(name, &[]),
+                    false => User::service_account("kube-system", name),
+                };
                 transport::in_process(server.in_process(), user)
             }),
             informers,
             cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
             root_ca: self.root_ca.clone(),
+            sign: Some(Arc::new(move |t: &controllers::SecretToken<'_>| {
+                let claims =
+                    pki::SecretClaims::new(t.namespace, t.secret, t.account, t.account_uid);
+                signer.sign_secret(&claims).ok()
+            })),
             cancel: cancel.clone(),
         }));
         self.controllers = Some(Running { cancel, task });

@@ -145,9 +145,13 @@ async fn over_channels(
         connections.spawn(forward(context, sandbox, port, reader, writer, error));
     }
     let ended = channels.ended();
-    tokio::select! {
-        () = ended.cancelled() => {}
-        () = async { while connections.join_next().await.is_some() {} } => {}
+    let all_done = tokio::select! {
+        () = ended.cancelled() => false,
+        () = async { while connections.join_next().await.is_some() {} } => true,
+    };
+    if all_done {
+        // With a Close frame, which clients tell from a connection that broke.
+        channels.close().await;
     }
 }
 

@@ -57,6 +57,7 @@ pub struct Embedded {
     admission: Arc<Admission>,
     failed: watch::Receiver<Option<Arc<str>>>,
     writer: Option<std::thread::JoinHandle<()>>,
+    dropped: Option<String>,
 }
 
 impl Embedded {
@@ -68,11 +69,19 @@ impl Embedded {
     }
 
     fn open_on(disk: Arc<dyn Disk>, dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let recovered = recovery::recover(&*disk, dir, options)?;
+        let mut recovered = recovery::recover(&*disk, dir, options)?;
+        let dropped = recovered.dropped.take();
         let (fail, failed) = watch::channel(None);
         let (admission, writer) = writer::spawn(disk, dir.to_owned(), options, recovered, fail)
             .map_err(|source| OpenError::Io { path: "log writer thread".into(), source })?;
-        Ok(Self { admission, failed, writer: Some(writer) })
+        Ok(Self { admission, failed, writer: Some(writer), dropped })
+    }
+
+    /// What of the log was found damaged at its end and dropped, for people. A crash leaves such a
+    /// tail when it interrupts a write that nobody was told of.
+    #[must_use]
+    pub fn dropped(&self) -> Option<&str> {
+        self.dropped.as_deref()
     }
 
     fn ask<T: Send + 'static>(

@@ -22,6 +22,8 @@ pub(crate) struct Recovered {
     pub(crate) log_bytes: u64,
     /// Locked while the store is open.
     pub(crate) lock: File,
+    /// What of the log could not be read and is gone, for people.
+    pub(crate) dropped: Option<String>,
 }
 
 pub(crate) fn recover(
@@ -58,6 +60,7 @@ pub(crate) fn recover(
 
     let mut log_bytes = 0;
     let mut tail = None;
+    let mut dropped = None;
     for (i, sequence) in sequences.iter().enumerate() {
         let path = segment_path(dir, *sequence);
         let bytes = std::fs::read(&path).map_err(io(&path))?;
@@ -82,7 +85,7 @@ pub(crate) fn recover(
             let event = match record::decode(&bytes[at..]) {
                 // Left over from what the segment held before it was used again.
                 Frame::Record(old) if old.event.revision <= revision => {
-                    break "a record that is older than those before it";
+                    break OLDER;
                 }
                 Frame::Record(decoded) => {
                     if decoded.event.revision != revision + 1 {
@@ -107,8 +110,28 @@ pub(crate) fn recover(
                 None if record::acknowledged_after(&bytes[at..], at as u64, revision) => {
                     return Err(corrupt(at, what));
                 }
-                None => tracing::debug!(file = %path.display(), at, what, "cut the tail"),
+                // What a segment held before it was used again is no loss.
+                None if what == OLDER => {}
+                None => {
+                    let lost = bytes[at..].iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
+                    dropped = Some(format!(
+                        "{}: {lost} bytes from offset {at} are dropped ({what}); the last change \
+                         that is kept is revision {revision}",
+                        path.display()
+                    ));
+                }
             }
+        } else if at > 0
+            && (bytes.len() as u64) < options.segment_bytes
+            && goes_on_at(revision).is_none()
+        {
+            dropped = Some(format!(
+                "{}: the file is {} bytes long and should be {}: what stood behind is lost; the \
+                 last change that is kept is revision {revision}",
+                path.display(),
+                bytes.len(),
+                options.segment_bytes
+            ));
         }
         log_bytes += at as u64;
         if at > 0 || tail.is_none() {
@@ -139,8 +162,11 @@ pub(crate) fn recover(
         None => Segment::create(disk, dir, manifest.first_segment, options.segment_bytes)
             .map_err(io(dir))?,
     };
-    Ok(Recovered { revision, records, manifest, segment, log_bytes, lock })
+    Ok(Recovered { revision, records, manifest, segment, log_bytes, lock, dropped })
 }
+
+/// Why reading ends where a segment was used before.
+const OLDER: &str = "a record that is older than those before it";
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("LOCK");

@@ -321,3 +321,40 @@ proptest! {
         prop_assert_eq!(run(dump(&store)), want);
     }
 }
+
+#[test]
+fn what_is_dropped_is_told() {
+    let fill = |dir: &Path| {
+        run(async {
+            let store = Embedded::open(dir, SMALL).unwrap();
+            assert_eq!(store.dropped(), None);
+            for i in 0..5 {
+                store.commit(put(&format!("/{i}"), Expect::Absent, "x")).await.unwrap();
+            }
+        });
+    };
+    let damage = |how: fn(&File, usize)| {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path());
+        let path = segment_path(dir.path(), 1);
+        let end = std::fs::read(&path).unwrap().iter().rposition(|b| *b != 0).unwrap();
+        how(&File::options().read(true).write(true).open(&path).unwrap(), end);
+        let store = Embedded::open(dir.path(), SMALL).unwrap();
+        let told = store.dropped().map(str::to_owned);
+        drop(store);
+        // Once.
+        let again = Embedded::open(dir.path(), SMALL).unwrap().dropped().map(str::to_owned);
+        (told.unwrap_or_default(), again)
+    };
+    let (flipped, again) = damage(|file, end| {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, end as u64).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], end as u64).unwrap();
+    });
+    assert!(flipped.contains("checksum mismatch") && flipped.contains("revision 4"), "{flipped}");
+    assert_eq!(again, None);
+    let (cut, _) = damage(|file, end| file.set_len(end as u64 - 3).unwrap());
+    assert!(cut.contains("are dropped") && cut.contains("revision 4"), "{cut}");
+    let (short, _) = damage(|file, end| file.set_len(end as u64 + 1).unwrap());
+    assert!(short.contains("should be 4096"), "{short}");
+}

@@ -44,7 +44,7 @@ pub(crate) fn spawn(
     recovered: Recovered,
     fail: watch::Sender<Option<Arc<str>>>,
 ) -> io::Result<(Arc<Admission>, JoinHandle<()>)> {
-    let Recovered { revision, records, manifest, segment, log_bytes, lock } = recovered;
+    let Recovered { revision, records, manifest, segment, log_bytes, lock, .. } = recovered;
     let admission = Arc::new(Admission::new(State::new(revision, records), segment.at));
     let mut writer = Writer {
         ahead: Ahead::new(disk.clone(), dir.clone(), options.segment_bytes, segment.sequence + 1),

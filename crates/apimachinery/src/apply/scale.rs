@@ -1,0 +1,124 @@
+//! Ownership of a workload's replicas, as its Scale shows it.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::managers::{Id, Managers, Operation, Owned};
+use super::set::FieldSet;
+
+const SCALE: &str = "autoscaling/v1";
+const REPLICAS: &str = "spec.replicas";
+
+fn replicas() -> FieldSet {
+    FieldSet::of_fields(&[REPLICAS])
+}
+
+fn encode(managers: &Managers) -> Value {
+    if managers.is_empty() { Value::Null } else { managers.encode() }
+}
+
+/// What tells managers apart whatever the version they write.
+type Who = (String, Operation, String);
+
+fn who(id: &Id) -> Who {
+    (id.manager.clone(), id.operation, id.subresource.clone())
+}
+
+fn in_version(id: &Id, version: &str) -> Id {
+    let api_version = match id.operation {
+        Operation::Apply => String::new(),
+        Operation::Update => version.to_owned(),
+    };
+    Id { api_version, ..id.clone() }
+}
+
+/// The `managedFields` of a Scale: whoever owns the replicas of the workload owns them here.
+#[must_use]
+pub fn scale_managers(workload: Option<&Value>) -> Value {
+    let managers = Managers::decode(workload).unwrap_or_default();
+    let owners = managers.0.iter().filter(|(_, o)| !o.fields.intersection(&replicas()).is_empty());
+    let scale = owners.map(|(id, owned)| {
+        let owned =
+            Owned { api_version: SCALE.to_owned(), fields: replicas(), time: owned.time.clone() };
+        (in_version(id, SCALE), owned)
+    });
+    encode(&Managers(scale.collect()))
+}
+
+/// The `managedFields` of a workload of `version` after a write of its Scale: who owns the replicas
+/// there owns them here, and nobody else does.
+#[must_use]
+pub fn workload_managers(workload: Option<&Value>, scale: Option<&Value>, version: &str) -> Value {
+    let before = Managers::decode(workload).unwrap_or_default();
+    let scale = Managers::decode(scale).unwrap_or_default();
+    let mut owners: BTreeMap<Who, (Id, Owned)> = scale
+        .0
+        .into_iter()
+        .filter(|(_, owned)| !owned.fields.intersection(&replicas()).is_empty())
+        .map(|(id, owned)| (who(&id), (id, owned)))
+        .collect();
+    let mut after = Managers::default();
+    for (id, mut owned) in before.0 {
+        let had = !owned.fields.intersection(&replicas()).is_empty();
+        if had && owners.remove(&who(&id)).is_none() {
+            owned.fields = owned.fields.difference(&replicas());
+        }
+        if !owned.fields.is_empty() {
+            after.0.insert(id, owned);
+        }
+    }
+    for (id, owned) in owners.into_values() {
+        let id = in_version(&id, version);
+        let entry = after.0.entry(id).or_insert_with(|| Owned {
+            api_version: version.to_owned(),
+            fields: FieldSet::default(),
+            time: owned.time.clone(),
+        });
+        entry.fields = std::mem::take(&mut entry.fields).union(&replicas());
+        entry.time = owned.time;
+    }
+    encode(&after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry(manager: &str, operation: &str, version: &str, sub: &str, fields: Value) -> Value {
+        let mut entry = json!({
+            "manager": manager, "operation": operation, "apiVersion": version,
+            "fieldsType": "FieldsV1", "fieldsV1": fields, "time": "2024-01-01T00:00:00Z",
+        });
+        if !sub.is_empty() {
+            entry["subresource"] = sub.into();
+        }
+        entry
+    }
+
+    #[test]
+    fn replicas_change_hands_through_the_scale() {
+        let spec = json!({"f:spec": {"f:replicas": {}, "f:paused": {}}});
+        let only = json!({"f:spec": {"f:replicas": {}}});
+        let rest = json!({"f:spec": {"f:paused": {}}});
+        let workload = json!([
+            entry("a", "Apply", "apps/v1", "", spec.clone()),
+            entry("b", "Update", "apps/v1", "", rest.clone()),
+        ]);
+        let scale = scale_managers(Some(&workload));
+        assert_eq!(scale, json!([entry("a", "Apply", SCALE, "", only.clone())]));
+        // Nothing happened.
+        assert_eq!(workload_managers(Some(&workload), Some(&scale), "apps/v1"), workload);
+        // Somebody took them.
+        let taken = json!([entry("c", "Apply", SCALE, "scale", only.clone())]);
+        assert_eq!(
+            workload_managers(Some(&workload), Some(&taken), "apps/v1"),
+            json!([
+                entry("a", "Apply", "apps/v1", "", rest.clone()),
+                entry("c", "Apply", "apps/v1", "scale", only),
+                entry("b", "Update", "apps/v1", "", rest),
+            ])
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! Tokens that Secrets hold: good as long as Secret and account are as the token says. The day of
+//! their last use is noted on the Secret (KEP-2799).
+
+use std::sync::Arc;
+
+use apimachinery::{Object, ObjectExt, time};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+use pki::{SecretClaims, TokenError};
+use serde_json::json;
+use store::Expect;
+use tokio::sync::mpsc;
+
+use super::TokenOutcome;
+use crate::registry;
+use crate::server::Server;
+use crate::user::User;
+use crate::verbs::Failure;
+
+const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
+const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
+/// Uses that wait to be noted; more are noted another time.
+const WAITING: usize = 64;
+
+/// Where uses are told: namespace and name of the Secret.
+pub(crate) type Uses = mpsc::Sender<(String, String)>;
+
+/// A channel for uses.
+pub(crate) fn uses() -> (Uses, mpsc::Receiver<(String, String)>) {
+    mpsc::channel(WAITING)
+}
+
+pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -> TokenOutcome {
+    let signer = &server.settings.signer;
+    let claims = match signer.verify_secret(token) {
+        Ok(claims) => claims,
+        Err(TokenError::Foreign) => return TokenOutcome::Unknown,
+        Err(TokenError::Invalid(why)) => return TokenOutcome::Invalid(why),
+    };
+    // Such a token names no audience: it is for this server.
+    let own = signer.issuer().to_owned();
+    if !audiences.is_empty() && !audiences.contains(&own) {
+        return TokenOutcome::Invalid(format!(
+            "token audiences [{own:?}] is invalid for the target audiences {audiences:?}"
+        ));
+    }
+    match check(server, token, &claims) {
+        Err(why) => TokenOutcome::Invalid(why),
+        Ok(()) => {
+            let mut user = User::service_account(&claims.namespace, &claims.account);
+            user.uid = claims.account_uid;
+            TokenOutcome::Valid(user, vec![own])
+        }
+    }
+}
+
+fn check(server: &Server, token: &str, claims: &SecretClaims) -> Result<(), String> {
+    let (namespace, name) = (&claims.namespace, &claims.secret);
+    let find = |resource: &str, name: &str| {
+        let kind = registry::find("", "v1", resource)?;
+        server.entry(kind, namespace, name).map(|entry| entry.object())
+    };
+    let present = |object: &Object| object.deletion_timestamp().is_none();
+    let secret = find("secrets", name).filter(present).ok_or("Token has been invalidated")?;
+    let kept = STANDARD.decode(secret.str_at(&["data", "token"])).unwrap_or_default();
+    if kept != token.as_bytes() {
+        return Err("Token does not match server's copy".to_owned());
+    }
+    let account = find("serviceaccounts", &claims.account)
+        .filter(present)
+        .ok_or_else(|| format!("ServiceAccount {namespace}/{} has been deleted", claims.account))?;
+    if account.uid() != claims.account_uid {
+        return Err(format!(
+            "ServiceAccount UID ({}) does not match claim ({})",
+            account.uid(),
+            claims.account_uid
+        ));
+    }
+    // A day ahead is a server whose clock is.
+    let now = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let recent = [Some(now), now.checked_add(1.day()).ok()];
+    let used = secret.label(LAST_USED).unwrap_or_default();
+    if !recent.iter().flatten().any(|day| day.to_string() == used) {
+        let _ = server.token_uses.try_send((namespace.clone(), name.clone()));
+    }
+    if secret.label(INVALID_SINCE).is_some_and(|since| !since.is_empty()) {
+        return Err(format!(
+            "the token in secret {namespace}/{name} for service account {namespace}/{} has been \
+             marked invalid. Use tokens from the TokenRequest API or manually created secret-based \
+             tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use \
+             of this token",
+            claims.account
+        ));
+    }
+    Ok(())
+}
+
+/// Notes uses on the Secrets until the server is gone.
+pub(crate) fn track(server: &Arc<Server>, mut uses: mpsc::Receiver<(String, String)>) {
+    let server = Arc::downgrade(server);
+    tokio::spawn(async move {
+        while let Some((namespace, name)) = uses.recv().await {
+            let Some(server) = server.upgrade() else { return };
+            note(&server, &namespace, &name).await;
+        }
+    });
+}
+
+async fn note(server: &Server, namespace: &str, name: &str) {
+    let Some(kind) = registry::find("", "v1", "secrets") else { return };
+    loop {
+        let Some(entry) = server.entry(kind, namespace, name) else { return };
+        let (mut secret, today) = (entry.object(), today());
+        if secret.label(LAST_USED) == Some(&today) {
+            return;
+        }
+        secret.set_path(&["metadata", "labels", LAST_USED], today.into());
+        match server.commit(kind, &mut secret, Expect::At(entry.revision)).await {
+            Err(Failure::Conflict) => {}
+            Err(Failure::Refused(status)) => {
+                tracing::warn!(%status, namespace, name, "noting the use of a token");
+                return;
+            }
+            Ok(()) => return,
+        }
+    }
+}
+
+fn today() -> String {
+    let now = time::now_rfc3339();
+    now.split('T').next().unwrap_or_default().to_owned()
+}
+
+/// Says since when uses are noted, for whoever removes what is not used.
+pub(crate) fn tracking() -> Object {
+    json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "kube-apiserver-legacy-service-account-token-tracking",
+            "namespace": "kube-system",
+        },
+        "data": {"since": today()},
+    })
+}
