@@ -74,7 +74,7 @@ mod tests {
             .map(|_| {
                 let work = work.clone();
                 tokio::spawn(async move {
-                    work.run(1 << 20, async move { std::thread::sleep(busy) }).await;
+                    work.run(1 << 20, async move { compute(busy) }).await;
                 })
             })
             .collect();
@@ -101,6 +101,14 @@ mod tests {
         assert_eq!(work.run(1 << 20, async { 7 }).await, 7);
         open.send(()).unwrap();
         waits.await.unwrap().unwrap();
+    }
+
+    /// Takes a processor for some time.
+    fn compute(time: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            std::hint::spin_loop();
+        }
     }
 
     async fn work_of_a_short_request() {

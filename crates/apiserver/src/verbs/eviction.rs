@@ -67,7 +67,6 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     }
     let pod = current(&call)?;
     let unguarded = take_disruption(&call, &pod).await?;
-    let mut wishes = wishes;
     if let Some(budget) = &unguarded {
         // It does not count as long as it is not ready.
         wishes.revision = Some(pod.resource_version().to_owned());

@@ -321,10 +321,9 @@ fn check_status(object: &Field<'_>, old: &Object) {
         }
     }
     match allocation {
+        Some(allocation) if allocation.value() == &was["allocation"] => {}
         Some(allocation) if was["allocation"].is_object() => {
-            if allocation.value() != &was["allocation"] {
-                allocation.invalid_as("AllocationResult", IMMUTABLE);
-            }
+            allocation.invalid_as("AllocationResult", IMMUTABLE);
         }
         Some(allocation) => check_allocation(&allocation, &requests(&object.at("spec"))),
         None => {}
