@@ -14,6 +14,7 @@ def load_conf(path):
     return host,ctx
 class Resp:
     __slots__=('status','headers','body','ctype','warn','js','raw')
+WITHOUT_EFFECT='stored by this cluster, but not'
 class Server:
     def __init__(s,name,conf):
         s.name=name; s.host,s.ctx=load_conf(conf); s.c=None
@@ -41,7 +42,8 @@ class Server:
         except Exception as e:
             s.close(); r.status=-1; r.body=repr(e).encode(); r.headers=[]
         r.ctype=next((v for k,v in r.headers if k.lower()=='content-type'),'')
-        r.warn=sorted(v for k,v in r.headers if k.lower()=='warning')
+        # Meant: what is stored without effect yet says so.
+        r.warn=sorted(v for k,v in r.headers if k.lower()=='warning' and WITHOUT_EFFECT not in v)
         r.js=None
         if 'json' in r.ctype:
             try: r.js=json.loads(r.body)
