@@ -7,6 +7,9 @@ pub mod yaml;
 
 /// The path of a field that occurred more than once, for example `spec.replicas`.
 pub type Duplicate = String;
+/// Deeper documents are refused. Far above any real object, far below what exhausts a stack.
+const MAX_DEPTH: usize = 500;
+
 /// Most duplicates that are reported of one document, and most bytes of their paths: a document is
 /// free to have millions, each below keys of a megabyte.
 const MAX_DUPLICATES: usize = 100;

@@ -25,20 +25,17 @@ pub enum FieldValidation {
 }
 
 impl FieldValidation {
-    /// Reads the query parameter; the empty one means `Warn`.
-    ///
-    /// # Errors
-    /// 400 for any other word.
-    pub fn parse(text: &str) -> Result<Self, Status> {
+    /// The words of the query parameter.
+    pub const WORDS: &'static [&'static str] = &["", "Ignore", "Strict", "Warn"];
+
+    /// Reads the query parameter; the empty one means `Warn`. `None` for any other word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         match text {
-            "" | "Warn" => Ok(Self::Warn),
-            "Strict" => Ok(Self::Strict),
-            "Ignore" => Ok(Self::Ignore),
-            other => Err(Status::bad_request(format!(
-                "fieldValidation: Unsupported value: {}: supported values: \"Ignore\", \
-                 \"Strict\", \"Warn\"",
-                quote(other)
-            ))),
+            "" | "Warn" => Some(Self::Warn),
+            "Strict" => Some(Self::Strict),
+            "Ignore" => Some(Self::Ignore),
+            _ => None,
         }
     }
 }

@@ -73,16 +73,3 @@ fn check_kind(object: &mut Object, expected: Expected<'_>) -> Result<(), Status>
     object["kind"] = expected.kind.into();
     Ok(())
 }
-
-/// `?fieldValidation=`.
-pub(crate) fn field_validation(parameter: Option<&str>) -> Result<FieldValidation, Status> {
-    match parameter {
-        None | Some("" | "Warn") => Ok(FieldValidation::Warn),
-        Some("Strict") => Ok(FieldValidation::Strict),
-        Some("Ignore") => Ok(FieldValidation::Ignore),
-        Some(other) => Err(Status::bad_request(format!(
-            "fieldValidation: Unsupported value: {}: supported values: \"Ignore\", \"Warn\", \"Strict\"",
-            apimachinery::text::quote(other)
-        ))),
-    }
-}

@@ -13,8 +13,13 @@ use crate::request::RequestInfo;
 /// Subresources that are streams for as long as their client likes.
 const STREAMS: &[&str] = &["attach", "exec", "proxy", "log", "portforward"];
 
+/// Whether a request is a stream, which answers in a protocol of its own.
+pub(crate) fn is_stream(info: &RequestInfo) -> bool {
+    info.is_resource && STREAMS.contains(&info.subresource.as_str())
+}
+
 /// Whether a request may last: such are neither counted nor timed (upstream's
 /// `BasicLongRunningRequestCheck`).
 pub(crate) fn is_long_running(info: &RequestInfo) -> bool {
-    info.is_resource && (info.verb == "watch" || STREAMS.contains(&info.subresource.as_str()))
+    is_stream(info) || (info.is_resource && info.verb == "watch")
 }

@@ -133,6 +133,11 @@ impl RequestInfo {
         Ok(info)
     }
 
+    /// Whether the request changes nothing.
+    pub(crate) fn is_read(&self) -> bool {
+        matches!(self.verb, "get" | "list" | "watch" | "head" | "options")
+    }
+
     /// The name in the path, as opposed to one selected by field.
     pub(crate) fn path_has_name(&self) -> bool {
         !self.name.is_empty() && !matches!(self.verb, "list" | "watch" | "deletecollection")

@@ -39,6 +39,8 @@ pub struct Config {
     pub kubelet_tls: Arc<rustls::ClientConfig>,
     /// The authority of client certificates, PEM.
     pub client_ca: String,
+    /// Whether scheduler and controllers run in this process, which ends with them.
+    pub components_within: bool,
     /// Where clients reach this server: the endpoint of the `kubernetes` service.
     pub advertise: SocketAddr,
 }
@@ -61,6 +63,7 @@ pub(crate) struct Settings {
     pub(crate) signer: Arc<pki::Signer>,
     pub(crate) kubelet_tls: Arc<rustls::ClientConfig>,
     pub(crate) client_ca: String,
+    pub(crate) components_within: bool,
     pub(crate) advertise: SocketAddr,
     pub(crate) service_range: Ipv4Net,
 }
@@ -96,6 +99,7 @@ impl ApiServer {
             signer: config.signer,
             kubelet_tls: config.kubelet_tls,
             client_ca: config.client_ca,
+            components_within: config.components_within,
             advertise: config.advertise,
             service_range: config.service_range,
         };
@@ -151,7 +155,7 @@ impl Server {
                 self.serve(request, user, info, query, accepted).await
             }
             Ok(info) => match limits::allotted(&query) {
-                Ok(time) if matches!(info.verb, "get" | "list" | "head" | "options") => {
+                Ok(time) if info.is_read() => {
                     limits::within(time, self.serve(request, user, info, query, accepted)).await
                 }
                 // A write that has begun is finished, whether or not its client still waits: what
@@ -210,8 +214,7 @@ impl Server {
         };
         check_scope(kind, &info)?;
         // Streams answer in their own protocols, whatever the client says it accepts.
-        let streams =
-            matches!(sub, Some(Sub::Log | Sub::Exec | Sub::Attach | Sub::PortForward | Sub::Proxy));
+        let streams = limits::is_stream(&info);
         let accepted = match accepted {
             Err(_) if streams => Accepted::JSON,
             _ if kind.access == Access::Virtual => {
@@ -236,7 +239,7 @@ impl Server {
         };
         request.extensions_mut().remove::<User>();
         // What there is to warn of is said of a refused request too.
-        let mut response = match self.dispatch(&call, request, streams).await {
+        let mut response = match self.dispatch(&call, request).await {
             Ok(response) => response,
             Err(status) => encode::error(&status, accepted.encoding),
         };
@@ -253,9 +256,8 @@ impl Server {
         &self,
         call: &Call<'_>,
         request: Request<Body>,
-        streams: bool,
     ) -> Result<Response<Body>, Status> {
-        if streams || matches!(call.info.verb, "get" | "list" | "watch") {
+        if call.info.is_read() || limits::is_stream(&call.info) {
             return verbs::dispatch(call, request).await;
         }
         let (parts, body) = request.into_parts();

@@ -76,7 +76,8 @@ pub(crate) fn apiserver(args: ApiServerArgs) -> Result<()> {
         let tasks = TaskTracker::new();
         let running = (&cancel, &tasks);
         let plane =
-            ControlPlane::start(store, &plan, &ids, advertise, vec![listener], running).await?;
+            ControlPlane::start(store, &plan, &ids, advertise, vec![listener], false, running)
+                .await?;
         say!(
             "serving on {}; pods {}, services {}; kubeconfigs in {}",
             args.listen,

@@ -61,13 +61,15 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts the API server on `listeners`.
+    /// Starts the API server on `listeners`; `components_within` says that the others follow in
+    /// this process.
     pub(crate) async fn start(
         store: Arc<dyn Store>,
         plan: &Plan,
         ids: &Identities,
         advertise: SocketAddr,
         listeners: Vec<TcpListener>,
+        components_within: bool,
         (cancel, tasks): (&CancellationToken, &TaskTracker),
     ) -> Result<Self> {
         let server = ApiServer::start(apiserver::Config {
@@ -76,6 +78,7 @@ impl ControlPlane {
             signer: ids.signer.clone(),
             kubelet_tls: Arc::new(pki::tls::client(&ids.kubelet_client, ids.ca.cert())?),
             client_ca: ids.ca.cert().to_owned(),
+            components_within,
             advertise,
         })
         .await?;

@@ -136,7 +136,8 @@ async fn up(args: UpArgs) -> Result<()> {
         }
         let running = (&cluster.cancel, &cluster.tasks);
         let (plan, ids) = (&cluster.plan, &cluster.ids);
-        let plane = ControlPlane::start(store, plan, ids, advertise, listeners, running).await?;
+        let plane =
+            ControlPlane::start(store, plan, ids, advertise, listeners, true, running).await?;
         let names = (0..args.nodes).map(|n| cluster.node_name(n)).collect::<Result<Vec<_>>>()?;
         forget_nodes(&plane, &cluster.dir, &names).await?;
         cluster.progress.done("API server");

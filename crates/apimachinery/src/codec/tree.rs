@@ -1,13 +1,10 @@
 //! Builds a [`Value`] from a self-describing format, noticing duplicate fields and bounding depth.
 
-use super::{Duplicate, Duplicates};
+use super::{Duplicate, Duplicates, MAX_DEPTH};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::RefCell;
 use std::fmt;
-
-/// Deeper documents are refused. Far above any real object, far below what exhausts a stack.
-const MAX_DEPTH: usize = 500;
 
 /// What one document's decoding shares.
 pub(super) struct Context {

@@ -14,12 +14,10 @@ use libyaml_safer::{Encoding, EventData, Parser};
 use resolve::{Scalar, resolve};
 use serde_json::{Map, Value};
 
-use super::{Duplicate, Duplicates, json};
+use super::{Duplicate, Duplicates, MAX_DEPTH, json};
 use crate::status::Status;
 use crate::text::quote;
 
-/// Deeper documents are refused, as in JSON.
-const MAX_DEPTH: usize = 500;
 /// More directives are refused: each is compared with all before it.
 const MAX_DIRECTIVES: usize = 32;
 

@@ -3,7 +3,7 @@
 use apimachinery::{Object, ObjectExt, Status};
 use serde_json::Value;
 
-use super::rbac::GROUP;
+use super::rbac::{GROUP, has};
 use super::{Attributes, Decision, Rule, decide};
 use crate::registry;
 use crate::server::Server;
@@ -19,7 +19,7 @@ fn uncovered(held: &[Rule], rules: &[Rule]) -> Vec<Rule> {
     };
     for (rule, verb) in rules.iter().flat_map(|r| r.verbs.iter().map(move |v| (r, v))) {
         for path in &rule.paths {
-            let covered = held.iter().any(|h| covers(&h.verbs, verb) && h.has_path(path));
+            let covered = held.iter().any(|h| has(&h.verbs, verb) && h.has_path(path));
             let part =
                 Rule { verbs: vec![verb.clone()], paths: vec![path.clone()], ..Rule::default() };
             check(part, covered);
@@ -84,10 +84,6 @@ fn describe(missing: Vec<Rule>) -> String {
     lines.join("\n")
 }
 
-fn covers(list: &[String], item: &str) -> bool {
-    list.iter().any(|i| i == "*" || i == item)
-}
-
 fn covers_resource(
     held: &[Rule],
     verb: &str,
@@ -96,12 +92,12 @@ fn covers_resource(
     name: Option<&String>,
 ) -> bool {
     held.iter().any(|h| {
-        let resources = covers(&h.resources, resource)
+        let resources = has(&h.resources, resource)
             || resource
                 .split_once('/')
                 .is_some_and(|(_, sub)| h.resources.contains(&format!("*/{sub}")));
-        covers(&h.verbs, verb)
-            && covers(&h.groups, group)
+        has(&h.verbs, verb)
+            && has(&h.groups, group)
             && resources
             && (h.names.is_empty() || name.is_some_and(|n| h.names.contains(n)))
     })

@@ -133,15 +133,9 @@ pub(crate) fn forbidden(attributes: &Attributes<'_>, reason: &str) -> Status {
     if !attributes.subresource.is_empty() {
         resource = format!("{resource}/{}", attributes.subresource);
     }
-    let scope = if attributes.namespace.is_empty() || attributes.resource == "namespaces" {
-        "at the cluster scope".to_owned()
-    } else {
-        format!("in the namespace {}", apimachinery::text::quote(attributes.namespace))
-    };
-    let scope = if attributes.resource == "namespaces" && !attributes.namespace.is_empty() {
-        format!("in the namespace {}", apimachinery::text::quote(attributes.namespace))
-    } else {
-        scope
+    let scope = match attributes.namespace {
+        "" => "at the cluster scope".to_owned(),
+        namespace => format!("in the namespace {}", apimachinery::text::quote(namespace)),
     };
     let why = format!(
         "User {user} cannot {verb} resource {} in API group {} {scope}{because}",

@@ -5,6 +5,8 @@
 
 mod graph;
 
+use std::sync::LazyLock;
+
 use super::{Attributes, Decision, Rule};
 use crate::server::Server;
 
@@ -86,7 +88,7 @@ pub(super) fn decide(server: &Server, a: &Attributes<'_>) -> Decision {
             _ => {}
         }
     }
-    if RULES.iter().any(|r| rule(r).allows(a)) { allow() } else { deny("") }
+    if COMPILED.iter().any(|rule| rule.allows(a)) { allow() } else { deny("") }
 }
 
 /// Reads of single objects that the node's pods refer to.
@@ -221,7 +223,9 @@ fn rule((groups, resources, verbs): &(&[&str], &[&str], &[&str])) -> Rule {
     Rule { verbs: own(verbs), groups: own(groups), resources: own(resources), ..Rule::default() }
 }
 
+static COMPILED: LazyLock<Vec<Rule>> = LazyLock::new(|| RULES.iter().map(rule).collect());
+
 /// The same as a ClusterRole, for `system:node` in the bootstrap policy.
-pub(crate) fn rules() -> Vec<Rule> {
-    RULES.iter().map(rule).collect()
+pub(crate) fn rules() -> &'static [Rule] {
+    &COMPILED
 }

@@ -27,7 +27,8 @@ fn strings(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
-fn has(list: &[String], item: &str) -> bool {
+/// Whether a list of a rule has the item, or everything.
+pub(super) fn has(list: &[String], item: &str) -> bool {
     list.iter().any(|i| i == "*" || i == item)
 }
 

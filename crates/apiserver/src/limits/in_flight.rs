@@ -60,8 +60,7 @@ impl InFlight {
         if super::is_long_running(info) || user.in_group(MASTERS) {
             return Ok(None);
         }
-        let reads = matches!(info.verb, "get" | "list" | "head" | "options");
-        let lane = if reads { &self.reading } else { &self.mutating };
+        let lane = if info.is_read() { &self.reading } else { &self.mutating };
         let mut counts = lane.counts.lock();
         let own = counts.by_user.get(&user.name).copied().unwrap_or(0);
         if counts.all >= lane.limit || own >= lane.limit / 2 {

@@ -22,8 +22,12 @@ pub(crate) trait Strategy: Sync {
     /// Fills in what the client left out.
     fn default(&self, _object: &mut Object) {}
 
+    /// Readies an object that is new or changed, where both are the same.
+    fn prepare(&self, _object: &mut Object) {}
+
     /// Readies a new object: clears what clients may not set, allocates what the server gives.
-    fn prepare_for_create(&self, _ctx: &Context<'_>, _object: &mut Object) -> ErrorList {
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        self.prepare(object);
         ErrorList::new()
     }
 
@@ -36,9 +40,10 @@ pub(crate) trait Strategy: Sync {
     fn prepare_for_update(
         &self,
         _ctx: &Context<'_>,
-        _object: &mut Object,
+        object: &mut Object,
         _old: &Object,
     ) -> ErrorList {
+        self.prepare(object);
         ErrorList::new()
     }
 

@@ -3,10 +3,9 @@
 use apimachinery::ObjectExt;
 use apimachinery::codec::protobuf;
 use http::Method;
-use http_body_util::BodyExt;
 use serde_json::{Value, json};
 
-use super::harness::Api;
+use super::harness::{Api, Watch};
 use super::samples::{further_name, names_of, sample};
 use crate::registry::{Access, Kind, kinds};
 
@@ -26,34 +25,6 @@ fn collection_path(kind: &Kind) -> String {
     };
     let namespace = if kind.namespaced { "/namespaces/default" } else { "" };
     format!("{root}{namespace}/{}", kind.resource)
-}
-
-/// A watch being read.
-struct Watch {
-    body: crate::Body,
-    unread: Vec<u8>,
-}
-
-impl Watch {
-    async fn open(api: &Api, uri: &str) -> Self {
-        let body = api.ask(Method::GET, uri).open().await.into_body();
-        Self { body, unread: Vec::new() }
-    }
-
-    /// The next event.
-    async fn event(&mut self) -> Value {
-        loop {
-            if let Some(end) = self.unread.iter().position(|b| *b == b'\n') {
-                let line: Vec<u8> = self.unread.drain(..=end).collect();
-                return serde_json::from_slice(&line).unwrap();
-            }
-            // A deadline only for the case that the event never comes.
-            let deadline = std::time::Duration::from_secs(20);
-            let frame = tokio::time::timeout(deadline, self.body.frame()).await.expect("an event");
-            let frame = frame.expect("the watch goes on").unwrap();
-            self.unread.extend(frame.into_data().unwrap());
-        }
-    }
 }
 
 async fn check(api: &Api, kind: &'static Kind) {

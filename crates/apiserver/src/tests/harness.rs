@@ -87,6 +87,7 @@ impl Api {
             signer: Arc::new(signer),
             kubelet_tls: Arc::new(pki::tls::client(&client, ca.cert()).unwrap()),
             client_ca: ca.cert().to_owned(),
+            components_within: false,
             advertise: "127.0.0.1:6443".parse().unwrap(),
         })
         .await
@@ -174,5 +175,33 @@ impl Ask<'_> {
     pub(super) async fn open(self) -> http::Response<Body> {
         let request = self.builder.body(full(self.body)).unwrap();
         self.api.server.handle(request, Some(self.user)).await
+    }
+}
+
+/// A watch being read.
+pub(super) struct Watch {
+    body: Body,
+    unread: Vec<u8>,
+}
+
+impl Watch {
+    pub(super) async fn open(api: &Api, uri: &str) -> Self {
+        let body = api.ask(Method::GET, uri).open().await.into_body();
+        Self { body, unread: Vec::new() }
+    }
+
+    /// The next event.
+    pub(super) async fn event(&mut self) -> Value {
+        loop {
+            if let Some(end) = self.unread.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=end).collect();
+                return serde_json::from_slice(&line).unwrap();
+            }
+            // A deadline only for the case that the event never comes.
+            let deadline = std::time::Duration::from_secs(20);
+            let frame = tokio::time::timeout(deadline, self.body.frame()).await.expect("an event");
+            let frame = frame.expect("the watch goes on").unwrap();
+            self.unread.extend(frame.into_data().unwrap());
+        }
     }
 }

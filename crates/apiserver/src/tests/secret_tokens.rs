@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::harness::Api;
+use super::harness::{Api, Watch};
 
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 
@@ -46,12 +46,8 @@ async fn they_are_good_while_secret_and_account_are() {
     let merge = "application/merge-patch+json";
     let one = format!("{SECRETS}/t");
     // Its use is noted, by the day.
-    let mut tries = 0;
-    while api.get(&one).await.ok().label("kubernetes.io/legacy-token-last-used").is_none() {
-        tries += 1;
-        assert!(tries < 500, "nothing noted");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let mut watch = Watch::open(&api, &format!("{SECRETS}?watch=1")).await;
+    while watch.event().await["object"].label("kubernetes.io/legacy-token-last-used").is_none() {}
     let label = |value: Value| json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": value}}});
     api.patch(&one, merge, &label(json!("2024-01-01"))).await.ok();
     let invalid = review(&api, &token, &[]).await;

@@ -60,13 +60,24 @@ fn all(server: &Server) -> Vec<Object> {
     all
 }
 
-/// A component that runs apart renews its lease; one without a lease runs in this process, which
-/// ends when it fails for good.
+/// A component that runs apart renews its lease. One within this process ends it when it fails for
+/// good. Of any other nothing is known.
 fn led(server: &Server, name: &str, lease: &str) -> Object {
     let held = registry::find("coordination.k8s.io", "v1", "leases")
         .and_then(|kind| server.entry(kind, "kube-system", lease))
         .map(|entry| entry.object());
-    let Some(held) = held else { return status(name, Ok("ok")) };
+    let Some(held) = held else {
+        if server.settings.components_within {
+            return status(name, Ok("ok"));
+        }
+        return condition(
+            name,
+            json!({
+                "type": "Healthy", "status": "Unknown",
+                "error": format!("the lease kube-system/{lease} has never been held"),
+            }),
+        );
+    };
     let seconds = held["spec"]["leaseDurationSeconds"].as_i64().unwrap_or(0);
     let renewed = time::parse(held.str_at(&["spec", "renewTime"])).unwrap_or_default();
     if Timestamp::now() <= time::after(renewed, seconds) {
@@ -78,10 +89,16 @@ fn led(server: &Server, name: &str, lease: &str) -> Object {
 }
 
 fn status(name: &str, health: Result<&str, String>) -> Object {
-    let condition = match health {
-        Ok(message) => json!({"type": "Healthy", "status": "True", "message": message}),
-        Err(error) => json!({"type": "Healthy", "status": "False", "error": error}),
-    };
+    condition(
+        name,
+        match health {
+            Ok(message) => json!({"type": "Healthy", "status": "True", "message": message}),
+            Err(error) => json!({"type": "Healthy", "status": "False", "error": error}),
+        },
+    )
+}
+
+fn condition(name: &str, condition: Value) -> Object {
     json!({
         "kind": "ComponentStatus", "apiVersion": "v1",
         "metadata": {"name": name}, "conditions": [condition],

@@ -20,6 +20,7 @@ mod token;
 mod update;
 mod watch;
 
+use apimachinery::validate::FieldValidation;
 use apimachinery::{Object, Status};
 use http::{Response, StatusCode};
 use parking_lot::Mutex;
@@ -126,6 +127,12 @@ impl Call<'_> {
         crate::negotiate::content_type(self.content_type.as_deref())
     }
 
+    /// `?fieldValidation=`, which has been checked with the other options.
+    pub(crate) fn field_validation(&self) -> FieldValidation {
+        let word = self.query.get("fieldValidation").unwrap_or_default();
+        FieldValidation::parse(word).unwrap_or_default()
+    }
+
     /// Decodes the request body as `expected`.
     pub(crate) async fn decode(
         &self,
@@ -134,7 +141,7 @@ impl Call<'_> {
     ) -> Result<Object, Status> {
         let encoding = self.content()?;
         let bytes = crate::body::read(body).await?;
-        let mode = crate::decode::field_validation(self.query.get("fieldValidation"))?;
+        let mode = self.field_validation();
         let (object, warnings) = crate::decode::object(&bytes, encoding, expected, mode)?;
         self.warn(warnings);
         Ok(object)

@@ -2,14 +2,13 @@
 
 use apimachinery::Status;
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::validate::FieldValidation;
 use serde_json::json;
 
 use super::Call;
 
 /// Longest name of a field manager, in bytes.
 const MAX_MANAGER: usize = 128;
-/// What `fieldValidation` may say; nothing means `Warn`.
-const VALIDATIONS: &[&str] = &["", "Ignore", "Strict", "Warn"];
 
 /// Refuses CreateOptions, UpdateOptions or PatchOptions that are not valid (upstream's
 /// `ValidateCreateOptions` and the others), all complaints at once.
@@ -37,9 +36,9 @@ pub(super) fn check(call: &Call<'_>) -> Result<(), Status> {
     let dry_run: Vec<&str> = call.query.all("dryRun").collect();
     check_dry_run(&mut errors, &dry_run);
     let validation = call.query.get("fieldValidation").unwrap_or_default();
-    if !VALIDATIONS.contains(&validation) {
-        let path = Path::new("fieldValidation");
-        errors.0.push(FieldError::not_supported(&path, validation, VALIDATIONS));
+    if FieldValidation::parse(validation).is_none() {
+        let (path, words) = (Path::new("fieldValidation"), FieldValidation::WORDS);
+        errors.0.push(FieldError::not_supported(&path, validation, words));
     }
     if errors.is_empty() { Ok(()) } else { Err(invalid(kind, errors)) }
 }

@@ -59,7 +59,7 @@ impl Patch {
     /// Reads a patch from the request.
     pub(super) async fn read(call: &Call<'_>, body: Body) -> Result<Self, Status> {
         let form = Form::of(call.content_type.as_deref())?;
-        let mode = decode::field_validation(call.query.get("fieldValidation"))?;
+        let mode = call.field_validation();
         let bytes = crate::body::read(body).await?;
         let (value, duplicates) = match form {
             Form::Apply => apimachinery::codec::yaml::decode(&bytes)?,

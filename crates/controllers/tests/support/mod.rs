@@ -58,6 +58,7 @@ impl Cluster {
             signer: signer.clone(),
             kubelet_tls: Arc::new(pki::tls::client(&issued, ca.cert()).unwrap()),
             client_ca: ca.cert().to_owned(),
+            components_within: true,
             advertise: "127.0.0.1:6443".parse().unwrap(),
         })
         .await

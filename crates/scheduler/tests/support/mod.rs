@@ -50,6 +50,7 @@ impl Cluster {
             signer: Arc::new(pki::Signer::open(&key, "https://kubernetes.default.svc").unwrap()),
             kubelet_tls: Arc::new(pki::tls::client(&issued, ca.cert()).unwrap()),
             client_ca: ca.cert().to_owned(),
+            components_within: true,
             advertise: "127.0.0.1:6443".parse().unwrap(),
         })
         .await

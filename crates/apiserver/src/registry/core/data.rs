@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::{Context, Strategy, items_mut, set_default};
+use crate::registry::strategy::{Strategy, items_mut, set_default};
 
 /// Largest sum of values in a ConfigMap or Secret, in bytes.
 const MAX_DATA: usize = 1 << 20;
@@ -100,23 +100,13 @@ pub(super) struct ServiceAccount;
 
 impl Strategy for ServiceAccount {
     /// Secrets are named, nothing more.
-    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+    fn prepare(&self, object: &mut Object) {
         for secret in items_mut(object, "secrets") {
             *secret = match secret.str_at(&["name"]) {
                 "" => json!({}),
                 name => json!({ "name": name }),
             };
         }
-        ErrorList::new()
-    }
-
-    fn prepare_for_update(
-        &self,
-        ctx: &Context<'_>,
-        object: &mut Object,
-        _old: &Object,
-    ) -> ErrorList {
-        self.prepare_for_create(ctx, object)
     }
 }
 

@@ -121,20 +121,10 @@ impl Strategy for Template {
         default_requests(object.get_mut("spec").and_then(|template| template.get_mut("spec")));
     }
 
-    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+    fn prepare(&self, object: &mut Object) {
         if let Some(spec) = object.get_mut("spec").and_then(|template| template.get_mut("spec")) {
             drop_disabled(spec);
         }
-        ErrorList::new()
-    }
-
-    fn prepare_for_update(
-        &self,
-        ctx: &Context<'_>,
-        object: &mut Object,
-        _old: &Object,
-    ) -> ErrorList {
-        self.prepare_for_create(ctx, object)
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
@@ -153,20 +143,10 @@ impl Strategy for Template {
 pub(super) struct Class;
 
 impl Strategy for Class {
-    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+    fn prepare(&self, object: &mut Object) {
         if let Some(spec) = object.get_mut("spec") {
             drop_fields(spec, &["extendedResourceName"]);
         }
-        ErrorList::new()
-    }
-
-    fn prepare_for_update(
-        &self,
-        ctx: &Context<'_>,
-        object: &mut Object,
-        _old: &Object,
-    ) -> ErrorList {
-        self.prepare_for_create(ctx, object)
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

@@ -13,7 +13,7 @@ use super::rules::{
 };
 use crate::registry::check::{Field, check, check_csi_driver_name};
 use crate::registry::core::check_node_selector;
-use crate::registry::strategy::{Context, Strategy, items_mut};
+use crate::registry::strategy::{Strategy, items_mut};
 
 const MAX_DEVICES: usize = 128;
 const MAX_ATTRIBUTES: usize = 32;
@@ -52,7 +52,7 @@ impl Strategy for Slice {
         Some(format!("field label not supported for {kind}: {field}"))
     }
 
-    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+    fn prepare(&self, object: &mut Object) {
         if let Some(spec) = object.get_mut("spec") {
             drop_fields(spec, OFF);
             for device in items_mut(spec, "devices") {
@@ -63,16 +63,6 @@ impl Strategy for Slice {
                 }
             }
         }
-        ErrorList::new()
-    }
-
-    fn prepare_for_update(
-        &self,
-        ctx: &Context<'_>,
-        object: &mut Object,
-        _old: &Object,
-    ) -> ErrorList {
-        self.prepare_for_create(ctx, object)
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
