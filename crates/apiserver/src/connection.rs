@@ -1,9 +1,10 @@
 //! One TLS connection: its protocol, whose it is, and when it is idle for too long.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::authn::Peer;
 use crate::body::{Body, BoxError};
+use crate::limits::Deadline;
 use crate::server::ApiServer;
 
 /// HTTP/2 resets by the client that are tolerated before the connection goes (rapid reset).
@@ -37,9 +39,12 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// An HTTP/2 client that does not answer to pings so often is gone.
 const PING: Duration = Duration::from_secs(30);
 
-/// When a connection was last used.
+/// When a connection was last used, and when what it asked for must have been read.
 struct Activity {
     in_flight: AtomicUsize,
+    /// Answers that are not read to their end, by when they must be.
+    unread: Mutex<BTreeSet<(Instant, u64)>>,
+    answers: AtomicU64,
     /// When it becomes too old, if nothing is in flight.
     until: Mutex<Instant>,
     /// How long it is kept without a request.
@@ -50,39 +55,75 @@ impl Activity {
     /// `first` is the time for the first request.
     fn new(first: Duration, idle: Duration) -> Arc<Self> {
         let until = Mutex::new(Instant::now() + first);
-        Arc::new(Self { in_flight: AtomicUsize::new(0), until, idle })
+        Arc::new(Self {
+            in_flight: AtomicUsize::new(0),
+            unread: Mutex::default(),
+            answers: AtomicU64::new(0),
+            until,
+            idle,
+        })
     }
 
     /// Counts a request until the returned guard is dropped.
     fn begin(self: &Arc<Self>) -> InUse {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        InUse(self.clone())
+        InUse { activity: self.clone(), unread: None }
     }
 
-    /// Returns when nothing has been in flight for the time that is allowed. Wakes once per such
-    /// time, not once per request.
-    async fn ended(&self) {
+    /// Returns when the connection has no more business. Wakes once per idle time, not once per
+    /// request, so that a client has that much longer for an answer.
+    async fn ended(&self) -> End {
         loop {
+            let now = Instant::now();
+            let oldest = self.unread.lock().first().map(|(deadline, _)| *deadline);
+            if oldest.is_some_and(|deadline| deadline <= now) {
+                return End::Unread;
+            }
             let until = match self.in_flight.load(Ordering::Acquire) {
                 0 => *self.until.lock(),
-                _ => Instant::now() + self.idle,
+                _ => oldest.map_or(now + self.idle, |deadline| deadline.min(now + self.idle)),
             };
-            if until <= Instant::now() {
-                return;
+            if until <= now {
+                return End::Idle;
             }
             tokio::time::sleep_until(until).await;
         }
     }
 }
 
+/// Why a connection ends.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing has been in flight for the time that is allowed.
+    Idle,
+    /// A client has not read an answer in time, and holds what that is made of.
+    Unread,
+}
+
 /// A request under way, up to the end of its answer.
-struct InUse(Arc<Activity>);
+struct InUse {
+    activity: Arc<Activity>,
+    unread: Option<(Instant, u64)>,
+}
+
+impl InUse {
+    /// The answer is there; the client must have read it by `deadline`.
+    fn answered(&mut self, deadline: Instant) {
+        let key = (deadline, self.activity.answers.fetch_add(1, Ordering::Relaxed));
+        self.activity.unread.lock().insert(key);
+        self.unread = Some(key);
+    }
+}
 
 impl Drop for InUse {
     fn drop(&mut self) {
+        let activity = &self.activity;
+        if let Some(key) = &self.unread {
+            activity.unread.lock().remove(key);
+        }
         // In this order: whoever sees nothing in flight sees the new time too.
-        *self.0.until.lock() = Instant::now() + self.0.idle;
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        *activity.until.lock() = Instant::now() + activity.idle;
+        activity.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -127,18 +168,23 @@ pub(crate) async fn serve(
     let activity = Activity::new(HEAD, IDLE);
     let counted = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (server, peer, in_use) = (server.clone(), peer.clone(), counted.begin());
+        let (server, peer, mut in_use) = (server.clone(), peer.clone(), counted.begin());
         async move {
             let mut request = request.map(|b| b.map_err(boxed).boxed_unsync());
             request.extensions_mut().insert(peer);
             let answer: Response<Body> = server.handle(request, None).await;
+            if let Some(Deadline(deadline)) = answer.extensions().get()
+                && !answer.body().is_end_stream()
+            {
+                in_use.answered((*deadline).into());
+            }
             Ok::<_, Infallible>(answer.map(|body| Answer { body, _in_use: in_use }))
         }
     });
     let stop = async {
         tokio::select! {
-            () = activity.ended() => {}
-            () = cancel.cancelled() => {}
+            end = activity.ended() => end,
+            () = cancel.cancelled() => End::Idle,
         }
     };
     // Whoever is told to leave may finish what is under way; an idle one has nothing to finish.
@@ -146,7 +192,7 @@ pub(crate) async fn serve(
         if activity.in_flight.load(Ordering::Acquire) == 0 {
             tokio::time::sleep(FAREWELL).await;
         } else {
-            std::future::pending::<()>().await;
+            activity.ended().await;
         }
     };
     macro_rules! drive {
@@ -155,7 +201,10 @@ pub(crate) async fn serve(
             tokio::pin!(connection);
             tokio::select! {
                 _ = connection.as_mut() => return,
-                () = stop => connection.as_mut().graceful_shutdown(),
+                end = stop => match end {
+                    End::Idle => connection.as_mut().graceful_shutdown(),
+                    End::Unread => return,
+                },
             }
             tokio::select! {
                 _ = connection => {}
@@ -191,18 +240,35 @@ mod tests {
     async fn a_connection_ends_after_its_idle_time_and_not_before() {
         let (first, idle) = (Duration::from_millis(20), Duration::from_millis(40));
         let begun = Instant::now();
-        Activity::new(first, idle).ended().await;
+        assert_eq!(Activity::new(first, idle).ended().await, End::Idle);
         assert!(begun.elapsed() >= first, "no request came");
 
         let activity = Activity::new(first, idle);
         let request = activity.begin();
         tokio::select! {
-            () = activity.ended() => panic!("it was in use"),
+            _ = activity.ended() => panic!("it was in use"),
             () = tokio::time::sleep(5 * idle) => {}
         }
         let answered = Instant::now();
         drop(request);
-        activity.ended().await;
+        assert_eq!(activity.ended().await, End::Idle);
         assert!(answered.elapsed() >= idle);
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_read_an_answer_loses_the_connection() {
+        let idle = Duration::from_millis(40);
+        let activity = Activity::new(idle, idle);
+        // A watch lasts as long as it likes.
+        let _watch = activity.begin();
+        let (mut read, mut unread) = (activity.begin(), activity.begin());
+        let now = Instant::now();
+        read.answered(now);
+        unread.answered(now + 2 * idle);
+        drop(read);
+        assert_eq!(activity.ended().await, End::Unread);
+        assert!(now.elapsed() >= 2 * idle);
+        drop(unread);
+        assert!(activity.unread.lock().is_empty());
     }
 }

@@ -4,7 +4,7 @@ mod deadline;
 mod in_flight;
 mod work;
 
-pub(crate) use deadline::{allotted, within};
+pub(crate) use deadline::{Deadline, LONGEST, allotted, within};
 pub(crate) use in_flight::InFlight;
 pub(crate) use work::Work;
 

@@ -150,11 +150,12 @@ impl Server {
         let encoding = accepted.as_ref().map_or(Accepted::JSON.encoding, |a| a.encoding);
         let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
         let tracked = self.metrics.begin(info.as_ref().ok());
+        let lasts = info.as_ref().is_ok_and(limits::is_long_running);
+        let allotted = limits::allotted(&query);
+        let deadline = begun + *allotted.as_ref().unwrap_or(&limits::LONGEST);
         let outcome = match info {
-            Ok(info) if limits::is_long_running(&info) => {
-                self.serve(request, user, info, query, accepted).await
-            }
-            Ok(info) => match limits::allotted(&query) {
+            Ok(info) if lasts => self.serve(request, user, info, query, accepted).await,
+            Ok(info) => match allotted {
                 Ok(time) if info.is_read() => {
                     limits::within(time, self.serve(request, user, info, query, accepted)).await
                 }
@@ -175,10 +176,13 @@ impl Server {
             Err(_) => Err(Status::not_found("", "", "")
                 .with_message("the server could not find the requested resource")),
         };
-        let response = match outcome {
+        let mut response = match outcome {
             Ok(response) => response,
             Err(status) => encode::error(&status, encoding),
         };
+        if !lasts {
+            response.extensions_mut().insert(limits::Deadline(deadline));
+        }
         let response = if accepts_gzip { crate::service::compress(response) } else { response };
         tracked.end(response.status(), begun.elapsed());
         response

@@ -174,15 +174,17 @@ async fn dependents_in_another_namespace_go_and_the_others_stay_with_their_owner
     namespaces.create(&PostParams::default(), &namespace).await.unwrap();
     for round in 0..3 {
         let name = format!("owner-{round}");
+        // All is there already when the next collector begins: what a crashed one had begun to
+        // say of it may be lost with it.
+        cluster.end_controllers().await;
         let owner: ConfigMap = cluster.create("default", json!({"metadata": {"name": name}})).await;
         for i in 0..20 {
             let good = owned_by(&owner, &format!("good-{round}-{i}"));
             cluster.create::<ConfigMap>("default", good).await;
         }
         let bad = owned_by(&owner, &format!("bad-{round}"));
-        // It is there already when the next collector begins.
         cluster.create::<ConfigMap>("other", bad).await;
-        cluster.crash_controllers().await;
+        cluster.restart_controllers();
         let bad = format!("bad-{round}");
         cluster
             .until::<ConfigMap>("no dependent elsewhere", |maps| {

@@ -8,6 +8,7 @@ mod merged;
 mod model;
 mod pull;
 mod store;
+mod token;
 
 pub use builder::{ImageFile, ImageSpec, build_image_tar};
 pub use pull::RegistryConfig;

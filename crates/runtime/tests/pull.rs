@@ -17,12 +17,18 @@ struct Registry {
     manifest: String,
     blob_requests: AtomicUsize,
     damaged: bool,
+    /// The address of its authorization server, if there is one that it sends clients to.
+    realm: Option<String>,
     /// Bytes sent of what has no end.
     poured: AtomicUsize,
 }
 
 impl Registry {
-    fn start(archive: &std::path::Path, damaged: bool) -> (SocketAddr, Arc<Self>) {
+    fn start(
+        archive: &std::path::Path,
+        damaged: bool,
+        realm: Option<&str>,
+    ) -> (SocketAddr, Arc<Self>) {
         let mut blobs = HashMap::new();
         let mut index = Vec::new();
         let mut tar = tar::Archive::new(std::fs::File::open(archive).unwrap());
@@ -39,15 +45,16 @@ impl Registry {
         }
         let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
         let manifest = index["manifests"][0]["digest"].as_str().unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
         let registry = Arc::new(Self {
             blobs,
             manifest,
             blob_requests: AtomicUsize::new(0),
             damaged,
+            realm: realm.map(|path| format!("http://{address}{path}")),
             poured: AtomicUsize::new(0),
         });
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let server = Arc::clone(&registry);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -78,14 +85,20 @@ impl Registry {
                 return self.pour(rest, stream);
             }
             // user:secret
-            let known = lines.iter().any(|line| line.ends_with("Basic dXNlcjpzZWNyZXQ="));
+            let basic = lines.iter().any(|line| line.ends_with("Basic dXNlcjpzZWNyZXQ="));
+            let bearer = lines.iter().any(|line| line.ends_with("Bearer granted"));
+            let known = if self.realm.is_some() { bearer } else { basic };
+            let challenge = match &self.realm {
+                Some(realm) => format!("Bearer realm=\"{realm}\",service=\"test\""),
+                None => "Basic realm=\"test\"".to_owned(),
+            };
             let (status, kind, mut body) = self.answer(path, known);
             if self.damaged && path.contains("/blobs/") {
                 *body.last_mut().unwrap() ^= 1;
             }
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\
-                 WWW-Authenticate: Basic realm=\"test\"\r\n\r\n",
+                 WWW-Authenticate: {challenge}\r\n\r\n",
                 body.len()
             );
             if stream.write_all(&[head.as_bytes(), &body].concat()).is_err() {
@@ -94,7 +107,8 @@ impl Registry {
         }
     }
 
-    /// Documents without an end: the manifest of `endless/manifest`, the layer of `endless/blob`.
+    /// Documents without an end: the manifest of `endless/manifest`, the layer of `endless/blob`,
+    /// and the token of `endless/token`.
     fn pour(&self, path: &str, mut stream: TcpStream) {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let chunk = [b"10000\r\n".to_vec(), vec![b' '; 0x10000], b"\r\n".to_vec()].concat();
@@ -122,6 +136,9 @@ impl Registry {
                 br#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#
                     .into(),
             );
+        }
+        if path == "/token?scope=repository%3Aprivate%2Fapp%3Apull&service=test" {
+            return ("200 OK", "application/json", br#"{"access_token":"granted"}"#.into());
         }
         let blob = |digest: &str| self.blobs.get(digest).cloned();
         let found = if path == "/v2/" {
@@ -179,7 +196,7 @@ impl Lab {
     }
 
     fn registry(&self, damaged: bool) -> (SocketAddr, Arc<Registry>) {
-        Registry::start(&self.dir.path().join("image.tar"), damaged)
+        Registry::start(&self.dir.path().join("image.tar"), damaged, None)
     }
 
     async fn pull_error(&self, name: &str, auth: Option<RegistryAuth>) -> PullError {
@@ -254,5 +271,20 @@ async fn what_has_no_end_is_cut() {
         let error = tokio::time::timeout(Duration::from_secs(30), pull).await.unwrap();
         assert!(error.to_string().contains("is longer than"), "{name}: {error}");
     }
+    assert!(registry.poured.load(Ordering::SeqCst) < 64 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_come_from_where_the_registry_says_and_are_bounded() {
+    let lab = Lab::new().await;
+    let archive = lab.dir.path().join("image.tar");
+    let (address, _registry) = Registry::start(&archive, false, Some("/token"));
+    lab.runtime.pull_image(&format!("{address}/private/app:1"), None).await.unwrap();
+
+    let (address, registry) = Registry::start(&archive, false, Some("/v2/endless/token"));
+    let image = format!("{address}/private/app:1");
+    let pull = lab.pull_error(&image, None);
+    let error = tokio::time::timeout(Duration::from_secs(30), pull).await.unwrap();
+    assert!(error.to_string().contains("token is longer than"), "{error}");
     assert!(registry.poured.load(Ordering::SeqCst) < 64 << 20);
 }

@@ -1,7 +1,7 @@
 //! The time that a request has to complete, its body's arrival included.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apimachinery::Status;
 use apimachinery::time::parse_duration;
@@ -9,14 +9,19 @@ use apimachinery::time::parse_duration;
 use crate::request::Query;
 
 /// Upstream's `--request-timeout`.
-const MAX: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
-/// The time a client gives (`?timeout=`), at most [`MAX`]; zero is no wish.
+/// When the client must have read the whole answer: upstream cuts off what lasts longer than the
+/// request may. In the response's extensions; streams have none.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline(pub(crate) Instant);
+
+/// The time a client gives (`?timeout=`), at most [`LONGEST`]; zero is no wish.
 ///
 /// # Errors
 /// 400 for what is no duration.
 pub(crate) fn allotted(query: &Query) -> Result<Duration, Status> {
-    let Some(text) = query.text("timeout") else { return Ok(MAX) };
+    let Some(text) = query.text("timeout") else { return Ok(LONGEST) };
     let Some(nanos) = parse_duration(text) else {
         let number = text.trim_start_matches(['-', '+']).chars().all(|c| c.is_ascii_digit());
         let why = if number { "missing unit in" } else { "invalid" };
@@ -26,8 +31,8 @@ pub(crate) fn allotted(query: &Query) -> Result<Duration, Status> {
         )));
     };
     match u64::try_from(nanos).map(Duration::from_nanos) {
-        Ok(wanted) if wanted > Duration::ZERO && wanted < MAX => Ok(wanted),
-        _ => Ok(MAX),
+        Ok(wanted) if wanted > Duration::ZERO && wanted < LONGEST => Ok(wanted),
+        _ => Ok(LONGEST),
     }
 }
 

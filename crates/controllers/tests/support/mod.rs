@@ -110,11 +110,21 @@ impl Cluster {
 
     /// Ends the controllers in the midst of what they do, and starts others that know nothing.
     pub async fn crash_controllers(&mut self) {
+        self.end_controllers().await;
+        self.restart_controllers();
+    }
+
+    /// Ends the controllers in the midst of what they do.
+    pub async fn end_controllers(&mut self) {
         if let Some(running) = self.controllers.take() {
             running.task.abort();
             let _ = running.task.await;
             running.cancel.cancel();
         }
+    }
+
+    /// Starts controllers that know nothing of what was.
+    pub fn restart_controllers(&mut self) {
         let cancel = self.cancel.child_token();
         let user = User::new("system:kube-controller-manager", &[]);
         let manager = transport::in_process(self.server.in_process(), user);

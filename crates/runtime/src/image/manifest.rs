@@ -19,8 +19,6 @@ pub(super) struct Source<'a> {
     /// By plain HTTP.
     pub(super) plain: bool,
     pub(super) reference: &'a Reference,
-    /// That the registry's token server gave.
-    pub(super) token: Option<String>,
     pub(super) secret: &'a Secret,
 }
 
@@ -56,15 +54,14 @@ impl Source<'_> {
         let repository = self.reference.repository();
         let url = format!("{scheme}://{registry}/v2/{repository}/manifests/{name}");
         let request = self.client.get(&url).header(header::ACCEPT, ACCEPT.join(", "));
-        let request = match (&self.token, self.secret) {
-            (Some(token), _) => request.bearer_auth(token),
-            (None, Secret::Basic(user, password)) => request.basic_auth(user, Some(password)),
-            (None, Secret::Bearer(token)) => request.bearer_auth(token),
-            (None, Secret::Anonymous) => request,
+        let request = match self.secret {
+            Secret::Basic(user, password) => request.basic_auth(user, Some(password)),
+            Secret::Bearer(token) => request.bearer_auth(token),
+            Secret::Anonymous => request,
         };
         let response = request.send().await?;
         let status = response.status();
-        let bytes = read(response, limit, name).await?;
+        let bytes = read(response, limit, &format!("manifest {name}")).await?;
         if status != StatusCode::OK {
             return Err(refusal(status, &bytes, url));
         }
@@ -79,15 +76,16 @@ impl Source<'_> {
     }
 }
 
-async fn read(
+/// Reads an answer to its end, if it has one within the limit in bytes.
+pub(super) async fn read(
     mut response: Response,
     limit: u64,
-    name: &str,
+    what: &str,
 ) -> Result<Vec<u8>, OciDistributionError> {
     let mut bytes = Vec::new();
     while let Some(more) = response.chunk().await? {
         if (bytes.len() + more.len()) as u64 > limit {
-            let message = format!("manifest {name} is longer than {limit} bytes");
+            let message = format!("{what} is longer than {limit} bytes");
             return Err(OciDistributionError::GenericError(Some(message)));
         }
         bytes.extend_from_slice(&more);

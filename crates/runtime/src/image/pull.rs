@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
+use oci_client::Reference;
 use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::errors::{DigestError, OciDistributionError};
 use oci_client::manifest::OciDescriptor;
 use oci_client::secrets::RegistryAuth as Secret;
-use oci_client::{Reference, RegistryOperation};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use super::manifest::Source;
 use super::model::{ConfigFile, Descriptor};
 use super::store::{Names, normalise};
-use super::{ImageStore, hex};
+use super::{ImageStore, hex, token};
 use crate::api::{PulledImage, RegistryAuth};
 use crate::{PullError, Result};
 
@@ -86,12 +86,11 @@ impl Puller {
             Some(RegistryAuth::Basic { username, password }) => Secret::Basic(username, password),
             Some(RegistryAuth::Bearer(token)) => Secret::Bearer(token),
         };
-        client.store_auth_if_needed(reference.resolve_registry(), &secret).await;
-        let token = client.auth(reference, &secret, RegistryOperation::Pull).await;
-        let token = token.map_err(failed)?;
         let plain = self.is_plain(reference);
         let http = self.http_client().map_err(|error| failed(error.into()))?;
-        let source = Source { client: &http, plain, reference, token, secret: &secret };
+        let secret = token::credentials(&http, reference, plain, secret).await.map_err(failed)?;
+        client.store_auth_if_needed(reference.resolve_registry(), &secret).await;
+        let source = Source { client: &http, plain, reference, secret: &secret };
         let (manifest, digest) = source.manifest().await.map_err(failed)?;
         if manifest.config.size > MAX_CONFIG {
             return Err(unusable(reference, "its configuration is too large"));
