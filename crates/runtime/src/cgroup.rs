@@ -5,7 +5,9 @@ mod devices;
 mod limits;
 mod usage;
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::Resources;
@@ -69,7 +71,12 @@ impl Hierarchies {
                 }
                 directory.push(part);
                 match std::fs::create_dir(&directory) {
-                    Ok(()) => inherit_cpuset(&directory)?,
+                    Ok(()) => {
+                        // Containers see theirs, whoever they run as; the umask is for data.
+                        let mode = Permissions::from_mode(0o755);
+                        std::fs::set_permissions(&directory, mode)?;
+                        inherit_cpuset(&directory)?;
+                    }
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(named(&directory, error)),
                 }

@@ -477,12 +477,14 @@ async fn limits_are_seen_inside(node: &Node, pod: &str, id: &str) -> Outcome {
 
     node.runtime.update_container_resources(id, limits(60_000, 48 << 20)).await?;
     let script = "cd /sys/fs/cgroup; cat memory.max cpu.max 2>/dev/null || \
-                  cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us";
+                  cat memory/memory.limit_in_bytes cpu/cpu.cfs_quota_us; \
+                  stat -c %a memory 2>/dev/null || stat -c %a .";
     let command = vec!["sh".to_owned(), "-c".to_owned(), script.to_owned()];
     let output = node.runtime.exec_sync(id, command, Duration::from_secs(10)).await?;
     let text = String::from_utf8(output.stdout)?;
     let words: Vec<_> = text.split_whitespace().take(2).collect();
     assert_eq!(words, ["50331648", "60000"], "{text}");
+    assert_eq!(text.split_whitespace().last(), Some("755"), "for every user: {text}");
     let status = node.runtime.container_status(id).await?;
     assert_eq!(seen(&status.resources), (Some(48 << 20), Some(60_000)));
 

@@ -213,6 +213,8 @@ pub(crate) fn run(tests: &[(&str, Test)]) {
         println!("test result: ok. 0 passed; 0 failed; {} ignored (needs root)", tests.len());
         return;
     }
+    // As strict as that of the processes that open a runtime.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     let executor = tokio::runtime::Runtime::new().expect("an executor");
     let (mut passed, mut failed) = (0, 0);
     let mut report = |name: &str, outcome: std::thread::Result<Outcome>| {
