@@ -123,6 +123,7 @@ impl Node {
         cancel: CancellationToken,
     ) -> Result<()> {
         let config = &self.config;
+        let client = client::transport::named(client, "kubelet");
         let server = match &config.kind {
             RuntimeKind::Simulated => None,
             RuntimeKind::Embedded | RuntimeKind::Cri(_) => Some(ServerConfig {

@@ -46,7 +46,6 @@ fn client(server: &ApiServer, user: User) -> Client {
     let name = match user.name.as_str() {
         "system:kube-scheduler" => "kube-scheduler",
         "kubernetes-admin" => "coxswain",
-        node if node.starts_with("system:node:") => "kubelet",
         _ => "kube-controller-manager",
     };
     let client = client::transport::in_process(server.in_process(), user);

@@ -8,6 +8,7 @@ mod portforward;
 mod remote;
 mod routes;
 mod stats;
+mod system_logs;
 mod websocket;
 
 use std::convert::Infallible;

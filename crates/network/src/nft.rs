@@ -11,7 +11,8 @@ pub use batch::Batch;
 pub use monitor::Monitor;
 pub use query::NftSocket;
 pub use rule::{
-    AddressType, CT_STATUS_DNAT, CtKey, Direction, MetaKey, NatTarget, Register, Rule, Verdict,
+    AddressType, CLAIMED_MARK, CT_STATUS_DNAT, CtKey, Direction, MetaKey, NatTarget, Register,
+    Rule, Verdict,
 };
 pub use set::{Data, Element, FieldType, SetKind, SetSpec};
 
@@ -64,6 +65,8 @@ pub enum ChainType {
 
 /// Priority of destination translation.
 pub const PRIORITY_DSTNAT: i32 = -100;
+/// Where packets are marked before they are translated (`NF_IP_PRI_MANGLE`).
+pub const PRIORITY_MANGLE: i32 = -150;
 /// Priority of filtering.
 pub const PRIORITY_FILTER: i32 = 0;
 /// Priority of source translation.

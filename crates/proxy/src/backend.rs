@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use crate::model::PortRules;
 
 /// One service port that appeared, changed or went.
@@ -20,6 +22,9 @@ pub(crate) trait Backend: Send + 'static {
 
     /// Makes exactly these ports be in force, whatever was before.
     fn reset(&mut self, all: &[Arc<PortRules>]) -> network::Result<()>;
+
+    /// Lets nothing through to an address of these ranges that no service has.
+    fn set_service_ranges(&mut self, ranges: &[IpNet]) -> network::Result<()>;
 
     /// Takes everything away.
     fn remove(&mut self) -> network::Result<()>;

@@ -27,6 +27,8 @@ pub(crate) struct Nftables {
     table: String,
     netns: Option<PathBuf>,
     cluster_cidr: IpNet,
+    /// Ranges of cluster addresses.
+    service_ranges: Vec<IpNet>,
     socket: NftSocket,
     /// Endpoint addresses, by which a pod that reaches itself is recognised.
     endpoints: Counted,
@@ -51,6 +53,7 @@ impl Nftables {
             table,
             netns,
             cluster_cidr,
+            service_ranges: Vec::new(),
             socket,
             endpoints: Counted::new(table::HAIRPIN, table::hairpin_element),
             cluster_ips: Counted::new(table::CLUSTER_IPS, table::address_element),
@@ -77,10 +80,16 @@ impl Nftables {
         if self.families.insert(ipv6) {
             let mut batch = self.batch(ipv6);
             batch.delete_table();
-            table::create(&mut batch, ipv6);
+            table::create(&mut batch, ipv6, self.cluster_cidr);
+            self.write_service_ranges(&mut batch, ipv6);
             self.socket.commit(batch)?;
         }
         Ok(())
+    }
+
+    fn write_service_ranges(&self, batch: &mut Batch, ipv6: bool) {
+        let ranges = self.service_ranges.iter().copied();
+        table::set_service_ranges(batch, ranges.filter(|r| r.network().is_ipv6() == ipv6));
     }
 
     fn batch(&self, ipv6: bool) -> Batch {
@@ -236,16 +245,17 @@ impl Nftables {
             let mut gone: HashSet<SocketAddr> = HashSet::new();
             let mut revived: HashSet<SocketAddr> = HashSet::new();
             for change in changes {
-                let empty = Vec::new();
                 let (old, new) = (change.old.as_deref(), change.new.as_deref());
                 let Some(any) = old.or(new) else { continue };
                 if any.id.protocol != Protocol::Udp || any.id.ipv6 != ipv6 {
                     continue;
                 }
-                let before = old.map_or(&empty, |rules| &rules.endpoints);
-                let after = new.map_or(&empty, |rules| &rules.endpoints);
-                gone.extend(before.iter().filter(|endpoint| !after.contains(endpoint)));
-                if let (true, false, Some(new)) = (before.is_empty(), after.is_empty(), new) {
+                // One that terminates may serve on for the traffic that must stay here alone.
+                let (before, after) = (reached(old), reached(new));
+                let left = |endpoint: &&SocketAddr| !after.iter().any(|l| l.contains(endpoint));
+                gone.extend(before.into_iter().flatten().filter(left));
+                let found = before.iter().zip(&after).any(|(b, a)| b.is_empty() && !a.is_empty());
+                if let (true, Some(new)) = (found, new) {
                     let ips = [&new.cluster_ips, &new.external_ips, &new.load_balancer_ips];
                     let ips = ips.into_iter().flatten();
                     revived.extend(ips.map(|ip| SocketAddr::new(*ip, new.port)));
@@ -267,6 +277,11 @@ impl Nftables {
     }
 }
 
+/// The endpoints of a port: those of traffic that may go anywhere, and of what must stay here.
+fn reached(rules: Option<&PortRules>) -> [&[SocketAddr]; 2] {
+    rules.map_or([&[], &[]], |rules| [&rules.endpoints, &rules.local_endpoints])
+}
+
 impl Backend for Nftables {
     fn apply(&mut self, changes: &[Change]) -> network::Result<()> {
         self.commit(changes)
@@ -282,6 +297,16 @@ impl Backend for Nftables {
         let changes: Vec<_> =
             all.iter().map(|rules| Change { old: None, new: Some(Arc::clone(rules)) }).collect();
         self.commit(&changes)
+    }
+
+    fn set_service_ranges(&mut self, ranges: &[IpNet]) -> network::Result<()> {
+        self.service_ranges = ranges.to_vec();
+        for ipv6 in self.families.clone() {
+            let mut batch = self.batch(ipv6);
+            self.write_service_ranges(&mut batch, ipv6);
+            self.socket.commit(batch)?;
+        }
+        Ok(())
     }
 
     fn remove(&mut self) -> network::Result<()> {

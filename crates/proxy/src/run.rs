@@ -10,6 +10,7 @@ use client::{Event, Informer, InformerFactory, ObjectKey};
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::ServiceCIDR;
 use network::nft::Monitor;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,7 @@ pub async fn run(
     let slices = factory.informer::<EndpointSlice>();
     let node = Selection::fields(format!("metadata.name={}", config.node_name));
     let nodes = factory.select::<Node>(node);
+    let ranges = factory.informer::<ServiceCIDR>();
     slices.store().add_index(BY_SERVICE, |slice: &EndpointSlice| {
         service_of(slice).map(|key| key.to_string()).into_iter().collect()
     });
@@ -62,10 +64,12 @@ pub async fn run(
         services,
         slices,
         nodes,
+        ranges,
         backend: Some(Box::new(backend)),
         applied: HashMap::new(),
         dirty: HashSet::new(),
         topology: NodeTopology::default(),
+        service_ranges: Vec::new(),
         whole: true,
     };
     proxy.run(monitor, cancel).await
@@ -76,12 +80,15 @@ struct Proxy {
     services: Informer<Service>,
     slices: Informer<EndpointSlice>,
     nodes: Informer<Node>,
+    ranges: Informer<ServiceCIDR>,
     /// Away while a blocking task works with it.
     backend: Option<Box<dyn Backend>>,
     /// Ports in force by service.
     applied: HashMap<ObjectKey, Vec<Arc<PortRules>>>,
     dirty: HashSet<ObjectKey>,
     topology: NodeTopology,
+    /// The ranges of cluster addresses that are in force.
+    service_ranges: Vec<IpNet>,
     /// Everything must be written anew.
     whole: bool,
     health: HealthServers,
@@ -92,6 +99,7 @@ impl Proxy {
         let mut services = self.services.subscribe();
         let mut slices = self.slices.subscribe();
         let mut nodes = self.nodes.subscribe();
+        let mut ranges = self.ranges.subscribe();
         let synced = async {
             tokio::join!(self.services.wait_synced(), self.slices.wait_synced());
         };
@@ -108,6 +116,7 @@ impl Proxy {
                 self.touch(&event);
             }
             while nodes.try_recv().is_ok() {}
+            while ranges.try_recv().is_ok() {}
             self.locate();
             match self.sync().await {
                 Ok(()) => retry = None,
@@ -125,6 +134,7 @@ impl Proxy {
                 }
                 Some(event) = slices.recv() => self.touch(&event),
                 Some(_) = nodes.recv() => {}
+                Some(_) = ranges.recv() => {}
                 disturbed = monitor.disturbed() => {
                     disturbed?;
                     tracing::warn!("somebody removed nf_tables rules of ours: writing them anew");
@@ -156,7 +166,9 @@ impl Proxy {
         let changes = self.changes();
         let Some(mut backend) = self.backend.take() else { return Ok(()) };
         let whole = std::mem::take(&mut self.whole);
-        if changes.is_empty() && !whole {
+        let ranges = self.wanted_ranges();
+        let moved = (ranges != self.service_ranges).then(|| ranges.clone());
+        if changes.is_empty() && !whole && moved.is_none() {
             self.backend = Some(backend);
             return Ok(());
         }
@@ -170,12 +182,27 @@ impl Proxy {
                     backend.reset(&all)
                 })
             };
+            let set = |ranges: Vec<IpNet>| backend.set_service_ranges(&ranges);
+            let result = result.and_then(|()| moved.map_or(Ok(()), set));
             (backend, result)
         });
         let (backend, result) =
             work.await.map_err(|error| network::Error::Invalid(error.to_string()))?;
         self.backend = Some(backend);
+        if result.is_ok() {
+            self.service_ranges = ranges;
+        }
         result
+    }
+
+    /// All ranges that cluster addresses come from.
+    fn wanted_ranges(&self) -> Vec<IpNet> {
+        let all = self.ranges.store().list();
+        let specs = all.iter().filter_map(|range| range.spec.as_ref());
+        let cidrs = specs.flat_map(|spec| spec.cidrs.iter().flatten());
+        let mut ranges: Vec<IpNet> = cidrs.filter_map(|cidr| cidr.parse().ok()).collect();
+        ranges.sort();
+        ranges
     }
 
     /// What the dirty services change, already entered into `applied`.

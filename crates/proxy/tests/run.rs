@@ -28,6 +28,9 @@ async fn answer(
     let (kind, version, items) = match request.uri().path() {
         "/api/v1/services" => ("ServiceList", "v1", vec![service()]),
         "/api/v1/nodes" => ("NodeList", "v1", vec![]),
+        "/apis/networking.k8s.io/v1/servicecidrs" => {
+            ("ServiceCIDRList", "networking.k8s.io/v1", vec![])
+        }
         _ => ("EndpointSliceList", "discovery.k8s.io/v1", vec![slice()]),
     };
     let list = json!({

@@ -183,6 +183,23 @@ async fn attach(node: &Node) -> Outcome {
     session.stderr.take().unwrap().read_to_string(&mut err).await?;
     assert_eq!((out.as_str(), err.as_str()), ("got hello\n", "bad\n"));
     assert_eq!(session.exit.await?, 5);
+
+    // A container for one client waits for nobody to say what it has to say.
+    let id = node
+        .run(&pod, "early", "echo early; read line; echo got $line", |config| {
+            config.stdin = true;
+            config.stdin_once = true;
+        })
+        .await?;
+    while !node.output(&id).await?.contains("early") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let request = AttachRequest { stdin: true, stdout: true, stderr: true };
+    let mut session = node.runtime.attach(&id, request).await?;
+    let mut stdout = session.stdout.take().unwrap();
+    assert_eq!(support::read_until(&mut stdout, "early\n").await?, "early\n");
+    session.stdin.take().unwrap().write_all(b"hello\n").await?;
+    assert_eq!(support::read_until(&mut stdout, "hello\n").await?, "got hello\n");
     Ok(())
 }
 

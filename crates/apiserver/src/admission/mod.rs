@@ -7,6 +7,7 @@ mod default_toleration_seconds;
 mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
+mod pod_topology_labels;
 mod priority;
 mod rbac_escalation;
 mod resource_quota;
@@ -96,6 +97,7 @@ static PLUGINS: &[&dyn Plugin] = &[
     &service_account::ServiceAccount,
     &node_restriction::NodeRestriction,
     &taint_nodes::TaintNodesByCondition,
+    &pod_topology_labels::PodTopologyLabels,
     &priority::Priority,
     &default_toleration_seconds::DefaultTolerationSeconds,
     &default_class::STORAGE,

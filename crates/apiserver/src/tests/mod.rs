@@ -2,6 +2,7 @@
 
 mod applying;
 mod bad_input;
+mod binding;
 mod budgets;
 mod certificates;
 mod conformance;

@@ -191,7 +191,8 @@ async fn prepare(
     meta::drop_duplicate_owners(call, object);
     kind.write_zeros(object);
     strategy.default(object);
-    if ownership == Ownership::Update {
+    // A binding is the cluster's doing: the pod belongs to those who wrote it.
+    if ownership == Ownership::Update && call.sub != Some(Sub::Binding) {
         // Before admission: what a plugin sets is nobody's.
         record(call, Some(old), object);
     }
@@ -212,8 +213,8 @@ async fn prepare(
         strategy.prepare_for_status(object, old);
     }
     kind.write_zeros(object);
-    // Binding is the cluster's doing, not a new wish.
-    let wish = call.sub != Some(Sub::Binding);
+    // Bindings and reports are no new wishes.
+    let wish = !matches!(call.sub, Some(Sub::Binding | Sub::Status));
     if wish && kind.generation && strategy.raises_generation(object, old) {
         object.set_meta("generation", (old.generation() + 1).into());
     }

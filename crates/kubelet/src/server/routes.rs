@@ -6,7 +6,9 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{Answer, json, logs, metrics, portforward, refuse, remote, stats, text, websocket};
+use super::{
+    Answer, json, logs, metrics, portforward, refuse, remote, stats, system_logs, text, websocket,
+};
 use crate::context::Context;
 
 /// Query parameters in their order.
@@ -24,6 +26,9 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
         ["metrics"] if get => metrics::own(&context),
         ["metrics", "resource"] if get => metrics::resource(&context).await,
         ["metrics", "cadvisor" | "probes"] if get => text(StatusCode::OK, ""),
+        ["logs", ..] if get => {
+            system_logs::serve(path.strip_prefix("/logs").unwrap_or_default()).await
+        }
         ["stats", "summary"] if get => stats::summary(&context).await,
         ["containerLogs", namespace, pod, container] if get => {
             let answer = logs::serve(context.clone(), namespace, pod, container, &query).await;
@@ -45,7 +50,7 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
         }
         [
             "healthz" | "pods" | "metrics" | "stats" | "containerLogs" | "exec" | "attach"
-            | "portForward",
+            | "portForward" | "logs",
             ..,
         ] if !stream => refuse(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
         _ => refuse(StatusCode::NOT_FOUND, "404 page not found"),

@@ -101,6 +101,10 @@ impl Default for Rule {
     }
 }
 
+/// On packets to an address of the node that belongs to one cluster, set by that cluster: several
+/// may run on one machine, and none may answer at another's addresses.
+pub const CLAIMED_MARK: u32 = 0x0020_0000;
+
 impl Rule {
     /// An empty rule.
     #[must_use]
@@ -223,6 +227,19 @@ impl Rule {
         self.meta(MetaKey::Mark, register)
             .bitwise(register, &bits.to_ne_bytes(), &[0; 4])
             .equals(register, &bits.to_ne_bytes())
+    }
+
+    /// Rules of which one holds where the packet is for this machine, but not for an address that
+    /// another cluster on it has claimed ([`CLAIMED_MARK`]); in `own` this cluster claims them.
+    #[must_use]
+    pub fn for_this_node(own: Option<IpNet>, then: impl Fn(Self) -> Self) -> Vec<Self> {
+        let here = || Self::new().address_type(Direction::Destination, AddressType::Local, true);
+        let unclaimed = here()
+            .meta(MetaKey::Mark, Register(0))
+            .bitwise(Register(0), &CLAIMED_MARK.to_ne_bytes(), &[0; 4])
+            .equals(Register(0), &[0; 4]);
+        let own = own.map(|range| here().in_range(Direction::Destination, range, true));
+        own.into_iter().chain([unclaimed]).map(then).collect()
     }
 
     /// Sets bits of the mark.

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 use super::{HostPort, Transport};
 use crate::Result;
 use crate::nft::{
-    AddressType, Batch, CT_STATUS_DNAT, ChainType, Data, Direction, Element, Family, FieldType,
-    Hook, MetaKey, NatTarget, NftSocket, PRIORITY_DSTNAT, PRIORITY_SRCNAT, Register, Rule, SetKind,
-    SetSpec, Verdict,
+    AddressType, Batch, CLAIMED_MARK, CT_STATUS_DNAT, ChainType, Data, Direction, Element, Family,
+    FieldType, Hook, MetaKey, NatTarget, NftSocket, PRIORITY_DSTNAT, PRIORITY_MANGLE,
+    PRIORITY_SRCNAT, Register, Rule, SetKind, SetSpec, Verdict,
 };
 
 /// On packets to a host port whose answer would not come back through this node.
@@ -39,14 +39,26 @@ pub(super) fn install(table: &str, pods: IpNet, cluster: IpNet) -> Result<()> {
     batch.add_base_chain("prerouting", ChainType::Nat, Hook::Prerouting, PRIORITY_DSTNAT);
     batch.add_base_chain("output", ChainType::Nat, Hook::Output, PRIORITY_DSTNAT);
     batch.add_base_chain("postrouting", ChainType::Nat, Hook::Postrouting, PRIORITY_SRCNAT);
-    for chain in ["host-ports", "prerouting", "output", "postrouting"] {
+    for (chain, hook) in [("claim-prerouting", Hook::Prerouting), ("claim-output", Hook::Output)] {
+        batch.add_base_chain(chain, ChainType::Filter, hook, PRIORITY_MANGLE);
+    }
+    for chain in
+        ["host-ports", "prerouting", "output", "postrouting", "claim-prerouting", "claim-output"]
+    {
         batch.flush_chain(chain);
     }
-    for chain in ["prerouting", "output"] {
-        let rule = Rule::new()
+    for chain in ["claim-prerouting", "claim-output"] {
+        let own = Rule::new()
             .address_type(Direction::Destination, AddressType::Local, true)
-            .verdict(&Verdict::Jump("host-ports".to_owned()));
-        batch.add_rule(chain, &rule);
+            .in_range(Direction::Destination, cluster, true)
+            .add_mark(CLAIMED_MARK);
+        batch.add_rule(chain, &own);
+    }
+    for chain in ["prerouting", "output"] {
+        let jump = |rule: Rule| rule.verdict(&Verdict::Jump("host-ports".to_owned()));
+        for rule in Rule::for_this_node(Some(cluster), jump) {
+            batch.add_rule(chain, &rule);
+        }
     }
     let loopback = IpNet::from(ipnet::Ipv4Net::new_assert([127, 0, 0, 0].into(), 8));
     for source in [pods, loopback] {

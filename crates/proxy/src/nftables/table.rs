@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use network::nft::{
-    AddressType, Batch, CT_STATUS_DNAT, ChainType, Data, Direction, Element, FieldType, Hook,
-    MetaKey, PRIORITY_DSTNAT, PRIORITY_FILTER, PRIORITY_SRCNAT, Register, Rule, SetKind, SetSpec,
-    Verdict,
+    Batch, CT_STATUS_DNAT, ChainType, Data, Direction, Element, FieldType, Hook, MetaKey,
+    PRIORITY_DSTNAT, PRIORITY_FILTER, PRIORITY_SRCNAT, Register, Rule, SetKind, SetSpec, Verdict,
 };
 
 /// Address . protocol . port → chain of the service port.
@@ -20,6 +20,8 @@ pub(super) const DEAD_NODE_PORTS: &str = "no-endpoint-nodeports";
 pub(super) const HAIRPIN: &str = "hairpin";
 /// Every cluster address, however many ports it serves.
 pub(super) const CLUSTER_IPS: &str = "cluster-ips";
+/// Chain of what goes to a cluster address that no service has.
+const UNALLOCATED: &str = "unallocated-ips";
 /// Chain that refuses.
 pub(super) const REJECT: &str = "reject";
 /// On packets whose source must become the node's, so that the answer comes back.
@@ -29,7 +31,9 @@ const SERVICES: &str = "services";
 const CHECK: &str = "endpoints-check";
 
 /// Makes everything that does not depend on a service.
-pub(super) fn create(batch: &mut Batch, ipv6: bool) {
+/// `cluster` is the range of the cluster's nodes and pods.
+pub(super) fn create(batch: &mut Batch, ipv6: bool, cluster: IpNet) {
+    let own = Some(cluster).filter(|range| range.network().is_ipv6() == ipv6);
     let address = if ipv6 { FieldType::Ipv6 } else { FieldType::Ipv4 };
     let by_address = [address, FieldType::Protocol, FieldType::Port];
     let by_port = [FieldType::Protocol, FieldType::Port];
@@ -44,7 +48,7 @@ pub(super) fn create(batch: &mut Batch, ipv6: bool) {
     ] {
         batch.add_set(&SetSpec { name, key, kind, timeout: None, dynamic: false });
     }
-    for chain in [SERVICES, CHECK, REJECT] {
+    for chain in [SERVICES, CHECK, REJECT, UNALLOCATED] {
         batch.add_chain(chain);
     }
     for (chain, hook) in [("nat-prerouting", Hook::Prerouting), ("nat-output", Hook::Output)] {
@@ -59,10 +63,10 @@ pub(super) fn create(batch: &mut Batch, ipv6: bool) {
         batch.add_base_chain(chain, ChainType::Filter, hook, PRIORITY_FILTER);
         batch.add_rule(chain, &Rule::new().verdict(&Verdict::Jump(CHECK.to_owned())));
     }
-    for (chain, ips, ports) in
-        [(SERVICES, SERVICE_IPS, NODE_PORTS), (CHECK, DEAD_IPS, DEAD_NODE_PORTS)]
+    for (chain, maps) in
+        [(SERVICES, (SERVICE_IPS, NODE_PORTS)), (CHECK, (DEAD_IPS, DEAD_NODE_PORTS))]
     {
-        dispatch(batch, chain, ips, ports, ipv6);
+        dispatch(batch, chain, maps, ipv6, own);
     }
     // A packet to a port that the address serves has another destination by now.
     let other_port = Rule::new()
@@ -70,6 +74,7 @@ pub(super) fn create(batch: &mut Batch, ipv6: bool) {
         .in_set(CLUSTER_IPS, Register(0))
         .verdict(&Verdict::Goto(REJECT.to_owned()));
     batch.add_rule(CHECK, &other_port);
+    batch.add_rule(CHECK, &Rule::new().verdict(&Verdict::Jump(UNALLOCATED.to_owned())));
     batch.add_rule(
         REJECT,
         &Rule::new().meta(MetaKey::L4Proto, Register(0)).equals(Register(0), &[6]).reject(true),
@@ -89,20 +94,38 @@ pub(super) fn create(batch: &mut Batch, ipv6: bool) {
     batch.add_rule("nat-postrouting", &hairpin);
 }
 
-fn dispatch(batch: &mut Batch, chain: &str, ips: &str, ports: &str, ipv6: bool) {
+/// Drops what is still addressed to these ranges: it would leave by the default route.
+pub(super) fn set_service_ranges(batch: &mut Batch, ranges: impl Iterator<Item = IpNet>) {
+    batch.flush_chain(UNALLOCATED);
+    for range in ranges {
+        let rule = Rule::new().in_range(Direction::Destination, range, true);
+        batch.add_rule(UNALLOCATED, &rule.verdict(&Verdict::Drop));
+    }
+}
+
+/// Leads packets to the chains of services by address, and by port where they are for this node.
+fn dispatch(
+    batch: &mut Batch,
+    chain: &str,
+    (ips, ports): (&str, &str),
+    ipv6: bool,
+    own: Option<IpNet>,
+) {
     let width = if ipv6 { 4 } else { 1 };
     let by_address = Rule::new()
         .address(Direction::Destination, ipv6, Register(0))
         .meta(MetaKey::L4Proto, Register(width))
         .port(Direction::Destination, Register(width + 1))
         .verdict_map(ips, Register(0));
-    let by_port = Rule::new()
-        .address_type(Direction::Destination, AddressType::Local, true)
-        .meta(MetaKey::L4Proto, Register(0))
-        .port(Direction::Destination, Register(1))
-        .verdict_map(ports, Register(0));
     batch.add_rule(chain, &by_address);
-    batch.add_rule(chain, &by_port);
+    let by_port = |rule: Rule| {
+        rule.meta(MetaKey::L4Proto, Register(0))
+            .port(Direction::Destination, Register(1))
+            .verdict_map(ports, Register(0))
+    };
+    for rule in Rule::for_this_node(own, by_port) {
+        batch.add_rule(chain, &rule);
+    }
 }
 
 pub(super) fn hairpin_element(address: IpAddr) -> Element {

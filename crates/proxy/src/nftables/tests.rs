@@ -262,4 +262,39 @@ fn udp_flows_move_to_a_new_endpoint() {
     let second = rules(Protocol::Udp, &[lab.endpoint(1)]);
     lab.set(Some(&first), Some(&second));
     assert_eq!(ask(), "b", "the same flow, from the same port");
+
+    // One that terminates serves on for the traffic that must stay on the node, until it is gone.
+    let [a, b, elsewhere] = [0, 1, 2].map(|index| lab.endpoint(index));
+    let here = |endpoints: &[SocketAddr]| PortRules {
+        internal_local: true,
+        local_endpoints: endpoints.to_vec(),
+        ..rules(Protocol::Udp, &[elsewhere])
+    };
+    let (last, none, next) = (here(&[b]), here(&[]), here(&[a]));
+    lab.set(Some(&second), Some(&last));
+    assert_eq!(ask(), "b");
+    lab.set(Some(&last), Some(&none));
+    socket.send(b"who").unwrap();
+    lab.set(Some(&none), Some(&next));
+    assert_eq!(ask(), "a", "nothing leads to where an endpoint was");
+}
+
+#[test]
+fn nothing_leaves_for_an_address_that_no_service_has() {
+    let mut lab = Lab::new();
+    serve(lab.pod(0), "a");
+    lab.set(None, Some(&rules(Protocol::Tcp, &[lab.endpoint(0)])));
+    let send = |lab: &Lab| {
+        let send = || Ok(UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", "10.96.0.99:53"));
+        netns::run_in(Some(&lab.node), send).unwrap()
+    };
+    send(&lab).unwrap();
+    lab.backend.set_service_ranges(&["10.96.0.0/16".parse().unwrap()]).unwrap();
+    assert_eq!(send(&lab).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+    assert!(get(lab.pod(2), "10.96.0.7:80").unwrap().starts_with('a'));
+    // A table that is made anew has them too.
+    lab.backend.reset(&[]).unwrap();
+    assert!(send(&lab).is_err());
+    lab.backend.set_service_ranges(&[]).unwrap();
+    send(&lab).unwrap();
 }

@@ -20,6 +20,10 @@ use crate::spec::{EXIT_FILE, Exited, PidNamespace, SOCKET_FILE, Spec};
 const CLIENT_BACKLOG: usize = 4 << 20;
 /// Input is read from clients while less than this waits for the container.
 const INPUT_BACKLOG: usize = 64 << 10;
+/// Output that is kept for the first client, of a container that is made for one.
+const MISSED: usize = 256 << 10;
+/// Pieces of it are put together up to this size.
+const PIECE: usize = 16 << 10;
 /// How long descendants may hold the pipes open after the container's process has exited.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -39,6 +43,28 @@ struct Client {
     gone: bool,
 }
 
+/// The last of what nobody has seen.
+#[derive(Default)]
+struct Missed {
+    pieces: VecDeque<(Stream, Vec<u8>)>,
+    size: usize,
+}
+
+impl Missed {
+    fn push(&mut self, stream: Stream, bytes: &[u8]) {
+        match self.pieces.back_mut().filter(|(last, all)| *last == stream && all.len() < PIECE) {
+            Some((_, all)) => all.extend_from_slice(bytes),
+            None => self.pieces.push_back((stream, bytes.to_vec())),
+        }
+        self.size += bytes.len();
+        while self.size > MISSED
+            && let Some((_, oldest)) = self.pieces.pop_front()
+        {
+            self.size -= oldest.len();
+        }
+    }
+}
+
 pub(super) struct Relay {
     pid: i32,
     pidfd: OwnedFd,
@@ -52,6 +78,9 @@ pub(super) struct Relay {
     terminal: bool,
     outputs: Vec<(Stream, std::fs::File)>,
     clients: Vec<Client>,
+    /// Output before the first client came: a container that takes its input from one client
+    /// (`kubectl run -i`) may have said all it has to say by then.
+    missed: Option<Missed>,
     exit: Option<(i32, Timestamp)>,
 }
 
@@ -89,6 +118,7 @@ impl Relay {
             terminal,
             outputs: outputs.into_iter().map(|(stream, fd)| (stream, fd.into())).collect(),
             clients: Vec::new(),
+            missed: stdin_once.then(Missed::default),
             exit: None,
         })
     }
@@ -212,10 +242,10 @@ impl Relay {
             Ok(0) => false,
             Ok(length) => {
                 self.log.write(stream, &buffer[..length]);
-                let kind = match stream {
-                    Stream::Stdout => FrameKind::Stdout,
-                    Stream::Stderr => FrameKind::Stderr,
-                };
+                let kind = kind_of(stream);
+                if let Some(missed) = &mut self.missed {
+                    missed.push(stream, &buffer[..length]);
+                }
                 for client in &mut self.clients {
                     if client.wants(stream) {
                         client.send(kind, &buffer[..length]);
@@ -261,6 +291,11 @@ impl Relay {
                 (client.stdin, client.stdout, client.stderr) =
                     (stdin != 0, stdout != 0, stderr != 0);
                 client.send(FrameKind::Done, b"");
+                for (stream, bytes) in self.missed.take().unwrap_or_default().pieces {
+                    if client.wants(stream) {
+                        client.send(kind_of(stream), &bytes);
+                    }
+                }
             }
             (FrameKind::Stdin, bytes) if client.stdin && self.input.is_some() => {
                 self.pending_input.extend(bytes)
@@ -358,6 +393,13 @@ impl Client {
                 Err(_) => self.gone = true,
             }
         }
+    }
+}
+
+fn kind_of(stream: Stream) -> FrameKind {
+    match stream {
+        Stream::Stdout => FrameKind::Stdout,
+        Stream::Stderr => FrameKind::Stderr,
     }
 }
 
