@@ -67,6 +67,10 @@ async fn renew_once(
     match lease {
         Some(mut lease) => {
             lease.spec = Some(fresh);
+            // The first lease is often older than the node object.
+            if lease.metadata.owner_references.as_ref().is_none_or(Vec::is_empty) {
+                lease.metadata.owner_references = owner(context);
+            }
             leases.replace(name, &PostParams::default(), &lease).await
         }
         None => {
