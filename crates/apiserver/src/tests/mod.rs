@@ -9,6 +9,7 @@ mod deletion;
 mod harness;
 mod limits;
 mod nodes;
+mod paths;
 mod quotas;
 mod reading;
 mod resize;
