@@ -45,9 +45,11 @@ class Server:
         # Meant: what is stored without effect yet says so.
         r.warn=sorted(v for k,v in r.headers if k.lower()=='warning' and WITHOUT_EFFECT not in v)
         r.js=None
-        if 'json' in r.ctype:
-            try: r.js=json.loads(r.body)
-            except Exception: pass
+        try:
+            if 'json' in r.ctype: r.js=json.loads(r.body)
+            # How long lines are folded is a matter of taste.
+            elif 'yaml' in r.ctype: r.js=yaml.load(r.body,yaml.BaseLoader)
+        except Exception: pass
         return r
 UP=Server('up',W+'/up.conf'); COX=Server('cox',W+'/cox.d/kubeconfig/admin.conf')
 UUID=re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}')
@@ -55,8 +57,14 @@ TS=re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)')
 YEAR=str(time.gmtime().tm_year)
 # What generated names end in, after the prefixes that the comparisons use.
 GEN=re.compile(r'\b(Bad_|ok-|a\.|a{58,})[bcdfghjklmnpqrstvwxz2456789]{5}\b')
+# The two servers' own addresses, wherever they name themselves.
+PORTS={int(s.host.rsplit(':',1)[1]) for s in (UP,COX)}
+SELF=re.compile(r'\b[\d.]+:(%s)\b'%'|'.join(map(str,sorted(PORTS))))
+CURRENT=re.compile(r'(Too large resource version: \d+, current: )\d+')
 def normstr(v):
     v=UUID.sub('<uuid>',v)
+    v=SELF.sub('<self>',v)
+    v=CURRENT.sub(r'\1<rv>',v)
     v=GEN.sub(lambda m:m.group(1)+'<gen>',v)
     v=TS.sub(lambda m:'<ts>' if m.group(0).startswith(YEAR) else m.group(0),v)
     return v
@@ -68,6 +76,7 @@ def norm(o,k=None,ctx=None):
             elif a=='uid' and isinstance(b,str) and b and a!=b and UUID.fullmatch(b): r[a]='<uid>'
             elif a in('clusterIP',) and isinstance(b,str) and re.fullmatch(r'10\.\d+\.\d+\.\d+',b): r[a]='<ip>'
             elif a=='clusterIPs' and isinstance(b,list): r[a]=['<ip>' if re.fullmatch(r'10\.\d+\.\d+\.\d+',str(x)) else x for x in b]
+            elif a in('port','targetPort') and isinstance(b,int) and b in PORTS: r[a]='<port>'
             elif a in('nodePort','healthCheckNodePort') and isinstance(b,int) and 30000<=b<=32767: r[a]='<np>'
             elif a=='continue' and isinstance(b,str) and b: r[a]='<cont>'
             elif a=='token' and isinstance(b,str) and len(b)>100: r[a]='<tok>'

@@ -2,7 +2,7 @@
 from res import *
 import lib
 from s2 import MP
-import threading, socket
+import threading, socket, yaml
 TBL='application/json;as=Table;g=meta.k8s.io;v=v1'
 POM='application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1'
 POML='application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1'
@@ -12,7 +12,15 @@ def agecell(o):
         for i,c in enumerate(o.get('columnDefinitions') or []):
             if c.get('name') in('Age','Last Seen','First Seen','Duration'):
                 for r in o.get('rows') or []:
+                    r['cells']=['<ip>' if re.fullmatch(r'10\.\d+\.\d+\.\d+',str(x)) else x for x in r['cells']]
                     if i<len(r['cells']) and re.fullmatch(r'\d+[smhdy].*',str(r['cells'][i])): r['cells'][i]='<age>'
+def ages(events):
+    """The first table of a watch names the columns of all."""
+    tables=[e['object'] for e in events if isinstance(e,dict) and isinstance(e.get('object'),dict) and e['object'].get('kind')=='Table']
+    for t in tables:
+        own=t.get('columnDefinitions'); t['columnDefinitions']=own or tables[0].get('columnDefinitions')
+        agecell(t); t['columnDefinitions']=own
+    return events
 def errpaths():
     for m in ('GET','POST','PUT','PATCH','DELETE','OPTIONS','HEAD','FOO'):
         for p in ('/api/v1/namespaces/ns1/configmaps','/api/v1/namespaces/ns1/configmaps/none','/api/v1/configmaps','/api/v1/configmaps/none','/api/v1/nodes','/api/v1/nodes/none','/api/v1/nodes/none/status','/api/v1/namespaces/ns1/pods/none/log','/api/v1/namespaces/ns1/pods/none/exec','/api/v1/namespaces/ns1/pods/none/eviction','/api/v1/namespaces/ns1/pods/none/binding','/api/v1/namespaces/ns1/bindings','/api/v1/namespaces/ns1/pods/none/ephemeralcontainers','/api/v1/namespaces/ns1/pods/none/resize','/api/v1/namespaces/ns1/pods/none/nope','/api/v1/namespaces/ns1/nope','/api/v1/namespaces/ns1/nope/x','/api/v1/nope','/api/v2','/api/v1/','/apis/','/apis/nope','/apis/apps','/apis/apps/','/apis/apps/v2','/apis/apps/v1/deployments','/apis/apps/v1/namespaces/ns1/deployments/none/scale','/apis/apps/v1/namespaces/ns1/deployments/none/status','/apis/authorization.k8s.io/v1/subjectaccessreviews','/apis/authorization.k8s.io/v1/subjectaccessreviews/x','/apis/authentication.k8s.io/v1/tokenreviews','/api/v1/namespaces/none/finalize','/api/v1/namespaces/none/status','/api/v1/namespaces/none','/api/v1/namespaces','/api/v1/componentstatuses','/api/v1/componentstatuses/x','/api/v1/namespaces/ns1/serviceaccounts/none/token','/version','/healthz','/metrics','/nope','/openapi/v2','/api/v1/namespaces/ns1/services/none/proxy','/api/v1/namespaces/ns1/services/none/proxy/x','/api/v1/watch/configmaps','/api/v1/proxy/nodes/x','/api/v1/namespaces//configmaps','//api/v1','/api/v1/namespaces/ns1/configmaps/','/api/v1/namespaces/ns1/configmaps/a/b/c','/api/v1/namespaces/ns1/configmaps/a%2Fb','/api/v1/namespaces/ns1/configmaps/%20','/apis/certificates.k8s.io/v1/certificatesigningrequests/none/approval','/apis/apiextensions.k8s.io/v1/customresourcedefinitions/none/status','/apis/example.com/v1/foos'):
@@ -23,7 +31,7 @@ def errpaths():
             both(m,p,body,ctype=MP if m=='PATCH' else 'application/json',name=f'{m} {p}',sec='4e odd paths')
     for acc in ('text/plain','application/xml','*/*','application/*','application/yaml','application/vnd.kubernetes.protobuf','application/json;as=Nope','application/json;as=Table','application/json;as=Table;g=meta.k8s.io;v=v2','application/json;as=Table;g=meta.k8s.io;v=v1beta1',TBL+',application/json','text/html,application/json;q=0.5','application/json;q=0','','application/json;pretty=1','application/cbor','application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1',POM,'application/json;stream=watch','application/json;profile=nominal','text/html'):
         for p in ('/api/v1/namespaces/kube-system','/api/v1/namespaces','/api/v1/namespaces/none','/api/v1','/version','/healthz','/nope'):
-            both('GET',p,accept=acc,name=f'accept {acc!r} {p}',sec='4e accept') if not('protobuf' in acc) else None
+            both('GET',p,accept=acc,name=f'accept {acc!r} {p}',sec='4e accept',ignore=agecell) if not('protobuf' in acc) else None
     for q in ('pretty=true','pretty=false','pretty','dryRun=All','dryRun=Bad','fieldManager=x','nope=1','timeout=1s','timeout=bad','timeout=-1s','timeout=0'):
         both('GET','/api/v1/namespaces/kube-system?'+q,name='get ?'+q,sec='4e query')
         both('POST','/api/v1/namespaces?dryRun=All&'+q,{'metadata':{'name':'qq'}},name='post ?'+q,sec='4e query')
@@ -185,10 +193,9 @@ def watches(mid):
         R.n+=1; R.bysec[lib.SEC][0]+=1
         def nz(x):
             st,ct,body,ev=x
-            try: body=norm(json.loads(body))
+            try: body=norm(yaml.load(body,yaml.BaseLoader) if 'yaml' in ct else json.loads(body))
             except Exception: body=normstr(body or '')
-            ev=[norm(e) for e in ev]
-            for e in ev: agecell(e.get("object") if isinstance(e,dict) else None)
+            ev=ages([norm(e) for e in ev])
             # initial events come in any order
             return st,(ct or ''),body,ev
         na,nb=nz(a),nz(b)
@@ -211,9 +218,7 @@ def watches(mid):
         for acc in ('application/json',TBL,POM):
             rv=both('GET',C,cmp=False); rs=[]
             for srv,w,i in ((COX,'a',0),(UP,'b',1)): rs.append(watch(srv,C+'?watch=true&timeoutSeconds=2&resourceVersion='+rv[i].js['metadata']['resourceVersion']+'&'+q,3,acc,seq(srv,w)))
-            a,b=[(x[0],x[1],[norm(e) for e in x[3]]) for x in rs]
-            for x in (a,b): 
-                for e in x[2]: agecell(e.get("object") if isinstance(e,dict) else None)
+            a,b=[(x[0],x[1],ages([norm(e) for e in x[3]])) for x in rs]
             R.n+=1; R.bysec[lib.SEC][0]+=1
             if a!=b: R.classes['watch-events']+=1; R.bysec[lib.SEC][1]+=1; R.recs.append({"sec":lib.SEC,'name':f'live watch {q} {acc}','cls':'watch-events','req':q,'cox':a[0],'up':b[0],'diffs':[(p,short(x,300),short(y,300)) for p,x,y in diffs({'ct':a[1],'ev':a[2]},{'ct':b[1],'ev':b[2]})[:8]]})
             else: R.same+=1

@@ -5,8 +5,48 @@ pub mod protobuf;
 mod tree;
 pub mod yaml;
 
-/// The path of a field that occurred more than once, for example `spec.replicas`.
-pub type Duplicate = String;
+use crate::text::quote;
+use std::fmt;
+
+/// A field that occurred more than once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Duplicate {
+    /// Its path, for example `spec.replicas`.
+    Field(String),
+    /// The line on which a key of YAML comes again, and the key.
+    Line(usize, String),
+}
+
+impl fmt::Display for Duplicate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(path) => write!(f, "duplicate field {}", quote(path)),
+            Self::Line(line, key) => {
+                write!(f, "line {line}: key {} already set in map", quote(key))
+            }
+        }
+    }
+}
+
+impl Duplicate {
+    fn len(&self) -> usize {
+        match self {
+            Self::Field(text) | Self::Line(_, text) => text.len(),
+        }
+    }
+
+    /// As an error says them: what a YAML reader finds is one complaint.
+    #[must_use]
+    pub fn complaints(list: &[Self]) -> Vec<String> {
+        let (lines, fields): (Vec<&Self>, Vec<&Self>) =
+            list.iter().partition(|duplicate| matches!(duplicate, Self::Line(..)));
+        let lines: Vec<String> = lines.iter().map(|line| format!("\n  {line}")).collect();
+        let yaml =
+            (!lines.is_empty()).then(|| format!("yaml: unmarshal errors:{}", lines.concat()));
+        yaml.into_iter().chain(fields.iter().map(ToString::to_string)).collect()
+    }
+}
+
 /// Deeper documents are refused. Far above any real object, far below what exhausts a stack.
 const MAX_DEPTH: usize = 500;
 
@@ -53,7 +93,7 @@ mod tests {
         let document = format!("{{\"{long}\":{{{fields}\"z\":1}}}}");
         for decode in [json::decode, yaml::decode] {
             let (_, duplicates) = decode(document.as_bytes()).unwrap();
-            let bytes: usize = duplicates.iter().map(String::len).sum();
+            let bytes: usize = duplicates.iter().map(Duplicate::len).sum();
             assert!(!duplicates.is_empty() && bytes < 2 << 20, "{}", duplicates.len());
         }
     }

@@ -81,9 +81,12 @@ impl Writer {
             schema.insert("properties".into(), properties.into());
         }
         let mut required: Vec<&Field> = ty.fields.iter().filter(|f| f.required).collect();
-        // In Go's order, which that of the protobuf numbers follows.
+        // In Go's order, which that of the protobuf numbers mostly follows.
         required.sort_by_key(|f| (&f.via, f.tag));
-        let required: Vec<&str> = required.into_iter().map(|f| f.name.as_str()).collect();
+        let required: Vec<&str> = match ty.required.as_slice() {
+            [] => required.into_iter().map(|f| f.name.as_str()).collect(),
+            declared => declared.iter().map(String::as_str).collect(),
+        };
         if !required.is_empty() {
             schema.insert("required".into(), required.into());
         }
@@ -92,6 +95,9 @@ impl Writer {
         }
         if ty.atomic {
             schema.insert("x-kubernetes-map-type".into(), "atomic".into());
+        }
+        if !ty.union.is_empty() {
+            schema.insert("x-kubernetes-unions".into(), union(ty));
         }
         if ty.open {
             schema.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());
@@ -115,6 +121,9 @@ impl Writer {
                     None => &mut schema,
                 };
             of.insert("enum".into(), field.values.clone().into());
+        }
+        if field.listed {
+            schema.insert("x-kubernetes-list-type".into(), "atomic".into());
         }
         let Patch { merge, retain_keys, replace, merge_key } = &field.patch;
         let strategies: Vec<&str> =
@@ -160,6 +169,8 @@ impl Writer {
                 let mut schema = json!({"type": "object", "additionalProperties": value});
                 if map.atomic {
                     schema["x-kubernetes-map-type"] = "atomic".into();
+                } else if map.granular {
+                    schema["x-kubernetes-map-type"] = "granular".into();
                 }
                 schema
             }
@@ -205,6 +216,23 @@ impl Writer {
             }
         }
     }
+}
+
+/// Which field stands for which value of the discriminator: the values are Go's names of the fields.
+fn union(ty: &Type) -> Value {
+    let fields: Map<String, Value> = ty
+        .fields
+        .iter()
+        .filter(|field| field.name != ty.union)
+        .map(|field| {
+            let mut name = field.name.clone();
+            if let Some(first) = name.get_mut(..1) {
+                first.make_ascii_uppercase();
+            }
+            (field.name.clone(), name.into())
+        })
+        .collect();
+    json!([{"discriminator": ty.union, "fields-to-discriminateBy": fields}])
 }
 
 /// The kinds that a type is, as `x-kubernetes-group-version-kind`.
@@ -296,6 +324,20 @@ mod tests {
         let claim = schema(Dialect::V3, ty("io.k8s.api.core.v1.PersistentVolumeClaimStatus"));
         let resizes = &claim["properties"]["allocatedResourceStatuses"];
         assert!(resizes["enum"].is_null() && resizes["additionalProperties"]["enum"].is_array());
+        assert_eq!(resizes["x-kubernetes-map-type"], "granular");
+        let profile = schema(Dialect::V3, ty("io.k8s.api.core.v1.SeccompProfile"));
+        assert_eq!(
+            profile["x-kubernetes-unions"],
+            json!([{
+                "discriminator": "type",
+                "fields-to-discriminateBy": {"localhostProfile": "LocalhostProfile"},
+            }])
+        );
+        let service = schema(
+            Dialect::V3,
+            ty("io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.APIServiceSpec"),
+        );
+        assert_eq!(service["properties"]["caBundle"]["x-kubernetes-list-type"], "atomic");
         let pod = schema(Dialect::V2, ty("io.k8s.api.core.v1.Pod"));
         assert_eq!(
             pod["x-kubernetes-group-version-kind"],

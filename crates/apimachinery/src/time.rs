@@ -1,5 +1,9 @@
 //! Timestamps in the two precisions the API uses.
 
+mod complaint;
+
+pub use complaint::{MICRO_TIME, TIME, complaint};
+
 use jiff::{SignedDuration, Timestamp};
 
 /// Now, as `metav1.Time`: RFC 3339 in UTC with whole seconds.

@@ -60,14 +60,27 @@ pub fn check(
     };
     let root = Place::default();
     object(ty, value, &root, &mut unknown).map_err(|e| refuse(ty, &e))?;
-    findings.extend(duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
-    findings.truncate(MAX_FINDINGS);
+    // What is found while reading YAML comes before what is found in the object, and that of JSON
+    // behind: JSON is read as the object.
+    let read_before = matches!(duplicates.first(), Some(Duplicate::Line(..)));
+    let all = |doubled: Vec<String>, mut unknown: Vec<String>| {
+        let mut all = doubled;
+        if read_before {
+            all.append(&mut unknown);
+        } else {
+            unknown.append(&mut all);
+            all = unknown;
+        }
+        all.truncate(MAX_FINDINGS);
+        all
+    };
     match mode {
         FieldValidation::Ignore => Ok(Vec::new()),
-        FieldValidation::Strict if !findings.is_empty() => {
+        FieldValidation::Strict if !(findings.is_empty() && duplicates.is_empty()) => {
+            let findings = all(Duplicate::complaints(duplicates), findings);
             Err(refuse(ty, &format!("strict decoding error: {}", findings.join(", "))))
         }
-        _ => Ok(findings),
+        _ => Ok(all(duplicates.iter().map(ToString::to_string).collect(), findings)),
     }
 }
 

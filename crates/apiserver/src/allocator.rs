@@ -46,10 +46,15 @@ impl Addresses {
         let ip: Ipv4Addr = ip
             .parse()
             .map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
-        if !self.range.contains(&ip) || ip == self.range.network() || ip == self.range.broadcast() {
+        if !self.range.contains(&ip) {
             return Err(format!(
-                "failed to allocate IP {ip}: the provided IP is not in the valid range. The range \
-                 of valid IPs is {}",
+                "failed to allocate IP {ip}: the provided network does not match the current range"
+            ));
+        }
+        if ip == self.range.network() || ip == self.range.broadcast() {
+            return Err(format!(
+                "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The \
+                 range of valid IPs is {}",
                 self.range
             ));
         }
@@ -115,7 +120,8 @@ mod tests {
         let addresses = Addresses::new("10.96.0.0/28".parse().unwrap());
         addresses.reserve("10.96.0.10").unwrap();
         assert!(addresses.reserve("10.96.0.10").unwrap_err().contains("already allocated"));
-        assert!(addresses.reserve("10.97.0.10").unwrap_err().contains("not in the valid range"));
+        assert!(addresses.reserve("10.97.0.10").unwrap_err().contains("does not match"));
+        assert!(addresses.reserve("10.96.0.15").unwrap_err().contains("(10.96.0.15) is not in"));
         let mut seen = HashSet::new();
         while let Ok(ip) = addresses.allocate() {
             assert!(seen.insert(ip));

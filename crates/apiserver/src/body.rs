@@ -1,5 +1,7 @@
 //! Request and response bodies.
 
+mod unread;
+
 use std::convert::Infallible;
 
 use apimachinery::Status;
@@ -8,6 +10,8 @@ use futures::Stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body as _, Frame};
+
+pub(crate) use unread::Unread;
 
 /// Anything that can go wrong with a body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

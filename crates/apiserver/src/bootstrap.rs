@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::Expect;
 
 use crate::authz::policy;
-use crate::registry::{self, Kind, Sub};
+use crate::registry::{self, Kind, Sub, items_mut};
 use crate::server::Server;
 use crate::verbs::Failure;
 
@@ -48,6 +48,19 @@ type Mend = fn(&mut Object, &Object) -> bool;
 
 /// Who is recorded as the author of what the server makes itself.
 const MANAGER: &str = "kube-apiserver";
+
+/// Fields that nobody comes to own: upstream's strategies set them, behind its field manager.
+const UNOWNED: &[(&str, &[&str])] = &[
+    ("Namespace", &["spec", "finalizers"]),
+    ("Service", &["spec", "clusterIPs"]),
+    ("Service", &["spec", "ipFamilies"]),
+];
+
+/// Kinds whose status is applied by a controller of upstream's, and its name.
+const STATUS_BY: &[(&str, &str)] = &[
+    ("FlowSchema", "api-priority-and-fairness-config-consumer-v1"),
+    ("ServiceCIDR", "kubernetes-service-cidr-controller"),
+];
 
 /// Makes what is missing. What exists is left alone, except that the policy marked for
 /// auto-update regains its rules and the `kubernetes` service its endpoint.
@@ -172,17 +185,7 @@ async fn ensure(
                 (object, Some((live, entry.revision)))
             }
         };
-        if let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) {
-            let (api_version, now) = (kind.api_version(), time::now_rfc3339());
-            let writer = Writer {
-                manager,
-                api_version: &api_version,
-                subresource: "",
-                now: &now,
-                reset_fields: kind.strategy.reset_fields(None, kind.has(Sub::Status)),
-            };
-            apply::update_managers(schema, live.as_ref().map(|(o, _)| o), &mut object, &writer);
-        }
+        record(kind, live.as_ref().map(|(o, _)| o), &mut object, manager)?;
         let expect = live.map_or(Expect::Absent, |(_, revision)| Expect::At(revision));
         match server.commit(kind, &mut object, expect).await {
             Ok(()) => return Ok(()),
@@ -190,6 +193,48 @@ async fn ensure(
             Err(Failure::Conflict) => {}
         }
     }
+}
+
+/// Says in managedFields who made what.
+fn record(
+    kind: &Kind,
+    live: Option<&Object>,
+    object: &mut Object,
+    manager: &str,
+) -> Result<(), Status> {
+    let schema = Registry::builtin().lookup(kind.group, kind.version, kind.kind);
+    let Some(schema) = schema else { return Ok(()) };
+    let (api_version, now) = (kind.api_version(), time::now_rfc3339());
+    let mut writer = Writer {
+        manager,
+        api_version: &api_version,
+        subresource: "",
+        now: &now,
+        reset_fields: kind.strategy.reset_fields(None, kind.has(Sub::Status)),
+    };
+    let mut owned = object.clone();
+    for (_, path) in UNOWNED.iter().filter(|(of, _)| *of == kind.kind) {
+        owned.remove_path(path);
+    }
+    apply::update_managers(schema, live, &mut owned, &writer);
+    let applied = STATUS_BY.iter().find(|(of, _)| *of == kind.kind && live.is_none());
+    if let Some((_, manager)) = applied {
+        (writer.manager, writer.subresource, writer.reset_fields) = (manager, "status", &[]);
+        let mut status = json!({
+            "apiVersion": api_version, "kind": kind.kind,
+            "metadata": {"name": object.name()}, "status": object["status"],
+        });
+        for condition in items_mut(&mut status["status"], "conditions") {
+            // What is empty is not said.
+            if condition["reason"] == "" {
+                condition.remove_path(&["reason"]);
+            }
+        }
+        owned.remove_path(&["status"]);
+        owned = apply::apply(schema, Some(&owned), &status, &writer, true)?;
+    }
+    object.set_meta("managedFields", owned["metadata"]["managedFields"].clone());
+    Ok(())
 }
 
 /// The service through which pods reach this server, at the first address of the range.

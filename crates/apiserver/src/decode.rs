@@ -1,6 +1,6 @@
 //! From body bytes to an object of the expected kind.
 
-use apimachinery::codec::{json, protobuf, yaml};
+use apimachinery::codec::{Duplicate, json, protobuf, yaml};
 use apimachinery::schema::Registry;
 use apimachinery::validate::{self, FieldValidation};
 use apimachinery::{Object, ObjectExt, Status};
@@ -38,7 +38,7 @@ pub(crate) fn check_fields(
     object: &mut Object,
     expected: Expected<'_>,
     mode: FieldValidation,
-    duplicates: &[String],
+    duplicates: &[Duplicate],
 ) -> Result<Vec<String>, Status> {
     let schema = Registry::builtin()
         .lookup(expected.group, expected.version, expected.kind)

@@ -2,14 +2,16 @@
 
 use apimachinery::Status;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, VARY};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::body::{Body, full};
 use crate::encode::{self, respond};
-use crate::negotiate::{Accepted, Encoding};
+use crate::health;
+use crate::negotiate::{Accepted, Encoding, JSON, Offer};
 use crate::registry::{GROUPS, Group, Kind, Sub, api_version, find_group};
+use crate::routes::{method_not_allowed, no_such_path, page_not_found};
 use crate::server::Server;
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -17,37 +19,51 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 /// Answers a path that is not a resource.
 pub(crate) fn answer(
     server: &Server,
+    method: &Method,
     path: &str,
     accept: &str,
-    accepted: Result<Accepted, Status>,
 ) -> Result<Response<Body>, Status> {
+    let accepted = || Accepted::negotiate(Some(accept), Offer::Plain);
     let aggregated = wants_aggregated(accept);
-    let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let parts: Vec<&str> =
+        path.strip_prefix('/').unwrap_or(path).trim_end_matches('/').split('/').collect();
+    // What is beside the groups answers any method alike.
+    let routed = matches!(
+        parts.as_slice(),
+        ["api" | "version", ..] | ["openid", "v1", "jwks"] | ["apis", _, _] | [".well-known", _]
+    );
     let document = match parts.as_slice() {
         ["api"] if aggregated => return aggregated_list(&GROUPS[..1]),
         ["apis"] if aggregated => return aggregated_list(&GROUPS[1..]),
         [""] => json!({"paths": paths()}),
         ["api"] => json!({
-            "kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"],
+            "kind": "APIVersions", "versions": ["v1"],
             "serverAddressByClientCIDRs": [
                 {"clientCIDR": "0.0.0.0/0", "serverAddress": server.settings.advertise.to_string()},
             ],
         }),
-        ["apis"] => json!({
+        ["apis"] if !path.ends_with("//") => json!({
             "kind": "APIGroupList", "apiVersion": "v1",
             "groups": GROUPS[1..].iter().map(api_group).collect::<Vec<_>>(),
         }),
         ["api", version] => resource_list("", version)?,
-        ["apis", group] => {
-            let group =
-                find_group(group).filter(|g| !g.name.is_empty()).ok_or_else(no_such_path)?;
-            let mut document = api_group(group);
-            document["kind"] = "APIGroup".into();
-            document["apiVersion"] = "v1".into();
-            document
+        ["apis", group, rest @ ..] => {
+            let Some(found) = find_group(group).filter(|g| !g.name.is_empty()) else {
+                return Ok(page_not_found());
+            };
+            match rest {
+                [] => {
+                    let mut document = api_group(found);
+                    document["kind"] = "APIGroup".into();
+                    document["apiVersion"] = "v1".into();
+                    document
+                }
+                [version] => resource_list(group, version)?,
+                _ => return Err(no_such_path()),
+            }
         }
-        ["apis", group, version] => resource_list(group, version)?,
         ["version"] => version(),
+        ["api" | "version", ..] => return Err(no_such_path()),
         [".well-known", "openid-configuration"] => {
             let issuer = server.settings.signer.issuer();
             json!({
@@ -59,15 +75,18 @@ pub(crate) fn answer(
             })
         }
         ["openid", "v1", "jwks"] => server.settings.signer.jwks(),
-        _ => return Err(no_such_path()),
+        _ => return Ok(page_not_found()),
     };
+    if routed && method != Method::GET {
+        let encoding = accepted().map_or(Encoding::Json, |accepted| accepted.encoding);
+        return Ok(method_not_allowed(&["GET"], encoding));
+    }
     // What is no API object has one form, whatever the client would like.
-    let encoding = if document.get("kind").is_some() { accepted?.encoding } else { Encoding::Json };
-    encode::value(StatusCode::OK, &document, encoding)
-}
-
-fn no_such_path() -> Status {
-    Status::not_found("", "", "").with_message("the server could not find the requested resource")
+    if document.get("kind").is_none() {
+        let media_type = if parts[0] == "openid" { "application/jwk-set+json" } else { JSON };
+        return Ok(respond(StatusCode::OK, media_type, full(document.to_string())));
+    }
+    encode::value(StatusCode::OK, &document, accepted()?.encoding)
 }
 
 /// Whether a clause asks for the aggregated form before any plain one.
@@ -106,16 +125,22 @@ fn paths() -> Vec<String> {
         paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{v}", group.name)));
     }
     let rest = [
+        "/apis/",
         "/healthz",
         "/livez",
         "/metrics",
+        "/metrics/slis",
         "/openapi/v2",
         "/openapi/v3",
+        "/openapi/v3/",
         "/openid/v1/jwks",
         "/readyz",
         "/version",
     ];
     paths.extend(rest.iter().map(|p| (*p).to_owned()));
+    for of in ["healthz", "livez", "readyz"] {
+        paths.extend(health::CHECKS.iter().map(|check| format!("/{of}/{check}")));
+    }
     paths.sort();
     paths
 }
@@ -134,7 +159,7 @@ fn kinds_of<'a>(group: &'a Group, version: &'a str) -> impl Iterator<Item = &'a 
 }
 
 /// Group, version and kind of a subresource's objects.
-fn sub_kind(kind: &Kind, sub: Sub) -> (&'static str, &'static str, &'static str) {
+pub(crate) fn sub_kind(kind: &Kind, sub: Sub) -> (&'static str, &'static str, &'static str) {
     let proxied = match kind.kind {
         "Node" => "NodeProxyOptions",
         "Service" => "ServiceProxyOptions",
@@ -178,10 +203,15 @@ fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
             resources.push(resource);
         }
     }
-    Ok(json!({
-        "kind": "APIResourceList", "apiVersion": "v1",
+    let mut list = json!({
+        "kind": "APIResourceList",
         "groupVersion": api_version(group, version), "resources": resources,
-    }))
+    });
+    // The oldest path answers in the oldest form.
+    if !group.is_empty() {
+        list["apiVersion"] = "v1".into();
+    }
+    Ok(list)
 }
 
 /// A short hash that changes with the version objects are stored in.
@@ -190,7 +220,12 @@ fn storage_hash(kind: &Kind) -> Option<String> {
     if kind.access != crate::registry::Access::Stored {
         return None;
     }
-    let stored = kind.conversion.map_or(kind.version, |c| c.version);
+    // Upstream keeps these in their former versions.
+    let stored = match (kind.conversion, kind.resource) {
+        (_, "volumeattributesclasses" | "customresourcedefinitions") => "v1beta1",
+        (Some(conversion), _) => conversion.version,
+        _ => kind.version,
+    };
     let digest = Sha256::digest(format!("{}/{stored}/{}", kind.stored_group(), kind.kind));
     Some(STANDARD.encode(&digest[..8]))
 }
@@ -199,8 +234,11 @@ fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
     let items: Vec<Value> = groups
         .iter()
         .map(|group| {
-            let versions: Vec<Value> = group.versions.iter().map(|v| aggregated_version(group, v)).collect();
-            json!({"metadata": {"name": group.name, "creationTimestamp": null}, "versions": versions})
+            let versions: Vec<Value> =
+                group.versions.iter().map(|v| aggregated_version(group, v)).collect();
+            let metadata =
+                if group.name.is_empty() { json!({}) } else { json!({"name": group.name}) };
+            json!({"metadata": metadata, "versions": versions})
         })
         .collect();
     let document = json!({
@@ -222,8 +260,11 @@ fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
 fn aggregated_version(group: &Group, version: &str) -> Value {
     let resources: Vec<Value> = kinds_of(group, version)
         .map(|kind| {
-            let response =
-                |(g, v, k): (&str, &str, &str)| json!({"group": g, "version": v, "kind": k});
+            // Group and version are said where they are others than those of the list.
+            let response = |(g, v, k): (&str, &str, &str)| {
+                let (g, v) = if (g, v) == (kind.group, kind.version) { ("", "") } else { (g, v) };
+                json!({"group": g, "version": v, "kind": k})
+            };
             let mut resource = json!({
                 "resource": kind.resource,
                 "responseKind": response((kind.group, kind.version, kind.kind)),

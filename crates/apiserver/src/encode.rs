@@ -1,5 +1,6 @@
 //! From objects to answers: entries share their bytes; Table and partial forms are made on demand.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use apimachinery::codec::{protobuf, yaml};
@@ -83,8 +84,21 @@ pub(crate) fn value_bytes(value: &Value, encoding: Encoding) -> Result<Bytes, St
     Ok(match encoding {
         Encoding::Json => Bytes::from(value.to_string()),
         Encoding::Yaml => Bytes::from(yaml::encode(value)?),
-        Encoding::Protobuf => Bytes::from(protobuf::encode(value)?),
+        Encoding::Protobuf => match meta_form(value) {
+            Some((api_version, kind, ty)) => {
+                protobuf::envelope(api_version, kind, &protobuf::encode_raw(ty, value)).into()
+            }
+            None => Bytes::from(protobuf::encode(value)?),
+        },
     })
+}
+
+/// The type of a partial object or list, which is the same in the older version.
+fn meta_form(value: &Value) -> Option<(&str, &str, &'static Type)> {
+    let (api_version, kind) = (value.api_version(), value.kind());
+    let (group, _) = api_version.split_once('/').filter(|(group, _)| *group == "meta.k8s.io")?;
+    let ty = Registry::builtin().lookup(group, "v1", kind)?;
+    Some((api_version, kind, ty))
 }
 
 /// An answer with a body.
@@ -134,46 +148,81 @@ pub(crate) fn object(
     accepted: Accepted,
     include: Include,
 ) -> Result<Response<Body>, Status> {
+    let version = accepted.meta_version();
     match accepted.form {
         Form::Object => value(code, object, accepted.encoding),
-        Form::Partial => value(code, &partial(object), accepted.encoding),
+        Form::Partial => {
+            value(code, &partial(&as_stored(kind, object), version), accepted.encoding)
+        }
+        Form::PartialList => Err(wrong_form("PartialObjectMetadataList", "not a list", kind, "")),
         Form::Table => {
-            let rows = vec![row(kind, object, include)];
+            let rows = vec![row(kind, object, include, version)];
             let metadata = json!({"resourceVersion": object.resource_version()});
-            value(code, &table(kind, rows, metadata, true), accepted.encoding)
+            value(code, &table(kind, rows, metadata, true, version), accepted.encoding)
         }
     }
 }
 
-/// Only type and metadata.
-pub(crate) fn partial(object: &Object) -> Value {
+/// 406: what was found is not of the form, which upstream says with its own types' names.
+pub(crate) fn wrong_form(form: &str, is: &str, kind: &Kind, suffix: &str) -> Status {
+    let package = match kind.group.split('.').next() {
+        None | Some("" | "events") => "core",
+        Some(first) => first,
+    };
+    Status::not_acceptable(format!(
+        "you requested {form}, but the requested object is {is} (*{package}.{}{suffix})",
+        kind.kind
+    ))
+}
+
+/// Only type and metadata; `version` is that of the form.
+pub(crate) fn partial(object: &Object, version: &str) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": version,
         "metadata": object.get("metadata").cloned().unwrap_or_else(|| json!({})),
     })
 }
 
 /// A table of rows.
-pub(crate) fn table(kind: &Kind, rows: Vec<Value>, metadata: Value, headers: bool) -> Value {
-    let columns = if headers { column_definitions(kind) } else { Vec::new() };
+pub(crate) fn table(
+    kind: &Kind,
+    rows: Vec<Value>,
+    metadata: Value,
+    headers: bool,
+    version: &str,
+) -> Value {
+    let columns = if headers { column_definitions(kind).into() } else { Value::Null };
     json!({
         "kind": "Table",
-        "apiVersion": "meta.k8s.io/v1",
+        "apiVersion": version,
         "metadata": metadata,
-        "columnDefinitions": Value::Array(columns),
+        "columnDefinitions": columns,
         "rows": rows,
     })
 }
 
 /// One object's row.
-pub(crate) fn row(kind: &Kind, object: &Object, include: Include) -> Value {
-    let cells: Vec<Value> = kind.columns.iter().map(|column| column.value(object)).collect();
-    let mut row = json!({"cells": cells});
-    match include {
-        Include::None => {}
-        Include::Metadata => row["object"] = partial(object),
-        Include::Object => row["object"] = object.clone(),
+pub(crate) fn row(kind: &Kind, object: &Object, include: Include, version: &str) -> Value {
+    let stored = as_stored(kind, object);
+    let of = kind.stored().unwrap_or(kind);
+    let cells: Vec<Value> = of.columns.iter().map(|column| column.value(&stored)).collect();
+    let carried = match include {
+        Include::None => Value::Null,
+        Include::Metadata => partial(&stored, version),
+        Include::Object => object.clone(),
+    };
+    let mut row = json!({"cells": cells, "object": carried});
+    if let Some(conditions) = (of.row_conditions)(&stored) {
+        row["conditions"] = conditions;
     }
     row
+}
+
+/// The object as its stored version has it: what is not the kind's own form is made of that.
+fn as_stored<'a>(kind: &Kind, object: &'a Object) -> Cow<'a, Object> {
+    let Some(conversion) = kind.conversion else { return Cow::Borrowed(object) };
+    let mut object = object.clone();
+    (conversion.to_stored)(&mut object);
+    Cow::Owned(object)
 }

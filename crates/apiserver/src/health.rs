@@ -1,6 +1,5 @@
 //! `/livez`, `/readyz`, `/healthz` and their single checks.
 
-use apimachinery::Status;
 use http::{Response, StatusCode};
 
 use crate::body::{Body, full};
@@ -10,15 +9,18 @@ use crate::server::Server;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
+/// What is checked.
+pub(crate) const CHECKS: [&str; 4] =
+    ["ping", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles"];
+
 /// The named checks and whether each passes.
 fn checks(server: &Server) -> [(&'static str, bool); 4] {
     let caches = server.cache.revision() > 0;
-    [
-        ("ping", true),
-        ("etcd", !server.store_failed()),
-        ("informer-sync", caches),
-        ("poststarthook/rbac/bootstrap-roles", caches),
-    ]
+    CHECKS.map(|name| match name {
+        "ping" => (name, true),
+        "etcd" => (name, !server.store_failed()),
+        _ => (name, caches),
+    })
 }
 
 /// All checks of `path`; `?verbose` lists them, `?exclude=` leaves some out.
@@ -57,14 +59,14 @@ pub(crate) fn check(server: &Server, path: &str, query: &Query) -> Response<Body
 }
 
 /// One named check.
-pub(crate) fn single(server: &Server, name: &str) -> Result<Response<Body>, Status> {
+pub(crate) fn single(server: &Server, name: &str) -> Response<Body> {
     match checks(server).into_iter().find(|(n, _)| *n == name) {
-        Some((_, true)) => Ok(respond(StatusCode::OK, TEXT, full("ok"))),
-        Some((_, false)) => Ok(respond(
+        Some((_, true)) => respond(StatusCode::OK, TEXT, full("ok")),
+        Some((_, false)) => respond(
             StatusCode::INTERNAL_SERVER_ERROR,
             TEXT,
             full("internal server error: reason withheld\n"),
-        )),
-        None => Err(Status::not_found("", "", "").with_message("404 page not found")),
+        ),
+        None => crate::routes::page_not_found(),
     }
 }

@@ -22,6 +22,7 @@ mod negotiate;
 mod openapi;
 mod registry;
 mod request;
+mod routes;
 mod server;
 mod service;
 mod user;

@@ -170,7 +170,7 @@ fn labels(info: &RequestInfo) -> Labels {
         version: kind.version.to_owned(),
         resource: kind.resource.to_owned(),
         subresource: sub.unwrap_or_default().to_owned(),
-        scope: match (info.path_has_name(), info.namespace.is_empty()) {
+        scope: match (info.named, info.namespace.is_empty()) {
             (true, _) => "resource",
             (false, false) => "namespace",
             (false, true) => "cluster",

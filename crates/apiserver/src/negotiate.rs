@@ -13,6 +13,9 @@ pub(crate) enum Encoding {
 pub(crate) const JSON: &str = "application/json";
 pub(crate) const YAML: &str = "application/yaml";
 pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+/// Group and version of tables and partial objects.
+const META: &str = "meta.k8s.io/v1";
+const META_BETA: &str = "meta.k8s.io/v1beta1";
 
 impl Encoding {
     /// The media type of an ordinary answer.
@@ -26,7 +29,7 @@ impl Encoding {
 
     fn of(media_type: &str) -> Option<Self> {
         match media_type {
-            JSON | "*/*" | "application/*" => Some(Self::Json),
+            JSON | "*" | "*/*" | "application/*" => Some(Self::Json),
             YAML => Some(Self::Yaml),
             PROTOBUF => Some(Self::Protobuf),
             _ => None,
@@ -40,6 +43,7 @@ pub(crate) enum Form {
     Object,
     Table,
     Partial,
+    PartialList,
 }
 
 /// An acceptable answer.
@@ -47,47 +51,154 @@ pub(crate) enum Form {
 pub(crate) struct Accepted {
     pub(crate) encoding: Encoding,
     pub(crate) form: Form,
+    /// Whether the form is wanted in its older version.
+    pub(crate) beta: bool,
+}
+
+/// What a path can answer with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// An object, in other forms too.
+    Object,
+    /// A list, or a watch of one.
+    List,
+    /// Nothing but the object itself.
+    Plain,
+    /// The text of a log.
+    Log,
+}
+
+impl Offer {
+    /// The media types that the path declares, which a client must take before its parameters are
+    /// looked at.
+    fn declared(self) -> &'static [&'static str] {
+        match self {
+            Self::Object | Self::Plain => &[JSON, YAML, PROTOBUF],
+            Self::List => &[
+                JSON,
+                YAML,
+                PROTOBUF,
+                "application/json;stream=watch",
+                "application/vnd.kubernetes.protobuf;stream=watch",
+            ],
+            Self::Log => &["text/plain", JSON, YAML, PROTOBUF],
+        }
+    }
+
+    fn has(self, form: Form) -> bool {
+        form == Form::Object || matches!(self, Self::Object | Self::List)
+    }
 }
 
 impl Accepted {
-    pub(crate) const JSON: Self = Self { encoding: Encoding::Json, form: Form::Object };
+    pub(crate) const JSON: Self =
+        Self { encoding: Encoding::Json, form: Form::Object, beta: false };
 
-    /// Picks the first clause of an Accept header that can be met.
-    pub(crate) fn negotiate(header: Option<&str>) -> Result<Self, Status> {
-        Self::pick(header, |_| true)
+    /// The best of what an Accept header takes and a path can answer with.
+    pub(crate) fn negotiate(header: Option<&str>, offer: Offer) -> Result<Self, Status> {
+        let Some(header) = header.filter(|h| !h.is_empty()) else { return Ok(Self::JSON) };
+        let mut media_types =
+            header.split(',').map(|c| c.split(';').next().unwrap_or_default().trim_matches(' '));
+        let declared = offer.declared();
+        if !media_types.any(|own| own == "*/*" || declared.contains(&own)) {
+            let all = declared.join(", ");
+            let message = format!("406: Not Acceptable\n\nAvailable representations: {all}");
+            let mut status = Status::not_acceptable(message);
+            status.details = Some(Box::default());
+            return Err(status);
+        }
+        clauses(header)
+            .iter()
+            .filter_map(Clause::accepted)
+            .find(|accepted| offer.has(accepted.form))
+            .ok_or_else(|| only(&[JSON, YAML, PROTOBUF]))
     }
 
-    /// As [`negotiate`](Self::negotiate), where there is nothing but the object itself.
-    pub(crate) fn negotiate_object(header: Option<&str>) -> Result<Self, Status> {
-        Self::pick(header, |accepted| accepted.form == Form::Object)
-    }
-
-    fn pick(header: Option<&str>, can: fn(&Self) -> bool) -> Result<Self, Status> {
-        let Some(header) = header.filter(|h| !h.trim().is_empty()) else { return Ok(Self::JSON) };
-        header.split(',').filter_map(clause).find(can).ok_or_else(|| {
-            Status::not_acceptable(format!(
-                "only the following media types are accepted: {JSON}, {YAML}, {PROTOBUF}"
-            ))
-        })
+    /// The version of the forms that are not the kind's own.
+    pub(crate) fn meta_version(self) -> &'static str {
+        if self.beta { META_BETA } else { META }
     }
 }
 
-fn clause(clause: &str) -> Option<Accepted> {
-    let mut parts = clause.split(';').map(str::trim);
-    let encoding = Encoding::of(&parts.next()?.to_ascii_lowercase())?;
-    let mut form = Form::Object;
-    let mut meta = true;
-    for part in parts {
-        match part.split_once('=')? {
-            ("as", "Table") => form = Form::Table,
-            ("as", "PartialObjectMetadata" | "PartialObjectMetadataList") => form = Form::Partial,
-            ("as", _) => return None,
-            ("g", group) => meta &= group == "meta.k8s.io",
-            ("v", version) => meta &= version == "v1",
-            _ => {}
+/// 406 that names what would do.
+pub(crate) fn only(media_types: &[&str]) -> Status {
+    let all = media_types.join(", ");
+    Status::not_acceptable(format!("only the following media types are accepted: {all}"))
+}
+
+/// One alternative of an Accept header.
+struct Clause<'a> {
+    media_type: &'a str,
+    quality: f32,
+    parameters: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Clause<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.trim_matches(' ').split(';');
+        let media_type = parts.next()?.trim_matches(' ');
+        if media_type != "*" && media_type.split('/').count() != 2 {
+            return None;
         }
+        let mut clause = Self { media_type, quality: 1.0, parameters: Vec::new() };
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            match name.trim_matches(' ') {
+                _ if value.is_empty() || value.contains('=') => {}
+                "q" => clause.quality = value.parse().unwrap_or(0.0),
+                name => clause.parameters.push((name, value.trim_matches(' '))),
+            }
+        }
+        Some(clause)
     }
-    (form == Form::Object || meta).then_some(Accepted { encoding, form })
+
+    /// Upstream's order, which is none that could be written as a key.
+    fn before(&self, other: &Self) -> bool {
+        let any = |clause: &Self| clause.media_type.starts_with('*');
+        let any_of = |clause: &Self| any(clause) || clause.media_type.ends_with("/*");
+        self.quality > other.quality
+            || (!any(self) && any(other))
+            || (!any_of(self) && any_of(other))
+    }
+
+    fn accepted(&self) -> Option<Accepted> {
+        let encoding = Encoding::of(self.media_type)?;
+        let (mut kind, mut group, mut version) = ("", "", "");
+        for &(name, value) in &self.parameters {
+            match name {
+                "as" => kind = value,
+                "g" => group = value,
+                "v" => version = value,
+                "stream" if value != "watch" || encoding == Encoding::Yaml => return None,
+                "sv" if value != "v1" => return None,
+                _ => {}
+            }
+        }
+        if [kind, group, version] == [""; 3] {
+            return Some(Accepted { encoding, ..Accepted::JSON });
+        }
+        let beta = match (group, version) {
+            ("meta.k8s.io", "v1") => false,
+            ("meta.k8s.io", "v1beta1") => true,
+            _ => return None,
+        };
+        let form = match kind {
+            "Table" if encoding != Encoding::Protobuf => Form::Table,
+            "PartialObjectMetadata" => Form::Partial,
+            "PartialObjectMetadataList" => Form::PartialList,
+            _ => return None,
+        };
+        Some(Accepted { encoding, form, beta })
+    }
+}
+
+/// The alternatives, the preferred first.
+fn clauses(header: &str) -> Vec<Clause<'_>> {
+    let mut sorted: Vec<Clause<'_>> = Vec::new();
+    for clause in header.split(',').filter_map(Clause::parse) {
+        let behind = sorted.iter().rposition(|other| !clause.before(other));
+        sorted.insert(behind.map_or(0, |at| at + 1), clause);
+    }
+    sorted
 }
 
 /// The encoding of a request body.
@@ -107,8 +218,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_clause_that_can_be_met_wins() {
+    fn the_best_clause_that_can_be_met_wins() {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+        let partial =
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
         for (header, want) in [
             (None, Some((Encoding::Json, Form::Object))),
             (Some("*/*"), Some((Encoding::Json, Form::Object))),
@@ -121,21 +234,45 @@ mod tests {
                 Some("application/json;as=Table;v=v9;g=meta.k8s.io, application/yaml"),
                 Some((Encoding::Yaml, Form::Object)),
             ),
-            (
-                Some(
-                    "application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
-                ),
-                Some((Encoding::Protobuf, Form::Partial)),
-            ),
+            (Some(partial), Some((Encoding::Protobuf, Form::PartialList))),
             (Some("application/json;stream=watch"), Some((Encoding::Json, Form::Object))),
+            (
+                Some("application/json;q=0.1,application/yaml;q=0.9"),
+                Some((Encoding::Yaml, Form::Object)),
+            ),
+            (Some("text/plain,*/*"), Some((Encoding::Json, Form::Object))),
+            (Some("application/json;as=Table"), None),
+            (Some("application/json;g=meta.k8s.io;v=v1"), None),
+            (Some("application/json;stream=other"), None),
+            (Some("application/yaml;stream=watch"), None),
+            (Some("application/vnd.kubernetes.protobuf;as=Table;g=meta.k8s.io;v=v1"), None),
+            (Some("application/*"), None),
             (Some("text/html"), None),
         ] {
-            let got = Accepted::negotiate(header).ok().map(|a| (a.encoding, a.form));
+            let got = Accepted::negotiate(header, Offer::List).ok().map(|a| (a.encoding, a.form));
             assert_eq!(got, want, "{header:?}");
         }
-        let plain = |header| Accepted::negotiate_object(Some(header)).map_err(|e| e.code);
+        let plain = |header| Accepted::negotiate(Some(header), Offer::Plain).map_err(|e| e.code);
         assert_eq!(plain(kubectl), Ok(Accepted::JSON));
-        assert_eq!(plain("application/json;as=Table;v=v1;g=meta.k8s.io"), Err(406));
+        assert_eq!(plain("application/json;as=Table;g=meta.k8s.io;v=v1"), Err(406));
+        let beta = "application/json;as=Table;g=meta.k8s.io;v=v1beta1";
+        let beta = Accepted::negotiate(Some(beta), Offer::Object).unwrap();
+        assert_eq!((beta.form, beta.meta_version()), (Form::Table, "meta.k8s.io/v1beta1"));
+    }
+
+    #[test]
+    fn refusals_name_what_the_path_declares() {
+        let said = |header, offer| Accepted::negotiate(Some(header), offer).unwrap_err().message;
+        assert_eq!(
+            said("text/html", Offer::Log),
+            "406: Not Acceptable\n\nAvailable representations: text/plain, application/json, \
+             application/yaml, application/vnd.kubernetes.protobuf"
+        );
+        assert_eq!(
+            said("text/plain", Offer::Log),
+            "only the following media types are accepted: application/json, application/yaml, \
+             application/vnd.kubernetes.protobuf"
+        );
     }
 
     #[test]

@@ -19,6 +19,11 @@ pub(crate) struct RequestInfo {
     /// opposed to the namespace being the resource (`/namespaces/a`).
     pub(crate) in_namespace: bool,
     pub(crate) name: String,
+    /// Whether the path itself names an object.
+    pub(crate) named: bool,
+    /// Whether the path is of the old form of a watch, `/watch/...`.
+    pub(crate) watched: bool,
+    pub(crate) method: Method,
     /// The field selector of a list, watch or deletecollection, which authorization looks at
     /// (KEP-4601).
     pub(crate) field_selector: FieldSelector,
@@ -37,7 +42,7 @@ const OF_NAMESPACE: &[&str] = &["status", "finalize"];
 impl RequestInfo {
     /// Reads method, path and query (for `watch` and a field selector by name).
     pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Self, BadPath> {
-        let mut info = Self { path: path.to_owned(), ..Self::default() };
+        let mut info = Self { path: path.to_owned(), method: method.clone(), ..Self::default() };
         let method_verb = match *method {
             Method::GET => "get",
             Method::HEAD => "head",
@@ -49,7 +54,9 @@ impl RequestInfo {
             _ => "",
         };
         info.verb = method_verb;
-        let raw: Vec<&str> = path.trim_matches('/').split('/').collect();
+        // An empty first segment is no group's.
+        let path = path.strip_prefix('/').unwrap_or(path);
+        let raw: Vec<&str> = path.trim_end_matches('/').split('/').collect();
         let parts: &[&str] = match raw.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => {
                 info.version = (*version).to_owned();
@@ -70,9 +77,10 @@ impl RequestInfo {
         info.is_resource = true;
         // The old form of a watch: `/api/v1/watch/namespaces/a/pods/b`.
         let (watch, parts) = match parts.as_slice() {
-            ["watch", rest @ ..] if !rest.is_empty() && *method == Method::GET => (true, rest),
+            ["watch", rest @ ..] if !rest.is_empty() => (true, rest),
             all => (false, all),
         };
+        info.watched = watch;
         let parts = match parts {
             ["namespaces", namespace, rest @ ..]
                 if !rest.is_empty() && !OF_NAMESPACE.contains(&rest[0]) =>
@@ -89,6 +97,7 @@ impl RequestInfo {
         };
         info.resource = parts.first().copied().unwrap_or_default().to_owned();
         info.name = parts.get(1).copied().unwrap_or_default().to_owned();
+        info.named = parts.len() > 1;
         info.subresource = parts.get(2).copied().unwrap_or_default().to_owned();
         let left_out = info.resource.is_empty()
             || (info.in_namespace && info.namespace.is_empty())
@@ -103,10 +112,10 @@ impl RequestInfo {
             info.rest = rest.join("/");
         }
         info.verb = match method_verb {
-            "post" => "create",
-            "put" => "update",
             _ if watch && info.subresource.is_empty() => "watch",
             _ if watch => return Err(BadPath),
+            "post" => "create",
+            "put" => "update",
             "get" | "head" if info.name.is_empty() => {
                 if query.flag("watch") {
                     "watch"
@@ -136,11 +145,6 @@ impl RequestInfo {
     /// Whether the request changes nothing.
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.verb, "get" | "list" | "watch" | "head" | "options")
-    }
-
-    /// The name in the path, as opposed to one selected by field.
-    pub(crate) fn path_has_name(&self) -> bool {
-        !self.name.is_empty() && !matches!(self.verb, "list" | "watch" | "deletecollection")
     }
 }
 

@@ -16,16 +16,16 @@ use store::{CommitError, Store};
 use crate::admission::QuotaTurns;
 use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
-use crate::body::Body;
+use crate::body::{Body, Unread};
 use crate::cache::{Cache, Collection, Entry, Snapshot, prefix};
 use crate::limits::{self, InFlight, Work};
 use crate::metrics::Metrics;
-use crate::negotiate::Accepted;
-use crate::registry::{self, Access, Kind, Sub};
+use crate::negotiate::{Accepted, Encoding, Offer};
+use crate::registry::{self, Kind, Sub};
 use crate::request::{Query, RequestInfo};
 use crate::user::User;
 use crate::verbs::{self, Call};
-use crate::{authn, authz, discovery, encode, health, openapi};
+use crate::{authn, authz, discovery, encode, health, openapi, routes};
 
 /// What an API server is made with.
 pub struct Config {
@@ -142,30 +142,29 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 impl Server {
     async fn handle(self: Arc<Self>, request: Request<Body>, user: Option<User>) -> Response<Body> {
         let begun = Instant::now();
+        let request = request.map(Unread::wrap);
         let query = Query::parse(request.uri().query());
         let headers = request.headers();
         let accepts_gzip = header(headers, &ACCEPT_ENCODING)
             .is_some_and(|v| v.split(',').any(|e| e.trim().starts_with("gzip")));
-        let accepted = Accepted::negotiate(header(headers, &ACCEPT));
-        let encoding = accepted.as_ref().map_or(Accepted::JSON.encoding, |a| a.encoding);
+        let accept = headers.get(&ACCEPT).cloned();
         let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
         let tracked = self.metrics.begin(info.as_ref().ok());
         let lasts = info.as_ref().is_ok_and(limits::is_long_running);
         let allotted = limits::allotted(&query);
         let deadline = begun + *allotted.as_ref().unwrap_or(&limits::LONGEST);
         let outcome = match info {
-            Ok(info) if lasts => self.serve(request, user, info, query, accepted).await,
+            Ok(info) if lasts => self.serve(request, user, info, query).await,
             Ok(info) => match allotted {
                 Ok(time) if info.is_read() => {
-                    limits::within(time, self.serve(request, user, info, query, accepted)).await
+                    limits::within(time, self.serve(request, user, info, query)).await
                 }
                 // A write that has begun is finished, whether or not its client still waits: what
                 // it took for a commit that it never saw would be lost.
                 Ok(time) => {
                     let server = self.clone();
-                    let write = tokio::spawn(async move {
-                        server.serve(request, user, info, query, accepted).await
-                    });
+                    let write =
+                        tokio::spawn(async move { server.serve(request, user, info, query).await });
                     limits::within(time, async {
                         write.await.unwrap_or_else(|failed| Err(Status::internal(failed)))
                     })
@@ -173,12 +172,14 @@ impl Server {
                 }
                 Err(status) => Err(status),
             },
-            Err(_) => Err(Status::not_found("", "", "")
-                .with_message("the server could not find the requested resource")),
+            Err(_) => Err(routes::no_such_path()),
         };
         let mut response = match outcome {
             Ok(response) => response,
-            Err(status) => encode::error(&status, encoding),
+            Err(status) => {
+                let accept = accept.as_ref().and_then(|value| value.to_str().ok());
+                encode::error(&status, wanted_encoding(accept))
+            }
         };
         if !lasts {
             response.extensions_mut().insert(limits::Deadline(deadline));
@@ -194,7 +195,6 @@ impl Server {
         user: Option<User>,
         info: RequestInfo,
         query: Query,
-        accepted: Result<Accepted, Status>,
     ) -> Result<Response<Body>, Status> {
         let remote = user.is_none();
         let user = match user {
@@ -208,22 +208,23 @@ impl Server {
         self.authorize(&user, info.verb, &info)?;
 
         if !info.is_resource {
-            return self.serve_path(&request, &query, accepted);
+            return self.serve_path(&request, &query);
         }
-        let kind =
-            registry::find(&info.group, &info.version, &info.resource).ok_or_else(no_such_path)?;
-        let sub = match info.subresource.as_str() {
-            "" => None,
-            name => Some(find_sub(kind, name).ok_or_else(no_such_path)?),
+        let Some((kind, sub)) = find(&info) else {
+            let known = registry::find_group(&info.group).is_some();
+            return if known { Err(routes::no_such_path()) } else { Ok(routes::page_not_found()) };
         };
-        check_scope(kind, &info)?;
-        // Streams answer in their own protocols, whatever the client says it accepts.
-        let streams = limits::is_stream(&info);
-        let accepted = match accepted {
-            Err(_) if streams => Accepted::JSON,
-            _ if kind.access == Access::Virtual => {
-                Accepted::negotiate_object(header(request.headers(), &ACCEPT))?
-            }
+        let methods = routes::methods(kind, sub, &info);
+        if methods.is_empty() {
+            return Err(routes::no_such_path());
+        }
+        let accept = header(request.headers(), &ACCEPT);
+        if !methods.contains(&info.method.as_str()) {
+            return Ok(routes::method_not_allowed(methods, wanted_encoding(accept)));
+        }
+        // What is streamed to and fro has its own protocols, whatever the client says it accepts.
+        let accepted = match Accepted::negotiate(accept, routes::offer(kind, sub, &info)) {
+            Err(_) if limits::is_stream(&info) && sub != Some(Sub::Log) => Accepted::JSON,
             other => other?,
         };
         let headers = request.headers();
@@ -289,31 +290,26 @@ impl Server {
     }
 
     /// Everything that is not a resource.
-    fn serve_path(
-        &self,
-        request: &Request<Body>,
-        query: &Query,
-        accepted: Result<Accepted, Status>,
-    ) -> Result<Response<Body>, Status> {
+    fn serve_path(&self, request: &Request<Body>, query: &Query) -> Result<Response<Body>, Status> {
         let path = request.uri().path();
-        let trimmed = path.trim_end_matches('/');
         let accept = header(request.headers(), &ACCEPT).unwrap_or_default();
-        match trimmed {
-            "/healthz" | "/livez" | "/readyz" => return Ok(health::check(self, trimmed, query)),
+        match path {
+            "/healthz" | "/livez" | "/readyz" => return Ok(health::check(self, path, query)),
             "/metrics" => return Ok(self.metrics.render(self)),
             "/metrics/slis" => return Ok(self.metrics.service_levels()),
             "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
-            _ if trimmed.starts_with("/openapi/v3") => {
-                return self.openapi.v3(trimmed, query, request.headers());
-            }
+            "/openapi/v3" => return Ok(self.openapi.v3_index()),
             _ => {}
+        }
+        if let Some(name) = path.strip_prefix("/openapi/v3/") {
+            return Ok(self.openapi.v3(name, query, request.headers()));
         }
         if let Some(check) =
             ["/healthz/", "/livez/", "/readyz/"].iter().find_map(|p| path.strip_prefix(p))
         {
-            return health::single(self, check);
+            return Ok(health::single(self, check));
         }
-        discovery::answer(self, trimmed, accept, accepted)
+        discovery::answer(self, request.method(), path, accept)
     }
 
     /// Whether the store accepts nothing more.
@@ -346,26 +342,17 @@ impl Server {
     }
 }
 
-fn find_sub(kind: &Kind, name: &str) -> Option<Sub> {
-    kind.subs.iter().copied().find(|sub| sub.name() == name)
+/// The row and the subresource that a path names.
+fn find(info: &RequestInfo) -> Option<(&'static Kind, Option<Sub>)> {
+    let kind = registry::find(&info.group, &info.version, &info.resource)?;
+    let name = info.subresource.as_str();
+    let sub = kind.subs.iter().copied().find(|sub| sub.name() == name);
+    (name.is_empty() || sub.is_some()).then_some((kind, sub))
 }
 
-fn no_such_path() -> Status {
-    Status::not_found("", "", "").with_message("the server could not find the requested resource")
-}
-
-/// A namespaced kind can be listed everywhere, but written only in a namespace.
-fn check_scope(kind: &Kind, info: &RequestInfo) -> Result<(), Status> {
-    let across = matches!(info.verb, "list" | "watch") && !info.path_has_name();
-    if kind.namespaced && info.namespace.is_empty() && !across {
-        // deletecollection across namespaces is not served either.
-        return Err(no_such_path());
-    }
-    // Authorization has looked at the namespace in the path, so it must be the object's own.
-    if !kind.namespaced && info.in_namespace {
-        return Err(no_such_path());
-    }
-    Ok(())
+/// The encoding of errors that are found before anybody asks what the path can answer with.
+fn wanted_encoding(accept: Option<&str>) -> Encoding {
+    Accepted::negotiate(accept, Offer::List).map_or(Encoding::Json, |accepted| accepted.encoding)
 }
 
 /// `299 - "text"` (RFC 7234, 5.5), at most as long as upstream's.

@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
             let place = Place { parent: self.place, step: Step::Key(&key) };
             let value = access.next_value_seed(self.below(&place))?;
             if map.contains_key(&key) {
-                self.context.duplicates.borrow_mut().report(|| place.to_string());
+                self.context.duplicates.borrow_mut().report(|| Duplicate::Field(place.to_string()));
             }
             map.insert(key, value);
         }

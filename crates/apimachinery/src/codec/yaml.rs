@@ -21,18 +21,25 @@ use crate::text::quote;
 /// More directives are refused: each is compared with all before it.
 const MAX_DIRECTIVES: usize = 32;
 
-/// Decodes the first YAML document; of duplicate fields the last wins and the path is reported.
+/// Decodes the first YAML document; of duplicate fields the last wins and its line is reported.
 ///
 /// # Errors
 /// 400 when the document is not well formed, nests too deeply, or expands too much.
 pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     // Programs send JSON, which is read faster as what it is.
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
-    if matches!(first, Some(b'{' | b'['))
-        && let Ok(decoded) = json::decode(bytes)
-    {
-        return Ok(decoded);
+    let as_json = match first {
+        Some(b'{' | b'[') => json::decode(bytes).ok(),
+        _ => None,
+    };
+    match as_json {
+        Some((value, duplicates)) if duplicates.is_empty() => Ok((value, duplicates)),
+        // Duplicates are told by their lines, if it is YAML too.
+        other => read(bytes).or_else(|refusal| other.ok_or(refusal)),
     }
+}
+
+fn read(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     let refuse = |why| Status::bad_request(format!("error converting YAML to JSON: yaml: {why}"));
     let text = transcode(bytes).map_err(refuse)?;
     if directives(&text) > MAX_DIRECTIVES {
@@ -48,7 +55,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
         depth: 0,
         anchors: HashMap::new(),
         open: HashSet::new(),
-        path: Vec::new(),
+        line: 0,
         duplicates: Duplicates::default(),
     };
     let value = reader.document().map_err(refuse)?;
@@ -56,12 +63,6 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
 }
 
 type Result<T, E = String> = std::result::Result<T, E>;
-
-/// A step on the way from the root, for reports.
-enum Step {
-    Key(String),
-    Index(usize),
-}
 
 struct Reader<'a> {
     parser: Parser<'a>,
@@ -71,14 +72,17 @@ struct Reader<'a> {
     anchors: HashMap<String, Value>,
     /// Anchors whose values are being read.
     open: HashSet<String>,
-    path: Vec<Step>,
+    /// Of the last event, counted from one.
+    line: usize,
     duplicates: Duplicates,
 }
 
 impl Reader<'_> {
     fn next(&mut self) -> Result<EventData> {
         self.budget.event(self.depth)?;
-        self.parser.parse().map(|event| event.data).map_err(|e| explain(&e))
+        let event = self.parser.parse().map_err(|e| explain(&e))?;
+        self.line = event.start_mark.line as usize + 1;
+        Ok(event.data)
     }
 
     fn document(&mut self) -> Result<Value> {
@@ -166,11 +170,7 @@ impl Reader<'_> {
         loop {
             match self.next()? {
                 EventData::SequenceEnd => return Ok(items),
-                event => {
-                    self.path.push(Step::Index(items.len()));
-                    items.push(self.value(event)?);
-                    self.path.pop();
-                }
+                event => items.push(self.value(event)?),
             }
         }
     }
@@ -187,13 +187,12 @@ impl Reader<'_> {
                 self.merge(&mut map, event)?;
                 continue;
             }
+            let line = self.line;
             let key = key_text(self.value(event)?)?;
             let event = self.next()?;
-            self.path.push(Step::Key(key));
             let value = self.value(event)?;
-            let Some(Step::Key(key)) = self.path.pop() else { continue };
             if map.contains_key(&key) {
-                self.report(&key);
+                self.duplicates.report(|| Duplicate::Line(line, key.clone()));
             }
             map.insert(key, value);
         }
@@ -214,24 +213,6 @@ impl Reader<'_> {
             _ => return refuse(),
         }
         Ok(())
-    }
-
-    fn report(&mut self, key: &str) {
-        let steps = &self.path;
-        self.duplicates.report(|| {
-            let mut path = String::new();
-            for step in steps {
-                match step {
-                    Step::Key(key) if path.is_empty() => path.push_str(key),
-                    Step::Key(key) => path.push_str(&format!(".{key}")),
-                    Step::Index(i) => path.push_str(&format!("[{i}]")),
-                }
-            }
-            if !path.is_empty() {
-                path.push('.');
-            }
-            path + key
-        });
     }
 }
 

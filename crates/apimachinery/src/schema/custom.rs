@@ -48,6 +48,7 @@ fn field(name: &str, shape: Shape) -> Field {
         pointer: true,
         omit_empty: true,
         go_type: None,
+        listed: false,
         within: String::new(),
         values: Vec::new(),
         default: None,
@@ -137,6 +138,7 @@ fn map(name: &str, values: &Value, schema: &Value) -> Shape {
     Shape::Map(Box::new(MapShape {
         value: shape(name, values),
         atomic: is(schema, "x-kubernetes-map-type", "atomic"),
+        granular: is(schema, "x-kubernetes-map-type", "granular"),
     }))
 }
 

@@ -4,8 +4,10 @@
 //!
 //! ```text
 //! package MODEL GROUP VERSION          types that follow are named MODEL.NAME; GROUP may be `core`
-//! type NAME [atomic]                   a struct
-//! kind NAME [atomic]                   a struct that stands alone as an object
+//! type NAME [OPTION]...                a struct; OPTIONs are `atomic`, `union=FIELD` for one of whose other
+//!                                      fields the named one says which is set, and `required=FIELDS`
+//!                                      where these are not declared in the order of their numbers
+//! kind NAME [OPTION]...                a struct that stands alone as an object
 //!  JSON_NAME [VIA.]TAG SHAPE FLAGS [OPTION]...
 //! ```
 //!
@@ -62,12 +64,19 @@ impl<'a> Reader<'a> {
                     version: self.version.to_owned(),
                     kind: name.to_owned(),
                 });
-                self.types.push(Type {
-                    name: format!("{}.{name}", self.model),
-                    gvk,
-                    atomic: words.next() == Some("atomic"),
-                    ..Type::default()
-                });
+                let mut ty =
+                    Type { name: format!("{}.{name}", self.model), gvk, ..Type::default() };
+                for word in words {
+                    match word.split_once('=') {
+                        None if word == "atomic" => ty.atomic = true,
+                        Some(("union", field)) => ty.union = field.to_owned(),
+                        Some(("required", fields)) => {
+                            ty.required = fields.split(',').map(str::to_owned).collect();
+                        }
+                        _ => return None,
+                    }
+                }
+                self.types.push(ty);
             }
             _ => return None,
         }
@@ -94,9 +103,12 @@ impl<'a> Reader<'a> {
         for word in words {
             options.read(word)?;
         }
+        let shape = self.shape(shape, &mut options)?;
         Some(Field {
             name,
-            shape: self.shape(shape, &mut options)?,
+            // What is left of the options is none of a list's: bytes are declared as one.
+            listed: options.list.is_some(),
+            shape,
             required: flags.contains('r'),
             pointer: flags.contains('p'),
             omit_empty: flags.contains('e'),
@@ -130,9 +142,10 @@ impl<'a> Reader<'a> {
             })));
         }
         if let Some(value) = text.strip_prefix("{}") {
-            let atomic = options.atomic.take().unwrap_or(false);
+            let declared = options.atomic.take();
             let value = self.shape(value, options)?;
-            return Some(Shape::Map(Box::new(MapShape { value, atomic })));
+            let (atomic, granular) = (declared == Some(true), declared == Some(false));
+            return Some(Shape::Map(Box::new(MapShape { value, atomic, granular })));
         }
         if let Some(alternative) = text.strip_prefix("schema|") {
             let alternative = match alternative {

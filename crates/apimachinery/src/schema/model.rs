@@ -41,6 +41,10 @@ pub struct Type {
     pub open: bool,
     /// Owned and merged as a whole by server-side apply.
     pub atomic: bool,
+    /// The required fields in their order, where that is not the order of their numbers.
+    pub required: Vec<String>,
+    /// The field that says which of the others is set, if this is a union.
+    pub union: String,
     /// Worked out when first needed.
     pub(super) layout: OnceLock<Layout>,
 }
@@ -77,6 +81,8 @@ pub struct Field {
     pub name: String,
     /// Type of the value.
     pub shape: Shape,
+    /// Declared as an atomic list although it is bytes.
+    pub listed: bool,
     /// OpenAPI requires it.
     pub required: bool,
     /// Go holds a pointer, so zero and absent are different things. Custom kinds, which Go holds
@@ -210,6 +216,8 @@ pub struct MapShape {
     pub value: Shape,
     /// Owned and merged as a whole by server-side apply.
     pub atomic: bool,
+    /// Declared as merged key by key, which it would be without.
+    pub granular: bool,
 }
 
 /// A reference to a [`Type`], resolved when the registry is complete.

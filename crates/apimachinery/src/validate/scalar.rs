@@ -118,11 +118,10 @@ fn corrupt(text: &[u8]) -> usize {
 
 fn bad_time(shape: &Shape, text: &str) -> Bad {
     let layout = match shape {
-        Shape::Time => "2006-01-02T15:04:05Z07:00",
-        _ => "2006-01-02T15:04:05.000000Z07:00",
+        Shape::Time => crate::time::TIME,
+        _ => crate::time::MICRO_TIME,
     };
-    let (text, layout) = (quote(text), quote(layout));
-    Bad::Text(format!("parsing time {text} as {layout}: cannot parse {text} as \"2006\""))
+    Bad::Text(crate::time::complaint(text, layout))
 }
 
 /// What Go's decoder calls a JSON value; for numbers that do not fit it shows the number.

@@ -16,7 +16,7 @@ fn unknown_and_duplicate_fields_are_found_and_removed() {
         "apiVersion": "apps/v1", "kind": "Deployment", "bad": 1,
         "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "immage": "x"}]}}},
     });
-    let duplicates = ["spec.replicas".to_owned()];
+    let duplicates = [Duplicate::Field("spec.replicas".to_owned())];
     let mut value = object.clone();
     let warnings = check(deployment(), &mut value, FieldValidation::Warn, &duplicates).unwrap();
     let mut sorted = warnings.clone();

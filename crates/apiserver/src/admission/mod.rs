@@ -125,7 +125,11 @@ fn request<'a>(
         sub: call.sub,
         operation,
         namespace: &call.info.namespace,
-        name: subject.map_or("", ObjectExt::name),
+        // What is made at a subresource has the name of the object that it is one of.
+        name: match call.sub {
+            Some(_) => &call.info.name,
+            None => subject.map_or("", ObjectExt::name),
+        },
         path_name: &call.info.name,
         old,
         dry_run: call.dry_run(),
@@ -148,7 +152,8 @@ pub(crate) async fn admit(
     object: &mut Object,
     old: Option<&Object>,
 ) -> Result<(), Status> {
-    let names = [object.name(), object.str_at(&["metadata", "generateName"]), "Unknown"];
+    let path = if call.sub.is_some() { call.info.name.as_str() } else { "" };
+    let names = [path, object.name(), object.str_at(&["metadata", "generateName"]), "Unknown"];
     let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
     let request = Request { name: &name, ..request(call, operation, None, old) };
     for plugin in PLUGINS {

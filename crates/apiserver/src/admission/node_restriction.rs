@@ -52,7 +52,7 @@ fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
     // The name that a new object asks for: one to be generated is not the node's own.
     let named = object.map_or(request.name, ObjectExt::name);
     let request = &match request.operation {
-        Operation::Create => Request { name: named, ..*request },
+        Operation::Create if request.sub.is_none() => Request { name: named, ..*request },
         _ => *request,
     };
     match (request.kind.group, request.kind.resource) {

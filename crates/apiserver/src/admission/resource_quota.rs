@@ -7,8 +7,10 @@
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
+use apimachinery::apply::{self, Writer};
 use apimachinery::quota::{self, Counted};
-use apimachinery::{Object, ObjectExt, Status};
+use apimachinery::schema::Registry;
+use apimachinery::{Object, ObjectExt, Status, time};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use store::Expect;
@@ -85,6 +87,22 @@ fn concerns(request: &Request<'_>, object: &Object) -> bool {
     }
 }
 
+/// A charge is a write of the server's own.
+fn record(kind: &Kind, live: &Object, quota: &mut Object) {
+    let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) else {
+        return;
+    };
+    let (api_version, now) = (kind.api_version(), time::now_rfc3339());
+    let writer = Writer {
+        manager: "kube-apiserver",
+        api_version: &api_version,
+        subresource: "status",
+        now: &now,
+        reset_fields: &[],
+    };
+    apply::update_managers(schema, Some(live), quota, &writer);
+}
+
 /// Charges every quota of the namespace that covers the object, or none if one refuses at once.
 async fn reserve(
     request: &Request<'_>,
@@ -112,7 +130,9 @@ async fn reserve(
             }
             let mut quota = entry.object();
             if let Some(used) = bill.check(&quota).map_err(|why| request.forbidden(why))? {
+                let live = quota.clone();
                 quota.set_path(&["status", "used"], used.to_value());
+                record(kind, &live, &mut quota);
                 charges.push((entry.revision, quota));
             }
         }

@@ -17,6 +17,20 @@ fn all(headers: &HeaderMap, name: &str) -> Vec<String> {
     values.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect()
 }
 
+/// The requests of the headers, as Go prints upstream's object references: kind, namespace, name,
+/// uid, version, resource version and field path.
+fn asked(groups: &[String], extra: &BTreeMap<String, Vec<String>>, uid: &str) -> String {
+    const VERSION: &str = "authentication.k8s.io/v1";
+    let mut all: Vec<String> = groups.iter().map(|name| format!("{{Group  {name}    }}")).collect();
+    for (key, values) in extra {
+        all.extend(values.iter().map(|v| format!("{{UserExtra  {v}  {VERSION}  {key}}}")));
+    }
+    if !uid.is_empty() {
+        all.push(format!("{{UID  {uid}  {VERSION}  }}"));
+    }
+    all.join(" ")
+}
+
 /// The user the request is to be done as.
 pub(crate) fn impersonate(
     server: &Server,
@@ -38,9 +52,9 @@ pub(crate) fn impersonate(
         if groups.is_empty() && uid.is_empty() && extra.is_empty() {
             return Ok(user);
         }
-        return Err(Status::bad_request(
-            "requested to impersonate groups, uid or extra without impersonating a user",
-        ));
+        let asked = asked(&groups, &extra, &uid);
+        let message = format!("requested [{asked}] without impersonating a user");
+        return Err(Status::bad_request(message));
     }
 
     let may = |group: &str, resource: &str, sub: &str, namespace: &str, name: &str| {

@@ -190,7 +190,8 @@ fn check_binding(write: &Write<'_>, resource: &str) -> Result<(), Status> {
     let found = write
         .server
         .entry(kind, binding.namespace(), name)
-        .ok_or_else(|| Status::not_found(GROUP, role, name))?;
+        // Upstream speaks of what is written.
+        .ok_or_else(|| Status::not_found(GROUP, resource, name))?;
     check_held(write, resource, &rules_of(&found.object()))
 }
 

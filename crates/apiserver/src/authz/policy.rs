@@ -150,10 +150,18 @@ pub(crate) fn objects() -> Vec<Value> {
     aggregate(&mut objects);
     objects.push({
         let mut node = object("ClusterRole", "", "system:node");
-        node["rules"] = super::node::rules().iter().map(super::Rule::to_resource_rule).collect();
+        node["rules"] = super::node::rules().iter().map(|r| sorted(r.to_resource_rule())).collect();
         node
     });
     objects
+}
+
+/// A rule with its words in order, as upstream writes them.
+fn sorted(mut rule: Value) -> Value {
+    for list in rule.as_object_mut().into_iter().flatten().filter_map(|(_, v)| v.as_array_mut()) {
+        list.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    }
+    rule
 }
 
 /// Fills the aggregated roles, lowest first, as the aggregation controller would.

@@ -81,8 +81,10 @@ pub(super) fn add(schema: &mut Value, described: &Value, wrap: bool) {
             _ => continue,
         };
         // In v3 nothing may stand beside a bare reference.
-        if let (true, Some(reference)) = (wrap, property.get("$ref").cloned()) {
-            *property = json!({"allOf": [{ "$ref": reference }]});
+        if let (true, Some(own)) = (wrap, property.as_object_mut())
+            && let Some(reference) = own.remove("$ref")
+        {
+            own.insert("allOf".into(), json!([{ "$ref": reference }]));
         }
         property["description"] = text.into();
     }

@@ -4,6 +4,7 @@ use apimachinery::openapi::Dialect;
 use apimachinery::schema::Registry;
 use serde_json::{Map, Value, json};
 
+use crate::discovery::sub_kind;
 use crate::registry::Kind;
 
 /// Query parameters as upstream describes them, one a line.
@@ -72,12 +73,16 @@ pub(super) fn shared_parameters() -> Map<String, Value> {
 
 pub(super) fn path_parameters(dialect: Dialect, kind: &Kind, path: &str) -> Vec<Value> {
     let names = path.split('{').skip(1).filter_map(|p| p.split('}').next());
+    // An object is called by what the subresource takes.
+    let sub = path.split("{name}/").nth(1).and_then(|rest| rest.split('/').next());
+    let sub = sub.and_then(|name| kind.subs.iter().find(|sub| sub.name() == name));
+    let of = sub.map_or(kind.kind, |sub| sub_kind(kind, *sub).2);
     names
         .map(|name| {
             let text = match name {
                 "namespace" => "object name and auth scope, such as for teams and projects".into(),
                 "path" => "path to the resource".into(),
-                _ => format!("name of the {}", kind.kind),
+                _ => format!("name of the {of}"),
             };
             written(dialect, "path", name, "string", &text)
         })

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 /// A message under construction.
 #[derive(Default)]
-struct Message(Vec<u8>);
+pub(super) struct Message(Vec<u8>);
 
 impl Message {
     fn varint(&mut self, mut value: u64) {
@@ -15,37 +15,50 @@ impl Message {
         self.0.push(value as u8);
     }
 
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
+    pub(super) fn bytes(&mut self, field: u64, bytes: &[u8]) {
         self.varint(field << 3 | 2);
         self.varint(bytes.len() as u64);
         self.0.extend_from_slice(bytes);
     }
 
-    fn text(&mut self, field: u64, value: &Value) {
+    pub(super) fn text(&mut self, field: u64, value: &Value) {
         if let Some(text) = value.as_str().filter(|t| !t.is_empty()) {
             self.bytes(field, text.as_bytes());
         }
     }
 
-    fn texts(&mut self, field: u64, value: &Value) {
+    pub(super) fn texts(&mut self, field: u64, value: &Value) {
         for text in value.as_array().into_iter().flatten() {
             self.text(field, text);
         }
     }
 
-    fn flag(&mut self, field: u64, value: &Value) {
+    pub(super) fn flag(&mut self, field: u64, value: &Value) {
         if value == true {
-            self.varint(field << 3);
-            self.varint(1);
+            self.number(field, 1);
         }
     }
 
-    fn message(&mut self, field: u64, message: Self) {
+    pub(super) fn number(&mut self, field: u64, value: u64) {
+        self.varint(field << 3);
+        self.varint(value);
+    }
+
+    pub(super) fn double(&mut self, field: u64, value: f64) {
+        self.varint(field << 3 | 1);
+        self.0.extend_from_slice(&value.to_le_bytes());
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub(super) fn message(&mut self, field: u64, message: Self) {
         self.bytes(field, &message.0);
     }
 
     /// `{name = 1, value = 2}`, as gnostic writes maps.
-    fn named(&mut self, field: u64, name: &str, value: Self) {
+    pub(super) fn named(&mut self, field: u64, name: &str, value: Self) {
         let mut pair = Self::default();
         pair.bytes(1, name.as_bytes());
         pair.message(2, value);
@@ -53,20 +66,20 @@ impl Message {
     }
 
     /// `Any`, whose text is YAML (and so may be JSON).
-    fn any(value: &Value) -> Self {
+    pub(super) fn any(value: &Value) -> Self {
         let mut any = Self::default();
         any.bytes(2, value.to_string().as_bytes());
         any
     }
 
-    fn extensions(&mut self, field: u64, object: &Map<String, Value>) {
+    pub(super) fn extensions(&mut self, field: u64, object: &Map<String, Value>) {
         for (name, value) in object.iter().filter(|(name, _)| name.starts_with("x-")) {
             self.named(field, name, Self::any(value));
         }
     }
 }
 
-fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn entries(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 

@@ -5,6 +5,7 @@
 mod describe;
 mod document;
 mod gnostic;
+mod gnostic_v3;
 mod paths;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use apimachinery::Status;
 use apimachinery::openapi::{Dialect, schemas};
 use apimachinery::schema::{Registry, Type};
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH};
+use http::header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -29,7 +30,7 @@ use crate::request::Query;
 const GNOSTIC: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 const GNOSTIC_LATEST: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
-/// Those of the v3 documents, which are answered in JSON.
+/// Those of the v3 documents.
 const GNOSTIC_3: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 const GNOSTIC_3_LATEST: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
@@ -66,7 +67,28 @@ impl Document {
 pub(crate) struct Documents {
     v2_json: OnceLock<Document>,
     v2_protobuf: OnceLock<Document>,
-    v3: OnceLock<BTreeMap<String, Document>>,
+    v3: OnceLock<BTreeMap<String, Document3>>,
+}
+
+/// A v3 document, in both encodings under one tag.
+struct Document3 {
+    json: Document,
+    protobuf: OnceLock<Document>,
+}
+
+impl Document3 {
+    fn new(document: &Value) -> Self {
+        let json = Document::new(document.to_string().into_bytes());
+        Self { json, protobuf: OnceLock::new() }
+    }
+
+    fn protobuf(&self) -> &Document {
+        self.protobuf.get_or_init(|| {
+            let document = serde_json::from_slice(&self.json.bytes).unwrap_or_default();
+            let bytes = gnostic_v3::encode(&document).into();
+            Document { bytes, etag: self.json.etag.clone() }
+        })
+    }
 }
 
 impl Documents {
@@ -84,44 +106,49 @@ impl Documents {
         Ok(document.respond(JSON, headers))
     }
 
-    pub(crate) fn v3(
-        &self,
-        path: &str,
-        query: &Query,
-        headers: &HeaderMap,
-    ) -> Result<Response<Body>, Status> {
+    /// The names of the v3 documents.
+    pub(crate) fn v3_index(&self) -> Response<Body> {
         let documents = self.v3.get_or_init(components);
-        let name = path.trim_start_matches("/openapi/v3").trim_start_matches('/');
-        if name.is_empty() {
-            let paths: Map<String, Value> = documents
-                .iter()
-                .map(|(name, document)| {
-                    let url = format!("/openapi/v3/{name}?hash={}", document.etag);
-                    (name.clone(), json!({"serverRelativeURL": url}))
-                })
-                .collect();
-            let index = json!({"paths": paths}).to_string();
-            // As upstream names it, which lets Go guess.
-            return Ok(respond(StatusCode::OK, "text/plain; charset=utf-8", full(index)));
-        }
+        let paths: Map<String, Value> = documents
+            .iter()
+            .map(|(name, document)| {
+                let url = format!("/openapi/v3/{name}?hash={}", document.json.etag);
+                (name.clone(), json!({"serverRelativeURL": url}))
+            })
+            .collect();
+        let index = json!({"paths": paths}).to_string();
+        // As upstream names it, which lets Go guess.
+        respond(StatusCode::OK, "text/plain; charset=utf-8", full(index))
+    }
+
+    /// One of the v3 documents.
+    pub(crate) fn v3(&self, name: &str, query: &Query, headers: &HeaderMap) -> Response<Body> {
+        let bare = |code| {
+            let mut response = Response::new(full(""));
+            *response.status_mut() = code;
+            response
+        };
+        let Some(document) = self.v3.get_or_init(components).get(name) else {
+            return bare(StatusCode::NOT_FOUND);
+        };
         let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("");
         if !takes(accept, &[JSON, GNOSTIC_3, GNOSTIC_3_LATEST]) {
-            return Ok(not_acceptable());
+            return bare(StatusCode::NOT_ACCEPTABLE);
         }
-        let document = documents.get(name).ok_or_else(|| {
-            Status::not_found("", "", "")
-                .with_message("the server could not find the requested resource")
-        })?;
-        let mut response = document.respond(JSON, headers);
+        let binary = accept.contains(GNOSTIC_3) || accept.contains(GNOSTIC_3_LATEST);
+        let mut response = if binary {
+            document.protobuf().respond(GNOSTIC_3_LATEST, headers)
+        } else {
+            document.json.respond(JSON, headers)
+        };
         // A URL that carries the right hash never changes.
-        if query.get("hash") == Some(&document.etag) {
+        if query.get("hash") == Some(&document.json.etag) {
             response.headers_mut().insert(
                 CACHE_CONTROL,
                 HeaderValue::from_static("public, immutable, max-age=31536000"),
             );
         }
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
-        Ok(response)
+        response
     }
 }
 
@@ -267,7 +294,7 @@ fn bearer() -> Value {
 }
 
 /// The v3 documents, by path.
-fn components() -> BTreeMap<String, Document> {
+fn components() -> BTreeMap<String, Document3> {
     let dialect = Dialect::V3;
     let descriptions = describe::definitions();
     let mut documents = BTreeMap::new();
@@ -279,7 +306,7 @@ fn components() -> BTreeMap<String, Document> {
         let document = json!({
             "openapi": "3.0.0", "info": info(), "paths": paths, "components": components,
         });
-        documents.insert(name, Document::new(document.to_string().into_bytes()));
+        documents.insert(name, Document3::new(&document));
     };
     for group in GROUPS {
         for version in group.versions {
@@ -337,7 +364,7 @@ mod tests {
         assert!(pod["description"].as_str().unwrap().contains("containers"));
         assert!(pod["properties"]["spec"]["description"].is_string());
         for (name, document) in components() {
-            let text = String::from_utf8(document.bytes.to_vec()).unwrap();
+            let text = String::from_utf8(document.json.bytes.to_vec()).unwrap();
             let value: Value = serde_json::from_str(&text).unwrap();
             for reference in text.split("\"#/components/schemas/").skip(1) {
                 let wanted = reference.split('"').next().unwrap();
@@ -376,6 +403,11 @@ mod tests {
             assert_eq!(swagger["paths"][&path][method]["operationId"], id, "{path}");
         }
         assert!(swagger["paths"]["/api/v1/namespaces"].get("delete").is_none());
+        let scale =
+            &swagger["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}/scale"];
+        assert_eq!(scale["parameters"][1]["description"], "name of the Scale");
+        let endpoints = &swagger["paths"]["/api/v1/namespaces/{namespace}/endpoints"];
+        assert_eq!(endpoints["post"]["description"], "create Endpoints");
         let documents = components();
         for name in ["api", "apis", "apis/apps", "version", "openid/v1/jwks"] {
             assert!(documents.contains_key(name), "{name}");

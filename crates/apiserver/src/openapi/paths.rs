@@ -155,14 +155,8 @@ impl<'a> Writer<'a> {
             "get" => (format!("read{{}}{of}"), format!("read the specified {name}")),
             "put" => (format!("replace{{}}{of}"), format!("replace the specified {name}")),
             "patch" => (format!("patch{{}}{of}"), format!("partially update the specified {name}")),
-            "post" => {
-                let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
-                (format!("create{{}}{of}"), format!("create {article} {name}"))
-            }
-            "delete" => {
-                let article = if name.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" };
-                (format!("delete{{}}{of}"), format!("delete {article} {name}"))
-            }
+            "post" => (format!("create{{}}{of}"), format!("create {}{name}", article(name))),
+            "delete" => (format!("delete{{}}{of}"), format!("delete {}{name}", article(name))),
             "deletecollection" => {
                 (format!("delete{{}}Collection{of}"), format!("delete collection of {name}"))
             }
@@ -175,7 +169,7 @@ impl<'a> Writer<'a> {
                 ),
             ),
             "watchlist" => (format!("watch{{}}{of}List"), watched(name)),
-            _ => (format!("list{{}}{of}"), listed(name)),
+            _ => (format!("list{{}}{of}"), listed(self.kind)),
         };
         self.operation(action, &id, description).write()
     }
@@ -270,8 +264,20 @@ fn connect_word(sub: Sub) -> String {
     capital(sub.name())
 }
 
-fn listed(name: &str) -> String {
-    format!("list or watch objects of kind {name}")
+fn listed(kind: &Kind) -> String {
+    let watched = if kind.access == Access::Stored { " or watch" } else { "" };
+    format!("list{watched} objects of kind {}", kind.kind)
+}
+
+/// What stands before a name, which may be a plural.
+fn article(name: &str) -> &'static str {
+    if name.ends_with('s') && !name.ends_with("ss") {
+        ""
+    } else if name.starts_with(['A', 'E', 'I', 'O', 'U']) {
+        "an "
+    } else {
+        "a "
+    }
 }
 
 fn watched(name: &str) -> String {
@@ -308,7 +314,7 @@ pub(super) fn of(dialect: Dialect, kind: &Kind) -> Map<String, Value> {
         writer.add_plain(format!("{watch}{place}{resource}/{{name}}"), &[("get", "watch")]);
         if kind.namespaced {
             let everywhere = [
-                (root, "list", format!("list{{}}{}ForAllNamespaces", kind.kind), listed(kind.kind)),
+                (root, "list", format!("list{{}}{}ForAllNamespaces", kind.kind), listed(kind)),
                 (
                     watch,
                     "watchlist",

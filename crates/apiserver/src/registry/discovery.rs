@@ -11,7 +11,7 @@ use super::check::{Field, Names, check, check_labels};
 use super::column::{AGE, Column, NAME, join};
 use super::core::PROTOCOLS;
 use super::kind::Kind;
-use super::strategy::{Strategy, differs_in_wish, items_mut, set_default};
+use super::strategy::{Context, Strategy, differs_in_wish, items_mut, set_default};
 
 /// At most three, then how many more.
 fn shortened(items: Vec<String>, none: &str) -> Value {
@@ -62,6 +62,21 @@ impl Strategy for Slice {
         }
     }
 
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        drop_topology(object, None);
+        ErrorList::new()
+    }
+
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        object: &mut Object,
+        old: &Object,
+    ) -> ErrorList {
+        drop_topology(object, Some(old));
+        ErrorList::new()
+    }
+
     /// Whoever selects by labels looks at them too.
     fn raises_generation(&self, object: &Object, old: &Object) -> bool {
         let labels = |o: &Object| o.get_path(&["metadata", "labels"]).cloned();
@@ -77,6 +92,27 @@ impl Strategy for Slice {
             check_slice(object, Some(old));
             object.immutable_text("addressType", old);
         })
+    }
+}
+
+/// The map of an older version is dropped from endpoints that change, but for the node that it names
+/// and named before.
+fn drop_topology(slice: &mut Object, old: Option<&Object>) {
+    const HOST: &str = "kubernetes.io/hostname";
+    if old.is_some_and(|old| old["endpoints"] == slice["endpoints"]) {
+        return;
+    }
+    let of_old = old.and_then(|old| old["endpoints"].as_array()).into_iter().flatten();
+    let known: HashSet<&str> =
+        of_old.filter_map(|e| e["deprecatedTopology"][HOST].as_str()).collect();
+    for endpoint in items_mut(slice, "endpoints") {
+        let Some(topology) = endpoint.remove_path(&["deprecatedTopology"]) else { continue };
+        let host = topology[HOST].as_str().filter(|host| known.contains(host));
+        if let (Some(host), true) = (host, endpoint["nodeName"].is_null())
+            && names::dns1123_subdomain(host).is_empty()
+        {
+            endpoint["nodeName"] = host.into();
+        }
     }
 }
 
@@ -173,6 +209,22 @@ fn check_endpoint(endpoint: &Field<'_>, of: &str) {
 mod tests {
     use super::super::testing::subject;
     use serde_json::json;
+
+    #[test]
+    fn the_old_topology_is_dropped_from_what_changes() {
+        let endpoint = |address: &str| json!({"addresses": [address], "deprecatedTopology": {"kubernetes.io/hostname": "n"}});
+        let old = json!({"endpoints": [endpoint("10.0.0.1")]});
+        let mut same = old.clone();
+        super::drop_topology(&mut same, Some(&old));
+        assert_eq!(same, old);
+        let mut other = json!({"endpoints": [endpoint("10.0.0.2")]});
+        super::drop_topology(&mut other, Some(&old));
+        let node = json!({"endpoints": [{"addresses": ["10.0.0.2"], "nodeName": "n"}]});
+        assert_eq!(other, node);
+        let mut new = old.clone();
+        super::drop_topology(&mut new, None);
+        assert_eq!(new, json!({"endpoints": [{"addresses": ["10.0.0.1"]}]}));
+    }
 
     #[test]
     fn slices() {

@@ -180,6 +180,10 @@ pub(crate) struct Kind {
     pub(crate) categories: &'static [&'static str],
     pub(crate) subs: &'static [Sub],
     pub(crate) columns: &'static [Column],
+    /// What a table says of an object's row besides its cells.
+    pub(crate) row_conditions: fn(&Value) -> Option<Value>,
+    /// What rows of a table are sorted by, where it is not their name.
+    pub(crate) rows_by: Option<fn(&Value) -> i64>,
     pub(crate) selectable: &'static [Selectable],
     pub(crate) strategy: &'static dyn Strategy,
     pub(crate) conversion: Option<Conversion>,
@@ -210,6 +214,8 @@ impl Kind {
             categories: &[],
             subs: &[],
             columns: &[NAME, AGE],
+            row_conditions: |_| None,
+            rows_by: None,
             selectable: &[],
             strategy: &Plain,
             conversion: None,
@@ -248,6 +254,16 @@ impl Kind {
 
     pub(crate) const fn columns(mut self, columns: &'static [Column]) -> Self {
         self.columns = columns;
+        self
+    }
+
+    pub(crate) const fn row_conditions(mut self, make: fn(&Value) -> Option<Value>) -> Self {
+        self.row_conditions = make;
+        self
+    }
+
+    pub(crate) const fn rows_by(mut self, key: fn(&Value) -> i64) -> Self {
+        self.rows_by = Some(key);
         self
     }
 
@@ -302,6 +318,22 @@ impl Kind {
         api_version(self.group, self.version)
     }
 
+    /// Whether a field selector may name the field. A kind without fields of its own takes the
+    /// namespace whatever its scope.
+    pub(crate) fn selects_by(&self, field: &str) -> bool {
+        match field {
+            "metadata.name" => true,
+            "metadata.namespace" => self.namespaced || self.selectable.is_empty(),
+            _ => self.selectable.iter().any(|own| own.name == field),
+        }
+    }
+
+    /// The row that objects are stored as, which knows their columns.
+    pub(crate) fn stored(&self) -> Option<&'static Kind> {
+        let conversion = self.conversion?;
+        super::find(conversion.group, conversion.version, self.resource)
+    }
+
     /// What is said about a field that nobody can select by.
     pub(crate) fn unknown_field(&self, field: &str) -> String {
         if let Some(own) = self.strategy.unknown_field(field) {
@@ -341,14 +373,21 @@ impl Kind {
     /// The name under which the stored kind selects by the same field.
     pub(crate) fn stored_field(&self, name: &str) -> Option<&'static str> {
         let own = self.selectable.iter().find(|s| s.name == name)?;
-        let conversion = self.conversion?;
-        let stored = super::find(conversion.group, conversion.version, self.resource)?;
+        let stored = self.stored()?;
         stored.selectable.iter().find(|s| s.path == own.path).map(|s| s.name)
+    }
+
+    /// Whether nobody may delete all of its objects at once.
+    pub(crate) fn is_deleted_singly(&self) -> bool {
+        self.group.is_empty() && self.resource == "namespaces"
     }
 
     /// Verbs in discovery, in upstream's order.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
         match self.access {
+            Access::Stored if self.is_deleted_singly() => {
+                &["create", "delete", "get", "list", "patch", "update", "watch"]
+            }
             Access::Stored => {
                 &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
             }

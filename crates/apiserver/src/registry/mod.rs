@@ -77,8 +77,8 @@ pub(crate) static GROUPS: &[Group] = &[
     Group { name: "coordination.k8s.io", versions: &["v1"], kinds: coordination::KINDS },
     Group { name: "node.k8s.io", versions: &["v1"], kinds: node::KINDS },
     Group { name: "discovery.k8s.io", versions: &["v1"], kinds: discovery::KINDS },
-    Group { name: "flowcontrol.apiserver.k8s.io", versions: &["v1"], kinds: flowcontrol::KINDS },
     Group { name: "resource.k8s.io", versions: &["v1"], kinds: resource::KINDS },
+    Group { name: "flowcontrol.apiserver.k8s.io", versions: &["v1"], kinds: flowcontrol::KINDS },
 ];
 
 /// Every row.

@@ -138,8 +138,13 @@ async fn versions_and_continue_tokens() {
     let api = api.restart().await;
     assert_eq!(api.get(&one).await.ok().uid(), created.uid());
     let watch = format!("{MAPS}?watch=1&timeoutSeconds=1&resourceVersion=1");
-    let status = api.get(&watch).await.fails(410);
-    assert_eq!(status["reason"], "Expired");
+    // A watch has begun when that is found out.
+    let event = api.get(&watch).await.ok();
+    assert_eq!(event["type"], "ERROR", "{event}");
+    assert_eq!(
+        (&event["object"]["code"], &event["object"]["reason"]),
+        (&json!(410), &json!("Expired"))
+    );
     api.post(MAPS, &other).await.ok();
     let status = api.get(&format!("{MAPS}?continue={token}")).await.fails(410);
     let token = status["metadata"]["continue"].as_str().unwrap();
@@ -211,7 +216,8 @@ async fn what_one_may_not_do() {
         .send()
         .await
         .fails(403);
-    api.get("/apis/nothing.example.com/v1/things").await.fails(404);
+    let nothing = api.get("/apis/nothing.example.com/v1/things").await;
+    assert_eq!((nothing.code.as_u16(), &*nothing.bytes), (404, &b"404 page not found\n"[..]));
     api.ask(Method::POST, "/api/v1/namespaces/default/pods/x/status")
         .json(&node("x"))
         .send()

@@ -180,7 +180,11 @@ async fn check(api: &Api, kind: &'static Kind) {
         }
     }
     let rest = "labelSelector=suite%3Dgenerated&gracePeriodSeconds=0&propagationPolicy=Background";
-    api.delete(&format!("{all}?{rest}")).await.ok();
+    if kind.is_deleted_singly() {
+        api.delete(&format!("{all}?{rest}")).await.fails(405);
+    } else {
+        api.delete(&format!("{all}?{rest}")).await.ok();
+    }
     api.delete(&format!("{one}?gracePeriodSeconds=0&propagationPolicy=Background")).await.ok();
     if kind.kind != "Namespace" {
         let left = api.get(&format!("{all}?labelSelector=suite")).await.ok();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apimachinery::ObjectExt;
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use store::{Embedded, Options};
@@ -21,6 +21,7 @@ pub(super) struct Api {
 /// What came back.
 pub(super) struct Answer {
     pub(super) code: StatusCode,
+    pub(super) headers: HeaderMap,
     pub(super) bytes: Bytes,
 }
 
@@ -159,7 +160,7 @@ impl Ask<'_> {
         let response = self.open().await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { code: parts.status, bytes }
+        Answer { code: parts.status, headers: parts.headers, bytes }
     }
 
     /// Sends it with a body that comes as it comes.
@@ -168,7 +169,7 @@ impl Ask<'_> {
         let response = self.api.server.handle(request, Some(self.user)).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { code: parts.status, bytes }
+        Answer { code: parts.status, headers: parts.headers, bytes }
     }
 
     /// Sends it and leaves the answer to be read as it comes.

@@ -10,6 +10,7 @@ mod deletion;
 mod harness;
 mod limits;
 mod nodes;
+mod paths;
 mod quotas;
 mod reading;
 mod resize;

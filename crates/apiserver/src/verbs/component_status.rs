@@ -32,15 +32,21 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let mut found = all(call.server);
     found.retain(|status| filter.selects(status));
     let metadata = json!({});
+    let version = call.accepted.meta_version();
     let list = match call.accepted.form {
         Form::Table => {
             let include = Include::parse(call.query.get("includeObject"))?;
-            let rows = found.iter().map(|status| encode::row(call.kind, status, include)).collect();
-            encode::table(call.kind, rows, metadata, true)
+            let row = |status| encode::row(call.kind, status, include, version);
+            let rows = found.iter().map(row).collect();
+            encode::table(call.kind, rows, metadata, true, version)
         }
-        Form::Partial => json!({
-            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
-            "metadata": metadata, "items": found.iter().map(encode::partial).collect::<Value>(),
+        Form::Partial => {
+            let form = "PartialObjectMetadata";
+            return Err(encode::wrong_form(form, "a list", call.kind, "List"));
+        }
+        Form::PartialList => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata,
+            "items": found.iter().map(|s| encode::partial(s, version)).collect::<Value>(),
         }),
         Form::Object => json!({
             "kind": "ComponentStatusList", "apiVersion": "v1", "metadata": metadata,

@@ -6,15 +6,16 @@
 mod address;
 mod forward;
 mod links;
+mod log;
 mod proxy;
 
 use apimachinery::{Object, ObjectExt, Status};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use serde_json::Value;
 
 use super::Call;
 use crate::authz::{self, Attributes, Decision};
-use crate::body::Body;
+use crate::body::{Body, full};
 use crate::encode::view;
 use crate::registry::{self, Sub};
 use forward::{Target, Tls, forward};
@@ -31,7 +32,20 @@ pub(super) async fn connect(
     }
     match call.sub {
         Some(Sub::Proxy) => proxy::proxy(call, request).await,
-        Some(sub) => forward(call, pod_stream(call, sub)?, request).await,
+        Some(sub) => match (pod_stream(call, sub)?, sub) {
+            (Some(target), _) => forward(call, target, request).await,
+            // A pod that runs nowhere has logged nothing.
+            (None, Sub::Log) => {
+                let mut response = Response::new(full(""));
+                *response.status_mut() = StatusCode::NO_CONTENT;
+                Ok(response)
+            }
+            (None, _) => {
+                let name = &call.info.name;
+                let message = format!("pod {name} does not have a host assigned");
+                Err(Status::bad_request(message))
+            }
+        },
         None => Err(Status::internal("not a connection")),
     }
 }
@@ -70,7 +84,10 @@ fn kubelet(call: &Call<'_>, node: &str) -> Result<(String, u16), Status> {
         all.find(|a| a["type"] == of).map(|a| a.str_at(&["address"]).to_owned())
     };
     let host = address("InternalIP").or_else(|| address("Hostname")).ok_or_else(|| {
-        Status::internal(format!("no preferred addresses found for node {}", node.name()))
+        let shown = |a: &Value| format!("{{{} {}}}", a.str_at(&["type"]), a.str_at(&["address"]));
+        let known = addresses.into_iter().flatten().map(shown).collect::<Vec<_>>().join(" ");
+        let message = format!("no preferred addresses found; known addresses: [{known}]");
+        Status::generic(500, "", message)
     })?;
     let port = node.get_path(&["status", "daemonEndpoints", "kubeletEndpoint", "Port"]);
     let port = port.and_then(Value::as_u64).and_then(|p| u16::try_from(p).ok());
@@ -79,86 +96,72 @@ fn kubelet(call: &Call<'_>, node: &str) -> Result<(String, u16), Status> {
 
 /// The container that a stream is for.
 fn container(call: &Call<'_>, pod: &Object) -> Result<String, Status> {
-    let names: Vec<&str> = ["containers", "initContainers", "ephemeralContainers"]
+    let names: Vec<&str> = ["initContainers", "containers", "ephemeralContainers"]
         .iter()
         .filter_map(|list| pod.get_path(&["spec", list]).and_then(Value::as_array))
         .flatten()
         .map(|c| c.str_at(&["name"]))
         .collect();
-    let own = pod.get_path(&["spec", "containers"]).and_then(Value::as_array).map_or(0, Vec::len);
-    let default = pod.annotation("kubectl.kubernetes.io/default-container");
-    match (call.query.text("container"), default) {
+    let own = pod.get_path(&["spec", "containers"]).and_then(Value::as_array);
+    let own = own.map(Vec::as_slice).unwrap_or_default();
+    match (call.query.text("container"), own) {
         (Some(name), _) if names.contains(&name) => Ok(name.to_owned()),
         (Some(name), _) => Err(Status::bad_request(format!(
             "container {name} is not valid for pod {}",
             pod.name()
         ))),
-        (None, Some(name)) if names.contains(&name) => Ok(name.to_owned()),
-        (None, _) if own == 1 => Ok(names[0].to_owned()),
+        (None, [only]) => Ok(only.str_at(&["name"]).to_owned()),
         (None, _) => Err(Status::bad_request(format!(
             "a container name must be specified for pod {}, choose one of: [{}]",
             pod.name(),
-            names[..own.min(names.len())].join(" ")
+            names.join(" ")
         ))),
     }
 }
 
-fn pod_stream(call: &Call<'_>, sub: Sub) -> Result<Target, Status> {
+/// Where a stream of a pod leads; nowhere before the pod has a node.
+fn pod_stream(call: &Call<'_>, sub: Sub) -> Result<Option<Target>, Status> {
     let (namespace, name) = (&call.info.namespace, &call.info.name);
+    let options = if sub == Sub::Log { log::options(call)? } else { String::new() };
     let pod = object(call, "pods", namespace, name)?;
-    let node = pod.str_at(&["spec", "nodeName"]);
     let verb = match sub {
         Sub::Log => "containerLogs",
         Sub::Exec => "exec",
         Sub::Attach => "attach",
         _ => "portForward",
     };
-    if node.is_empty() {
-        return Err(Status::bad_request(format!("pod {name} does not have a host assigned")));
-    }
-    let (host, port) = kubelet(call, node)?;
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    let mut copy = |from: &str, to: &str| {
-        for value in call.query.all(from) {
-            query.append_pair(to, value);
-        }
-    };
     let mut path = format!("/{verb}/{namespace}/{name}");
-    if sub == Sub::PortForward {
-        copy("ports", "port");
-    } else {
+    if sub != Sub::PortForward {
         path = format!("{path}/{}", container(call, &pod)?);
     }
-    match sub {
-        Sub::Log => {
-            const OPTIONS: &[&str] = &[
-                "follow",
-                "previous",
-                "sinceSeconds",
-                "sinceTime",
-                "tailLines",
-                "limitBytes",
-                "timestamps",
-                "stream",
-            ];
-            OPTIONS.iter().for_each(|option| copy(option, option));
-        }
-        Sub::Exec | Sub::Attach => {
-            for (from, to) in [("stdin", "input"), ("stdout", "output"), ("stderr", "error")] {
-                if call.query.flag(from) {
-                    query.append_pair(to, "1");
-                }
-            }
-            if call.query.flag("tty") {
-                query.append_pair("tty", "1");
-            }
-            for word in call.query.all("command") {
-                query.append_pair("command", word);
-            }
-        }
-        _ => {}
+    let node = pod.str_at(&["spec", "nodeName"]);
+    if node.is_empty() {
+        return Ok(None);
     }
-    let query = query.finish();
+    let (host, port) = kubelet(call, node)?;
+    let query = if sub == Sub::Log { options } else { stream_options(call, sub) };
     let path = if query.is_empty() { path } else { format!("{path}?{query}") };
-    Ok(Target { host, port, addresses: Vec::new(), tls: Some(Tls::Kubelet), path })
+    Ok(Some(Target { host, port, addresses: Vec::new(), tls: Some(Tls::Kubelet), path }))
+}
+
+/// What the kubelet is asked for, in its words.
+fn stream_options(call: &Call<'_>, sub: Sub) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    if sub == Sub::PortForward {
+        for value in call.query.all("ports") {
+            query.append_pair("port", value);
+        }
+        return query.finish();
+    }
+    for (from, to) in
+        [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")]
+    {
+        if call.query.flag(from) {
+            query.append_pair(to, "1");
+        }
+    }
+    for word in call.query.all("command") {
+        query.append_pair("command", word);
+    }
+    query.finish()
 }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use apimachinery::schema::Registry;
 use apimachinery::selector::{FieldSelector, LabelSelector};
+use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status};
-use base64::{DecodeError, Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use base64::{DecodeError, Engine};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -32,9 +35,7 @@ impl Filter {
         let labels = LabelSelector::parse(call.query.get("labelSelector").unwrap_or_default())?;
         let mut fields = FieldSelector::parse(call.query.get("fieldSelector").unwrap_or_default())?;
         for term in &fields.terms {
-            let known = matches!(term.field.as_str(), "metadata.name" | "metadata.namespace")
-                || call.kind.selectable.iter().any(|s| s.name == term.field);
-            if !known {
+            if !call.kind.selects_by(&term.field) {
                 return Err(Status::bad_request(call.kind.unknown_field(&term.field)));
             }
         }
@@ -60,7 +61,10 @@ impl Filter {
                 }
             }
         }
-        Ok(Self { namespace: call.info.namespace.clone(), labels, fields })
+        // The path of a namespace names it twice.
+        let namespace =
+            if call.kind.namespaced { call.info.namespace.clone() } else { String::new() };
+        Ok(Self { namespace, labels, fields })
     }
 
     pub(crate) fn namespace(&self) -> &str {
@@ -95,8 +99,12 @@ impl Filter {
 /// The revision of a token whose own is gone: the list goes on in the present, inconsistently.
 const IN_THE_PRESENT: i64 = -1;
 
-/// Version of continue tokens, and of the forms of lists that are not the kind's own.
+/// Version of continue tokens.
 const VERSION: &str = "meta.k8s.io/v1";
+
+/// As Go reads it: what is left of the last byte does not matter.
+const URL_SAFE_NO_PAD: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// Where the next page starts, as upstream's continue token says it.
 #[derive(Serialize, Deserialize)]
@@ -107,13 +115,21 @@ struct Continue {
 }
 
 impl Continue {
-    /// Behind the object at `last`.
-    fn after(revision: u64, last: &str) -> Self {
-        Self { v: VERSION.into(), rv: revision as i64, start: format!("{last}\0") }
+    /// Behind the object at `last`, as seen from the list's namespace.
+    fn after(revision: u64, namespace: &str, last: &str) -> Self {
+        let last = last.strip_prefix(namespace).unwrap_or(last);
+        let last = last.strip_prefix('/').unwrap_or(last);
+        Self { v: VERSION.into(), rv: revision as i64, start: format!("/{last}\0") }
     }
 
     fn encode(&self) -> String {
         URL_SAFE_NO_PAD.encode(json!(self).to_string())
+    }
+
+    /// The first path of what is left of the list of a namespace.
+    fn path(&self, namespace: &str) -> String {
+        let start = self.start.strip_prefix('/').unwrap_or(&self.start);
+        if namespace.is_empty() { start.to_owned() } else { format!("{namespace}/{start}") }
     }
 
     fn decode(token: &str) -> Result<Self, Status> {
@@ -133,9 +149,10 @@ impl Continue {
         };
         let token: Self = match serde_json::from_slice(&bytes) {
             Ok(token) => token,
-            Err(why) => return invalid(format!(": {why}")),
+            Err(why) => return invalid(format!(": {}", not_json(&bytes, &why))),
         };
-        let climbs = token.start.split('/').any(|part| part == ".." || part == ".");
+        let climbs = token.start.split('/').any(|part| part == ".." || part == ".")
+            || token.start.contains("//");
         if token.v != VERSION {
             return invalid(format!(
                 ": server does not recognize this encoded version {}",
@@ -149,10 +166,25 @@ impl Continue {
         if token.start.is_empty() {
             return invalid(format!(": encoded start key empty (version {VERSION})"));
         }
-        if climbs || token.start.contains("//") {
+        if climbs {
             return invalid(format!(": {}", token.start));
         }
         Ok(token)
+    }
+}
+
+/// What Go says of bytes that are no JSON from the first.
+fn not_json(bytes: &[u8], why: &serde_json::Error) -> String {
+    match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+        None => "unexpected end of JSON input".into(),
+        Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => why.to_string(),
+        Some(&other) => {
+            let shown = match char::from(other) {
+                '\'' => r"'\''".into(),
+                c => format!("'{}'", quote(&c.to_string()).trim_matches('"')),
+            };
+            format!("invalid character {shown} looking for beginning of value")
+        }
     }
 }
 
@@ -195,6 +227,7 @@ fn expired(token: Continue) -> Status {
 async fn start(
     call: &Call<'_>,
     options: &ListOptions<'_>,
+    namespace: &str,
 ) -> Result<(Arc<Snapshot>, u64, String), Status> {
     let collection = call.server.collection(call.kind)?;
     if let Some(token) = options.token {
@@ -205,13 +238,14 @@ async fn start(
             ));
         }
         let current = call.server.cache.revision();
+        let start = token.path(namespace);
         if token.rv < 0 {
-            return Ok((collection.snapshot(), current, token.start));
+            return Ok((collection.snapshot(), current, start));
         }
         let revision = token.rv as u64;
         wait_for(call, revision).await?;
         return match call.server.cache.snapshot_at(collection, revision) {
-            Ok(snapshot) => Ok((snapshot, revision, token.start)),
+            Ok(snapshot) => Ok((snapshot, revision, start)),
             Err(Expired) => Err(expired(token)),
         };
     }
@@ -243,7 +277,7 @@ pub(super) struct Chosen {
 pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
     let options = ListOptions::read(call)?;
     let filter = Filter::parse(call)?;
-    let (snapshot, revision, from) = start(call, &options).await?;
+    let (snapshot, revision, from) = start(call, &options, filter.namespace()).await?;
     // Whoever takes any version gets all of it (upstream's watch cache knows no pages of that).
     let limit = if options.version == Some("0") { 0 } else { options.limit };
     let mut entries: Vec<Arc<Entry>> = Vec::new();
@@ -261,7 +295,8 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
     if let Some(last) = last {
         let rest = matching.count();
         if rest > 0 {
-            metadata["continue"] = Continue::after(revision, &last).encode().into();
+            metadata["continue"] =
+                Continue::after(revision, filter.namespace(), &last).encode().into();
             // With a selector upstream does not know how many remain.
             if filter.is_open() {
                 metadata["remainingItemCount"] = rest.into();
@@ -289,7 +324,8 @@ fn without_type(mut object: Object) -> Object {
 pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>, Status> {
     let kind = call.kind;
     let Chosen { entries, metadata } = chosen;
-    let Accepted { encoding, form } = call.accepted;
+    let Accepted { encoding, form, .. } = call.accepted;
+    let version = call.accepted.meta_version();
     let body = match (form, encoding) {
         (Form::Object, Encoding::Protobuf) => {
             let list = format!("{}List", kind.kind);
@@ -313,17 +349,25 @@ pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>,
             made_list(encoding, list, entries, |entry| without_type(view(kind, entry)))?
         }
         (Form::Partial, _) => {
+            let form = "PartialObjectMetadata";
+            return Err(encode::wrong_form(form, "a list", kind, "List"));
+        }
+        (Form::PartialList, _) => {
             let list = json!({
-                "kind": "PartialObjectMetadataList", "apiVersion": VERSION,
+                "kind": "PartialObjectMetadataList", "apiVersion": version,
                 "metadata": metadata, "items": [],
             });
-            let item = |entry: &Entry| without_type(encode::partial(&view(kind, entry)));
+            let item = |entry: &Entry| encode::partial(&entry.object(), version);
             made_list(encoding, list, entries, item)?
         }
         (Form::Table, _) => {
             let include = Include::parse(call.query.get("includeObject"))?;
-            let table = encode::table(kind, Vec::new(), metadata, true);
-            let row = move |entry: &Entry| encode::row(kind, &view(kind, entry), include);
+            let mut entries = entries;
+            if let Some(key) = kind.rows_by {
+                entries.sort_by_cached_key(|entry| key(&entry.object()));
+            }
+            let table = encode::table(kind, Vec::new(), metadata, true, version);
+            let row = move |entry: &Entry| encode::row(kind, &view(kind, entry), include, version);
             made_list(encoding, table, entries, row)?
         }
     };
@@ -336,9 +380,14 @@ mod tests {
 
     #[test]
     fn continue_tokens_round_trip_and_forgeries_are_refused() {
-        let token = Continue::after(7, "ns/a").encode();
+        let token = Continue::after(7, "ns", "ns/a").encode();
         let read = Continue::decode(&token).unwrap();
-        assert_eq!((read.rv, read.start.as_str()), (7, "ns/a\0"));
+        assert_eq!((read.rv, read.start.as_str()), (7, "/a\0"));
+        assert_eq!(read.path("ns"), "ns/a\0");
+        let read = Continue::after(7, "", "ns/a");
+        assert_eq!((read.path("").as_str(), read.start.as_str()), ("ns/a\0", "/ns/a\0"));
+        let said = Continue::decode("bad").err().map(|s| s.message).unwrap();
+        assert!(said.ends_with(": invalid character 'm' looking for beginning of value"), "{said}");
         for forged in [
             "%%%".to_owned(),
             "AAAA".to_owned(),

@@ -22,8 +22,8 @@ pub(super) struct ListOptions<'a> {
     pub(super) matching: bool,
     pub(super) send_initial: Option<bool>,
     pub(super) bookmarks: bool,
-    /// How long a watch may last, in seconds.
-    pub(super) timeout: Option<u64>,
+    /// How long a watch may last, in seconds. One that ends before it begins has a negative time.
+    pub(super) timeout: Option<i64>,
 }
 
 impl<'a> ListOptions<'a> {
@@ -33,21 +33,31 @@ impl<'a> ListOptions<'a> {
         let number = |name: &str| query.text(name).map(parse_int).transpose();
         let limit = number("limit")?.unwrap_or(0);
         let timeout = number("timeoutSeconds")?;
-        let matching = query.text("resourceVersionMatch");
+        let mut matching = query.text("resourceVersionMatch");
+        let mut send_initial =
+            query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents"));
+        let version = query.text("resourceVersion");
+        // A watch of any state begins with one (upstream's `SetListOptionsDefaults`).
+        let watches = call.info.verb == "watch";
+        if watches
+            && matching.is_none()
+            && send_initial.is_none()
+            && matches!(version, None | Some("0"))
+        {
+            (matching, send_initial) = (Some(NOT_OLDER), Some(true));
+        }
         let options = Self {
             limit: usize::try_from(limit).unwrap_or(0),
             token: query.text("continue"),
-            version: query.text("resourceVersion"),
+            version,
             exact: matching == Some(EXACT),
             matching: matching.is_some(),
-            send_initial: query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents")),
+            send_initial,
             bookmarks: query.flag("allowWatchBookmarks"),
-            timeout: timeout.and_then(|t| u64::try_from(t).ok()).filter(|t| *t > 0),
+            timeout: timeout.filter(|seconds| *seconds != 0),
         };
-        let errors = match call.info.verb {
-            "watch" => options.check_watch(matching),
-            _ => options.check_list(matching),
-        };
+        let errors =
+            if watches { options.check_watch(matching) } else { options.check_list(matching) };
         if errors.is_empty() { Ok(options) } else { Err(invalid("ListOptions", errors)) }
     }
 

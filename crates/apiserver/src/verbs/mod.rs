@@ -165,10 +165,6 @@ pub(crate) async fn dispatch(
 ) -> Result<Response<Body>, Status> {
     call.warn(call.kind.deprecated.map(str::to_owned));
     options::check(call)?;
-    // A new object is named by its body: what was authorized for the path's name must not make another.
-    if call.info.verb == "create" && call.sub.is_none() && !call.info.name.is_empty() {
-        return Err(unsupported(call));
-    }
     if call.kind.access == Access::Virtual {
         return match (call.info.verb, call.sub, call.kind.kind) {
             ("create", None, "Binding") => pod_binding::bind(call, request.into_body()).await,

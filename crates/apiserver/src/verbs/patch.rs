@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apimachinery::apply::{self, Writer};
+use apimachinery::codec::Duplicate;
 use apimachinery::patch::{json_patch, merge_patch, strategic};
 use apimachinery::schema::{Registry, Type};
 use apimachinery::validate::FieldValidation;
@@ -65,19 +66,16 @@ impl Patch {
             Form::Apply => apimachinery::codec::yaml::decode(&bytes)?,
             _ => apimachinery::codec::json::decode(&bytes)?,
         };
-        let mut found = duplicates
-            .iter()
-            .map(|path| format!("duplicate field {}", apimachinery::text::quote(path)));
         match mode {
             FieldValidation::Strict if !duplicates.is_empty() => {
-                let list: Vec<String> = found.collect();
+                let list = Duplicate::complaints(&duplicates);
                 let what = match form {
-                    Form::Apply => "error strict decoding YAML",
+                    Form::Apply => "error strict decoding YAML: error converting YAML to JSON",
                     _ => "strict decoding error",
                 };
                 return Err(Status::bad_request(format!("{what}: {}", list.join(", "))));
             }
-            FieldValidation::Warn => call.warn(found.by_ref()),
+            FieldValidation::Warn => call.warn(duplicates.iter().map(ToString::to_string)),
             _ => {}
         }
         Ok(Self { form, value, mode })

@@ -1,6 +1,6 @@
 //! Questions about who somebody is and what they may do.
 
-use apimachinery::selector::{FieldSelector, FieldTerm};
+use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -123,12 +123,47 @@ fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
             }
         }
     };
-    match crate::authz::decide(call.server, &attributes) {
-        Decision::Allow(reason) if reason.is_empty() => json!({"allowed": true}),
-        Decision::Allow(reason) => json!({"allowed": true, "reason": reason}),
-        Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
-        Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
+    let (allowed, reason) = match crate::authz::decide(call.server, &attributes) {
+        Decision::Allow(reason) => (true, reason),
+        Decision::Deny(reason) => (false, reason),
+    };
+    let mut status = json!({"allowed": allowed});
+    if !reason.is_empty() {
+        status["reason"] = reason.into();
     }
+    let ignored = ["fieldSelector", "labelSelector"]
+        .into_iter()
+        .filter(|name| !understood(name, resource.map_or(&Value::Null, |r| &r[*name])))
+        .map(|name| format!("spec.resourceAttributes.{name} ignored due to parse error"));
+    let ignored: Vec<String> = ignored.collect();
+    match ignored.as_slice() {
+        [] => {}
+        [one] => status["evaluationError"] = one.as_str().into(),
+        several => status["evaluationError"] = format!("[{}]", several.join(", ")).into(),
+    }
+    status
+}
+
+/// Whether a selector of a review can be read; one that cannot is left out of the question.
+fn understood(name: &str, selector: &Value) -> bool {
+    let fields = name == "fieldSelector";
+    if let Some(raw) = selector["rawSelector"].as_str().filter(|raw| !raw.is_empty()) {
+        return if fields {
+            FieldSelector::parse(raw).is_ok()
+        } else {
+            LabelSelector::parse(raw).is_ok()
+        };
+    }
+    let mut requirements = selector["requirements"].as_array().into_iter().flatten();
+    requirements.all(|requirement| {
+        let values = requirement["values"].as_array().map_or(0, Vec::len);
+        match requirement.str_at(&["operator"]) {
+            "In" | "NotIn" => values == 1 || !fields,
+            // Fields have no other operators.
+            "Exists" | "DoesNotExist" => !fields,
+            _ => false,
+        }
+    })
 }
 
 /// The selector that a review asks about (KEP-4601): as text, or as requirements of which those
@@ -157,5 +192,13 @@ fn selected_fields(selector: &Value) -> Option<FieldSelector> {
 fn rules(call: &Call<'_>, review: &Object) -> Value {
     let namespace = review.str_at(&["spec", "namespace"]);
     let (resource, other) = crate::authz::rules_for(call.server, &call.user, namespace);
-    json!({"resourceRules": resource, "nonResourceRules": other, "incomplete": false})
+    let mut status =
+        json!({"resourceRules": resource, "nonResourceRules": other, "incomplete": false});
+    if call.user.node().is_some() {
+        // What a node may do beyond its role depends on its pods.
+        status["incomplete"] = true.into();
+        let why = "node authorizer does not support user rule resolution";
+        status["evaluationError"] = why.into();
+    }
+    status
 }

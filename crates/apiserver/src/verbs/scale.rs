@@ -78,7 +78,7 @@ fn scaled(old: &Object, scale: &Value) -> Result<(Object, Ownership), Status> {
 
 pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let scale = call.decode(body, SCALE).await?;
-    if !scale.name().is_empty() && scale.name() != call.info.name {
+    if scale.name() != call.info.name {
         return Err(update::wrong_name(scale.name(), &call.info.name));
     }
     let updated = update::change(call, |old| scaled(old, &scale)).await?;

@@ -1,6 +1,8 @@
 //! `serviceaccounts/token`: issues bound tokens (TokenRequest).
 
+use apimachinery::apply::{self, Writer};
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::schema::Registry;
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -23,8 +25,18 @@ const MAX_SECONDS: i64 = 1 << 32;
 pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let mut request = call.decode(body, REQUEST).await?;
     let (namespace, name) = (&call.info.namespace, &call.info.name);
+    check_place(call, &request)?;
     let entry = call.server.entry(call.kind, namespace, name).ok_or_else(|| call.not_found())?;
     let account = view(call.kind, &entry);
+    let uid = request.uid();
+    if !uid.is_empty() && uid != account.uid() {
+        let why = format!(
+            "the UID in the token request ({uid}) does not match the UID of the service account ({})",
+            account.uid()
+        );
+        return Err(Status::conflict(REQUEST.group, REQUEST.kind, name, why));
+    }
+    record(call, &mut request);
     admission::admit(call, Operation::Create, &mut request, None).await?;
     admission::validate(call, Operation::Create, Some(&request), None).await?;
 
@@ -75,9 +87,52 @@ pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     request.set_path(&["spec", "expirationSeconds"], seconds.into());
     request.set_meta("name", name.clone().into());
     request.set_meta("namespace", namespace.clone().into());
+    request.set_meta("uid", account.uid().into());
     request.set_meta("creationTimestamp", time::now_rfc3339().into());
+    if request["spec"].get("boundObjectRef").is_none() {
+        request["spec"]["boundObjectRef"] = Value::Null;
+    }
     request["status"] = json!({"token": token, "expirationTimestamp": time::rfc3339(expires)});
     encode::value(StatusCode::CREATED, &request, call.accepted.encoding)
+}
+
+/// What the body says of the account's place must be what the path says.
+fn check_place(call: &Call<'_>, request: &Object) -> Result<(), Status> {
+    if !request.namespace().is_empty() && request.namespace() != call.info.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    let name = request.name();
+    if !name.is_empty() && name != call.info.name {
+        let why = "must match the service account name if specified";
+        let errors = FieldError::invalid(&Path::new("metadata").child("name"), name, why);
+        let errors = ErrorList(vec![errors]);
+        return Err(Status::invalid(REQUEST.group, REQUEST.kind, &call.info.name, errors));
+    }
+    Ok(())
+}
+
+/// Records in managedFields what was asked for.
+fn record(call: &Call<'_>, request: &mut Object) {
+    let schema = Registry::builtin().lookup(REQUEST.group, REQUEST.version, REQUEST.kind);
+    let Some(schema) = schema else { return };
+    let (manager, now) = (call.manager(), time::now_rfc3339());
+    let api_version = registry::api_version(REQUEST.group, REQUEST.version);
+    // A default is set by whoever asks without it.
+    let mut asked = request.clone();
+    if asked["spec"]["expirationSeconds"].is_null() {
+        asked.set_path(&["spec", "expirationSeconds"], DEFAULT_SECONDS.into());
+    }
+    let writer = Writer {
+        manager: &manager,
+        api_version: &api_version,
+        subresource: call.subresource(),
+        now: &now,
+        reset_fields: &[],
+    };
+    apply::update_managers(schema, None, &mut asked, &writer);
+    request.set_meta("managedFields", asked["metadata"]["managedFields"].clone());
 }
 
 /// Binds the token to the object the request names; it must exist.
@@ -86,14 +141,15 @@ fn bind(call: &Call<'_>, request: &Object, claims: &mut KubernetesClaims) -> Res
     else {
         return Ok(());
     };
-    let (resource, namespace) = match (wanted.str_at(&["kind"]), wanted.str_at(&["apiVersion"])) {
-        ("Pod", "v1") => ("pods", call.info.namespace.as_str()),
-        ("Secret", "v1") => ("secrets", call.info.namespace.as_str()),
-        ("Node", "v1") => ("nodes", ""),
-        (kind, version) => {
+    let (of, version) = (wanted.str_at(&["kind"]), wanted.str_at(&["apiVersion"]));
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    let (resource, namespace) = match (group, of) {
+        ("", "Pod") => ("pods", call.info.namespace.as_str()),
+        ("", "Secret") => ("secrets", call.info.namespace.as_str()),
+        ("", "Node") => ("nodes", ""),
+        _ => {
             return Err(Status::bad_request(format!(
-                "cannot bind token for serviceaccount {} to {version}, Kind={kind}",
-                apimachinery::text::quote(&call.info.name)
+                "cannot bind token to object of type {group}/{version}, Kind={of}"
             )));
         }
     };
@@ -105,17 +161,6 @@ fn bind(call: &Call<'_>, request: &Object, claims: &mut KubernetesClaims) -> Res
         .entry(kind, namespace, name)
         .map(|e| e.object())
         .ok_or_else(|| Status::not_found("", resource, name))?;
-    let uid = wanted.str_at(&["uid"]);
-    if !uid.is_empty() && uid != object.uid() {
-        return Err(Status::conflict(
-            "",
-            resource,
-            name,
-            format!(
-                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
-            ),
-        ));
-    }
     let bound = BoundObject { name: name.to_owned(), uid: object.uid().to_owned() };
     match resource {
         "pods" => {
@@ -131,6 +176,17 @@ fn bind(call: &Call<'_>, request: &Object, claims: &mut KubernetesClaims) -> Res
         }
         "secrets" => claims.secret = Some(bound),
         _ => claims.node = Some(bound),
+    }
+    let uid = wanted.str_at(&["uid"]);
+    if !uid.is_empty() && uid != object.uid() {
+        return Err(Status::conflict(
+            "",
+            of,
+            name,
+            format!(
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+            ),
+        ));
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
     if !object.name().is_empty() && object.name() != call.info.name {
         return Err(wrong_name(object.name(), &call.info.name));
     }
-    if object.name().is_empty() && call.sub.is_none() {
+    if object.name().is_empty() {
         return Err(wrong_name("", &call.info.name));
     }
     let exists = call.server.entry(call.kind, &call.info.namespace, &call.info.name).is_some();
@@ -318,7 +318,12 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
         Some(Sub::Finalize) => {
             let finalizers = object.get_path(&["spec", "finalizers"]).cloned();
             rest(object, &[]);
-            object.set_path(&["spec", "finalizers"], finalizers.unwrap_or(Value::Null));
+            match finalizers.filter(|list| list.as_array().is_some_and(|list| !list.is_empty())) {
+                Some(finalizers) => object.set_path(&["spec", "finalizers"], finalizers),
+                None => {
+                    object.remove_path(&["spec", "finalizers"]);
+                }
+            }
         }
         Some(Sub::EphemeralContainers) => {
             let containers = object.get_path(&["spec", "ephemeralContainers"]).cloned();

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use apimachinery::Status;
-use apimachinery::codec::{protobuf, yaml};
+use apimachinery::codec::protobuf;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -21,18 +21,23 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::Call;
 use super::list::{self, Filter};
 use super::list_options::{ListOptions, parse_version};
-use crate::body::{Body, BoxError};
+use crate::body::{Body, BoxError, full};
 use crate::cache::{Cache, Change, ChangeKind, Collection, Cursor, Entry};
 use crate::encode::{self, Include, entry_bytes, view};
-use crate::negotiate::{Accepted, Encoding, Form};
+use crate::negotiate::{self, Accepted, Encoding, Form};
 use crate::registry::Kind;
 
 /// Longest watch, in seconds: clients may ask for more than any clock runs.
 const LONGEST: u64 = 365 * 24 * 3600;
 
+const JSON_STREAM: &str = "application/json;stream=watch";
+const PROTOBUF_STREAM: &str = "application/vnd.kubernetes.protobuf;stream=watch";
+
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Time between bookmarks (upstream: about a minute).
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long before its end a watch has its last one.
+const BEFORE_END: Duration = Duration::from_secs(2);
 /// Changes taken from the log at once.
 const BATCH: usize = 128;
 
@@ -65,19 +70,21 @@ impl Writer {
             (Form::Object, encoding) => {
                 Ok(self.frame(event, &entry_bytes(self.kind, entry, encoding)?))
             }
+            (Form::Partial, _) => self.object(event, &entry.object()),
             _ => self.object(event, &view(self.kind, entry)),
         }
     }
 
     fn object(&mut self, event: &str, object: &Value) -> Result<Bytes, Status> {
+        let version = self.accepted.meta_version();
         let shaped = match self.accepted.form {
-            Form::Object => None,
-            Form::Partial => Some(encode::partial(object)),
+            Form::Object | Form::PartialList => None,
+            Form::Partial => Some(encode::partial(object, version)),
             Form::Table => {
-                let rows = vec![encode::row(self.kind, object, self.include)];
+                let rows = vec![encode::row(self.kind, object, self.include, version)];
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let headers = !std::mem::replace(&mut self.headers_sent, true);
-                Some(encode::table(self.kind, rows, metadata, headers))
+                Some(encode::table(self.kind, rows, metadata, headers, version))
             }
         };
         let bytes = encode::value_bytes(shaped.as_ref().unwrap_or(object), self.accepted.encoding)?;
@@ -93,35 +100,19 @@ impl Writer {
                 frame.put_slice(&event);
                 frame.freeze()
             }
-            Encoding::Json => crate::cache::json_frame(event, object),
-            Encoding::Yaml => {
-                let object = yaml::decode(object).map(|(object, _)| object).unwrap_or_default();
-                let event = json!({"type": event, "object": object});
-                Bytes::from(format!("---\n{}", yaml::encode(&event).unwrap_or_default()))
-            }
+            // There is no stream of YAML.
+            Encoding::Json | Encoding::Yaml => crate::cache::json_frame(event, object),
         }
     }
 
     fn bookmark(&mut self, revision: u64, initial_end: bool) -> Result<Bytes, Status> {
-        let mut metadata =
-            json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
         if initial_end {
             metadata["annotations"] = json!({INITIAL_EVENTS_END: "true"});
         }
         let object = json!({
             "kind": self.kind.kind, "apiVersion": self.kind.api_version(), "metadata": metadata,
         });
-        if self.accepted.form == Form::Table {
-            // A bookmark has no cells.
-            let table = encode::table(
-                self.kind,
-                vec![json!({"cells": [], "object": encode::partial(&object)})],
-                json!({"resourceVersion": revision.to_string()}),
-                !std::mem::replace(&mut self.headers_sent, true),
-            );
-            let bytes = encode::value_bytes(&table, self.accepted.encoding)?;
-            return Ok(self.frame("BOOKMARK", &bytes));
-        }
         self.object("BOOKMARK", &object)
     }
 
@@ -232,7 +223,7 @@ impl Watcher {
             if now >= self.deadline {
                 return Poll::Ready(Ok(None));
             }
-            self.timer.as_mut().reset(self.deadline.min(now + BOOKMARK_EVERY));
+            self.timer.as_mut().reset(next_bookmark(now, self.deadline));
             return Poll::Ready(self.writer.bookmark(self.seen, false).map(Some));
         }
     }
@@ -267,15 +258,24 @@ impl Watcher {
     }
 }
 
-pub(super) async fn watch(
+/// When a bookmark is due: about every minute, and shortly before the end, so that whoever watches
+/// again is not far behind.
+fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
+    let due = match deadline.checked_sub(BEFORE_END) {
+        Some(before_end) => before_end.min(now + BOOKMARK_EVERY),
+        None => deadline,
+    };
+    if due > now { due } else { deadline }
+}
+
+/// What a watch begins with: the state to send first, the revision of that, and the changes after.
+async fn begin(
     call: &Call<'_>,
-    mut request: Request<Body>,
-) -> Result<Response<Body>, Status> {
-    let options = ListOptions::read(call)?;
-    let filter = Filter::parse(call)?;
-    let collection = call.server.collection(call.kind)?.clone();
-    let version = options.version.map_or(Ok(0), parse_version);
-    let version = version.map_err(|why| Status::generic(500, "", why.to_string()))?;
+    options: &ListOptions<'_>,
+    filter: &Filter,
+    version: u64,
+) -> Result<(VecDeque<Arc<Entry>>, u64, Cursor), Status> {
+    let collection = call.server.collection(call.kind)?;
     // Without a version a watch begins with the state, unless its client says otherwise.
     let wants_initial = options.send_initial.unwrap_or(version == 0);
     let (initial, after) = if wants_initial {
@@ -290,46 +290,88 @@ pub(super) async fn watch(
         (VecDeque::new(), if version == 0 { now } else { version })
     };
     let cursor = collection.watch_after(after).map_err(|_| {
-        Status::expired(format!(
-            "too old resource version: {after} ({})",
-            call.server.cache.revision()
-        ))
+        let now = call.server.cache.revision();
+        Status::expired(format!("too old resource version: {after} ({now})"))
     })?;
-    let seconds = match options.timeout {
-        Some(seconds) => seconds.min(86_400),
-        None => rand::rng().random_range(1800..3600),
+    Ok((initial, after, cursor))
+}
+
+pub(super) async fn watch(
+    call: &Call<'_>,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, Status> {
+    let options = ListOptions::read(call)?;
+    let filter = Filter::parse(call)?;
+    let version = options.version.map_or(Ok(0), parse_version);
+    let version = version.map_err(|why| Status::generic(500, "", why.to_string()))?;
+    let include = Include::parse(call.query.get("includeObject"))?;
+    if call.accepted.encoding == Encoding::Yaml {
+        return Err(negotiate::only(&[JSON_STREAM, PROTOBUF_STREAM]));
+    }
+    // From here on the answer is a stream, and an error is an event of it.
+    let begun = if options.timeout.is_some_and(|seconds| seconds < 0) {
+        Err(Status::generic(500, "InternalError", "context deadline exceeded"))
+    } else {
+        begin(call, &options, &filter, version).await
     };
-    let streamed = options.send_initial == Some(true);
-    let bookmarks = options.bookmarks;
-    let deadline = Instant::now() + Duration::from_secs(seconds.min(LONGEST));
-    let first = if bookmarks { deadline.min(Instant::now() + BOOKMARK_EVERY) } else { deadline };
-    let watcher = Watcher {
-        collection,
-        cursor,
-        filter,
-        writer: Writer {
-            kind: call.kind,
-            accepted: call.accepted,
-            include: Include::parse(call.query.get("includeObject"))?,
-            headers_sent: false,
-        },
-        initial,
-        initial_end: (streamed && bookmarks).then_some(after),
-        after,
-        seen: after,
-        cache: call.server.cache.clone(),
-        timer: Box::pin(sleep_until(first)),
-        deadline,
-        over: false,
+    let writer = Writer { kind: call.kind, accepted: call.accepted, include, headers_sent: false };
+    let stream = match begun {
+        Err(status) => full(writer.error(&status)),
+        // One object cannot be shown as a list.
+        Ok(_) if call.accepted.form == Form::PartialList => full(""),
+        Ok((initial, after, cursor)) => {
+            let (now, deadline) = times(&options);
+            let next = if options.bookmarks { next_bookmark(now, deadline) } else { deadline };
+            let streamed = options.send_initial == Some(true) && options.bookmarks;
+            let watcher = Watcher {
+                collection: call.server.collection(call.kind)?.clone(),
+                cursor,
+                filter,
+                writer,
+                initial,
+                initial_end: streamed.then_some(after),
+                after,
+                seen: after,
+                cache: call.server.cache.clone(),
+                timer: Box::pin(sleep_until(next)),
+                deadline,
+                over: false,
+            };
+            watcher.boxed_unsync()
+        }
     };
     let media_type = match call.accepted.encoding {
-        Encoding::Json => "application/json",
-        Encoding::Yaml => "application/yaml;stream=watch",
-        Encoding::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+        Encoding::Protobuf => PROTOBUF_STREAM,
+        _ => negotiate::JSON,
     };
-    let watcher = watcher.boxed_unsync();
     if socket::is_wanted(request.headers()) {
-        return socket::serve(&mut request, watcher, call.accepted.encoding, media_type);
+        return socket::serve(&mut request, stream, call.accepted.encoding, media_type);
     }
-    Ok(encode::respond(StatusCode::OK, media_type, watcher))
+    Ok(encode::respond(StatusCode::OK, media_type, stream))
+}
+
+/// When a watch begins and ends.
+fn times(options: &ListOptions<'_>) -> (Instant, Instant) {
+    let seconds = match options.timeout {
+        Some(seconds) => u64::try_from(seconds).unwrap_or(0).min(86_400),
+        None => rand::rng().random_range(1800..3600),
+    };
+    let now = Instant::now();
+    (now, now + Duration::from_secs(seconds.min(LONGEST)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bookmarks_come_every_minute_and_shortly_before_the_end() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(next_bookmark(now, at(3600)), at(60));
+        assert_eq!(next_bookmark(now, at(61)), at(59));
+        assert_eq!(next_bookmark(now, at(10)), at(8));
+        assert_eq!(next_bookmark(at(8), at(10)), at(10));
+        assert_eq!(next_bookmark(now, at(1)), at(1));
+    }
 }

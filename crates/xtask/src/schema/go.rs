@@ -14,6 +14,8 @@ pub(crate) struct File {
     pub(crate) consts: BTreeMap<String, String>,
     /// Values of string constants that have a type, with its name.
     pub(crate) typed: Vec<(String, String)>,
+    /// Constants that are another package's under a type of this one: the type and the other's name.
+    pub(crate) borrowed: Vec<(String, String)>,
 }
 
 /// `type Name ...`
@@ -113,6 +115,17 @@ pub(crate) fn parse(source: &str) -> Result<File> {
                     file.typed.push((of.to_owned(), value.to_owned()));
                 }
             }
+            // A constant may name its type by converting to it.
+            let converted = line.split_once(" = ").and_then(|(_, right)| {
+                let (of, value) = right.strip_suffix(')')?.split_once('(')?;
+                Some((of.to_owned(), value.to_owned()))
+            });
+            match converted {
+                Some((of, value)) if value.starts_with('"') => {
+                    file.typed.push((of, value.trim_matches('"').to_owned()));
+                }
+                other => file.borrowed.extend(other),
+            }
             if !line.trim().is_empty() {
                 markers.clear();
             }
@@ -206,7 +219,7 @@ mod tests {
     fn reads_what_api_declarations_use() {
         let file = parse(
             "package v1\n\nimport (\n\tmetav1 \"a/meta/v1\"\n\t\"b/intstr\"\n)\n\n\
-             const Best Mode = \"best\"\n\n// +kind\n\n// Doc.\ntype A struct {\n\
+             const Best Mode = \"best\"\n\tWorst = Mode(\"worst\")\n\tOdd = Mode(other.Odd)\n\n// +kind\n\n// Doc.\ntype A struct {\n\
              \tmetav1.TypeMeta `json:\",inline\"`\n\t// lost\n\n\t// Doc.\n\t// +listType=set\n\
              \tB []*intstr.T `json:\"b,omitempty\" protobuf:\"bytes,1,rep,name=b\"` // trailing\n\
              \tC map[string]int32\n}\n\ntype D = metav1.E\n",
@@ -215,6 +228,9 @@ mod tests {
         assert_eq!(file.imports["metav1"], "a/meta/v1");
         assert_eq!(file.imports["intstr"], "b/intstr");
         assert_eq!(file.consts["Best"], "best");
+        let of_mode = |value: &str| ("Mode".to_owned(), value.to_owned());
+        assert_eq!(file.typed, [of_mode("best"), of_mode("worst")]);
+        assert_eq!(file.borrowed, [of_mode("other.Odd")]);
         let a = &file.decls[0];
         assert_eq!(marker(&a.markers, "kind"), Some(""));
         let Body::Struct(fields) = &a.body else { panic!() };

@@ -138,12 +138,27 @@ impl World {
                     let files = self.packages.get(target)?.files.iter();
                     let typed = files.flat_map(|f| &f.typed).filter(|(of, _)| of == local);
                     values.extend(typed.map(|(_, value)| value.clone()));
+                    values.extend(self.borrowed(target, local));
                     values.sort();
                     values.dedup();
                 }
                 Some((format!("{package}.{local}"), values))
             }
         }
+    }
+
+    /// The values of a type's constants that are those of another package.
+    fn borrowed(&self, import: &str, of: &str) -> Vec<String> {
+        let files = self.packages.get(import).into_iter().flat_map(|package| &package.files);
+        let borrowed = files.flat_map(|file| file.borrowed.iter().map(move |b| (file, b)));
+        borrowed
+            .filter(|(_, (own, _))| own == of)
+            .filter_map(|(file, (_, name))| {
+                let (prefix, name) = name.split_once('.')?;
+                let package = self.packages.get(file.imports.get(prefix)?)?;
+                package.files.iter().find_map(|other| other.consts.get(name)).cloned()
+            })
+            .collect()
     }
 
     /// A struct's fields and where they are written, looking through `type A B`.

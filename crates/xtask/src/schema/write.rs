@@ -57,11 +57,37 @@ fn type_facts(
     if marker(&decl.markers, "structType") == Some("atomic") {
         out.push_str(" atomic");
     }
+    if marker(&decl.markers, "union").is_some() {
+        let (_, _, fields) = world.fields(import, decl)?;
+        let by = fields.iter().find(|f| marker(&f.markers, "unionDiscriminator").is_some());
+        let by = by.and_then(|f| f.tags.get("json")).context("a union without discriminator")?;
+        write!(out, " union={}", by.split(',').next().unwrap_or_default())?;
+    }
+    let (_, _, fields) = world.fields(import, decl)?;
+    let declared: Vec<&str> = required(fields, &lines).collect();
+    let mut numbered = fields.iter().map(tag).zip(fields).collect::<Vec<_>>();
+    numbered.sort_by_key(|(tag, _)| tag.as_ref().copied().unwrap_or_default());
+    let numbered = numbered.into_iter().map(|(_, field)| field);
+    if !required(numbered, &lines).eq(declared.iter().copied()) {
+        write!(out, " required={}", declared.join(","))?;
+    }
     out.push('\n');
     for line in lines.values() {
         writeln!(out, " {line}")?;
     }
     Ok(())
+}
+
+/// Names of the required ones of some fields.
+fn required<'a>(
+    fields: impl IntoIterator<Item = &'a go::Field>,
+    lines: &BTreeMap<String, String>,
+) -> impl Iterator<Item = &'a str> {
+    let names = fields.into_iter().filter_map(|field| field.tags.get("json")?.split(',').next());
+    names.filter(|name| {
+        let flags = lines.get(*name).and_then(|line| line.split(' ').nth(3));
+        flags.is_some_and(|flags| flags.contains('r'))
+    })
 }
 
 /// Collects a struct's fields as JSON shows them. `via` holds the protobuf numbers of the
@@ -162,7 +188,7 @@ fn field_facts(
     }
     let flags = if flags.is_empty() { "-" } else { &flags };
     let mut line = format!("{name} {via}{tag} {shape} {flags}");
-    if shape.starts_with("[]")
+    if (shape.starts_with("[]") || shape == "bytes")
         && let Some(kind) = marker(&field.markers, "listType")
     {
         write!(line, " l={kind}")?;

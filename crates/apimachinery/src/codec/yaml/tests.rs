@@ -83,10 +83,20 @@ fn keys_aliases_and_merge_keys_become_json() {
 }
 
 #[test]
-fn duplicates_are_reported_with_their_path() {
+fn duplicates_are_reported_with_their_line() {
     let (value, duplicates) = decode(b"a:\n- b: 1\n  b: 2\nc: 1\nc: 3\n").unwrap();
     assert_eq!(value, json!({"a": [{"b": 2}], "c": 3}));
-    assert_eq!(duplicates, ["a[0].b", "c"]);
+    let line = |line, key: &str| Duplicate::Line(line, key.to_owned());
+    assert_eq!(duplicates, [line(3, "b"), line(5, "c")]);
+    assert_eq!(
+        Duplicate::complaints(&duplicates),
+        [
+            "yaml: unmarshal errors:\n  line 3: key \"b\" already set in map\n  line 5: key \"c\" already set in map"
+        ]
+    );
+    // JSON is read as JSON only while there is nothing to complain of.
+    let (_, duplicates) = decode(b"{\"a\":1,\"a\":2}").unwrap();
+    assert_eq!(duplicates, [line(1, "a")]);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The autoscaling group: one stored form (v2), shown as v1 too.
 
+mod annotations;
 mod convert;
+mod print;
 mod rules;
 
 use apimachinery::field::ErrorList;
@@ -44,7 +46,7 @@ const COLUMNS: &[Column] = &[
         let target = &o["spec"]["scaleTargetRef"];
         format!("{}/{}", target.str_at(&["kind"]), target.str_at(&["name"])).into()
     }),
-    Column::make("Targets", targets),
+    Column::make("Targets", print::targets),
     Column::make("MinPods", |o| match o["spec"]["minReplicas"].as_i64() {
         Some(n) => n.to_string().into(),
         None => "<unset>".into(),
@@ -53,22 +55,6 @@ const COLUMNS: &[Column] = &[
     Column::number("Replicas", &["status", "currentReplicas"]),
     AGE,
 ];
-
-fn targets(object: &Value) -> Value {
-    let metrics = object.get_path(&["spec", "metrics"]).and_then(Value::as_array);
-    let current = object.get_path(&["status", "currentMetrics"]).and_then(Value::as_array);
-    super::column::join(metrics.into_iter().flatten().map(|metric| {
-        let resource = &metric["resource"];
-        let name = resource.str_at(&["name"]);
-        let now = current.into_iter().flatten().find(|m| m["resource"]["name"] == name);
-        let now = now.and_then(|m| m.get_path(&["resource", "current", "averageUtilization"]));
-        let now = now.map_or("<unknown>".into(), |n| format!("{n}%"));
-        match resource.get_path(&["target", "averageUtilization"]) {
-            Some(wanted) => format!("{name}: {now}/{wanted}%"),
-            None => format!("{name}: {now}/{}", resource.str_at(&["target", "averageValue"])),
-        }
-    }))
-}
 
 struct Autoscaler;
 

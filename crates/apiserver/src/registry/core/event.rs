@@ -50,12 +50,14 @@ fn count(object: &Value) -> Value {
 }
 
 fn source(object: &Value) -> Value {
-    let (component, host) =
-        (object.str_at(&["source", "component"]), object.str_at(&["source", "host"]));
-    match (component, host) {
-        ("", _) => object.str_at(&["reportingComponent"]).into(),
-        (component, "") => component.into(),
-        (component, host) => format!("{component}, {host}").into(),
+    let either = |old: &[&str], new: &str| {
+        let old = object.str_at(old);
+        if old.is_empty() { object.str_at(&[new]).to_owned() } else { old.to_owned() }
+    };
+    let component = either(&["source", "component"], "reportingComponent");
+    match either(&["source", "host"], "reportingInstance").as_str() {
+        "" => component.into(),
+        instance => format!("{component}, {instance}").into(),
     }
 }
 

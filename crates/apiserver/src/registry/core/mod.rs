@@ -117,6 +117,7 @@ pub(super) static KINDS: &[Kind] = &[
         .selectable(pod::SELECTABLE)
         .strategy(&pod::Pod)
         .generation()
+        .row_conditions(pod::row_conditions)
         .columns(pod::COLUMNS),
     row("PodTemplate", "podtemplates", "podtemplate")
         .rechecks(0, 1)

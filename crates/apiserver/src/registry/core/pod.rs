@@ -35,6 +35,17 @@ pub(super) const SELECTABLE: &[Selectable] = &[
     Selectable::new("status.nominatedNodeName", &["status", "nominatedNodeName"]),
 ];
 
+/// A pod that has ended says so beside its cells.
+pub(super) fn row_conditions(object: &Value) -> Option<Value> {
+    let message = match object.str_at(&["status", "phase"]) {
+        "Succeeded" => "The pod has completed successfully.",
+        "Failed" => "The pod failed.",
+        _ => return None,
+    };
+    let reason = &object["status"]["phase"];
+    Some(json!([{"type": "Completed", "status": "True", "reason": reason, "message": message}]))
+}
+
 pub(super) const COLUMNS: &[Column] = &[
     NAME,
     Column::make("Ready", print::ready),

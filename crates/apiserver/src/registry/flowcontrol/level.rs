@@ -186,7 +186,7 @@ fn entropy(queues: i64, hand: i64) -> i64 {
 /// What a table shows of a limited level.
 pub(super) fn limited(object: &Value, path: &[&str]) -> Value {
     match object.get_path(&["spec", "limited"]).and_then(|limited| limited.get_path(path)) {
-        Some(value) => value.to_string().into(),
+        Some(value) => value.clone(),
         None => "<none>".into(),
     }
 }

@@ -34,7 +34,9 @@ pub(super) static KINDS: &[Kind] = &[
                     conditions.filter(|c| c["type"] == "Dangling").map(|c| c["status"].clone());
                 dangling.next_back().unwrap_or_else(|| "?".into())
             }),
-        ]),
+        ])
+        // As they are tried.
+        .rows_by(|o| o["spec"]["matchingPrecedence"].as_i64().unwrap_or_default()),
     row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration")
         .rechecks(1, 0)
         .strategy(&level::Level)

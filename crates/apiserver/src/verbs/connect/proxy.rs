@@ -18,14 +18,14 @@ pub(super) async fn proxy(
     call: &Call<'_>,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
-    if let Some(answer) = redirect_to_root(&request) {
-        return answer;
-    }
     let target = match call.kind.resource {
         "nodes" => node(call).await?,
         "services" => service(call)?,
         _ => pod(call)?,
     };
+    if let Some(answer) = redirect_to_root(&request) {
+        return answer;
+    }
     let links = Links::new(&request, &call.info.rest, &target);
     // Links can be found in plain text only.
     request.headers_mut().remove(ACCEPT_ENCODING);
