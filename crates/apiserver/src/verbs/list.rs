@@ -352,6 +352,21 @@ pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>,
             let form = "PartialObjectMetadata";
             return Err(encode::wrong_form(form, "a list", kind, "List"));
         }
+        (Form::PartialList, Encoding::Protobuf) => {
+            let of = |kind: &str| {
+                let ty = Registry::builtin().lookup("meta.k8s.io", "v1", kind);
+                ty.ok_or_else(|| Status::internal(format!("no schema for {kind}")))
+            };
+            let (item, list) = ("PartialObjectMetadata", "PartialObjectMetadataList");
+            let (item_type, list_type) = (of(item)?, of(list)?);
+            // Encoded one by one: as values they would be in memory together.
+            let encode = |entry: &Arc<Entry>| {
+                let partial = encode::partial(&view(kind, entry), version);
+                Bytes::from(protobuf::encode_raw(item_type, &partial))
+            };
+            let items = entries.iter().map(encode).collect();
+            protobuf_list(list_type, version, list, &metadata, items)?
+        }
         (Form::PartialList, _) => {
             let list = json!({
                 "kind": "PartialObjectMetadataList", "apiVersion": version,
