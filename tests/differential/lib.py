@@ -55,10 +55,13 @@ TS=re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)')
 YEAR=str(time.gmtime().tm_year)
 # What generated names end in, after the prefixes that the comparisons use.
 GEN=re.compile(r'\b(Bad_|ok-|a\.|a{58,})[bcdfghjklmnpqrstvwxz2456789]{5}\b')
+# Revisions inside of messages, also of objects that these quote.
+REVISION=re.compile(r'(in record \(|ResourceVersion in object meta: |\\"resourceVersion\\":\\")\d+')
 def normstr(v):
     v=UUID.sub('<uuid>',v)
     v=GEN.sub(lambda m:m.group(1)+'<gen>',v)
     v=TS.sub(lambda m:'<ts>' if m.group(0).startswith(YEAR) else m.group(0),v)
+    v=REVISION.sub(lambda m:m.group(1)+'<rv>',v)
     return v
 def norm(o,k=None,ctx=None):
     if isinstance(o,dict):

@@ -53,13 +53,7 @@ pub fn check(
     mode: FieldValidation,
     duplicates: &[Duplicate],
 ) -> Result<Vec<String>, Status> {
-    let mut findings: Vec<String> = Vec::new();
-    let mut unknown = |place: &Place<'_>, name: &str| {
-        let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) };
-        findings.push(format!("unknown field {}", quote(&path.to_string())));
-    };
-    let root = Place::default();
-    object(ty, value, &root, &mut unknown).map_err(|e| refuse(ty, &e))?;
+    let mut findings = unknown_fields(ty, value).map_err(|e| refuse(ty, &e.0))?;
     findings.extend(duplicates.iter().map(|path| format!("duplicate field {}", quote(path))));
     findings.truncate(MAX_FINDINGS);
     match mode {
@@ -69,6 +63,26 @@ pub fn check(
         }
         _ => Ok(findings),
     }
+}
+
+/// Why a value does not fit its type, in the words of Go's decoder.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misfit(pub String);
+
+/// Checks `value`, removes fields the schema does not know, and names them.
+///
+/// # Errors
+/// A value of the wrong type.
+pub fn unknown_fields(ty: &Type, value: &mut Value) -> Result<Vec<String>, Misfit> {
+    let mut findings: Vec<String> = Vec::new();
+    let mut unknown = |place: &Place<'_>, name: &str| {
+        let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) };
+        findings.push(format!("unknown field {}", quote(&path.to_string())));
+    };
+    let root = Place::default();
+    object(ty, value, &root, &mut unknown).map_err(Misfit)?;
+    Ok(findings)
 }
 
 fn refuse(ty: &Type, error: &str) -> Status {

@@ -68,15 +68,14 @@ pub fn workload_managers(workload: Option<&Value>, scale: Option<&Value>, versio
             after.0.insert(id, owned);
         }
     }
-    for (id, owned) in owners.into_values() {
-        let id = in_version(&id, version);
-        let entry = after.0.entry(id).or_insert_with(|| Owned {
+    // Upstream looks for the time of a new owner where it is not known yet.
+    for (id, _) in owners.into_values() {
+        let entry = after.0.entry(in_version(&id, version)).or_insert_with(|| Owned {
             api_version: version.to_owned(),
             fields: FieldSet::default(),
-            time: owned.time.clone(),
+            time: String::new(),
         });
         entry.fields = std::mem::take(&mut entry.fields).union(&replicas());
-        entry.time = owned.time;
     }
     encode(&after)
 }

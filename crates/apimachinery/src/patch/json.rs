@@ -11,7 +11,10 @@ const MAX_COPIED: usize = 3 << 20;
 
 #[derive(Deserialize)]
 struct Operation {
+    /// One that has none is none that can be done.
+    #[serde(default)]
     op: String,
+    #[serde(default)]
     path: String,
     #[serde(default)]
     from: Option<String>,
@@ -39,8 +42,18 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
         )));
     }
-    let operations = Vec::<Operation>::deserialize(patch)
-        .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let undecoded = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
+    let operations = match patch {
+        Value::Null => Vec::new(),
+        Value::Array(_) => {
+            Vec::<Operation>::deserialize(patch).map_err(|e| undecoded(e.to_string()))?
+        }
+        other => {
+            let given = crate::text::json_type(other);
+            let wanted = "Go value of type []handlers.jsonPatchOp";
+            return Err(undecoded(format!("json: cannot unmarshal {given} into {wanted}")));
+        }
+    };
     let (mut copied, mut moved) = (0, 0);
     for operation in operations {
         if operation.op == "move" {
@@ -117,7 +130,14 @@ fn apply(target: &mut Value, operation: Operation) -> Option<()> {
         }
         "copy" => {
             let from = parse(operation.from.as_deref()?)?;
-            let value = lookup(target, &from)?.clone();
+            // A field that is not there is null.
+            let value = match lookup(target, &from).cloned() {
+                Some(value) => value,
+                None => {
+                    let (_, parent) = from.split_last()?;
+                    lookup(target, parent)?.is_object().then_some(Value::Null)?
+                }
+            };
             insert(target, &path, value)
         }
         "test" => {

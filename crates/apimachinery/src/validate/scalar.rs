@@ -17,6 +17,10 @@ pub(super) enum Bad {
 }
 
 /// Checks a scalar and brings it into its canonical form.
+/// Quantities read whatever stands for them themselves.
+const NO_QUANTITY: &str = "quantities must match the regular expression \
+    '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+
 pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
     let ok = match (shape, &*value) {
         (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) => true,
@@ -37,6 +41,9 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
                 Quantity::normalize(&n.to_string()).map_err(|e| Bad::Text(e.to_string()))?;
             replace(value, normal);
             true
+        }
+        (Shape::Quantity, Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+            return Err(Bad::Text(NO_QUANTITY.to_owned()));
         }
         (Shape::Bytes, Value::String(text)) => {
             let normal = base64(text)?;
@@ -116,11 +123,21 @@ fn corrupt(text: &[u8]) -> usize {
     text.len() - symbols
 }
 
+/// More characters than this after a time are not told apart from it.
+const MAX_EXTRA: usize = 256;
+
 fn bad_time(shape: &Shape, text: &str) -> Bad {
     let layout = match shape {
         Shape::Time => "2006-01-02T15:04:05Z07:00",
         _ => "2006-01-02T15:04:05.000000Z07:00",
     };
+    // Go reads what it can, and then says what is too much.
+    let whole = (1..text.len()).filter(|at| text.is_char_boundary(*at)).rev();
+    let is_time = |end: &usize| crate::time::parse(&text[..*end]).is_some();
+    if let Some(end) = whole.take(MAX_EXTRA).find(is_time) {
+        let (text, extra) = (quote(text), quote(&text[end..]));
+        return Bad::Text(format!("parsing time {text}: extra text: {extra}"));
+    }
     let (text, layout) = (quote(text), quote(layout));
     Bad::Text(format!("parsing time {text} as {layout}: cannot parse {text} as \"2006\""))
 }

@@ -9,7 +9,7 @@ use super::Sub;
 use super::check::{Field, check};
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
-use super::strategy::{Context, Strategy, clear_status, set_default};
+use super::strategy::{ALL_METADATA, Context, Strategy, clear_status, set_default};
 
 fn available(object: &Value) -> Value {
     let conditions = object.get_path(&["status", "conditions"]).and_then(Value::as_array);
@@ -41,6 +41,10 @@ pub(super) static KINDS: &[Kind] =
 struct Service;
 
 impl Strategy for Service {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
     fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
         if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }

@@ -338,6 +338,11 @@ impl Kind {
         self.conversion.map_or(self.group, |c| c.group)
     }
 
+    /// Group and resource of that collection.
+    pub(crate) fn stored_resource(&self) -> (&'static str, &'static str) {
+        (self.stored_group(), self.resource)
+    }
+
     /// The name under which the stored kind selects by the same field.
     pub(crate) fn stored_field(&self, name: &str) -> Option<&'static str> {
         let own = self.selectable.iter().find(|s| s.name == name)?;

@@ -63,6 +63,11 @@ pub(crate) trait Strategy: Sync {
     /// Readies a write of the status: keeps what the server owns in it.
     fn prepare_for_status(&self, _object: &mut Object, _old: &Object) {}
 
+    /// Metadata that a write of the status does not change: [`ALL_METADATA`] for some kinds.
+    fn status_keeps(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Checks a write of the status; the rest of the object is as it was.
     fn validate_status(&self, _object: &Object, _old: &Object) -> ErrorList {
         ErrorList::new()
@@ -150,6 +155,10 @@ pub(crate) trait Strategy: Sync {
         &[]
     }
 }
+
+/// Metadata of a client's choice.
+pub(crate) const ALL_METADATA: &[&str] =
+    &["labels", "annotations", "finalizers", "ownerReferences", "selfLink"];
 
 /// Whether anything but metadata and status differs.
 pub(crate) fn differs_in_wish(object: &Object, old: &Object) -> bool {

@@ -17,7 +17,7 @@ use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::cache::Entry;
 use crate::encode::view;
-use crate::registry::{self, Sub, items_mut};
+use crate::registry::{self, Kind, Sub, items_mut};
 
 /// Tries of an unconditional write before giving up on a busy object.
 const TRIES: usize = 64;
@@ -44,7 +44,7 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
 }
 
 /// Some kinds are never overwritten unseen.
-fn without_version(call: &Call<'_>) -> Status {
+pub(super) fn without_version(call: &Call<'_>) -> Status {
     let error = FieldError::invalid(
         &Path::new("metadata").child("resourceVersion"),
         0,
@@ -112,6 +112,23 @@ pub(super) async fn change(
     Err(stale(call))
 }
 
+/// Where upstream keeps the object, which its messages tell.
+fn storage_key(kind: &Kind, object: &Object) -> String {
+    let place = match kind.stored_resource() {
+        ("", "nodes") => "minions".to_owned(),
+        ("", "replicationcontrollers") => "controllers".to_owned(),
+        ("", "endpoints") => "services/endpoints".to_owned(),
+        ("", "services") => "services/specs".to_owned(),
+        ("networking.k8s.io", "ingresses") => "ingress".to_owned(),
+        (group @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), resource) => {
+            format!("{group}/{resource}")
+        }
+        (_, resource) => resource.to_owned(),
+    };
+    let namespace = if kind.namespaced { format!("/{}", object.namespace()) } else { String::new() };
+    format!("/{place}{namespace}/{}", object.name())
+}
+
 async fn attempt(
     call: &Call<'_>,
     entry: &Arc<Entry>,
@@ -128,7 +145,10 @@ async fn attempt(
             kind.resource,
             old.name(),
             format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, \
+                 AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object \
+                 meta: {}",
+                storage_key(kind, old),
                 old.uid()
             ),
         )));
@@ -304,8 +324,7 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
         }
         Some(Sub::Status) => {
             rest(object, &["status"]);
-            // Status writers report; they do not delete or re-own.
-            keep_meta(object, old, &["finalizers", "ownerReferences"]);
+            keep_meta(object, old, call.kind.strategy.status_keeps());
         }
         Some(Sub::Approval) => {
             let conditions = object.get_path(&["status", "conditions"]).cloned();

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::registry::check::{Field, check, check_label_selector, internal};
 use crate::registry::core::default_template;
+use crate::registry::Sub;
 use crate::registry::strategy::{Context, Strategy, ensure, set_default};
 use crate::registry::workload::{
     check_at_most_all, check_collisions, check_int_or_percent, check_match, check_running_template,
@@ -79,8 +80,11 @@ impl Strategy for DaemonSet {
         })
     }
 
-    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        check(object, |object| selector_is_immutable(&object.at("spec"), &old["spec"]))
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        let mut errors =
+            check(object, |object| selector_is_immutable(&object.at("spec"), &old["spec"]));
+        errors.extend(self.validate(object));
+        errors
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {

@@ -4,7 +4,7 @@ use apimachinery::ObjectExt;
 use serde_json::{Value, json};
 
 /// Metrics that v1 cannot say travel in this annotation.
-const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
+pub(super) const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 
 fn is_cpu(metric: &Value) -> bool {
     metric["type"] == "Resource" && metric["resource"]["name"] == "cpu"

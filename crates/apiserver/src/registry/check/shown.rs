@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use apimachinery::text::go_json as json;
 use serde_json::Value;
 
 use super::show_selector;
@@ -84,16 +85,6 @@ fn show_field(value: &Value, parent: &Value, name: &str, rest: &str) -> String {
 fn small(name: &str) -> String {
     let mut chars = name.chars();
     chars.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(chars).collect()
-}
-
-/// JSON as Go writes it, safe to stand in HTML.
-fn json(value: &Value) -> String {
-    let text = value.to_string();
-    if text.contains(['<', '>', '&']) {
-        text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
-    } else {
-        text
-    }
 }
 
 /// The lines of compact JSON, indented by one space.

@@ -57,7 +57,20 @@ pub(super) const TEMPLATE_COLUMNS: &[Column] = &[
 pub(super) struct Pod;
 
 impl Strategy for Pod {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        match sub {
+            None => &["status"],
+            Some(Sub::Status) => {
+                &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]
+            }
+            Some(_) => &[],
+        }
+    }
+
     fn default(&self, object: &mut Object) {
+        if object["status"].is_object() {
+            same_addresses(&mut object["status"]);
+        }
         let spec = ensure(object, &["spec"]);
         default_spec(spec);
         defaults::default_requests(spec);
@@ -97,6 +110,17 @@ impl Strategy for Pod {
         {
             object.set_path(&["status", "qosClass"], class.clone());
         }
+        keep_generations(&mut object["status"], &old["status"]);
+        // The health of resources is off.
+        for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+            for container in items_mut(&mut object["status"], list) {
+                container.remove_path(&["allocatedResourcesStatus"]);
+            }
+        }
+    }
+
+    fn status_keeps(&self) -> &'static [&'static str] {
+        &["ownerReferences"]
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
@@ -115,6 +139,35 @@ impl Strategy for Pod {
         let seconds = asked.unwrap_or_else(|| own.and_then(Value::as_i64).unwrap_or(0));
         // Negative values mean one second (upstream's pod strategy).
         Some(if seconds < 0 { 1 } else { seconds })
+    }
+}
+
+/// One address is the first of the list; the older field wins where they differ.
+fn same_addresses(status: &mut Value) {
+    let one = status["podIP"].as_str().unwrap_or_default().to_owned();
+    let first = status["podIPs"][0].as_object().map(|_| status["podIPs"][0]["ip"].clone());
+    match first {
+        Some(first) if one.is_empty() => status["podIP"] = first,
+        Some(first) if first != *one => status["podIPs"] = json!([{"ip": one}]),
+        None if !one.is_empty() => status["podIPs"] = json!([{"ip": one}]),
+        _ => {}
+    }
+}
+
+/// A status that says of no generation was observed of the one before.
+fn keep_generations(status: &mut Value, was: &Value) {
+    let unset = |value: &Value| value.as_i64().unwrap_or(0) == 0;
+    let keep = |now: &mut Value, was: &Value| {
+        if unset(&now["observedGeneration"]) && !unset(&was["observedGeneration"]) {
+            now["observedGeneration"] = was["observedGeneration"].clone();
+        }
+    };
+    keep(status, was);
+    let mut before: Vec<&Value> = was["conditions"].as_array().into_iter().flatten().collect();
+    for condition in items_mut(status, "conditions") {
+        if let Some(i) = before.iter().position(|was| was["type"] == condition["type"]) {
+            keep(condition, before.remove(i));
+        }
     }
 }
 

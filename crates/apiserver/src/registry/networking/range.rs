@@ -6,13 +6,22 @@ use serde_json::Value;
 
 use crate::registry::Sub;
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::Strategy;
+use crate::registry::strategy::{ALL_METADATA, Strategy};
 
 pub(super) struct ServiceRange;
 
 const IMMUTABLE: &str = "field is immutable";
 
 impl Strategy for ServiceRange {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
+    /// Upstream names the group wrongly where it says which fields these are.
+    fn reset_fields(&self, _sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        &[]
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| check_spec(&object.at("spec")))
     }

@@ -16,7 +16,7 @@ use super::{default_requests, drop_fields};
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_conditions, check_csi_driver_name};
 use crate::registry::core::{check_node_selector, check_template_metadata};
-use crate::registry::strategy::{Context, Strategy, clear_status, items_mut};
+use crate::registry::strategy::{ALL_METADATA, Context, Strategy, clear_status, items_mut};
 
 const MAX_REQUESTS: usize = 32;
 const MAX_SUBREQUESTS: usize = 8;
@@ -48,6 +48,10 @@ fn drop_disabled(spec: &mut Value) {
 pub(super) struct Claim;
 
 impl Strategy for Claim {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
     fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
         if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }

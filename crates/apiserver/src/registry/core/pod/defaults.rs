@@ -28,8 +28,8 @@ pub(crate) fn default_spec(spec: &mut Value) {
     set_default(spec, "schedulerName", "default-scheduler");
     set_default(spec, "securityContext", json!({}));
     // The two names of the service account are one field.
-    if let Some(name) = spec.get("serviceAccountName").cloned() {
-        set_default(spec, "serviceAccount", name);
+    if let Some(name) = spec.get("serviceAccountName").filter(|n| **n != "").cloned() {
+        spec["serviceAccount"] = name;
     } else if let Some(name) = spec.get("serviceAccount").cloned() {
         set_default(spec, "serviceAccountName", name);
     }
