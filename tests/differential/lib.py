@@ -48,6 +48,10 @@ class Server:
         if 'json' in r.ctype:
             try: r.js=json.loads(r.body)
             except Exception: pass
+        elif 'yaml' in r.ctype and r.status>=400:
+            # Where lines are folded says nothing.
+            try: r.js=yaml.safe_load(r.body)
+            except Exception: pass
         return r
 UP=Server('up',W+'/up.conf'); COX=Server('cox',W+'/cox.d/kubeconfig/admin.conf')
 UUID=re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}')
@@ -57,7 +61,13 @@ YEAR=str(time.gmtime().tm_year)
 GEN=re.compile(r'\b(Bad_|ok-|a\.|a{58,})[bcdfghjklmnpqrstvwxz2456789]{5}\b')
 # Revisions inside of messages, also of objects that these quote.
 REVISION=re.compile(r'(in record \(|ResourceVersion in object meta: |\\"resourceVersion\\":\\")\d+')
+# The order of keys in a patched object that a message shows says nothing.
+PATCHED=re.compile(r'(Invalid value: )("\{\\\\"(?:[^"\\]|\\.)*")')
+def sorted_keys(m):
+    try: return m.group(1)+json.dumps(json.dumps(norm(json.loads(json.loads(m.group(2)))),sort_keys=True))
+    except Exception: return m.group(0)
 def normstr(v):
+    v=PATCHED.sub(sorted_keys,v)
     v=UUID.sub('<uuid>',v)
     v=GEN.sub(lambda m:m.group(1)+'<gen>',v)
     v=TS.sub(lambda m:'<ts>' if m.group(0).startswith(YEAR) else m.group(0),v)
@@ -163,7 +173,8 @@ def both(method,path,body=None,ctype='application/json',accept='application/json
     def enc(b):
         if b is None or isinstance(b,bytes): return b
         if isinstance(b,str): return b.encode()
-        return json.dumps(b).encode()
+        # Without spaces: upstream keeps the bytes of fields whose type it does not know.
+        return json.dumps(b,separators=(',',':')).encode()
     ba,bb=(enc(body),enc(body)) if bodies is None else (enc(bodies[0]),enc(bodies[1]))
     pa,pb=paths or (path,path)
     UP.send(method,pb,bb,h); COX.send(method,pa,ba,h)

@@ -149,7 +149,7 @@ pub fn apply(
         let mut config = applied.clone();
         config.remove_path(&["metadata", "annotations", LAST_APPLIED]);
         let path = ["metadata", "annotations", LAST_APPLIED];
-        object.set_path(&path, config.to_string().into());
+        object.set_path(&path, format!("{config}\n").into());
     }
     store(&mut object, &managers);
     Ok(object)
@@ -173,10 +173,8 @@ fn refuse_misfits(shape: &Shape, applied: &Value, writer: &Writer<'_>) -> Result
         complaints if complaints.len() == 1 => complaints[0].clone(),
         complaints => format!("errors:\n  {}", complaints.join("\n  ")),
     };
-    let message = format!(
-        "failed to create typed patch object ({}): {complaints}",
-        shown_object(applied)
-    );
+    let message =
+        format!("failed to create typed patch object ({}): {complaints}", shown_object(applied));
     Err(Status::generic(500, "", message))
 }
 

@@ -7,4 +7,4 @@ pub mod strategic;
 
 pub use json::json_patch;
 pub use merge::merge_patch;
-pub use shown::shown_patched;
+pub use shown::{shown, shown_patched};

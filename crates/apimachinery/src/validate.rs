@@ -270,10 +270,6 @@ fn check_value(
             }
             other => mismatch(other),
         },
-        Shape::RawExtension => match value {
-            Value::Object(_) => Ok(()),
-            other => mismatch(other),
-        },
         Shape::SchemaOr(alternative, schema) => match (alternative, value) {
             (_, value @ Value::Object(_)) => object(schema, value, owner.place, unknown),
             (Alternative::Bool, Value::Bool(_)) => Ok(()),
@@ -293,8 +289,12 @@ fn check_value(
             (Alternative::Bool, _) => Err("boolean or JSON schema expected".to_owned()),
             (_, other) => mismatch(other),
         },
-        Shape::Any | Shape::FieldsV1 => Ok(()),
+        Shape::Any | Shape::RawExtension | Shape::FieldsV1 => Ok(()),
         scalar => scalar::check(scalar, value).map_err(|e| match e {
+            // A number is read as one.
+            scalar::Bad::Type if matches!(shape, Shape::IntOrString) && value.is_number() => {
+                Owner { go_type: None, ..*owner }.mismatch(value, "int32")
+            }
             scalar::Bad::Type => owner.mismatch(value, &scalar::go_type(shape)),
             scalar::Bad::Text(text) => text,
         }),

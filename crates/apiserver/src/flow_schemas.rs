@@ -84,7 +84,8 @@ async fn sync(server: &Server, schemas: &'static Kind, levels: &'static Kind) {
     let (Ok((all, _)), Ok((known, _))) = (server.present(schemas), server.present(levels)) else {
         return;
     };
-    let known: HashSet<String> = known.range("", "").map(|e| e.object().name().to_owned()).collect();
+    let known: HashSet<String> =
+        known.range("", "").map(|e| e.object().name().to_owned()).collect();
     for entry in all.range("", "") {
         let schema = entry.object();
         let name = schema.str_at(&["spec", "priorityLevelConfiguration", "name"]);

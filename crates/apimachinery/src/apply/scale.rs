@@ -109,13 +109,15 @@ mod tests {
         assert_eq!(scale, json!([entry("a", "Apply", SCALE, "", only.clone())]));
         // Nothing happened.
         assert_eq!(workload_managers(Some(&workload), Some(&scale), "apps/v1"), workload);
-        // Somebody took them.
+        // Somebody took them; since when is not told.
         let taken = json!([entry("c", "Apply", SCALE, "scale", only.clone())]);
+        let mut taker = entry("c", "Apply", "apps/v1", "scale", only);
+        taker.as_object_mut().unwrap().remove("time");
         assert_eq!(
             workload_managers(Some(&workload), Some(&taken), "apps/v1"),
             json!([
+                taker,
                 entry("a", "Apply", "apps/v1", "", rest.clone()),
-                entry("c", "Apply", "apps/v1", "scale", only),
                 entry("b", "Update", "apps/v1", "", rest),
             ])
         );

@@ -112,10 +112,11 @@ fn insert(target: &mut Value, path: &[String], value: Value) -> Option<()> {
 fn apply(target: &mut Value, operation: Operation) -> Option<()> {
     let path = parse(&operation.path)?;
     match operation.op.as_str() {
-        "add" => insert(target, &path, operation.value?),
+        // Without a value it is null.
+        "add" => insert(target, &path, operation.value.unwrap_or_default()),
         "remove" => remove(target, &path).map(drop),
         "replace" => {
-            let value = operation.value?;
+            let value = operation.value.unwrap_or_default();
             *lookup(target, &path)? = fits(&path, &value).then_some(value)?;
             Some(())
         }
@@ -287,7 +288,15 @@ mod tests {
             (json!({}), op("test", "/a", json!(null)), Ok(json!({}))),
             (json!({}), op("frob", "/a", json!(null)), Err(422)),
             (json!({}), json!({"op": "add"}), Err(400)),
-            (json!({}), json!([{"op": "add"}]), Err(400)),
+            (json!({"a": 1}), json!([{"op": "add", "path": "/b"}]), Ok(json!({"a": 1, "b": null}))),
+            (json!({"a": 1}), json!([{"path": "/b", "value": 1}]), Err(422)),
+            (json!({"a": 1}), json!(null), Ok(json!({"a": 1}))),
+            (
+                json!({"a": {}}),
+                json!([{"op": "copy", "from": "/a/b", "path": "/c"}]),
+                Ok(json!({"a": {}, "c": null})),
+            ),
+            (json!({"a": {}}), json!([{"op": "copy", "from": "/b/c", "path": "/c"}]), Err(422)),
             (json!({}), json!(vec![json!({"op": "test", "path": "/a"}); 10_001]), Err(413)),
         ];
         for (target, patch, expected) in table {

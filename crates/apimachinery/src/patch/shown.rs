@@ -13,6 +13,12 @@ pub fn shown_patched(ty: &Type, old: &Value, new: &Value) -> String {
     text
 }
 
+/// The JSON of a value as Go writes it.
+#[must_use]
+pub fn shown(ty: &Type, value: &Value) -> String {
+    shown_patched(ty, value, value)
+}
+
 /// What is known of a value.
 #[derive(Clone, Copy)]
 enum Known<'a> {

@@ -52,6 +52,12 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
         }
         (Shape::Time | Shape::MicroTime, Value::String(text)) => {
             let t = time::parse(text).ok_or_else(|| bad_time(shape, text))?;
+            if let (Shape::MicroTime, Some(rest)) = (shape, without_micros(text)) {
+                let (text, rest) = (quote(text), quote(rest));
+                return Err(Bad::Text(format!(
+                    "parsing time {text} as \"{MICRO}\": cannot parse {rest} as \".000000\""
+                )));
+            }
             let normal = match shape {
                 Shape::Time => time::rfc3339(t),
                 _ => time::micro(t),
@@ -123,13 +129,23 @@ fn corrupt(text: &[u8]) -> usize {
     text.len() - symbols
 }
 
+const MICRO: &str = "2006-01-02T15:04:05.000000Z07:00";
+
+/// What follows the seconds of a time when it is not exactly six digits.
+fn without_micros(text: &str) -> Option<&str> {
+    let rest = text.get("2006-01-02T15:04:05".len()..)?;
+    let digits = rest.strip_prefix('.').unwrap_or_default();
+    let count = digits.bytes().take_while(u8::is_ascii_digit).count();
+    (count != 6).then_some(rest)
+}
+
 /// More characters than this after a time are not told apart from it.
 const MAX_EXTRA: usize = 256;
 
 fn bad_time(shape: &Shape, text: &str) -> Bad {
     let layout = match shape {
         Shape::Time => "2006-01-02T15:04:05Z07:00",
-        _ => "2006-01-02T15:04:05.000000Z07:00",
+        _ => MICRO,
     };
     // Go reads what it can, and then says what is too much.
     let whole = (1..text.len()).filter(|at| text.is_char_boundary(*at)).rev();

@@ -95,6 +95,10 @@ fn check_service(object: &Field<'_>) {
     let spec = object.at("spec");
     let (group, version) = (spec.str("group"), spec.str("version"));
     let (name, wanted) = (object.value().name(), format!("{version}.{group}"));
+    let generate = object.at("metadata").at("generateName");
+    if !generate.text().is_empty() && generate.text() != wanted {
+        generate.invalid(format!("must be `spec.version+\".\"+spec.group`: {}", quote(&wanted)));
+    }
     if !name.is_empty() && names::path_segment_name(name).is_empty() && name != wanted {
         object
             .at("metadata")

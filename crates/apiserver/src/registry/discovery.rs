@@ -11,7 +11,7 @@ use super::check::{Field, Names, check, check_labels};
 use super::column::{AGE, Column, NAME, join};
 use super::core::PROTOCOLS;
 use super::kind::Kind;
-use super::strategy::{Strategy, differs_in_wish, items_mut, set_default};
+use super::strategy::{Context, Strategy, differs_in_wish, items_mut, set_default};
 
 /// At most three, then how many more.
 fn shortened(items: Vec<String>, none: &str) -> Value {
@@ -54,7 +54,45 @@ pub(super) static KINDS: &[Kind] =
 
 struct Slice;
 
+/// What v1 does not write. The name of a node that stood there before moves to its field.
+fn drop_topology(object: &mut Object, old: &Object) {
+    const HOST: &str = "kubernetes.io/hostname";
+    let before: Vec<&Value> = old["endpoints"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|endpoint| &endpoint["deprecatedTopology"][HOST])
+        .collect();
+    for endpoint in items_mut(object, "endpoints") {
+        let topology = endpoint.remove_path(&["deprecatedTopology"]);
+        let Some(name) = topology.and_then(|mut topology| topology.remove_path(&[HOST])) else {
+            continue;
+        };
+        let valid = names::dns1123_subdomain(name.as_str().unwrap_or_default()).is_empty();
+        if endpoint["nodeName"].is_null() && valid && before.contains(&&name) {
+            endpoint["nodeName"] = name;
+        }
+    }
+}
+
 impl Strategy for Slice {
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        drop_topology(object, &Value::Null);
+        ErrorList::new()
+    }
+
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        object: &mut Object,
+        old: &Object,
+    ) -> ErrorList {
+        if object["endpoints"] != old["endpoints"] {
+            drop_topology(object, old);
+        }
+        ErrorList::new()
+    }
+
     fn default(&self, object: &mut Object) {
         for port in items_mut(object, "ports") {
             set_default(port, "name", "");

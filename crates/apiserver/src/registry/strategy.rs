@@ -1,7 +1,7 @@
 //! What a kind does differently: the shared flow is in `verbs`, the policy is here.
 
 use apimachinery::Object;
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, Path};
 use serde_json::Value;
 
 use super::Sub;
@@ -11,6 +11,16 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a crate::Settings,
     /// Who asks.
     pub(crate) user: &'a crate::user::User,
+}
+
+/// Something that only namespaces with a label may have.
+pub(crate) struct NeedsLabel {
+    /// Where it is asked for.
+    pub(crate) path: Path,
+    /// In words.
+    pub(crate) what: &'static str,
+    /// The label, which must be `true`.
+    pub(crate) label: &'static str,
 }
 
 /// Policy of one kind. Called in the order of the methods.
@@ -58,6 +68,16 @@ pub(crate) trait Strategy: Sync {
         let mut errors = self.validate(object);
         errors.0.extend(self.validate_update(object, old).0);
         errors
+    }
+
+    /// What the object asks for, and did not have before, that only some namespaces may have.
+    fn needs_label(
+        &self,
+        _sub: Option<Sub>,
+        _object: &Object,
+        _old: Option<&Object>,
+    ) -> Option<NeedsLabel> {
+        None
     }
 
     /// Readies a write of the status: keeps what the server owns in it.
@@ -111,6 +131,11 @@ pub(crate) trait Strategy: Sync {
     /// Messages for an invalid name.
     fn validate_name(&self, name: &str) -> Vec<String> {
         apimachinery::names::dns1123_subdomain(name)
+    }
+
+    /// Whether what names are generated from must be valid itself.
+    fn checks_generate_name(&self) -> bool {
+        true
     }
 
     /// What a kind says in words of its own about a field that it does not select by.

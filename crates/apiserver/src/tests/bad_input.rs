@@ -158,7 +158,26 @@ async fn patches_that_may_not_be() {
     api.patch(&one, MERGE, &json!({"metadata": {"name": "b"}})).await.fails(400);
     api.patch(&one, MERGE, &json!({"metadata": {"uid": "other"}})).await.fails(422);
     api.patch(&one, MERGE, &json!({"kind": "Secret"})).await.fails(400);
-    api.patch(&one, MERGE, &json!({"data": {"k": 7}})).await.fails(400);
+    let status = api.patch(&one, MERGE, &json!({"data": {"k": 7}})).await.fails(422);
+    let message = status["message"].as_str().unwrap();
+    assert!(
+        message.starts_with(" \"\" is invalid: patch: Invalid value: \"{\\\"apiVersion"),
+        "{message}"
+    );
+    assert!(message.ends_with("Go struct field ConfigMap.data of type string"), "{message}");
+    const STRATEGIC: &str = "application/strategic-merge-patch+json";
+    let status = api.patch(&one, STRATEGIC, &json!({"data": {"k": 7}})).await.fails(422);
+    let message = status["message"].as_str().unwrap();
+    assert!(message.contains("patch: Invalid value: \"map[data:map[k:7]]\""), "{message}");
+    api.patch(&format!("{one}?fieldValidation=Strict"), MERGE, &json!({"x": 1})).await.fails(422);
+    let mut other = api.get(&one).await.ok();
+    other["metadata"]["uid"] = json!("other");
+    let status = api.put(&one, &other).await.fails(409);
+    let message = status["message"].as_str().unwrap();
+    assert!(
+        message.contains("Code: 4, Key: /configmaps/default/a, ResourceVersion: 0"),
+        "{message}"
+    );
     let test = json!([{"op": "test", "path": "/data/k", "value": "w"}]);
     api.patch(&one, JSON, &test).await.fails(422);
     let many: Vec<_> =

@@ -86,12 +86,7 @@ impl Patch {
 
     /// `old` with the patch applied to it, as an object of its type. The version that the patch does
     /// not mention is not one the client insists on.
-    pub(super) fn onto(
-        &self,
-        call: &Call<'_>,
-        old: &Object,
-        ty: &Type,
-    ) -> Result<Object, Status> {
+    pub(super) fn onto(&self, call: &Call<'_>, old: &Object, ty: &Type) -> Result<Object, Status> {
         let mut object = self.patched(old, ty)?;
         let unknown = validate::unknown_fields(ty, &mut object)
             .map_err(|why| self.refuse(old, ty, &why.0))?;
@@ -106,8 +101,7 @@ impl Patch {
         }
         if object.resource_version() == old.resource_version() && !self.names_version() {
             object.set_meta("resourceVersion", Value::Null);
-        } else if object.resource_version().is_empty()
-            && !call.kind.strategy.unconditional_update()
+        } else if object.resource_version().is_empty() && !call.kind.strategy.unconditional_update()
         {
             return Err(update::without_version(call));
         }
@@ -202,10 +196,12 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
     {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    if applied.name().is_empty() {
-        applied.set_meta("name", call.info.name.clone().into());
-    } else if applied.name() != call.info.name {
+    let named = applied.get_path(&["metadata", "name"]).is_some();
+    if named && applied.name() != call.info.name {
         return Err(update::wrong_name(applied.name(), &call.info.name));
+    }
+    if !named {
+        applied.set_meta("name", call.info.name.clone().into());
     }
     let (api_version, now) = (call.kind.api_version(), time::now_rfc3339());
     let writer = Writer {

@@ -1,6 +1,6 @@
 //! Questions about who somebody is and what they may do.
 
-use apimachinery::selector::{FieldSelector, FieldTerm};
+use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -28,6 +28,9 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>
         }
         "TokenReview" => token(call, &review)?,
         "SelfSubjectRulesReview" => {
+            if review.str_at(&["spec", "namespace"]).is_empty() {
+                return Err(Status::bad_request("no namespace on request"));
+            }
             let status = rules(call, &review);
             review = empty(call);
             status
@@ -75,13 +78,22 @@ fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
-    Ok(match crate::authn::token(call.server, token, &audiences) {
+    // What the question says of the answer stays where there is none.
+    let mut status = review["status"].clone();
+    status.remove_path(&["authenticated"]);
+    match crate::authn::token(call.server, token, &audiences) {
         TokenOutcome::Valid(user, audiences) => {
-            json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
+            status["authenticated"] = true.into();
+            status["user"] = user_info(&user);
+            status["audiences"] = audiences.into();
         }
-        TokenOutcome::Invalid(why) => json!({"error": why, "user": {}}),
-        TokenOutcome::Unknown => json!({"error": "invalid bearer token", "user": {}}),
-    })
+        TokenOutcome::Invalid(why) => status["error"] = why.into(),
+        TokenOutcome::Unknown => status["error"] = "invalid bearer token".into(),
+    }
+    if status["user"].is_null() {
+        status["user"] = json!({});
+    }
+    Ok(status)
 }
 
 /// Whom a SubjectAccessReview asks about.
@@ -123,12 +135,60 @@ fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
             }
         }
     };
-    match crate::authz::decide(call.server, &attributes) {
-        Decision::Allow(reason) if reason.is_empty() => json!({"allowed": true}),
-        Decision::Allow(reason) => json!({"allowed": true, "reason": reason}),
-        Decision::Deny(reason) if reason.is_empty() => json!({"allowed": false}),
-        Decision::Deny(reason) => json!({"allowed": false, "reason": reason}),
+    let (allowed, reason) = match crate::authz::decide(call.server, &attributes) {
+        Decision::Allow(reason) => (true, reason),
+        Decision::Deny(reason) => (false, reason),
+    };
+    let mut status = json!({"allowed": allowed});
+    if !reason.is_empty() {
+        status["reason"] = reason.into();
     }
+    let ignored = resource.map(ignored_selectors).unwrap_or_default();
+    if !ignored.is_empty() {
+        status["evaluationError"] = ignored.join("; ").into();
+    }
+    status
+}
+
+/// What is said of selectors that cannot be read, wholly or in part.
+fn ignored_selectors(resource: &Value) -> Vec<String> {
+    let mut said = Vec::new();
+    for (name, raw_is_good, requirement_is_good) in [
+        ("fieldSelector", raw_fields as fn(&str) -> bool, field_requirement as fn(&Value) -> bool),
+        ("labelSelector", raw_labels, label_requirement),
+    ] {
+        let selector = &resource[name];
+        let raw = selector["rawSelector"].as_str().unwrap_or_default();
+        let requirements = selector["requirements"].as_array().map_or(&[][..], Vec::as_slice);
+        let (good, all) = match requirements.len() {
+            0 if raw.is_empty() || raw_is_good(raw) => continue,
+            0 => (0, 1),
+            all => (requirements.iter().filter(|r| requirement_is_good(r)).count(), all),
+        };
+        if good < all {
+            let part = if good > 0 { "partially " } else { "" };
+            said.push(format!("spec.resourceAttributes.{name} {part}ignored due to parse error"));
+        }
+    }
+    said
+}
+
+fn raw_fields(raw: &str) -> bool {
+    FieldSelector::parse(raw).is_ok()
+}
+
+fn raw_labels(raw: &str) -> bool {
+    LabelSelector::parse(raw).is_ok()
+}
+
+/// Whether a field selector can say it.
+fn field_requirement(requirement: &Value) -> bool {
+    matches!(requirement.str_at(&["operator"]), "In" | "NotIn")
+        && requirement["values"].as_array().is_some_and(|values| values.len() == 1)
+}
+
+fn label_requirement(requirement: &Value) -> bool {
+    LabelSelector::from_value(&json!({"matchExpressions": [requirement]})).is_ok()
 }
 
 /// The selector that a review asks about (KEP-4601): as text, or as requirements of which those

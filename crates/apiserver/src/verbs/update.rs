@@ -10,7 +10,7 @@ use serde_json::Value;
 use store::Expect;
 
 use super::commit::Failure;
-use super::create::{Ownership, create_object, record};
+use super::create::{Ownership, create_object, labelled, record};
 use super::list_options::parse_version;
 use super::{Call, delete, meta};
 use crate::admission::{self, Operation};
@@ -125,7 +125,8 @@ fn storage_key(kind: &Kind, object: &Object) -> String {
         }
         (_, resource) => resource.to_owned(),
     };
-    let namespace = if kind.namespaced { format!("/{}", object.namespace()) } else { String::new() };
+    let namespace =
+        if kind.namespaced { format!("/{}", object.namespace()) } else { String::new() };
     format!("/{place}{namespace}/{}", object.name())
 }
 
@@ -218,6 +219,7 @@ async fn prepare(
     admission::admit(call, Operation::Update, object, Some(old)).await?;
     let mut errors = ErrorList::new();
     if call.sub.is_none() {
+        registry::drop_disabled(kind, object, Some(old));
         errors = strategy.prepare_for_update(&call.context(), object, old);
         for path in strategy.kept_on_update() {
             match old.get_path(path) {
@@ -249,11 +251,15 @@ fn validate(
 ) -> Result<(), Status> {
     let kind = call.kind;
     let strategy = kind.strategy;
-    errors.extend(meta::validate_changed(kind, object, old));
-    errors.0.extend(match call.sub {
-        Some(Sub::Status) => strategy.validate_status(object, old).0,
-        sub => strategy.validate_change(sub, object, old).0,
-    });
+    // What cannot be prepared is not judged further.
+    if errors.is_empty() {
+        errors = meta::validate_changed(kind, object, old);
+        errors.extend(labelled(call, object, Some(old)));
+        errors.extend(match call.sub {
+            Some(Sub::Status) => strategy.validate_status(object, old),
+            sub => strategy.validate_change(sub, object, old),
+        });
+    }
     if !errors.0.is_empty() {
         return Err(Status::invalid(kind.stored_group(), kind.kind, object.name(), errors));
     }

@@ -10,7 +10,9 @@ use super::rules::{
 };
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_conditions, check_label_selector};
-use crate::registry::strategy::{ALL_METADATA, Context, Strategy, clear_status, ensure, set_default};
+use crate::registry::strategy::{
+    ALL_METADATA, Context, Strategy, clear_status, ensure, set_default,
+};
 
 const MAX_ANNOTATIONS: usize = 20;
 const MAX_ANNOTATION_EXPRESSION: usize = 5 << 10;

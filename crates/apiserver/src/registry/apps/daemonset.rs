@@ -4,9 +4,9 @@ use apimachinery::field::{ErrorList, FieldError};
 use apimachinery::{Object, ObjectExt};
 use serde_json::json;
 
+use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_label_selector, internal};
 use crate::registry::core::default_template;
-use crate::registry::Sub;
 use crate::registry::strategy::{Context, Strategy, ensure, set_default};
 use crate::registry::workload::{
     check_at_most_all, check_collisions, check_int_or_percent, check_match, check_running_template,

@@ -24,6 +24,7 @@ const fn row(version: &'static str) -> Kind {
     .namespaced()
     .short(&["hpa"])
     .in_all()
+    .rechecks(0, 1)
     .subs(&[Sub::Status])
     .columns(COLUMNS)
 }
@@ -125,6 +126,9 @@ impl Strategy for AutoscalerV1 {
         if !others {
             set_default(spec, "targetCPUUtilizationPercentage", 80);
         }
+        // As the stored version shows it.
+        convert::to_v2(object);
+        convert::to_v1(object);
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {

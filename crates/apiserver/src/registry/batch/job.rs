@@ -118,8 +118,10 @@ impl Strategy for Job {
         const LABELS_OF_PODS: &[&str] = &["spec", "template", "metadata", "labels"];
         // Where the labels are by default those of the pods, or will be when the job is read again,
         // they stay so.
-        let shared = object.labels().next().is_none()
-            || object.get_path(&["metadata", "labels"]) == object.get_path(LABELS_OF_PODS);
+        let unlabelled = object.labels().next().is_none();
+        let shared = unlabelled && names::label_value(object.name()).is_empty()
+            || !unlabelled
+                && object.get_path(&["metadata", "labels"]) == object.get_path(LABELS_OF_PODS);
         let (uid, name) = (object.uid().to_owned(), object.name().to_owned());
         let mut set = |path: &[&str], value: &str| {
             if object.get_path(path).is_none() {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use apimachinery::schema::Registry;
 use apimachinery::text::go_json as json;
 use serde_json::Value;
 
@@ -14,26 +15,18 @@ static TYPES: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     lines.map(|line| line.split_once(' ').unwrap_or((line, ""))).collect()
 });
 
-/// Fields of ObjectMeta, which Go omits when they are empty.
-const METADATA: &[&str] = &[
-    "name",
-    "generateName",
-    "namespace",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "labels",
-    "annotations",
-    "ownerReferences",
-    "finalizers",
-];
-
 /// The text of `value` as one of upstream's internal types.
 pub(crate) fn internal(value: &Value, of: &str) -> String {
     show(value, of, &Value::Null)
+}
+
+/// Metadata, which upstream has no other type for within.
+pub(crate) fn show_metadata(meta: &Value) -> String {
+    const TYPE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    match Registry::builtin().type_by_name(TYPE) {
+        Some(ty) if meta.is_object() => apimachinery::patch::shown(ty, meta),
+        _ => "{}".to_owned(),
+    }
 }
 
 fn show(value: &Value, of: &str, parent: &Value) -> String {
@@ -41,9 +34,11 @@ fn show(value: &Value, of: &str, parent: &Value) -> String {
     let mut shown: Vec<String> = Vec::new();
     for field in fields.split_whitespace() {
         if field == "@metadata" {
-            let meta = &value["metadata"];
-            let given = METADATA.iter().filter(|name| !meta[**name].is_null());
-            shown.extend(given.map(|name| format!("\"{name}\":{}", json(&meta[*name]))));
+            let meta = show_metadata(&value["metadata"]);
+            let fields = meta.trim_start_matches('{').strip_suffix('}').unwrap_or_default();
+            if !fields.is_empty() {
+                shown.push(fields.to_owned());
+            }
         } else if let Some((name, rest)) = field.split_once('=') {
             shown.push(format!("\"{name}\":{}", show_field(value, parent, name, rest)));
         }

@@ -85,6 +85,8 @@ impl Strategy for Node {
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         object.remove_path(&["spec", "configSource"]);
         object.remove_path(&["status", "config"]);
+        // Features are declared by the status alone.
+        object.remove_path(&["status", "declaredFeatures"]);
         ErrorList::new()
     }
 
@@ -253,7 +255,9 @@ fn check_update(node: &Field<'_>, old: &Object) {
         n if n != before.len() => fixed("podCIDRs", "podCIDR"),
         _ => {
             let pairs = spec.items("podCIDRs").zip(before);
-            pairs.filter(|(now, was)| now.value() != *was).for_each(|_| fixed("podCIDRs", "podCIDR"));
+            pairs
+                .filter(|(now, was)| now.value() != *was)
+                .for_each(|_| fixed("podCIDRs", "podCIDR"));
         }
     }
     let provider = was["providerID"].as_str().unwrap_or_default();

@@ -82,9 +82,6 @@ impl Strategy for Pod {
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         let qos = qos_class(object);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
-        drop_stop_signals(&mut object["spec"]);
-        // Workloads are off.
-        object.remove_path(&["spec", "workloadRef"]);
         scheduling::note_gates(object);
         scheduling::merge_label_keys(object);
         ErrorList::new()
@@ -180,18 +177,5 @@ impl Strategy for PodTemplate {
 
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |f| check_template(&f.at("template")))
-    }
-}
-
-/// Signals to stop with are off, and a lifecycle that says nothing else is none.
-pub(in crate::registry) fn drop_stop_signals(spec: &mut Value) {
-    for list in ["containers", "initContainers", "ephemeralContainers"] {
-        for container in items_mut(spec, list) {
-            let lifecycle = container.get_mut("lifecycle").and_then(Value::as_object_mut);
-            let Some(lifecycle) = lifecycle else { continue };
-            if lifecycle.remove("stopSignal").is_some() && lifecycle.is_empty() {
-                container.remove_path(&["lifecycle"]);
-            }
-        }
     }
 }

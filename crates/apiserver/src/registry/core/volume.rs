@@ -86,6 +86,7 @@ impl Strategy for Claim {
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "volumeMode", "Filesystem");
+        default_phase(object);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -148,6 +149,13 @@ fn same_source(spec: &mut Value) {
     {
         spec["dataSource"] = reference;
         spec.remove_path(&["dataSource", "namespace"]);
+    }
+}
+
+/// Whose phase nobody knows is pending.
+fn default_phase(object: &mut Object) {
+    if object["status"].is_object() || object["status"].is_null() {
+        set_default(ensure(object, &["status"]), "phase", "Pending");
     }
 }
 
@@ -292,6 +300,7 @@ impl Strategy for Volume {
         set_default(spec, "volumeMode", "Filesystem");
         set_default(spec, "persistentVolumeReclaimPolicy", "Retain");
         default_volume_source(spec);
+        default_phase(object);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {

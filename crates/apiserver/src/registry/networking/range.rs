@@ -17,9 +17,8 @@ impl Strategy for ServiceRange {
         ALL_METADATA
     }
 
-    /// Upstream names the group wrongly where it says which fields these are.
-    fn reset_fields(&self, _sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
-        &[]
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
@@ -41,7 +40,7 @@ impl Strategy for ServiceRange {
                 spec.items("cidrs").take(1).for_each(|range| changed(&range, first));
                 check_spec(&spec);
             } else {
-                spec.at("cidrs").invalid(IMMUTABLE);
+                spec.at("cidrs").invalid_value(spec.get("cidrs").clone(), IMMUTABLE);
             }
         })
     }
