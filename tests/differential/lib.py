@@ -58,7 +58,7 @@ UUID=re.compile(r'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}')
 TS=re.compile(r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)')
 YEAR=str(time.gmtime().tm_year)
 # What generated names end in, after the prefixes that the comparisons use.
-GEN=re.compile(r'\b(Bad_|ok-|a\.|a{58,})[bcdfghjklmnpqrstvwxz2456789]{5}\b')
+GEN=re.compile(r'\b(kube-api-access-|Bad_|ok-|a\.|a{58,})[bcdfghjklmnpqrstvwxz2456789]{5}\b')
 # Revisions inside of messages, also of objects that these quote.
 REVISION=re.compile(r'(in record \(|ResourceVersion in object meta: |\\"resourceVersion\\":\\")\d+')
 # The order of keys in a patched object that a message shows says nothing.
@@ -87,6 +87,7 @@ def norm(o,k=None,ctx=None):
             else: r[a]=norm(b,a)
         return r
     if isinstance(o,list): return [norm(x,k) for x in o]
+    if isinstance(o,str) and k=='cells' and re.fullmatch(r'10\.\d+\.\d+\.\d+',o): return '<ip>'
     if isinstance(o,str): return normstr(o)
     return o
 def diffs(a,b,path='',out=None):

@@ -294,11 +294,22 @@ fn items_without_a_key_that_has_no_default_have_no_owner() {
 
 #[test]
 fn a_null_leaves_what_can_be_taken_apart() {
-    let live =
-        applied(None, deployment(json!({"strategy": {"rollingUpdate": {"maxSurge": 1}}})), "a");
-    let config = deployment(json!({"strategy": {"type": "Recreate", "rollingUpdate": null}}));
+    let live = applied(None, json!({"strategy": {"rollingUpdate": {"maxSurge": 1}}}), "a");
+    let config = json!({"strategy": {"type": "Recreate", "rollingUpdate": null}});
     let result = applied(Some(&live.unwrap()), config, "b").unwrap();
     assert_eq!(result["spec"]["strategy"]["rollingUpdate"], json!({"maxSurge": 1}));
+}
+
+#[test]
+fn an_empty_list_that_go_shows_is_owned() {
+    let mut role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"},
+        "rules": [],
+    });
+    let writer = Writer { api_version: "rbac.authorization.k8s.io/v1", ..writer("a") };
+    update_managers(ty("rbac.authorization.k8s.io", "Role"), None, &mut role, &writer);
+    let fields = &role["metadata"]["managedFields"][0]["fieldsV1"];
+    assert_eq!(fields, &json!({"f:rules": {}}));
 }
 
 #[test]

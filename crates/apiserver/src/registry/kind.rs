@@ -328,6 +328,13 @@ impl Kind {
         }
     }
 
+    /// The same, where empty lists and maps are not yet what they will be once they are stored.
+    pub(crate) fn write_missing(&self, object: &mut Object) {
+        if let Some(ty) = self.schema() {
+            schema::write_missing(ty, object);
+        }
+    }
+
     /// Whether the row has the subresource.
     pub(crate) fn has(&self, sub: Sub) -> bool {
         self.subs.contains(&sub)

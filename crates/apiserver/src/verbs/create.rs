@@ -48,7 +48,9 @@ pub(super) async fn create_object(
     meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
     let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
-    kind.write_zeros(&mut object);
+    // What only the server writes is nobody's.
+    meta::wipe(&mut object);
+    kind.write_missing(&mut object);
     strategy.default(&mut object);
     if ownership == Ownership::Update {
         // Before admission: what a plugin sets is nobody's.

@@ -210,7 +210,7 @@ async fn prepare(
     keep_what_the_path_cannot_change(call, object, old);
     meta::keep_old(object, old);
     meta::drop_duplicate_owners(call, object);
-    kind.write_zeros(object);
+    kind.write_missing(object);
     strategy.default(object);
     if ownership == Ownership::Update {
         // Before admission: what a plugin sets is nobody's.

@@ -296,7 +296,7 @@ fn nodes() {
     ]);
     node.updates(&[(
         json!({"spec": {"podCIDRs": ["10.0.0.0/24"], "providerID": "a"}}),
-        json!({"spec": {"podCIDRs": ["10.0.1.0/24"], "providerID": "b"}, "status": {"addresses": [{"type": "InternalIP", "address": "1"}, {"type": "InternalIP", "address": "1"}]}}),
+        json!({"spec": {"podCIDR": "10.0.1.0/24", "podCIDRs": ["10.0.1.0/24"], "providerID": "b"}, "status": {"addresses": [{"type": "InternalIP", "address": "1"}, {"type": "InternalIP", "address": "1"}]}}),
         &[
             "status.addresses[1]: Duplicate value: {\"Type\":\"InternalIP\",\"Address\":\"1\"}",
             "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid",
