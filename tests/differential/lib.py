@@ -62,7 +62,7 @@ GEN=re.compile(r'\b(kube-api-access-|Bad_|ok-|a\.|a{58,})[bcdfghjklmnpqrstvwxz24
 # Revisions inside of messages, also of objects that these quote.
 REVISION=re.compile(r'(in record \(|ResourceVersion in object meta: |\\"resourceVersion\\":\\")\d+')
 # The order of keys in a patched object that a message shows says nothing.
-PATCHED=re.compile(r'(Invalid value: )("\{\\\\"(?:[^"\\]|\\.)*")')
+PATCHED=re.compile(r'(Invalid value: )("\{\\"(?:[^"\\]|\\.)*")')
 def sorted_keys(m):
     try: return m.group(1)+json.dumps(json.dumps(norm(json.loads(json.loads(m.group(2)))),sort_keys=True))
     except Exception: return m.group(0)

@@ -48,7 +48,7 @@ impl Addresses {
             .map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
         if !self.range.contains(&ip) || ip == self.range.network() || ip == self.range.broadcast() {
             return Err(format!(
-                "failed to allocate IP {ip}: the provided IP is not in the valid range. The range \
+                "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range \
                  of valid IPs is {}",
                 self.range
             ));

@@ -102,7 +102,13 @@ fn in_order<'a>(ty: &'a Type, map: &'a Map<String, Value>) -> Vec<&'a str> {
         .into_iter()
         .filter(|name| map.contains_key(*name) && ty.field(name).is_none_or(|f| f.tag == 0))
         .collect();
+    // The one type that declares another field before its first number.
+    if ty.short_name() == "OwnerReference" {
+        names.push("apiVersion");
+    }
     declared(ty.layout(), ty, &mut names);
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(*name));
     names.retain(|name| map.contains_key(*name));
     for name in map.keys() {
         if !names.contains(&name.as_str()) {
