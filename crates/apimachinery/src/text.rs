@@ -45,7 +45,7 @@ pub fn go_value(value: &Value) -> String {
     }
 }
 
-/// What Go's JSON decoder calls a value.
+/// The name of a value's type in Go's JSON decoder.
 #[must_use]
 pub fn json_type(value: &Value) -> &'static str {
     match value {

@@ -93,7 +93,7 @@ async fn sync(server: &Server, schemas: &'static Kind, levels: &'static Kind) {
         if is_told(&schema, &wanted) {
             continue;
         }
-        // Who changed it in between is seen next.
+        // A change in between is seen next.
         if let Err(Failure::Refused(status)) = tell(server, schemas, &schema, wanted).await {
             tracing::warn!(schema = schema.name(), error = %status.message, "status of a flow schema");
         }

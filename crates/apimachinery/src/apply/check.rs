@@ -11,7 +11,7 @@ pub(super) fn check(shape: &Shape, value: &Value) -> Vec<String> {
     checker.complaints
 }
 
-/// Whether the value can be taken apart at all; duplicates in it do not hinder that.
+/// True when the value can be taken apart at all; duplicates in it do not hinder that.
 pub(super) fn is_typed(shape: &Shape, value: &Value) -> bool {
     let mut checker = Checker { allow_duplicates: true, ..Checker::default() };
     checker.value(shape, value);

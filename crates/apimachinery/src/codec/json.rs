@@ -22,7 +22,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     Ok((value, context.into_duplicates()))
 }
 
-/// What Go's decoder says, by what ours says.
+/// The words of Go's decoder, by those of ours.
 const WORDS: &[(&str, &str)] = &[
     ("expected value", "looking for beginning of value"),
     ("trailing characters", "after top-level value"),

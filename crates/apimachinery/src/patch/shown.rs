@@ -19,7 +19,7 @@ pub fn shown(ty: &Type, value: &Value) -> String {
     shown_patched(ty, value, value)
 }
 
-/// What is known of a value.
+/// The knowledge of a value's type.
 #[derive(Clone, Copy)]
 enum Known<'a> {
     Type(&'a Type),

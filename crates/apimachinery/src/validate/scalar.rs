@@ -131,7 +131,7 @@ fn corrupt(text: &[u8]) -> usize {
 
 const MICRO: &str = "2006-01-02T15:04:05.000000Z07:00";
 
-/// What follows the seconds of a time when it is not exactly six digits.
+/// The rest of a time after its seconds when that is not exactly six digits.
 fn without_micros(text: &str) -> Option<&str> {
     let rest = text.get("2006-01-02T15:04:05".len()..)?;
     let digits = rest.strip_prefix('.').unwrap_or_default();

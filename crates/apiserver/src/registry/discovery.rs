@@ -54,7 +54,7 @@ pub(super) static KINDS: &[Kind] =
 
 struct Slice;
 
-/// What v1 does not write. The name of a node that stood there before moves to its field.
+/// Drops a field that v1 does not write. The name of a node that stood there moves to its own.
 fn drop_topology(object: &mut Object, old: &Object) {
     const HOST: &str = "kubernetes.io/hostname";
     let before: Vec<&Value> = old["endpoints"]

@@ -70,7 +70,7 @@ pub(crate) trait Strategy: Sync {
         errors
     }
 
-    /// What the object asks for, and did not have before, that only some namespaces may have.
+    /// Names the wish of the object, new in it, that only some namespaces may have.
     fn needs_label(
         &self,
         _sub: Option<Sub>,
@@ -133,7 +133,7 @@ pub(crate) trait Strategy: Sync {
         apimachinery::names::dns1123_subdomain(name)
     }
 
-    /// Whether what names are generated from must be valid itself.
+    /// True when the stem that names are generated from must be valid itself.
     fn checks_generate_name(&self) -> bool {
         true
     }

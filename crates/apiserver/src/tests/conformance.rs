@@ -40,7 +40,7 @@ async fn check(api: &Api, kind: &'static Kind) {
 
     let mut created = api.post(&all, &sample(kind, name)).await.ok();
     if kind.kind == "FlowSchema" {
-        // Whether its level is there is written at once.
+        // The state of its level is written at once.
         while created["status"]["conditions"].is_null() {
             tokio::task::yield_now().await;
             created = api.get(&one).await.ok();

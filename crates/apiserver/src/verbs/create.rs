@@ -48,7 +48,7 @@ pub(super) async fn create_object(
     meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
     let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
-    // What only the server writes is nobody's.
+    // Fields that only the server writes are nobody's.
     meta::wipe(&mut object);
     kind.write_missing(&mut object);
     strategy.default(&mut object);
@@ -144,7 +144,7 @@ async fn finish(
     call.server.commit(kind, object, Expect::Absent).await
 }
 
-/// What an object may be only in a namespace of a certain label, and is not there.
+/// The complaint about an object that only namespaces of a certain label may have.
 pub(super) fn labelled(call: &Call<'_>, object: &Object, old: Option<&Object>) -> ErrorList {
     let Some(need) = call.kind.strategy.needs_label(call.sub, object, old) else {
         return ErrorList::new();

@@ -52,7 +52,7 @@ pub(super) struct Patch {
     form: Form,
     value: Value,
     mode: FieldValidation,
-    /// What is said of fields that the patch has twice.
+    /// Complaints about fields that the patch has twice.
     duplicates: Vec<String>,
 }
 
@@ -265,7 +265,7 @@ pub(super) fn merged(ty: &Type, mut object: Object, applied: &Object) -> Result<
     Ok(object)
 }
 
-/// What is applied must be an object of this kind.
+/// Checks that an object of this kind is applied.
 pub(super) fn check_configuration(
     applied: &Value,
     api_version: &str,

@@ -78,7 +78,7 @@ fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
-    // What the question says of the answer stays where there is none.
+    // The answer that the question itself gives stays where there is none.
     let mut status = review["status"].clone();
     status.remove_path(&["authenticated"]);
     match crate::authn::token(call.server, token, &audiences) {
@@ -150,7 +150,7 @@ fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
     status
 }
 
-/// What is said of selectors that cannot be read, wholly or in part.
+/// The complaints about selectors that cannot be read, wholly or in part.
 fn ignored_selectors(resource: &Value) -> Vec<String> {
     let mut said = Vec::new();
     for (name, raw_is_good, requirement_is_good) in [
@@ -181,7 +181,7 @@ fn raw_labels(raw: &str) -> bool {
     LabelSelector::parse(raw).is_ok()
 }
 
-/// Whether a field selector can say it.
+/// True when a field selector can say it.
 fn field_requirement(requirement: &Value) -> bool {
     matches!(requirement.str_at(&["operator"]), "In" | "NotIn")
         && requirement["values"].as_array().is_some_and(|values| values.len() == 1)

@@ -251,7 +251,7 @@ fn validate(
 ) -> Result<(), Status> {
     let kind = call.kind;
     let strategy = kind.strategy;
-    // What cannot be prepared is not judged further.
+    // An object that cannot be prepared is not judged further.
     if errors.is_empty() {
         errors = meta::validate_changed(kind, object, old);
         errors.extend(labelled(call, object, Some(old)));

@@ -126,7 +126,7 @@ fn check_spec(spec: &Field<'_>) {
             check_selectable(&version, &version.at("schema"));
         }
     }
-    // What all versions share stands at the top.
+    // The fields that all versions share stand at the top.
     let mut own = spec.get("versions").clone();
     for version in own.as_array_mut().into_iter().flatten() {
         for field in ["schema", "subresources", "additionalPrinterColumns", "selectableFields"] {

@@ -152,7 +152,7 @@ fn same_source(spec: &mut Value) {
     }
 }
 
-/// Whose phase nobody knows is pending.
+/// An object whose phase nobody knows is pending.
 fn default_phase(object: &mut Object) {
     if object["status"].is_object() || object["status"].is_null() {
         set_default(ensure(object, &["status"]), "phase", "Pending");
@@ -200,7 +200,7 @@ fn check_claim_status(object: &Field<'_>) {
     }
 }
 
-/// Whether a claim can be for a resource of this name; complaints stand at the list.
+/// True when a claim can be for a resource of this name; complaints stand at the list.
 fn check_claim_resource(list: &Field<'_>, name: &str) -> bool {
     let messages = names::qualified_name(name);
     if !messages.is_empty() {

@@ -66,7 +66,7 @@ impl Strategy for Claim {
         match (sub, old) {
             (Some(Sub::Status), Some(old)) if granted(old).is_none() => granted(object),
             (None, None) => requests_admin_access(&object["spec"]["devices"]["requests"]),
-            // What is asked for never changes.
+            // Requests never change.
             _ => None,
         }
     }

@@ -65,7 +65,7 @@ impl Strategy for Slice {
         }
     }
 
-    /// What is off is dropped, and counts as a change all the same.
+    /// Fields of features that are off are dropped, and count as a change all the same.
     fn prepare_for_update(
         &self,
         _ctx: &Context<'_>,

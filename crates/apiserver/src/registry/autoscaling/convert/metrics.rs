@@ -123,12 +123,12 @@ fn is_always_there(field: &str, place: &str) -> bool {
     }
 }
 
-/// What is wanted, as JSON of v1.
+/// A wanted metric, as JSON of v1.
 pub(super) fn target_to_v1(metric: &Value) -> String {
     to_v1(TARGETS, metric)
 }
 
-/// What is, as JSON of v1.
+/// A measured metric, as JSON of v1.
 pub(super) fn current_to_v1(metric: &Value) -> String {
     to_v1(CURRENT, metric)
 }
@@ -155,7 +155,7 @@ fn reference(of: &Value) -> String {
     super::in_order(of, &["kind", "name", "apiVersion"])
 }
 
-/// What is wanted, from v1.
+/// A wanted metric, from v1.
 pub(super) fn target_to_v2(metric: &Value) -> Value {
     let mut made = to_v2(TARGETS, metric);
     for (_, field, _) in TARGETS {
@@ -177,7 +177,7 @@ pub(super) fn target_to_v2(metric: &Value) -> Value {
     made
 }
 
-/// What is, from v1.
+/// A measured metric, from v1.
 pub(super) fn current_to_v2(metric: &Value) -> Value {
     to_v2(CURRENT, metric)
 }

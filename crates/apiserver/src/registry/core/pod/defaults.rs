@@ -168,7 +168,7 @@ fn pull_policy(image: &str) -> &'static str {
         let ends = [parts.get(1), parts.get(2)];
         ends.into_iter().flatten().next().map_or(image.len(), |end| end.start())
     };
-    // What cannot be the name of an image has no tag either.
+    // A text that cannot be the name of an image has no tag either.
     let parts = parts.filter(|parts| !hash && name(parts) <= MAX_IMAGE_NAME);
     match parts.map(|p| (p.get(1).map(|tag| tag.as_str()), p.get(2))) {
         Some((None, None) | (Some("latest"), _)) => "Always",
