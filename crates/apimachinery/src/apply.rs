@@ -149,7 +149,7 @@ pub fn apply(
         let mut config = applied.clone();
         config.remove_path(&["metadata", "annotations", LAST_APPLIED]);
         let path = ["metadata", "annotations", LAST_APPLIED];
-        object.set_path(&path, config.to_string().into());
+        object.set_path(&path, format!("{config}\n").into());
     }
     store(&mut object, &managers);
     Ok(object)
@@ -162,11 +162,8 @@ fn store(object: &mut Value, managers: &Managers) {
 
 fn refuse_misfits(shape: &Shape, applied: &Value, writer: &Writer<'_>) -> Result<(), Status> {
     if applied.api_version() != writer.api_version {
-        return Err(Status::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {}, expected: {}",
-            applied.api_version(),
-            writer.api_version
-        )));
+        let given = shown_kind(applied.api_version(), applied.kind());
+        return Err(Status::bad_request(format!("invalid object type: {given}")));
     }
     if managed_fields(applied).is_some_and(|m| !m.is_null()) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
@@ -176,15 +173,23 @@ fn refuse_misfits(shape: &Shape, applied: &Value, writer: &Writer<'_>) -> Result
         complaints if complaints.len() == 1 => complaints[0].clone(),
         complaints => format!("errors:\n  {}", complaints.join("\n  ")),
     };
-    let what = format!(
-        "{}/{}; {}, Kind={}",
-        applied.namespace(),
-        applied.name(),
-        applied.api_version(),
-        applied.kind()
-    );
-    let message = format!("failed to create typed patch object ({what}): {complaints}");
+    let message =
+        format!("failed to create typed patch object ({}): {complaints}", shown_object(applied));
     Err(Status::generic(500, "", message))
+}
+
+/// Group, version and kind in upstream's words.
+#[must_use]
+pub fn shown_kind(api_version: &str, kind: &str) -> String {
+    let slash = if api_version.contains('/') { "" } else { "/" };
+    format!("{slash}{api_version}, Kind={kind}")
+}
+
+/// An applied object in upstream's words.
+#[must_use]
+pub fn shown_object(applied: &Value) -> String {
+    let kind = shown_kind(applied.api_version(), applied.kind());
+    format!("{}/{}; {kind}", applied.namespace(), applied.name())
 }
 
 /// The fields of kubectl's annotation that still have the value it applied.
@@ -212,6 +217,10 @@ pub fn update_managers(ty: &Arc<Type>, live: Option<&Value>, new: &mut Value, wr
         sent => Managers::decode(sent).ok().filter(|m| !m.is_empty()).unwrap_or_else(recorded),
     };
     new.remove_path(&["metadata", "managedFields"]);
+    // Nobody is known to own the parts of what has none.
+    if !check::is_typed(&shape, new) {
+        return;
+    }
     // Whoever made the object without tracking, or reset it, does not want tracking.
     if managers.is_empty() && live.is_some_and(|l| !l.uid().is_empty()) {
         return;

@@ -13,4 +13,4 @@ pub(crate) use layout::{Layout, Slot};
 pub use model::{Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, Ref, Shape, Type};
 pub use registry::Registry;
 pub(crate) use zeros::is_time_by_value;
-pub use zeros::write_zeros;
+pub use zeros::{write_missing, write_zeros};

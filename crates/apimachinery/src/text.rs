@@ -1,5 +1,7 @@
 //! Text as Go prints it, because upstream's messages are part of the API.
 
+use serde_json::Value;
+
 /// Quotes `s` as Go's `%q` does.
 #[must_use]
 pub fn quote(s: &str) -> String {
@@ -24,6 +26,47 @@ pub fn quote(s: &str) -> String {
     }
     out.push('"');
     out
+}
+
+/// A value as Go's `%v` prints it.
+#[must_use]
+pub fn go_value(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(s) => s.clone(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(go_value).collect::<Vec<_>>().join(" "))
+        }
+        Value::Object(map) => {
+            let entries: Vec<_> = map.iter().map(|(k, v)| format!("{k}:{}", go_value(v))).collect();
+            format!("map[{}]", entries.join(" "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The name of a value's type in Go's JSON decoder.
+#[must_use]
+pub fn json_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// JSON as Go writes it, safe to stand in HTML.
+#[must_use]
+pub fn go_json(value: &Value) -> String {
+    let text = value.to_string();
+    if text.contains(['<', '>', '&']) {
+        text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    } else {
+        text
+    }
 }
 
 /// Joins messages as upstream's error aggregate does: one stands alone, several are listed in

@@ -53,13 +53,7 @@ pub fn check(
     mode: FieldValidation,
     duplicates: &[Duplicate],
 ) -> Result<Vec<String>, Status> {
-    let mut findings: Vec<String> = Vec::new();
-    let mut unknown = |place: &Place<'_>, name: &str| {
-        let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) };
-        findings.push(format!("unknown field {}", quote(&path.to_string())));
-    };
-    let root = Place::default();
-    object(ty, value, &root, &mut unknown).map_err(|e| refuse(ty, &e))?;
+    let findings = unknown_fields(ty, value).map_err(|e| refuse(ty, &e.0))?;
     // What is found while reading YAML comes before what is found in the object, and that of JSON
     // behind: JSON is read as the object.
     let read_before = matches!(duplicates.first(), Some(Duplicate::Line(..)));
@@ -82,6 +76,26 @@ pub fn check(
         }
         _ => Ok(all(duplicates.iter().map(ToString::to_string).collect(), findings)),
     }
+}
+
+/// Why a value does not fit its type, in the words of Go's decoder.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Misfit(pub String);
+
+/// Checks `value`, removes fields the schema does not know, and names them.
+///
+/// # Errors
+/// A value of the wrong type.
+pub fn unknown_fields(ty: &Type, value: &mut Value) -> Result<Vec<String>, Misfit> {
+    let mut findings: Vec<String> = Vec::new();
+    let mut unknown = |place: &Place<'_>, name: &str| {
+        let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) };
+        findings.push(format!("unknown field {}", quote(&path.to_string())));
+    };
+    let root = Place::default();
+    object(ty, value, &root, &mut unknown).map_err(Misfit)?;
+    Ok(findings)
 }
 
 fn refuse(ty: &Type, error: &str) -> Status {
@@ -269,10 +283,6 @@ fn check_value(
             }
             other => mismatch(other),
         },
-        Shape::RawExtension => match value {
-            Value::Object(_) => Ok(()),
-            other => mismatch(other),
-        },
         Shape::SchemaOr(alternative, schema) => match (alternative, value) {
             (_, value @ Value::Object(_)) => object(schema, value, owner.place, unknown),
             (Alternative::Bool, Value::Bool(_)) => Ok(()),
@@ -292,8 +302,12 @@ fn check_value(
             (Alternative::Bool, _) => Err("boolean or JSON schema expected".to_owned()),
             (_, other) => mismatch(other),
         },
-        Shape::Any | Shape::FieldsV1 => Ok(()),
+        Shape::Any | Shape::RawExtension | Shape::FieldsV1 => Ok(()),
         scalar => scalar::check(scalar, value).map_err(|e| match e {
+            // A number is read as one.
+            scalar::Bad::Type if matches!(shape, Shape::IntOrString) && value.is_number() => {
+                Owner { go_type: None, ..*owner }.mismatch(value, "int32")
+            }
             scalar::Bad::Type => owner.mismatch(value, &scalar::go_type(shape)),
             scalar::Bad::Text(text) => text,
         }),

@@ -2,6 +2,7 @@
 
 use apimachinery::codec::{Duplicate, json, protobuf, yaml};
 use apimachinery::schema::Registry;
+use apimachinery::text::{json_type, quote};
 use apimachinery::validate::{self, FieldValidation};
 use apimachinery::{Object, ObjectExt, Status};
 
@@ -23,11 +24,41 @@ pub(crate) fn object(
     expected: Expected<'_>,
     mode: FieldValidation,
 ) -> Result<(Object, Vec<String>), Status> {
+    let unreadable = |why: &str| {
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {why} ({})",
+            expected.kind,
+            summary(bytes)
+        ))
+    };
+    let unparsed =
+        |why: &str| unreadable(&format!("couldn't get version/kind; json parse error: {why}"));
     let (mut object, duplicates) = match encoding {
-        Encoding::Json => json::decode(bytes)?,
-        Encoding::Yaml => yaml::decode(bytes)?,
+        Encoding::Json => json::decode(bytes).map_err(|why| unparsed(&why.message))?,
+        Encoding::Yaml => yaml::decode(bytes).map_err(|why| {
+            unreadable(why.message.trim_start_matches("error converting YAML to JSON: "))
+        })?,
+        Encoding::Protobuf if bytes.is_empty() => return Err(unreadable("empty data")),
+        Encoding::Protobuf if !bytes.starts_with(protobuf::MAGIC) => {
+            let why = protobuf::decode(bytes).err().map(|why| why.message).unwrap_or_default();
+            return Err(unreadable(&why));
+        }
         Encoding::Protobuf => (protobuf::decode(bytes)?, Vec::new()),
     };
+    if object.is_null() {
+        object = serde_json::json!({});
+    }
+    if !object.is_object() {
+        return Err(unparsed(&format!(
+            "json: cannot unmarshal {} into Go value of type struct {{ APIVersion string \
+             \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}",
+            json_type(&object)
+        )));
+    }
+    if object.api_version().matches('/').count() > 1 {
+        let why = format!("unexpected GroupVersion string: {}", object.api_version());
+        return Err(unreadable(&why));
+    }
     check_kind(&mut object, expected)?;
     let warnings = check_fields(&mut object, expected, mode, &duplicates)?;
     Ok((object, warnings))
@@ -46,26 +77,51 @@ pub(crate) fn check_fields(
     validate::check(schema, object, mode, duplicates)
 }
 
+/// The first bytes of a body, as upstream shows them.
+fn summary(bytes: &[u8]) -> String {
+    const MAX: usize = 30;
+    let first = &bytes[..bytes.len().min(MAX)];
+    let more = if bytes.len() > MAX { " ..." } else { "" };
+    match bytes.first() {
+        None => "<empty>".to_owned(),
+        Some(b'{') => format!("{}{more}", String::from_utf8_lossy(first)),
+        Some(_) => {
+            let hex: String = first.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{hex}{more}")
+        }
+    }
+}
+
 /// `apiVersion` and `kind` may be left out, but must not contradict the path.
 fn check_kind(object: &mut Object, expected: Expected<'_>) -> Result<(), Status> {
     let wanted = api_version(expected.group, expected.version);
-    if !object.is_object() {
+    let or = |given: &str, wanted: &str| {
+        if given.is_empty() { wanted.to_owned() } else { given.to_owned() }
+    };
+    let given = or(object.api_version(), &wanted);
+    let kind = or(object.kind(), expected.kind);
+    if (given.as_str(), kind.as_str()) != (wanted.as_str(), expected.kind) {
+        let (group, version) = given.split_once('/').unwrap_or(("", &given));
+        // Go names a type after its package: that of the version, and that of the group.
+        let package = |group: &str| match group.split('.').next().unwrap_or_default() {
+            "" => "core".to_owned(),
+            first => first.to_owned(),
+        };
+        let why = match Registry::builtin().lookup(group, version, &kind) {
+            Some(_) => format!(
+                "converting ({version}.{kind}) to ({}.{}): unknown conversion",
+                package(expected.group),
+                expected.kind
+            ),
+            None => format!(
+                "no kind {} is registered for version {} in scheme \"pkg/runtime/scheme.go:111\"",
+                quote(&kind),
+                quote(&given)
+            ),
+        };
         return Err(Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type {}): couldn't get version/kind; \
-             json parse error: the body is not an object",
-            expected.kind
-        )));
-    }
-    let (given_version, given_kind) = (object.api_version(), object.kind());
-    if !given_version.is_empty() && given_version != wanted {
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({given_version}) does not match the expected API version ({wanted})"
-        )));
-    }
-    if !given_kind.is_empty() && given_kind != expected.kind {
-        return Err(Status::bad_request(format!(
-            "{given_kind} in version {} cannot be handled as a {}: the kind in the data does not match the expected kind",
-            apimachinery::text::quote(expected.version),
+            "{kind} in version {} cannot be handled as a {}: {why}",
+            quote(version),
             expected.kind
         )));
     }

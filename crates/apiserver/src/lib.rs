@@ -15,6 +15,7 @@ mod decode;
 mod discovery;
 mod encode;
 mod event_ttl;
+mod flow_schemas;
 mod health;
 mod limits;
 mod metrics;

@@ -119,6 +119,7 @@ impl ApiServer {
         crate::bootstrap::reserve_service_addresses(&server);
         crate::bootstrap::run(&server).await?;
         crate::event_ttl::spawn(&server);
+        crate::flow_schemas::spawn(&server);
         authn::track(&server, uses);
         Ok(Self(server))
     }

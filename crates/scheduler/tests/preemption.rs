@@ -72,8 +72,11 @@ async fn a_pod_that_never_preempts_waits_for_room() {
     let cluster = with_classes(&[("a", "1")]).await;
     cluster.pod("low", "1500m", of_class("low")).await;
     cluster.node_of("low").await;
-    let patient = json!({"priorityClassName": "high", "preemptionPolicy": "Never"});
-    cluster.pod("patient", "1", patient).await;
+    // A pod may not say otherwise than its class.
+    let class =
+        json!({"metadata": {"name": "patient"}, "value": 1000, "preemptionPolicy": "Never"});
+    cluster.create_global::<PriorityClass>(class).await;
+    cluster.pod("patient", "1", of_class("patient")).await;
     assert_eq!(
         cluster.why("patient", "Unschedulable").await,
         "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: \

@@ -11,8 +11,16 @@ pub(super) fn check(shape: &Shape, value: &Value) -> Vec<String> {
     checker.complaints
 }
 
+/// True when the value can be taken apart at all; duplicates in it do not hinder that.
+pub(super) fn is_typed(shape: &Shape, value: &Value) -> bool {
+    let mut checker = Checker { allow_duplicates: true, ..Checker::default() };
+    checker.value(shape, value);
+    checker.complaints.is_empty()
+}
+
 #[derive(Default)]
 struct Checker {
+    allow_duplicates: bool,
     path: Vec<String>,
     complaints: Vec<String>,
 }
@@ -32,7 +40,8 @@ impl Checker {
     fn value(&mut self, shape: &Shape, value: &Value) {
         match (shape, value) {
             (_, Value::Null)
-            | (Shape::Any | Shape::RawExtension | Shape::FieldsV1 | Shape::SchemaOr(..), _)
+            | (Shape::Any | Shape::RawExtension | Shape::SchemaOr(..), _)
+            | (Shape::FieldsV1, Value::Object(_))
             | (Shape::Quantity | Shape::IntOrString, Value::String(_) | Value::Number(_)) => {}
             (Shape::Object(ty), Value::Object(map)) => self.fields(ty, map),
             (Shape::Map(shape), Value::Object(map)) => {
@@ -41,7 +50,7 @@ impl Checker {
                 }
             }
             (Shape::List(list), Value::Array(items)) => self.items(list, items),
-            (Shape::Object(_) | Shape::Map(_), other) => {
+            (Shape::Object(_) | Shape::Map(_) | Shape::FieldsV1, other) => {
                 self.complain(&format!("expected map, got {}", shown(other)));
             }
             (Shape::List(_), other) => {
@@ -84,7 +93,7 @@ impl Checker {
                     Err(why) => return self.complain(&format!("element {i}: {why}")),
                 },
             };
-            if seen.contains(&element) {
+            if seen.contains(&element) && !self.allow_duplicates {
                 let shown = element::display(&[&element]);
                 self.complain(&format!("duplicate entries for key {shown}"));
             }
@@ -94,6 +103,10 @@ impl Checker {
     }
 }
 
+/// Go's word for the wrong value: lists are a type of their own.
 fn shown(value: &Value) -> String {
+    if value.is_array() {
+        return format!("&{{{}}}", crate::text::go_value(value));
+    }
     format!("&value.valueUnstructured{{Value:{value}}}")
 }

@@ -1,5 +1,6 @@
 //! One step of a field path, kept in the text form `FieldsV1` has: `f:name`, `k:{...}` or `v:...`.
 
+use super::view::implied;
 use crate::schema::{ListKind, ListShape, Shape};
 use serde_json::{Map, Value};
 
@@ -33,7 +34,8 @@ pub(super) fn item(list: &ListShape, item: &Value) -> Result<String, String> {
     }
 }
 
-/// Keys that are absent take their default, or are left out when they have none.
+/// Keys that are absent take their default, which is zero for those that Go never omits, or are left
+/// out when they have none.
 fn keyed(list: &ListShape, item: &Value) -> Result<String, String> {
     let map = match item {
         Value::Object(map) => map,
@@ -43,13 +45,16 @@ fn keyed(list: &ListShape, item: &Value) -> Result<String, String> {
         _ => return Err("associative list with keys may not have non-map elements".to_owned()),
     };
     let default = |key: &str| match &list.item {
-        Shape::Object(ty) => ty.field(key)?.default.as_ref(),
+        Shape::Object(ty) => {
+            let field = ty.field(key)?;
+            field.default.clone().or_else(|| implied(field).filter(|zero| !zero.is_null()))
+        }
         _ => None,
     };
-    let mut keys: Vec<(&str, &Value)> = list
+    let mut keys: Vec<(&str, Value)> = list
         .keys
         .iter()
-        .filter_map(|key| Some((key.as_str(), map.get(key).or_else(|| default(key))?)))
+        .filter_map(|key| Some((key.as_str(), map.get(key).cloned().or_else(|| default(key))?)))
         .collect();
     if keys.is_empty() {
         let names: Vec<String> = list.keys.iter().map(|k| crate::text::quote(k)).collect();
@@ -60,7 +65,7 @@ fn keyed(list: &ListShape, item: &Value) -> Result<String, String> {
         ));
     }
     keys.sort_unstable_by_key(|(k, _)| *k);
-    Ok(key_element(keys.into_iter()))
+    Ok(key_element(keys.iter().map(|(k, v)| (*k, v))))
 }
 
 fn key_element<'a>(keys: impl Iterator<Item = (&'a str, &'a Value)>) -> String {

@@ -13,6 +13,10 @@ pub(super) fn merge(shape: &Shape, live: &Value, config: &Value) -> Value {
     if is_bare(Some(live)) && is_bare(Some(config)) {
         return config.clone();
     }
+    // A null has no parts that could be merged: what is taken apart stays as it is.
+    if config.is_null() && !matches!(view(shape, live), View::Leaf) {
+        return live.clone();
+    }
     match (parts, live, config) {
         (View::Struct(_) | View::Map(_), Value::Object(live), Value::Object(config)) => {
             let mut merged = live.clone();

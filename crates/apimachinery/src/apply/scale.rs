@@ -68,15 +68,14 @@ pub fn workload_managers(workload: Option<&Value>, scale: Option<&Value>, versio
             after.0.insert(id, owned);
         }
     }
-    for (id, owned) in owners.into_values() {
-        let id = in_version(&id, version);
-        let entry = after.0.entry(id).or_insert_with(|| Owned {
+    // Upstream looks for the time of a new owner where it is not known yet.
+    for (id, _) in owners.into_values() {
+        let entry = after.0.entry(in_version(&id, version)).or_insert_with(|| Owned {
             api_version: version.to_owned(),
             fields: FieldSet::default(),
-            time: owned.time.clone(),
+            time: String::new(),
         });
         entry.fields = std::mem::take(&mut entry.fields).union(&replicas());
-        entry.time = owned.time;
     }
     encode(&after)
 }
@@ -110,13 +109,15 @@ mod tests {
         assert_eq!(scale, json!([entry("a", "Apply", SCALE, "", only.clone())]));
         // Nothing happened.
         assert_eq!(workload_managers(Some(&workload), Some(&scale), "apps/v1"), workload);
-        // Somebody took them.
+        // Somebody took them; since when is not told.
         let taken = json!([entry("c", "Apply", SCALE, "scale", only.clone())]);
+        let mut taker = entry("c", "Apply", "apps/v1", "scale", only);
+        taker.as_object_mut().unwrap().remove("time");
         assert_eq!(
             workload_managers(Some(&workload), Some(&taken), "apps/v1"),
             json!([
+                taker,
                 entry("a", "Apply", "apps/v1", "", rest.clone()),
-                entry("c", "Apply", "apps/v1", "scale", only),
                 entry("b", "Update", "apps/v1", "", rest),
             ])
         );

@@ -272,7 +272,54 @@ fn misfits_are_refused() {
     assert_eq!((error.code, error.message.as_str()), (400, "metadata.managedFields must be nil"));
     config["apiVersion"] = json!("apps/v2");
     let error = apply(ty("apps", "Deployment"), None, &config, &writer("a"), false).unwrap_err();
-    assert!(error.message.starts_with("Incorrect version"));
+    assert_eq!(error.message, "invalid object type: apps/v2, Kind=Deployment");
+}
+
+#[test]
+fn items_without_a_key_that_has_no_default_have_no_owner() {
+    let account = |secrets: Value| {
+        let mut account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "secrets": secrets});
+        let writer = Writer { api_version: "v1", ..writer("a") };
+        update_managers(ty("", "ServiceAccount"), None, &mut account, &writer);
+        account.get_path(&["metadata", "managedFields"]).cloned()
+    };
+    assert!(account(json!([{"name": "s"}])).is_some());
+    assert_eq!(account(json!([{}])), None);
+    // A name that Go never leaves out is empty.
+    let config = pod_spec(json!([{"image": "i"}]));
+    let result = applied(None, config, "a").unwrap();
+    let containers = &result["spec"]["template"]["spec"]["containers"];
+    assert_eq!(containers, &json!([{"image": "i"}]));
+}
+
+#[test]
+fn a_null_leaves_what_can_be_taken_apart() {
+    let live = applied(None, json!({"strategy": {"rollingUpdate": {"maxSurge": 1}}}), "a");
+    let config = json!({"strategy": {"type": "Recreate", "rollingUpdate": null}});
+    let result = applied(Some(&live.unwrap()), config, "b").unwrap();
+    assert_eq!(result["spec"]["strategy"]["rollingUpdate"], json!({"maxSurge": 1}));
+}
+
+#[test]
+fn an_empty_list_that_go_shows_is_owned() {
+    let mut role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "r"},
+        "rules": [],
+    });
+    let writer = Writer { api_version: "rbac.authorization.k8s.io/v1", ..writer("a") };
+    update_managers(ty("rbac.authorization.k8s.io", "Role"), None, &mut role, &writer);
+    let fields = &role["metadata"]["managedFields"][0]["fieldsV1"];
+    assert_eq!(fields, &json!({"f:rules": {}}));
+}
+
+#[test]
+fn raw_data_is_owned_as_a_whole() {
+    let mut revision = json!({
+        "apiVersion": "apps/v1", "kind": "ControllerRevision", "data": {"a": {"b": 1}},
+    });
+    update_managers(ty("apps", "ControllerRevision"), None, &mut revision, &writer("a"));
+    let fields = &revision["metadata"]["managedFields"][0]["fieldsV1"];
+    assert_eq!(fields, &json!({"f:data": {}}));
 }
 
 #[test]

@@ -25,10 +25,7 @@ pub(super) fn view<'a>(shape: &'a Shape, value: &Value) -> View<'a> {
         (Shape::Object(ty), Value::Object(_)) if !ty.is_atomic() => View::Struct(ty),
         (Shape::Map(map), Value::Object(_)) if !map.atomic => View::Map(&map.value),
         (Shape::List(list), Value::Array(_)) if list.kind != ListKind::Atomic => View::List(list),
-        (
-            Shape::Any | Shape::RawExtension | Shape::FieldsV1 | Shape::SchemaOr(..),
-            Value::Object(_),
-        ) => View::Map(&FREE),
+        (Shape::Any | Shape::FieldsV1 | Shape::SchemaOr(..), Value::Object(_)) => View::Map(&FREE),
         _ => View::Leaf,
     }
 }

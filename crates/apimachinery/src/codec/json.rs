@@ -3,6 +3,7 @@
 use super::Duplicate;
 use super::tree::Context;
 use crate::status::Status;
+use crate::text::quote;
 use serde::de::DeserializeSeed;
 use serde_json::Value;
 
@@ -15,16 +16,41 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // The seed has a limit of its own; serde_json's would refuse deep JSON schemas.
     deserializer.disable_recursion_limit();
+    let refuse = |error| refuse(bytes, &error);
     let value = context.seed().deserialize(&mut deserializer).map_err(refuse)?;
     deserializer.end().map_err(refuse)?;
     Ok((value, context.into_duplicates()))
 }
 
-fn refuse(error: serde_json::Error) -> Status {
+/// The words of Go's decoder, by those of ours.
+const WORDS: &[(&str, &str)] = &[
+    ("expected value", "looking for beginning of value"),
+    ("trailing characters", "after top-level value"),
+    ("key must be a string", "looking for beginning of object key string"),
+    ("expected `,` or `}`", "after object key:value pair"),
+    ("expected `,` or `]`", "after array element"),
+    ("expected `:`", "after object key"),
+];
+
+fn refuse(bytes: &[u8], error: &serde_json::Error) -> Status {
     if error.is_eof() {
         return Status::bad_request("unexpected end of JSON input");
     }
-    Status::bad_request(error.to_string())
+    let text = error.to_string();
+    let line = bytes.split(|byte| *byte == b'\n').nth(error.line().saturating_sub(1));
+    let byte = line.and_then(|line| line.get(error.column().saturating_sub(1)));
+    let words = WORDS.iter().find(|(ours, _)| text.starts_with(ours));
+    match (byte, words) {
+        (Some(byte), Some((_, words))) => {
+            let shown = match byte {
+                b'\'' => "\\'".to_owned(),
+                b'"' => "\"".to_owned(),
+                byte => quote(&char::from(*byte).to_string()).trim_matches('"').to_owned(),
+            };
+            Status::bad_request(format!("invalid character '{shown}' {words}"))
+        }
+        _ => Status::bad_request(text),
+    }
 }
 
 #[cfg(test)]

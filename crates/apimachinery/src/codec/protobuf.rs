@@ -13,7 +13,8 @@ use crate::status::Status;
 use crate::text::quote;
 use serde_json::Value;
 
-const MAGIC: &[u8] = b"k8s\0";
+/// The first bytes of every message of an object.
+pub const MAGIC: &[u8] = b"k8s\0";
 
 /// Decodes an enveloped object.
 ///

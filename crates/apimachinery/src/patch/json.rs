@@ -11,7 +11,10 @@ const MAX_COPIED: usize = 3 << 20;
 
 #[derive(Deserialize)]
 struct Operation {
+    /// One that has none is none that can be done.
+    #[serde(default)]
     op: String,
+    #[serde(default)]
     path: String,
     #[serde(default)]
     from: Option<String>,
@@ -39,8 +42,18 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
             "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
         )));
     }
-    let operations = Vec::<Operation>::deserialize(patch)
-        .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
+    let undecoded = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
+    let operations = match patch {
+        Value::Null => Vec::new(),
+        Value::Array(_) => {
+            Vec::<Operation>::deserialize(patch).map_err(|e| undecoded(e.to_string()))?
+        }
+        other => {
+            let given = crate::text::json_type(other);
+            let wanted = "Go value of type []handlers.jsonPatchOp";
+            return Err(undecoded(format!("json: cannot unmarshal {given} into {wanted}")));
+        }
+    };
     let (mut copied, mut moved) = (0, 0);
     for operation in operations {
         if operation.op == "move" {
@@ -99,10 +112,11 @@ fn insert(target: &mut Value, path: &[String], value: Value) -> Option<()> {
 fn apply(target: &mut Value, operation: Operation) -> Option<()> {
     let path = parse(&operation.path)?;
     match operation.op.as_str() {
-        "add" => insert(target, &path, operation.value?),
+        // Without a value it is null.
+        "add" => insert(target, &path, operation.value.unwrap_or_default()),
         "remove" => remove(target, &path).map(drop),
         "replace" => {
-            let value = operation.value?;
+            let value = operation.value.unwrap_or_default();
             *lookup(target, &path)? = fits(&path, &value).then_some(value)?;
             Some(())
         }
@@ -117,7 +131,14 @@ fn apply(target: &mut Value, operation: Operation) -> Option<()> {
         }
         "copy" => {
             let from = parse(operation.from.as_deref()?)?;
-            let value = lookup(target, &from)?.clone();
+            // A field that is not there is null.
+            let value = match lookup(target, &from).cloned() {
+                Some(value) => value,
+                None => {
+                    let (_, parent) = from.split_last()?;
+                    lookup(target, parent)?.is_object().then_some(Value::Null)?
+                }
+            };
             insert(target, &path, value)
         }
         "test" => {
@@ -267,7 +288,15 @@ mod tests {
             (json!({}), op("test", "/a", json!(null)), Ok(json!({}))),
             (json!({}), op("frob", "/a", json!(null)), Err(422)),
             (json!({}), json!({"op": "add"}), Err(400)),
-            (json!({}), json!([{"op": "add"}]), Err(400)),
+            (json!({"a": 1}), json!([{"op": "add", "path": "/b"}]), Ok(json!({"a": 1, "b": null}))),
+            (json!({"a": 1}), json!([{"path": "/b", "value": 1}]), Err(422)),
+            (json!({"a": 1}), json!(null), Ok(json!({"a": 1}))),
+            (
+                json!({"a": {}}),
+                json!([{"op": "copy", "from": "/a/b", "path": "/c"}]),
+                Ok(json!({"a": {}, "c": null})),
+            ),
+            (json!({"a": {}}), json!([{"op": "copy", "from": "/b/c", "path": "/c"}]), Err(422)),
             (json!({}), json!(vec![json!({"op": "test", "path": "/a"}); 10_001]), Err(413)),
         ];
         for (target, patch, expected) in table {

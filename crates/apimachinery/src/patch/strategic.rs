@@ -20,7 +20,10 @@ pub fn merge(original: Value, patch: Value, ty: &Type) -> Result<Value, Status> 
         (Value::Object(original), Value::Object(patch)) => {
             merge_map(original, patch, Scope::Type(ty)).map(Value::Object)
         }
-        _ => Err(Status::bad_request("Invalid JSON document")),
+        (_, other) => Err(Status::bad_request(format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            crate::text::json_type(&other)
+        ))),
     }
 }
 

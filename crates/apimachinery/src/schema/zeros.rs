@@ -16,6 +16,11 @@ pub fn write_zeros(ty: &Type, object: &mut Value) {
     Zeros { keep_empty: as_json }.of_type(ty, object);
 }
 
+/// Gives an object the zeros alone: what is empty is as its writer made it until it is stored.
+pub fn write_missing(ty: &Type, object: &mut Value) {
+    Zeros { keep_empty: true }.of_type(ty, object);
+}
+
 pub(crate) fn is_time_by_value(field: &Field) -> bool {
     matches!(field.shape, Shape::Time | Shape::MicroTime) && !field.omit_empty && !field.pointer
 }

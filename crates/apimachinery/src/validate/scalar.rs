@@ -17,6 +17,10 @@ pub(super) enum Bad {
 }
 
 /// Checks a scalar and brings it into its canonical form.
+/// Quantities read whatever stands for them themselves.
+const NO_QUANTITY: &str = "quantities must match the regular expression \
+    '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+
 pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
     let ok = match (shape, &*value) {
         (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) => true,
@@ -38,6 +42,9 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
             replace(value, normal);
             true
         }
+        (Shape::Quantity, Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
+            return Err(Bad::Text(NO_QUANTITY.to_owned()));
+        }
         (Shape::Bytes, Value::String(text)) => {
             let normal = base64(text)?;
             replace(value, normal);
@@ -45,6 +52,12 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
         }
         (Shape::Time | Shape::MicroTime, Value::String(text)) => {
             let t = time::parse(text).ok_or_else(|| bad_time(shape, text))?;
+            if let (Shape::MicroTime, Some(rest)) = (shape, without_micros(text)) {
+                let (text, rest, layout) = (quote(text), quote(rest), time::MICRO_TIME);
+                return Err(Bad::Text(format!(
+                    "parsing time {text} as \"{layout}\": cannot parse {rest} as \".000000\""
+                )));
+            }
             let normal = match shape {
                 Shape::Time => time::rfc3339(t),
                 _ => time::micro(t),
@@ -114,6 +127,14 @@ fn corrupt(text: &[u8]) -> usize {
         }
     }
     text.len() - symbols
+}
+
+/// The rest of a time after its seconds when that is not exactly six digits.
+fn without_micros(text: &str) -> Option<&str> {
+    let rest = text.get("2006-01-02T15:04:05".len()..)?;
+    let digits = rest.strip_prefix('.').unwrap_or_default();
+    let count = digits.bytes().take_while(u8::is_ascii_digit).count();
+    (count != 6).then_some(rest)
 }
 
 fn bad_time(shape: &Shape, text: &str) -> Bad {

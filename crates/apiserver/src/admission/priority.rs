@@ -55,6 +55,13 @@ impl Plugin for Priority {
             )));
         }
         pod.set_path(&["spec", "priority"], value.into());
+        if let Some(given) = pod["spec"]["preemptionPolicy"].as_str()
+            && given != policy
+        {
+            return Err(request.forbidden(format!(
+                "the string value of PreemptionPolicy ({given}) must not be provided in pod spec; priority admission controller computed {policy} from the given PriorityClass name"
+            )));
+        }
         if pod["spec"]["preemptionPolicy"].is_null() {
             pod.set_path(&["spec", "preemptionPolicy"], policy.into());
         }

@@ -9,7 +9,7 @@ use super::Sub;
 use super::check::{Field, check};
 use super::column::{AGE, Column, NAME};
 use super::kind::Kind;
-use super::strategy::{Context, Strategy, clear_status, set_default};
+use super::strategy::{ALL_METADATA, Context, Strategy, clear_status, set_default};
 
 fn available(object: &Value) -> Value {
     let conditions = object.get_path(&["status", "conditions"]).and_then(Value::as_array);
@@ -41,6 +41,10 @@ pub(super) static KINDS: &[Kind] =
 struct Service;
 
 impl Strategy for Service {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
     fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
         if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }
@@ -91,6 +95,10 @@ fn check_service(object: &Field<'_>) {
     let spec = object.at("spec");
     let (group, version) = (spec.str("group"), spec.str("version"));
     let (name, wanted) = (object.value().name(), format!("{version}.{group}"));
+    let generate = object.at("metadata").at("generateName");
+    if !generate.text().is_empty() && generate.text() != wanted {
+        generate.invalid(format!("must be `spec.version+\".\"+spec.group`: {}", quote(&wanted)));
+    }
     if !name.is_empty() && names::path_segment_name(name).is_empty() && name != wanted {
         object
             .at("metadata")

@@ -178,7 +178,7 @@ fn date_conditions(status: &mut Value, old: &Value) {
 fn check_request(object: &Field<'_>, old: Option<&Object>) {
     let spec = object.at("spec");
     if let Err(why) = pki::pem::check_request(&pem_text(spec.str("request"))) {
-        spec.at("request").invalid(why.to_string());
+        spec.at("request").invalid_value(spec.get("request").clone(), why.to_string());
     }
     spec.needs("usages");
     // What was stored before it was refused may stay.

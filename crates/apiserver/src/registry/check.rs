@@ -19,7 +19,7 @@ pub(crate) use diff::diff;
 pub(crate) use domain::{check_csi_driver_name, check_domain_path};
 pub(crate) use labels::{check_label_selector, check_labels, selector_of, show_selector};
 pub(crate) use rules::{Names, in_range, no_backsteps};
-pub(crate) use shown::internal;
+pub(crate) use shown::{internal, show_metadata};
 pub(crate) use signer::check_signer_name;
 
 /// What validation found so far.

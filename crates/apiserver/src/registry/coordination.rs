@@ -26,6 +26,20 @@ impl Strategy for Lease {
         false
     }
 
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        object: &mut Object,
+        old: &Object,
+    ) -> ErrorList {
+        for field in ["strategy", "preferredHolder"] {
+            if old["spec"][field].is_null() {
+                object.remove_path(&["spec", field]);
+            }
+        }
+        ErrorList::new()
+    }
+
     /// Coordinated leader election is off.
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         for field in ["strategy", "preferredHolder"] {

@@ -141,7 +141,9 @@ fn check_immutable(event: &Field<'_>, old: &Object) {
         }
         let shown = RENAMED.iter().find(|(new, _)| *new == field && field != "reportingController");
         let at = event.at_as(field, shown.map_or(field, |(_, core)| core));
-        if of.is_empty() {
+        if field == "eventTime" {
+            at.invalid_value(at.value().clone(), "field is immutable")
+        } else if of.is_empty() {
             at.invalid("field is immutable")
         } else {
             at.invalid_as(of, "field is immutable")

@@ -360,6 +360,13 @@ impl Kind {
         }
     }
 
+    /// The same, where empty lists and maps are not yet what they will be once they are stored.
+    pub(crate) fn write_missing(&self, object: &mut Object) {
+        if let Some(ty) = self.schema() {
+            schema::write_missing(ty, object);
+        }
+    }
+
     /// Whether the row has the subresource.
     pub(crate) fn has(&self, sub: Sub) -> bool {
         self.subs.contains(&sub)
@@ -368,6 +375,11 @@ impl Kind {
     /// Group of the collection that holds the objects.
     pub(crate) fn stored_group(&self) -> &'static str {
         self.conversion.map_or(self.group, |c| c.group)
+    }
+
+    /// Group and resource of that collection.
+    pub(crate) fn stored_resource(&self) -> (&'static str, &'static str) {
+        (self.stored_group(), self.resource)
     }
 
     /// The name under which the stored kind selects by the same field.

@@ -1,10 +1,10 @@
 //! Questions about access (upstream's `pkg/apis/authorization/validation`).
 
 use apimachinery::Object;
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, FieldError};
 use serde_json::Value;
 
-use super::check::{Field, check};
+use super::check::{Field, check, show_metadata};
 use apimachinery::names;
 
 /// Checks an access review of the kind `of`.
@@ -17,7 +17,8 @@ pub(crate) fn check_access_review(of: &str, review: &Object) -> ErrorList {
         let mut fields = meta.value().as_object().into_iter().flatten();
         if fields.any(|(name, value)| !known.contains(&name.as_str()) && !value.is_null()) {
             let but = if local { " except for namespace" } else { "" };
-            meta.invalid(format!("must be empty{but}"));
+            let error = FieldError::invalid_omitted(meta.path(), format!("must be empty{but}"));
+            meta.push(error.showing(show_metadata(meta.value())));
         }
         if local {
             check_local(review);

@@ -1,7 +1,7 @@
 //! What a kind does differently: the shared flow is in `verbs`, the policy is here.
 
 use apimachinery::Object;
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, Path};
 use serde_json::Value;
 
 use super::Sub;
@@ -11,6 +11,16 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a crate::Settings,
     /// Who asks.
     pub(crate) user: &'a crate::user::User,
+}
+
+/// Something that only namespaces with a label may have.
+pub(crate) struct NeedsLabel {
+    /// Where it is asked for.
+    pub(crate) path: Path,
+    /// In words.
+    pub(crate) what: &'static str,
+    /// The label, which must be `true`.
+    pub(crate) label: &'static str,
 }
 
 /// Policy of one kind. Called in the order of the methods.
@@ -60,8 +70,23 @@ pub(crate) trait Strategy: Sync {
         errors
     }
 
+    /// Names the wish of the object, new in it, that only some namespaces may have.
+    fn needs_label(
+        &self,
+        _sub: Option<Sub>,
+        _object: &Object,
+        _old: Option<&Object>,
+    ) -> Option<NeedsLabel> {
+        None
+    }
+
     /// Readies a write of the status: keeps what the server owns in it.
     fn prepare_for_status(&self, _object: &mut Object, _old: &Object) {}
+
+    /// Metadata that a write of the status does not change: [`ALL_METADATA`] for some kinds.
+    fn status_keeps(&self) -> &'static [&'static str] {
+        &[]
+    }
 
     /// Checks a write of the status; the rest of the object is as it was.
     fn validate_status(&self, _object: &Object, _old: &Object) -> ErrorList {
@@ -108,6 +133,11 @@ pub(crate) trait Strategy: Sync {
         apimachinery::names::dns1123_subdomain(name)
     }
 
+    /// True when the stem that names are generated from must be valid itself.
+    fn checks_generate_name(&self) -> bool {
+        true
+    }
+
     /// What a kind says in words of its own about a field that it does not select by.
     fn unknown_field(&self, _field: &str) -> Option<String> {
         None
@@ -150,6 +180,10 @@ pub(crate) trait Strategy: Sync {
         &[]
     }
 }
+
+/// Metadata of a client's choice.
+pub(crate) const ALL_METADATA: &[&str] =
+    &["labels", "annotations", "finalizers", "ownerReferences", "selfLink"];
 
 /// Whether anything but metadata and status differs.
 pub(crate) fn differs_in_wish(object: &Object, old: &Object) -> bool {

@@ -114,10 +114,12 @@ pub(super) fn check_replica_counts(
     status.non_negative_all(counts);
     let number = |name: &str| status.int(name).unwrap_or(0);
     for part in parts.iter().filter(|part| number(part) > number("replicas")) {
-        status.at(part).invalid("cannot be greater than status.replicas");
+        status.at(part).invalid_value(number(part), "cannot be greater than status.replicas");
     }
     if number("availableReplicas") > number("readyReplicas") {
-        status.at("availableReplicas").invalid(format!("cannot be greater than {ready}"));
+        let available = number("availableReplicas");
+        let detail = format!("cannot be greater than {ready}");
+        status.at("availableReplicas").invalid_value(available, detail);
     }
 }
 

@@ -135,3 +135,104 @@ async fn clients_are_warned() {
     let warning = response.headers()["warning"].to_str().unwrap();
     assert!(warning.contains("not enforced yet"), "{warning}");
 }
+
+#[tokio::test]
+async fn a_scale_is_patched_as_what_it_is() {
+    let api = Api::start().await;
+    let one = format!("{DEPLOYMENTS}/web");
+    api.post(DEPLOYMENTS, &deployment(json!({"name": "c", "image": "i"}))).await.ok();
+    const MERGE: &str = "application/merge-patch+json";
+    let wrong = json!({"spec": {"replicas": "x"}});
+    let status = api.patch(&format!("{one}/scale"), MERGE, &wrong).await.fails(422);
+    let message = status["message"].as_str().unwrap();
+    assert!(
+        message.contains("patch: Invalid value: \"{\\\"apiVersion\\\":\\\"autoscaling/v1"),
+        "{message}"
+    );
+    let two = json!({"spec": {"replicas": 2}});
+    api.patch(&format!("{one}/scale?fieldManager=me"), MERGE, &two).await.ok();
+    let web = api.get(&one).await.ok();
+    assert_eq!(owned(&web, "me"), &json!({"f:spec": {"f:replicas": {}}}));
+    let mut managers = web["metadata"]["managedFields"].as_array().unwrap().iter();
+    let me = managers.find(|entry| entry["manager"] == "me").unwrap();
+    assert_eq!((me["subresource"].as_str(), me.get("time")), (Some("scale"), None));
+    let none = json!({"spec": {"replicas": 0}});
+    let scale = api.patch(&format!("{one}/scale"), MERGE, &none).await.ok();
+    assert_eq!(scale["spec"], json!({}));
+}
+
+#[tokio::test]
+async fn what_cannot_be_converted_is_told_with_its_object() {
+    let api = Api::start().await;
+    let map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"},
+        "binaryData": {"k": "%"},
+    });
+    let maps = "/api/v1/namespaces/default/configmaps/a";
+    let status = apply(&api, maps, "me", &map).await.fails(500);
+    assert_eq!(
+        status["message"],
+        "failed to convert new object (/a; /v1, Kind=ConfigMap) to proper version: unable to \
+         convert unstructured object to /v1, Kind=ConfigMap: error decoding from json: illegal \
+         base64 data at input byte 0"
+    );
+}
+
+#[tokio::test]
+async fn only_labelled_namespaces_give_admin_access() {
+    let api = Api::start().await;
+    let claims = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims";
+    let claim = json!({
+        "metadata": {"name": "c"},
+        "spec": {"devices": {"requests": [
+            {"name": "r", "exactly": {"deviceClassName": "d", "adminAccess": true}},
+        ]}},
+    });
+    let status = api.post(claims, &claim).await.fails(422);
+    let message = status["message"].as_str().unwrap();
+    assert!(message.contains("spec.devices.requests[0].adminAccess: Forbidden"), "{message}");
+    let label = json!({"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}});
+    const MERGE: &str = "application/merge-patch+json";
+    api.patch("/api/v1/namespaces/default", MERGE, &label).await.ok();
+    api.post(claims, &claim).await.ok();
+}
+
+#[tokio::test]
+async fn flow_schemas_say_whether_their_level_is_there() {
+    let api = Api::start().await;
+    let schemas = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+    let schema = json!({
+        "metadata": {"name": "f"},
+        "spec": {"priorityLevelConfiguration": {"name": "gone"}, "rules": []},
+    });
+    api.post(schemas, &schema).await.ok();
+    let told = async |wanted: &str| {
+        loop {
+            let schema = api.get(&format!("{schemas}/f")).await.ok();
+            if schema["status"]["conditions"][0]["status"] == wanted {
+                return schema;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let schema = told("True").await;
+    assert_eq!(schema["status"]["conditions"][0]["reason"], "NotFound");
+    let levels = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations";
+    let level = json!({
+        "metadata": {"name": "gone"},
+        "spec": {"type": "Limited", "limited": {"limitResponse": {"type": "Reject"}}},
+    });
+    api.post(levels, &level).await.ok();
+    told("False").await;
+}
+
+#[tokio::test]
+async fn status_writers_leave_the_labels_of_deployments() {
+    let api = Api::start().await;
+    let one = format!("{DEPLOYMENTS}/web");
+    api.post(DEPLOYMENTS, &deployment(json!({"name": "c", "image": "i"}))).await.ok();
+    let labels = json!({"metadata": {"labels": {"l": "1"}, "annotations": {"a": "1"}}});
+    const MERGE: &str = "application/merge-patch+json";
+    let web = api.patch(&format!("{one}/status"), MERGE, &labels).await.ok();
+    assert_eq!((web.labels().count(), web.annotation("a")), (0, Some("1")));
+}

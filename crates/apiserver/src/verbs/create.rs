@@ -1,7 +1,7 @@
 //! POST: a new object.
 
 use apimachinery::apply::{self, Writer};
-use apimachinery::field::ErrorList;
+use apimachinery::field::{ErrorList, FieldError};
 use apimachinery::schema::Registry;
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
@@ -48,7 +48,9 @@ pub(super) async fn create_object(
     meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
     let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
-    kind.write_zeros(&mut object);
+    // Fields that only the server writes are nobody's.
+    meta::wipe(&mut object);
+    kind.write_missing(&mut object);
     strategy.default(&mut object);
     if ownership == Ownership::Update {
         // Before admission: what a plugin sets is nobody's.
@@ -62,11 +64,13 @@ pub(super) async fn create_object(
         meta::fill_new(&mut attempt, kind);
         // Renewed with each name, because some defaults repeat it.
         strategy.default(&mut attempt);
+        registry::drop_disabled(kind, &mut attempt, None);
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
         kind.write_zeros(&mut attempt);
         let prepared = errors.is_empty();
         if prepared {
-            errors = meta::validate_new(kind, &attempt);
+            errors = labelled(call, &attempt, None);
+            errors.extend(meta::validate_new(kind, &attempt));
             errors.0.extend(strategy.validate(&attempt).0);
         }
         let outcome = finish(call, &mut attempt, errors, versioned).await;
@@ -138,6 +142,27 @@ async fn finish(
         };
     }
     call.server.commit(kind, object, Expect::Absent).await
+}
+
+/// The complaint about an object that only namespaces of a certain label may have.
+pub(super) fn labelled(call: &Call<'_>, object: &Object, old: Option<&Object>) -> ErrorList {
+    let Some(need) = call.kind.strategy.needs_label(call.sub, object, old) else {
+        return ErrorList::new();
+    };
+    let namespace = registry::find("", "v1", "namespaces")
+        .and_then(|kind| call.server.entry(kind, "", object.namespace()))
+        .map(|entry| entry.object());
+    let has = |namespace: &Object| namespace.labels().any(|(k, v)| (k, v) == (need.label, "true"));
+    if namespace.as_ref().is_some_and(has) {
+        return ErrorList::new();
+    }
+    ErrorList(vec![FieldError::forbidden(
+        &need.path,
+        format!(
+            "{} requires the `{}: true` label on the containing namespace",
+            need.what, need.label
+        ),
+    )])
 }
 
 /// Fields that this path does not write, so that nobody comes to own them through it.

@@ -127,10 +127,22 @@ pub(super) fn check_preconditions(
     old: &Object,
     options: &Options,
 ) -> Result<(), Status> {
+    let kind = call.kind;
+    // These are looked at before the others, in other words.
+    let early = matches!(
+        (kind.group, kind.kind),
+        ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition")
+    );
     let failed = |what: &str, wanted: &str, is: &str, why: &str| {
+        if early {
+            let why = format!(
+                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}"
+            );
+            return Err(Status::conflict(kind.group, kind.resource, old.name(), why));
+        }
         Err(Status::conflict(
-            call.kind.group,
-            call.kind.kind,
+            kind.stored_group(),
+            kind.kind,
             old.name(),
             format!(
                 "the {what} in the precondition ({wanted}) does not match the {what} in record \

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apimachinery::codec::protobuf;
 use apimachinery::schema::Registry;
 use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::text::quote;

@@ -112,7 +112,7 @@ fn validate(kind: &Kind, object: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     let meta = Path::new("metadata");
     let generate = object.str_at(&["metadata", "generateName"]);
-    if !generate.is_empty() {
+    if !generate.is_empty() && kind.strategy.checks_generate_name() {
         // Judged as if something followed it that may stand there.
         let stem = generate.strip_suffix('-').map(|stem| format!("{stem}a"));
         let messages = kind.strategy.validate_name(stem.as_deref().unwrap_or(generate));

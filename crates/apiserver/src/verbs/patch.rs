@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use apimachinery::apply::{self, Writer};
 use apimachinery::codec::Duplicate;
-use apimachinery::patch::{json_patch, merge_patch, strategic};
+use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::patch::{json_patch, merge_patch, shown_patched, strategic};
 use apimachinery::schema::{Registry, Type};
-use apimachinery::validate::FieldValidation;
-use apimachinery::{Object, ObjectExt, Status, time};
+use apimachinery::validate::{self, FieldValidation};
+use apimachinery::{Object, ObjectExt, Status, text, time};
 use http::{Response, StatusCode};
 use serde_json::Value;
 
 use super::create::{Ownership, create_object, reset_fields};
 use super::{Call, update};
 use crate::body::Body;
-use crate::decode;
 
 /// The patch forms, by media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +34,10 @@ impl Form {
             "application/merge-patch+json" => Ok(Self::Merge),
             "application/strategic-merge-patch+json" => Ok(Self::Strategic),
             "application/apply-patch+yaml" => Ok(Self::Apply),
-            _ => Err(Status::unsupported_media_type(
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/json-patch+json, application/merge-patch+json, \
-                 application/strategic-merge-patch+json, application/apply-patch+yaml",
-            )),
+            _ => Err(Status {
+                details: Some(Box::default()),
+                ..Status::unsupported_media_type("415: Unsupported Media Type")
+            }),
         }
     }
 }
@@ -54,6 +53,8 @@ pub(super) struct Patch {
     form: Form,
     value: Value,
     mode: FieldValidation,
+    /// Complaints about fields that the patch has twice.
+    duplicates: Vec<String>,
 }
 
 impl Patch {
@@ -63,29 +64,71 @@ impl Patch {
         let mode = call.field_validation();
         let bytes = crate::body::read(body).await?;
         let (value, duplicates) = match form {
-            Form::Apply => apimachinery::codec::yaml::decode(&bytes)?,
+            Form::Apply => apimachinery::codec::yaml::decode(&bytes).map_err(undecoded)?,
             _ => apimachinery::codec::json::decode(&bytes)?,
         };
-        match mode {
-            FieldValidation::Strict if !duplicates.is_empty() => {
-                let list = Duplicate::complaints(&duplicates);
-                let what = match form {
-                    Form::Apply => "error strict decoding YAML: error converting YAML to JSON",
-                    _ => "strict decoding error",
-                };
-                return Err(Status::bad_request(format!("{what}: {}", list.join(", "))));
+        if form == Form::Apply {
+            match mode {
+                FieldValidation::Strict if !duplicates.is_empty() => {
+                    let list = Duplicate::complaints(&duplicates).join(", ");
+                    let what = "error strict decoding YAML: error converting YAML to JSON";
+                    return Err(Status::bad_request(format!("{what}: {list}")));
+                }
+                FieldValidation::Warn => call.warn(duplicates.iter().map(ToString::to_string)),
+                _ => {}
             }
-            FieldValidation::Warn => call.warn(duplicates.iter().map(ToString::to_string)),
-            _ => {}
         }
-        Ok(Self { form, value, mode })
+        let prefix = if form == Form::Json { "json patch " } else { "" };
+        let duplicates = duplicates.iter().map(|found| format!("{prefix}{found}")).collect();
+        Ok(Self { form, value, mode, duplicates })
     }
 
-    /// `old` with the patch applied to it.
-    pub(super) fn patched(&self, old: &Object, ty: &Type) -> Result<Object, Status> {
+    /// `old` with the patch applied to it, as an object of its type. The version that the patch does
+    /// not mention is not one the client insists on.
+    pub(super) fn onto(&self, call: &Call<'_>, old: &Object, ty: &Type) -> Result<Object, Status> {
+        let mut object = self.patched(old, ty)?;
+        let unknown = validate::unknown_fields(ty, &mut object)
+            .map_err(|why| self.refuse(old, ty, &why.0))?;
+        let found: Vec<String> = self.duplicates.iter().cloned().chain(unknown).collect();
+        match self.mode {
+            FieldValidation::Strict if !found.is_empty() => {
+                let why = format!("strict decoding error: {}", found.join(", "));
+                return Err(self.refuse(old, ty, &why));
+            }
+            FieldValidation::Warn => call.warn(found),
+            _ => {}
+        }
+        if object.resource_version() == old.resource_version() && !self.names_version() {
+            object.set_meta("resourceVersion", Value::Null);
+        } else if object.resource_version().is_empty() && !call.kind.strategy.unconditional_update()
+        {
+            return Err(update::without_version(call));
+        }
+        Ok(object)
+    }
+
+    /// A patch that does not leave an object of its type: upstream shows what it leaves, or what it
+    /// says where the object was never written out.
+    fn refuse(&self, old: &Object, ty: &Type, why: &str) -> Status {
+        let (shown, why) = match (self.form, self.patched(old, ty)) {
+            (Form::Strategic, _) => (text::go_value(&self.value), converted(why)),
+            (_, Ok(patched)) => (shown_patched(ty, old, &patched), why.to_owned()),
+            (_, Err(status)) => return status,
+        };
+        let error = FieldError::invalid(&Path::new("patch"), shown, why);
+        Status::invalid("", "", "", ErrorList(vec![error]))
+    }
+
+    fn patched(&self, old: &Object, ty: &Type) -> Result<Object, Status> {
         let mut object = old.clone();
         match self.form {
             Form::Json => json_patch(&mut object, &self.value)?,
+            Form::Merge if !self.value.is_object() => {
+                return Err(Status::bad_request(format!(
+                    "error decoding patch: json: cannot unmarshal {} into {GO_MAP}",
+                    text::json_type(&self.value)
+                )));
+            }
             Form::Merge => merge_patch(&mut object, &self.value),
             Form::Strategic => object = strategic::merge(object, self.value.clone(), ty)?,
             Form::Apply => {
@@ -93,10 +136,6 @@ impl Patch {
                     "this path does not take apply patches",
                 ));
             }
-        }
-        // The version that the patch does not mention is not one the client insists on.
-        if object.resource_version() == old.resource_version() && !self.names_version() {
-            object.set_meta("resourceVersion", Value::Null);
         }
         Ok(object)
     }
@@ -118,12 +157,7 @@ pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     }
     let ty = schema(call)?;
     let updated = update::change(call, |old| {
-        let mut object = patch.patched(old, ty)?;
-        if !object.is_object() {
-            return Err(Status::bad_request("the patch does not leave an object"));
-        }
-        let warnings = decode::check_fields(&mut object, call.expected(), patch.mode, &[])?;
-        call.warn(warnings);
+        let object = patch.onto(call, old, ty)?;
         check_identity(call, &object, old)?;
         Ok((object, Ownership::Update))
     })
@@ -154,37 +188,20 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
     let ty = schema(call)?;
     let force = call.query.flag("force");
     let mut applied = patch.value;
-    if !applied.is_object() {
-        return Err(Status::bad_request("error decoding YAML: the body is not an object"));
-    }
-    for (field, want) in
-        [("apiVersion", call.kind.api_version()), ("kind", call.kind.kind.to_owned())]
-    {
-        let given = applied.str_at(&[field]).to_owned();
-        if given.is_empty() {
-            return Err(Status::bad_request(format!(
-                "Object '{}' is missing in the body",
-                capital(field)
-            )));
-        }
-        if given != want {
-            return Err(Status::bad_request(format!(
-                "Incorrect version specified in apply patch. Specified patch version: {given}, expected: {want}"
-            )));
-        }
-    }
+    check_configuration(&applied, &call.kind.api_version(), call.kind.kind)?;
     if applied
         .get_path(&["metadata", "managedFields"])
         .is_some_and(|m| m.as_array().is_some_and(|a| !a.is_empty()))
     {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    if applied.name().is_empty() {
-        applied.set_meta("name", call.info.name.clone().into());
-    } else if applied.name() != call.info.name {
+    let named = applied.get_path(&["metadata", "name"]).is_some();
+    if named && applied.name() != call.info.name {
         return Err(update::wrong_name(applied.name(), &call.info.name));
     }
-    super::meta::place(call, &mut applied)?;
+    if !named {
+        applied.set_meta("name", call.info.name.clone().into());
+    }
     let (api_version, now) = (call.kind.api_version(), time::now_rfc3339());
     let writer = Writer {
         manager,
@@ -210,7 +227,7 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
                     ),
                 ));
             }
-            let object = merged(call, apply::apply(ty, None, &applied, &writer, force)?)?;
+            let object = merged(ty, apply::apply(ty, None, &applied, &writer, force)?, &applied)?;
             match create_object(call, object, Ownership::Recorded).await {
                 Ok(created) => return call.answer(StatusCode::CREATED, &created),
                 // Somebody created it meanwhile: apply onto that.
@@ -219,7 +236,8 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
             }
         }
         let updated = update::change(call, |old| {
-            let mut object = merged(call, apply::apply(ty, Some(old), &applied, &writer, force)?)?;
+            let object = apply::apply(ty, Some(old), &applied, &writer, force)?;
+            let mut object = merged(ty, object, &applied)?;
             if applied.resource_version().is_empty() {
                 object.set_meta("resourceVersion", Value::Null);
             }
@@ -232,11 +250,51 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
 
 /// The outcome of an apply as an object is kept. Until then zeros and nulls count: who applies an
 /// empty value owns it, although it does not show.
-fn merged(call: &Call<'_>, mut object: Object) -> Result<Object, Status> {
-    decode::check_fields(&mut object, call.expected(), FieldValidation::Ignore, &[])?;
+pub(super) fn merged(ty: &Type, mut object: Object, applied: &Object) -> Result<Object, Status> {
+    validate::unknown_fields(ty, &mut object).map_err(|why| {
+        let kind = apply::shown_kind(applied.api_version(), applied.kind());
+        let message = format!(
+            "failed to convert new object ({}) to proper version: unable to convert unstructured \
+             object to {kind}: {}",
+            apply::shown_object(applied),
+            converted(&why.0)
+        );
+        Status::generic(500, "", message)
+    })?;
     Ok(object)
 }
 
-fn capital(field: &str) -> &str {
-    if field == "kind" { "Kind" } else { "apiVersion" }
+/// Checks that an object of this kind is applied.
+pub(super) fn check_configuration(
+    applied: &Value,
+    api_version: &str,
+    kind: &str,
+) -> Result<(), Status> {
+    if !applied.is_object() && !applied.is_null() {
+        return Err(Status::bad_request(format!(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot \
+             unmarshal {} into {GO_MAP}",
+            text::json_type(applied)
+        )));
+    }
+    if (applied.api_version(), applied.kind()) != (api_version, kind) {
+        let given = apply::shown_kind(applied.api_version(), applied.kind());
+        return Err(Status::bad_request(format!("invalid object type: {given}")));
+    }
+    Ok(())
+}
+
+const GO_MAP: &str = "Go value of type map[string]interface {}";
+
+/// Where upstream converts what it has decoded before, it says so of bytes.
+fn converted(why: &str) -> String {
+    match why.strip_prefix("illegal base64") {
+        Some(_) => format!("error decoding from json: {why}"),
+        None => why.to_owned(),
+    }
+}
+
+fn undecoded(status: Status) -> Status {
+    let message = format!("error decoding YAML: {}", status.message);
+    status.with_message(message)
 }

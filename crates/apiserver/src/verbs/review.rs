@@ -28,6 +28,9 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>
         }
         "TokenReview" => token(call, &review)?,
         "SelfSubjectRulesReview" => {
+            if review.str_at(&["spec", "namespace"]).is_empty() {
+                return Err(Status::bad_request("no namespace on request"));
+            }
             let status = rules(call, &review);
             review = empty(call);
             status
@@ -75,13 +78,22 @@ fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
-    Ok(match crate::authn::token(call.server, token, &audiences) {
+    // The answer that the question itself gives stays where there is none.
+    let mut status = review["status"].clone();
+    status.remove_path(&["authenticated"]);
+    match crate::authn::token(call.server, token, &audiences) {
         TokenOutcome::Valid(user, audiences) => {
-            json!({"authenticated": true, "user": user_info(&user), "audiences": audiences})
+            status["authenticated"] = true.into();
+            status["user"] = user_info(&user);
+            status["audiences"] = audiences.into();
         }
-        TokenOutcome::Invalid(why) => json!({"error": why, "user": {}}),
-        TokenOutcome::Unknown => json!({"error": "invalid bearer token", "user": {}}),
-    })
+        TokenOutcome::Invalid(why) => status["error"] = why.into(),
+        TokenOutcome::Unknown => status["error"] = "invalid bearer token".into(),
+    }
+    if status["user"].is_null() {
+        status["user"] = json!({});
+    }
+    Ok(status)
 }
 
 /// Whom a SubjectAccessReview asks about.
@@ -131,39 +143,52 @@ fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
     if !reason.is_empty() {
         status["reason"] = reason.into();
     }
-    let ignored = ["fieldSelector", "labelSelector"]
-        .into_iter()
-        .filter(|name| !understood(name, resource.map_or(&Value::Null, |r| &r[*name])))
-        .map(|name| format!("spec.resourceAttributes.{name} ignored due to parse error"));
-    let ignored: Vec<String> = ignored.collect();
-    match ignored.as_slice() {
-        [] => {}
-        [one] => status["evaluationError"] = one.as_str().into(),
-        several => status["evaluationError"] = format!("[{}]", several.join(", ")).into(),
+    let ignored = resource.map(ignored_selectors).unwrap_or_default();
+    if !ignored.is_empty() {
+        status["evaluationError"] = ignored.join("; ").into();
     }
     status
 }
 
-/// Whether a selector of a review can be read; one that cannot is left out of the question.
-fn understood(name: &str, selector: &Value) -> bool {
-    let fields = name == "fieldSelector";
-    if let Some(raw) = selector["rawSelector"].as_str().filter(|raw| !raw.is_empty()) {
-        return if fields {
-            FieldSelector::parse(raw).is_ok()
-        } else {
-            LabelSelector::parse(raw).is_ok()
+/// The complaints about selectors that cannot be read, wholly or in part.
+fn ignored_selectors(resource: &Value) -> Vec<String> {
+    let mut said = Vec::new();
+    for (name, raw_is_good, requirement_is_good) in [
+        ("fieldSelector", raw_fields as fn(&str) -> bool, field_requirement as fn(&Value) -> bool),
+        ("labelSelector", raw_labels, label_requirement),
+    ] {
+        let selector = &resource[name];
+        let raw = selector["rawSelector"].as_str().unwrap_or_default();
+        let requirements = selector["requirements"].as_array().map_or(&[][..], Vec::as_slice);
+        let (good, all) = match requirements.len() {
+            0 if raw.is_empty() || raw_is_good(raw) => continue,
+            0 => (0, 1),
+            all => (requirements.iter().filter(|r| requirement_is_good(r)).count(), all),
         };
-    }
-    let mut requirements = selector["requirements"].as_array().into_iter().flatten();
-    requirements.all(|requirement| {
-        let values = requirement["values"].as_array().map_or(0, Vec::len);
-        match requirement.str_at(&["operator"]) {
-            "In" | "NotIn" => values == 1 || !fields,
-            // Fields have no other operators.
-            "Exists" | "DoesNotExist" => !fields,
-            _ => false,
+        if good < all {
+            let part = if good > 0 { "partially " } else { "" };
+            said.push(format!("spec.resourceAttributes.{name} {part}ignored due to parse error"));
         }
-    })
+    }
+    said
+}
+
+fn raw_fields(raw: &str) -> bool {
+    FieldSelector::parse(raw).is_ok()
+}
+
+fn raw_labels(raw: &str) -> bool {
+    LabelSelector::parse(raw).is_ok()
+}
+
+/// True when a field selector can say it.
+fn field_requirement(requirement: &Value) -> bool {
+    matches!(requirement.str_at(&["operator"]), "In" | "NotIn")
+        && requirement["values"].as_array().is_some_and(|values| values.len() == 1)
+}
+
+fn label_requirement(requirement: &Value) -> bool {
+    LabelSelector::from_value(&json!({"matchExpressions": [requirement]})).is_ok()
 }
 
 /// The selector that a review asks about (KEP-4601): as text, or as requirements of which those

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use apimachinery::apply::{self, Writer};
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::schema::{Registry, Type};
-use apimachinery::validate::FieldValidation;
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::create::Ownership;
-use super::patch::Patch;
+use super::patch::{Patch, check_configuration, merged};
 use super::{Call, update};
 use crate::body::Body;
-use crate::decode::{self, Expected};
+use crate::decode::Expected;
 use crate::encode::{self, Include, view};
 use crate::registry::{self, Column};
 
@@ -32,9 +31,10 @@ fn of(object: &Object) -> Value {
         Some(_) => Column::selector_text(selector),
         None => Column::label_text(selector),
     };
+    let wanted = object["spec"]["replicas"].as_i64().unwrap_or(0);
     let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
-        "spec": {"replicas": object["spec"]["replicas"].as_i64().unwrap_or(0)},
+        "spec": if wanted == 0 { json!({}) } else { json!({"replicas": wanted}) },
         "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
     });
     if !text.is_empty() {
@@ -57,7 +57,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
 }
 
 /// The workload as the wanted scale makes it.
-fn scaled(old: &Object, scale: &Value) -> Result<(Object, Ownership), Status> {
+fn scaled(old: &Object, scale: &Value) -> Result<Object, Status> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let path = Path::new("spec").child("replicas");
@@ -73,7 +73,56 @@ fn scaled(old: &Object, scale: &Value) -> Result<(Object, Ownership), Status> {
     if !uid.is_empty() {
         object.set_meta("uid", uid.into());
     }
-    Ok((object, Ownership::Update))
+    Ok(object)
+}
+
+/// The Scale of a workload with those who own its replicas.
+fn live(old: &Object) -> Value {
+    let mut live = of(old);
+    live.set_meta("managedFields", apply::scale_managers(recorded(old)));
+    live
+}
+
+fn recorded(object: &Object) -> Option<&Value> {
+    object.get_path(&["metadata", "managedFields"])
+}
+
+fn schema() -> Result<&'static Arc<Type>, Status> {
+    Registry::builtin()
+        .lookup(SCALE.group, SCALE.version, SCALE.kind)
+        .ok_or_else(|| Status::internal("no schema for Scale"))
+}
+
+/// The workload as a written scale makes it: who comes to own the replicas of the one owns those of
+/// the other.
+fn written(
+    call: &Call<'_>,
+    ty: &Arc<Type>,
+    old: &Object,
+    mut scale: Value,
+) -> Result<(Object, Ownership), Status> {
+    let (manager, now) = (call.manager(), time::now_rfc3339());
+    apply::update_managers(ty, Some(&live(old)), &mut scale, &writer(call, &manager, &now));
+    owned(call, old, &scale)
+}
+
+fn writer<'a>(call: &'a Call<'_>, manager: &'a str, now: &'a str) -> Writer<'a> {
+    Writer {
+        manager,
+        api_version: "autoscaling/v1",
+        subresource: call.subresource(),
+        now,
+        reset_fields: &["status"],
+    }
+}
+
+/// The workload of a scale whose owners are known.
+fn owned(call: &Call<'_>, old: &Object, scale: &Value) -> Result<(Object, Ownership), Status> {
+    let version = call.kind.api_version();
+    let managers = apply::workload_managers(recorded(old), recorded(scale), &version);
+    let mut object = scaled(old, scale)?;
+    object.set_meta("managedFields", managers);
+    Ok((object, Ownership::Recorded))
 }
 
 pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
@@ -81,20 +130,23 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
     if scale.name() != call.info.name {
         return Err(update::wrong_name(scale.name(), &call.info.name));
     }
-    let updated = update::change(call, |old| scaled(old, &scale)).await?;
+    let ty = schema()?;
+    let updated = update::change(call, |old| written(call, ty, old, scale.clone())).await?;
     respond(call, &updated)
 }
 
 pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let patch = Patch::read(call, body).await?;
-    let ty = Registry::builtin()
-        .lookup(SCALE.group, SCALE.version, SCALE.kind)
-        .ok_or_else(|| Status::internal("no schema for Scale"))?;
+    let ty = schema()?;
     if call.applies() {
         let updated = update::change(call, |old| applied(call, ty, old, &patch)).await?;
         return respond(call, &updated);
     }
-    let updated = update::change(call, |old| scaled(old, &patch.patched(&of(old), ty)?)).await?;
+    let updated = update::change(call, |old| {
+        let scale = patch.onto(call, &live(old), ty)?;
+        written(call, ty, old, scale)
+    })
+    .await?;
     respond(call, &updated)
 }
 
@@ -106,39 +158,19 @@ fn applied(
     old: &Object,
     patch: &Patch,
 ) -> Result<(Object, Ownership), Status> {
-    let recorded = |object: &Object| object.get_path(&["metadata", "managedFields"]).cloned();
     let mut config = patch.configuration().clone();
-    if config.kind() != SCALE.kind {
-        return Err(Status::bad_request(format!(
-            "Incorrect version specified in apply patch. Specified patch version: {}, expected: \
-             autoscaling/v1, Kind=Scale",
-            config.kind()
-        )));
-    }
+    check_configuration(&config, "autoscaling/v1", SCALE.kind)?;
     if config.name().is_empty() {
         config.set_meta("name", call.info.name.clone().into());
     } else if config.name() != call.info.name {
         return Err(update::wrong_name(config.name(), &call.info.name));
     }
     let (manager, now) = (call.manager(), time::now_rfc3339());
-    let writer = Writer {
-        manager: &manager,
-        api_version: "autoscaling/v1",
-        subresource: call.subresource(),
-        now: &now,
-        reset_fields: &["status"],
-    };
-    let mut live = of(old);
-    live.set_meta("managedFields", apply::scale_managers(recorded(old).as_ref()));
+    let writer = writer(call, &manager, &now);
     let force = call.query.flag("force");
-    let mut scale = apply::apply(ty, Some(&live), &config, &writer, force)?;
-    decode::check_fields(&mut scale, SCALE, FieldValidation::Ignore, &[])?;
-    let version = call.kind.api_version();
-    let (before, after) = (recorded(old), recorded(&scale));
-    let managers = apply::workload_managers(before.as_ref(), after.as_ref(), &version);
+    let scale = apply::apply(ty, Some(&live(old)), &config, &writer, force)?;
+    let mut scale = merged(ty, scale, &config)?;
     // Nobody insists on the version that was read.
     scale.set_meta("resourceVersion", config.resource_version().into());
-    let (mut object, _) = scaled(old, &scale)?;
-    object.set_meta("managedFields", managers);
-    Ok((object, Ownership::Recorded))
+    owned(call, old, &scale)
 }

@@ -10,14 +10,14 @@ use serde_json::Value;
 use store::Expect;
 
 use super::commit::Failure;
-use super::create::{Ownership, create_object, record};
+use super::create::{Ownership, create_object, labelled, record};
 use super::list_options::parse_version;
 use super::{Call, delete, meta};
 use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::cache::Entry;
 use crate::encode::view;
-use crate::registry::{self, Sub, items_mut};
+use crate::registry::{self, Kind, Sub, items_mut};
 
 /// Tries of an unconditional write before giving up on a busy object.
 const TRIES: usize = 64;
@@ -44,7 +44,7 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
 }
 
 /// Some kinds are never overwritten unseen.
-fn without_version(call: &Call<'_>) -> Status {
+pub(super) fn without_version(call: &Call<'_>) -> Status {
     let error = FieldError::invalid(
         &Path::new("metadata").child("resourceVersion"),
         0,
@@ -112,6 +112,24 @@ pub(super) async fn change(
     Err(stale(call))
 }
 
+/// Where upstream keeps the object, which its messages tell.
+fn storage_key(kind: &Kind, object: &Object) -> String {
+    let place = match kind.stored_resource() {
+        ("", "nodes") => "minions".to_owned(),
+        ("", "replicationcontrollers") => "controllers".to_owned(),
+        ("", "endpoints") => "services/endpoints".to_owned(),
+        ("", "services") => "services/specs".to_owned(),
+        ("networking.k8s.io", "ingresses") => "ingress".to_owned(),
+        (group @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), resource) => {
+            format!("{group}/{resource}")
+        }
+        (_, resource) => resource.to_owned(),
+    };
+    let namespace =
+        if kind.namespaced { format!("/{}", object.namespace()) } else { String::new() };
+    format!("/{place}{namespace}/{}", object.name())
+}
+
 async fn attempt(
     call: &Call<'_>,
     entry: &Arc<Entry>,
@@ -128,7 +146,10 @@ async fn attempt(
             kind.resource,
             old.name(),
             format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, \
+                 AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object \
+                 meta: {}",
+                storage_key(kind, old),
                 old.uid()
             ),
         )));
@@ -189,7 +210,7 @@ async fn prepare(
     keep_what_the_path_cannot_change(call, object, old);
     meta::keep_old(object, old);
     meta::drop_duplicate_owners(call, object);
-    kind.write_zeros(object);
+    kind.write_missing(object);
     strategy.default(object);
     // A binding is the cluster's doing: the pod belongs to those who wrote it.
     if ownership == Ownership::Update && call.sub != Some(Sub::Binding) {
@@ -199,6 +220,7 @@ async fn prepare(
     admission::admit(call, Operation::Update, object, Some(old)).await?;
     let mut errors = ErrorList::new();
     if call.sub.is_none() {
+        registry::drop_disabled(kind, object, Some(old));
         errors = strategy.prepare_for_update(&call.context(), object, old);
         for path in strategy.kept_on_update() {
             match old.get_path(path) {
@@ -230,11 +252,15 @@ fn validate(
 ) -> Result<(), Status> {
     let kind = call.kind;
     let strategy = kind.strategy;
-    errors.extend(meta::validate_changed(kind, object, old));
-    errors.0.extend(match call.sub {
-        Some(Sub::Status) => strategy.validate_status(object, old).0,
-        sub => strategy.validate_change(sub, object, old).0,
-    });
+    // An object that cannot be prepared is not judged further.
+    if errors.is_empty() {
+        errors = meta::validate_changed(kind, object, old);
+        errors.extend(labelled(call, object, Some(old)));
+        errors.extend(match call.sub {
+            Some(Sub::Status) => strategy.validate_status(object, old),
+            sub => strategy.validate_change(sub, object, old),
+        });
+    }
     if !errors.0.is_empty() {
         return Err(Status::invalid(kind.stored_group(), kind.kind, object.name(), errors));
     }
@@ -305,8 +331,7 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
         }
         Some(Sub::Status) => {
             rest(object, &["status"]);
-            // Status writers report; they do not delete or re-own.
-            keep_meta(object, old, &["finalizers", "ownerReferences"]);
+            keep_meta(object, old, call.kind.strategy.status_keeps());
         }
         Some(Sub::Approval) => {
             let conditions = object.get_path(&["status", "conditions"]).cloned();

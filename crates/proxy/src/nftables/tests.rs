@@ -285,7 +285,7 @@ fn nothing_leaves_for_an_address_that_no_service_has() {
     serve(lab.pod(0), "a");
     lab.set(None, Some(&rules(Protocol::Tcp, &[lab.endpoint(0)])));
     let send = |lab: &Lab| {
-        let send = || Ok(UdpSocket::bind("0.0.0.0:0")?.send_to(b"x", "10.96.0.99:53"));
+        let send = || Ok(UdpSocket::bind("0.0.0.0:0").unwrap().send_to(b"x", "10.96.0.99:53"));
         netns::run_in(Some(&lab.node), send).unwrap()
     };
     send(&lab).unwrap();

@@ -2,6 +2,7 @@
 
 use super::Object;
 use crate::status::Status;
+use crate::text::go_value;
 use serde_json::Value;
 
 pub(super) const PATCH: &str = "$patch";
@@ -19,28 +20,13 @@ pub(super) fn bad_order() -> Status {
 }
 
 pub(super) fn no_merge_key(item: &Value, key: &str) -> Status {
-    untranslated(format!("map: {} does not contain declared merge key: {key}", go_text(item)))
+    untranslated(format!("map: {} does not contain declared merge key: {key}", go_value(item)))
 }
 
-pub(super) fn unknown(directive: &Value, patch: Object) -> Status {
-    let patch = go_text(&Value::Object(patch));
-    untranslated(format!("unknown patch type: {} in map: {patch}", go_text(directive)))
-}
-
-/// A value as Go's `%v` prints it.
-fn go_text(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::String(s) => s.clone(),
-        Value::Array(items) => {
-            format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" "))
-        }
-        Value::Object(map) => {
-            let entries: Vec<_> = map.iter().map(|(k, v)| format!("{k}:{}", go_text(v))).collect();
-            format!("map[{}]", entries.join(" "))
-        }
-        other => other.to_string(),
-    }
+pub(super) fn unknown(directive: &Value, mut patch: Object) -> Status {
+    patch.insert(PATCH.to_owned(), directive.clone());
+    let patch = go_value(&Value::Object(patch));
+    untranslated(format!("unknown patch type: {} in map: {patch}", go_value(directive)))
 }
 
 /// Removes the keys of `original` that are not listed; the patch may only set listed ones.

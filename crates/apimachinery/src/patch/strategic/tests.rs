@@ -101,7 +101,7 @@ fn maps_obey_their_directives() {
 
     let patch = json!({"spec": {"strategy": {"$patch": "frob"}}});
     let error = merged(("apps", "Deployment"), original, patch).unwrap_err();
-    assert_eq!(error.message, "unknown patch type: frob in map: map[]");
+    assert_eq!(error.message, "unknown patch type: frob in map: map[$patch:frob]");
 }
 
 #[test]

@@ -10,7 +10,9 @@ use super::rules::{
 };
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_conditions, check_label_selector};
-use crate::registry::strategy::{Context, Strategy, clear_status, ensure, set_default};
+use crate::registry::strategy::{
+    ALL_METADATA, Context, Strategy, clear_status, ensure, set_default,
+};
 
 const MAX_ANNOTATIONS: usize = 20;
 const MAX_ANNOTATION_EXPRESSION: usize = 5 << 10;
@@ -42,6 +44,10 @@ const RESERVED: &[&str] = &[
 pub(super) struct Policy;
 
 impl Strategy for Policy {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
     fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
         if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }

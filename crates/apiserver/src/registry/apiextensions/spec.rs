@@ -31,8 +31,11 @@ pub(super) fn check_definition(object: &Field<'_>, old: Option<&Object>) {
     let spec = object.at("spec");
     if old.is_none() {
         let wanted = format!("{}.{}", spec.at("names").str("plural"), spec.str("group"));
-        if object.value().name() != wanted {
-            object.at("metadata").at("name").invalid("must be spec.names.plural+\".\"+spec.group");
+        let meta = object.at("metadata");
+        for name in ["generateName", "name"].iter().map(|field| meta.at(field)) {
+            if !name.text().is_empty() && name.text() != wanted {
+                name.invalid("must be spec.names.plural+\".\"+spec.group");
+            }
         }
     }
     check_spec(&spec);
@@ -123,14 +126,31 @@ fn check_spec(spec: &Field<'_>) {
             check_selectable(&version, &version.at("schema"));
         }
     }
-    let versions = spec.at("versions");
+    // The fields that all versions share stand at the top.
+    let mut own = spec.get("versions").clone();
+    for version in own.as_array_mut().into_iter().flatten() {
+        for field in ["schema", "subresources", "additionalPrinterColumns", "selectableFields"] {
+            if common(field) {
+                version.remove_path(&[field]);
+            }
+        }
+    }
+    let at = spec.at("versions");
+    let versions = at.instead(&own);
     if !unique {
-        versions.invalid("must contain unique version names");
+        versions.invalid_list_as(
+            "CustomResourceDefinitionVersion",
+            "must contain unique version names",
+        );
     }
     if storage != 1 {
-        versions.invalid("must have exactly one version marked as storage version");
+        versions.invalid_list_as(
+            "CustomResourceDefinitionVersion",
+            "must have exactly one version marked as storage version",
+        );
     }
-    if let Some(first) = spec.items("versions").next() {
+    if let Some(first) = spec.items("versions").next().filter(|first| !first.str("name").is_empty())
+    {
         let name = spec.at("version").instead(first.get("name"));
         all(&name, names::dns1035_label, "");
     }
@@ -321,7 +341,7 @@ fn check_stored_versions(object: &Field<'_>) {
     let status = object.at("status");
     let stored = status.at("storedVersions");
     if status.len("storedVersions") == 0 {
-        return stored.invalid("must have at least one stored version");
+        return stored.invalid_value(Value::Null, "must have at least one stored version");
     }
     let spec = object.at("spec");
     let known: Vec<&str> = spec.items("versions").map(|v| v.str("name")).collect();

@@ -4,6 +4,7 @@ use apimachinery::field::{ErrorList, FieldError};
 use apimachinery::{Object, ObjectExt};
 use serde_json::json;
 
+use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_label_selector, internal};
 use crate::registry::core::default_template;
 use crate::registry::strategy::{Context, Strategy, ensure, set_default};
@@ -79,8 +80,11 @@ impl Strategy for DaemonSet {
         })
     }
 
-    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        check(object, |object| selector_is_immutable(&object.at("spec"), &old["spec"]))
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        let mut errors =
+            check(object, |object| selector_is_immutable(&object.at("spec"), &old["spec"]));
+        errors.extend(self.validate(object));
+        errors
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {

@@ -4,6 +4,7 @@ use apimachinery::field::{ErrorList, FieldError};
 use apimachinery::{Object, ObjectExt};
 use serde_json::json;
 
+use crate::registry::Sub;
 use crate::registry::check::{Field, check, internal};
 use crate::registry::core::default_template;
 use crate::registry::strategy::{Strategy, differs_in_wish, ensure, set_default};
@@ -15,6 +16,18 @@ use crate::registry::workload::{
 pub(super) struct Deployment;
 
 impl Strategy for Deployment {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        match sub {
+            None => &["status"],
+            Some(Sub::Status) => &["spec", "metadata.labels"],
+            Some(_) => &[],
+        }
+    }
+
+    fn status_keeps(&self) -> &'static [&'static str] {
+        &["labels"]
+    }
+
     /// Annotations are carried over to the replica sets.
     fn raises_generation(&self, object: &Object, old: &Object) -> bool {
         let annotations = |o: &Object| o.get_path(&["metadata", "annotations"]).cloned();

@@ -35,7 +35,7 @@ fn out_of(object: &Value, part: &[&str], whole: &[&str]) -> Value {
 
 pub(super) static KINDS: &[Kind] = &[
     row("ControllerRevision", "controllerrevisions", "controllerrevision")
-        .rechecks(1, 2)
+        .rechecks(1, 1)
         .strategy(&revision::Revision)
         .columns(&[
             NAME,

@@ -4,6 +4,7 @@ use apimachinery::Object;
 use apimachinery::field::ErrorList;
 use serde_json::Value;
 
+use crate::registry::Sub;
 use crate::registry::check::{Field, check};
 use crate::registry::strategy::Strategy;
 
@@ -21,7 +22,10 @@ impl Strategy for Revision {
         })
     }
 
-    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        check(object, |object| object.immutable("data", old))
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| {
+            object.non_negative("revision");
+            object.immutable("data", old);
+        })
     }
 }

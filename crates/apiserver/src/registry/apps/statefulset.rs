@@ -5,7 +5,7 @@ use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
 use crate::registry::Sub;
-use crate::registry::check::{Field, check, selector_of};
+use crate::registry::check::{Field, check, check_labels, selector_of};
 use crate::registry::core::{check_claim_spec, check_template, default_template};
 use crate::registry::strategy::{Context, Strategy, ensure, items_mut, set_default};
 use crate::registry::workload::{
@@ -56,8 +56,10 @@ impl Strategy for StatefulSet {
             set_default(&mut spec["persistentVolumeClaimRetentionPolicy"], field, "Retain");
         }
         for claim in items_mut(spec, "volumeClaimTemplates") {
-            set_default(claim, "apiVersion", "v1");
-            set_default(claim, "kind", "PersistentVolumeClaim");
+            if claim.is_object() {
+                claim["apiVersion"] = "v1".into();
+                claim["kind"] = "PersistentVolumeClaim".into();
+            }
             set_default(ensure(claim, &["status"]), "phase", "Pending");
             if let Some(spec) = claim.get_mut("spec") {
                 set_default(spec, "volumeMode", "Filesystem");
@@ -163,6 +165,8 @@ fn check_set_template(spec: &Field<'_>, skip: Skip) {
     if skip.template {
         return;
     }
+    let metadata = template.at("metadata");
+    check_labels(&template.at("labels").instead(metadata.get("labels")));
     let mut whole = template.value().clone();
     for field in ["subdomain", "hostname"] {
         whole.remove_path(&["spec", field]);

@@ -26,6 +26,7 @@ const fn row(version: &'static str) -> Kind {
     .namespaced()
     .short(&["hpa"])
     .in_all()
+    .rechecks(0, 1)
     .subs(&[Sub::Status])
     .columns(COLUMNS)
 }
@@ -100,12 +101,24 @@ fn default_behavior(behavior: &mut Value) {
     }
 }
 
-/// In v1 the absence of a target is kept.
+/// In v1 the target is by default that of v2, unless metrics say something else.
 struct AutoscalerV1;
 
 impl Strategy for AutoscalerV1 {
     fn default(&self, object: &mut Object) {
-        set_default(ensure(object, &["spec"]), "minReplicas", 1);
+        let others = object.annotation(convert::METRICS).is_some();
+        let spec = ensure(object, &["spec"]);
+        set_default(spec, "minReplicas", 1);
+        if !others {
+            set_default(spec, "targetCPUUtilizationPercentage", 80);
+        }
+        // As the stored version shows it.
+        convert::to_v2(object);
+        convert::to_v1(object);
+    }
+
+    fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
+        Autoscaler.validate_status(object, old)
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

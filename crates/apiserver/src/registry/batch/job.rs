@@ -116,9 +116,12 @@ impl Strategy for Job {
             return ErrorList::new();
         }
         const LABELS_OF_PODS: &[&str] = &["spec", "template", "metadata", "labels"];
-        // Where the labels are by default those of the pods, they stay so.
-        let shared = object.labels().next().is_some()
-            && object.get_path(&["metadata", "labels"]) == object.get_path(LABELS_OF_PODS);
+        // Where the labels are by default those of the pods, or will be when the job is read again,
+        // they stay so.
+        let unlabelled = object.labels().next().is_none();
+        let shared = unlabelled && names::label_value(object.name()).is_empty()
+            || !unlabelled
+                && object.get_path(&["metadata", "labels"]) == object.get_path(LABELS_OF_PODS);
         let (uid, name) = (object.uid().to_owned(), object.name().to_owned());
         let mut set = |path: &[&str], value: &str| {
             if object.get_path(path).is_none() {
@@ -139,28 +142,37 @@ impl Strategy for Job {
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             has_generated_labels(object);
-            let spec = object.at("spec");
-            check_job_spec(&spec);
-            let selector = spec.at("selector");
-            if selector.value().is_null() {
-                selector.required("");
-            } else {
-                check_label_selector(&selector);
-            }
-            check_match(&spec, &spec.at("template"));
+            check_whole_spec(&object.at("spec"));
             check_pod_names(object);
         })
     }
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         let mut errors = self.validate(object);
-        errors.0.extend(check(object, |object| check_update(&object.at("spec"), old)).0);
+        // The change is judged together with the spec, which says again what `validate` has said.
+        let change = check(object, |object| {
+            check_whole_spec(&object.at("spec"));
+            check_update(&object.at("spec"), old);
+        });
+        errors.extend(change);
         errors
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| check_status(object, old))
     }
+}
+
+/// The spec with the selector that a job of its own has.
+fn check_whole_spec(spec: &Field<'_>) {
+    check_job_spec(spec);
+    let selector = spec.at("selector");
+    if selector.value().is_null() {
+        selector.required("");
+    } else {
+        check_label_selector(&selector);
+    }
+    check_match(spec, &spec.at("template"));
 }
 
 /// Pods of an indexed job are named after it and their index.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use apimachinery::schema::Registry;
+use apimachinery::text::go_json as json;
 use serde_json::Value;
 
 use super::show_selector;
@@ -13,26 +15,18 @@ static TYPES: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     lines.map(|line| line.split_once(' ').unwrap_or((line, ""))).collect()
 });
 
-/// Fields of ObjectMeta, which Go omits when they are empty.
-const METADATA: &[&str] = &[
-    "name",
-    "generateName",
-    "namespace",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "labels",
-    "annotations",
-    "ownerReferences",
-    "finalizers",
-];
-
 /// The text of `value` as one of upstream's internal types.
 pub(crate) fn internal(value: &Value, of: &str) -> String {
     show(value, of, &Value::Null)
+}
+
+/// Metadata, which upstream has no other type for within.
+pub(crate) fn show_metadata(meta: &Value) -> String {
+    const TYPE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+    match Registry::builtin().type_by_name(TYPE) {
+        Some(ty) if meta.is_object() => apimachinery::patch::shown(ty, meta),
+        _ => "{}".to_owned(),
+    }
 }
 
 fn show(value: &Value, of: &str, parent: &Value) -> String {
@@ -40,9 +34,11 @@ fn show(value: &Value, of: &str, parent: &Value) -> String {
     let mut shown: Vec<String> = Vec::new();
     for field in fields.split_whitespace() {
         if field == "@metadata" {
-            let meta = &value["metadata"];
-            let given = METADATA.iter().filter(|name| !meta[**name].is_null());
-            shown.extend(given.map(|name| format!("\"{name}\":{}", json(&meta[*name]))));
+            let meta = show_metadata(&value["metadata"]);
+            let fields = meta.trim_start_matches('{').strip_suffix('}').unwrap_or_default();
+            if !fields.is_empty() {
+                shown.push(fields.to_owned());
+            }
         } else if let Some((name, rest)) = field.split_once('=') {
             shown.push(format!("\"{name}\":{}", show_field(value, parent, name, rest)));
         }
@@ -84,16 +80,6 @@ fn show_field(value: &Value, parent: &Value, name: &str, rest: &str) -> String {
 fn small(name: &str) -> String {
     let mut chars = name.chars();
     chars.next().map(|c| c.to_ascii_lowercase()).into_iter().chain(chars).collect()
-}
-
-/// JSON as Go writes it, safe to stand in HTML.
-fn json(value: &Value) -> String {
-    let text = value.to_string();
-    if text.contains(['<', '>', '&']) {
-        text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
-    } else {
-        text
-    }
 }
 
 /// The lines of compact JSON, indented by one space.

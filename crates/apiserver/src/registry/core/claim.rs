@@ -2,7 +2,6 @@
 //! (upstream's `ValidatePersistentVolumeClaimSpec`).
 
 use apimachinery::names;
-use serde_json::Value;
 
 use super::resource_names::check_amount;
 use crate::registry::check::{Field, check_label_selector, check_labels};
@@ -101,6 +100,23 @@ pub(super) fn check_claim_template(template: &Field<'_>) {
 }
 
 /// Metadata of a template: labels and annotations, and nothing else.
+/// Metadata that a template cannot give.
+const UNSET: &[&str] = &[
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
+
 pub(in crate::registry) fn check_template_metadata(meta: &Field<'_>) {
     let annotations = meta.at("annotations");
     for (key, _) in annotations.value().as_object().into_iter().flatten() {
@@ -109,9 +125,8 @@ pub(in crate::registry) fn check_template_metadata(meta: &Field<'_>) {
         }
     }
     check_labels(&meta.at("labels"));
-    for (key, value) in meta.value().as_object().into_iter().flatten() {
-        if !matches!(key.as_str(), "annotations" | "labels") && *value != Value::Null {
-            meta.at(key).forbidden("cannot be set");
-        }
+    for field in UNSET.iter().filter(|field| meta.has(field)) {
+        // Upstream names the field after Go's.
+        meta.at_as(field, if *field == "uid" { "uID" } else { field }).forbidden("cannot be set");
     }
 }

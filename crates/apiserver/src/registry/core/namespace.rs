@@ -19,6 +19,9 @@ impl Strategy for Namespace {
         if !name.is_empty() {
             object.set_path(&["metadata", "labels", "kubernetes.io/metadata.name"], name.into());
         }
+        if object.str_at(&["status", "phase"]).is_empty() {
+            object.set_path(&["status", "phase"], "Active".into());
+        }
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {

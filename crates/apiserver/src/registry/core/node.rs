@@ -1,10 +1,12 @@
 //! Node.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use apimachinery::field::{ErrorList, FieldError};
 use apimachinery::{Object, ObjectExt, names};
-use serde_json::Value;
+use regex::Regex;
+use serde_json::{Value, json};
 
 use super::pod::TAINT_EFFECTS;
 use super::resource_names::check_amount;
@@ -68,6 +70,9 @@ pub(super) struct Node;
 
 impl Strategy for Node {
     fn default(&self, object: &mut Object) {
+        if object["spec"].is_object() {
+            same_ranges(&mut object["spec"]);
+        }
         if object.get_path(&["status", "capacity"]).is_some()
             && object.get_path(&["status", "allocatable"]).is_none()
         {
@@ -80,6 +85,8 @@ impl Strategy for Node {
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         object.remove_path(&["spec", "configSource"]);
         object.remove_path(&["status", "config"]);
+        // Features are declared by the status alone.
+        object.remove_path(&["status", "declaredFeatures"]);
         ErrorList::new()
     }
 
@@ -99,6 +106,8 @@ impl Strategy for Node {
         check(object, |node| {
             check_taints(node);
             check_amounts(node);
+            check_swap(node);
+            check_features(&node.at("status"));
             check_ranges(&node.at("spec"));
         })
     }
@@ -114,10 +123,59 @@ impl Strategy for Node {
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
-        check(object, |node| {
-            check_amounts(node);
-            check_update(node, old);
-        })
+        check(object, |node| check_update(node, old))
+    }
+}
+
+/// One range is the first of the list; the older field wins where they differ.
+fn same_ranges(spec: &mut Value) {
+    let one = spec["podCIDR"].as_str().unwrap_or_default().to_owned();
+    let first = spec["podCIDRs"][0].as_str().map(str::to_owned);
+    match first {
+        Some(first) if one.is_empty() => spec["podCIDR"] = first.into(),
+        Some(first) if first != one => spec["podCIDRs"] = json!([one]),
+        None if !one.is_empty() => spec["podCIDRs"] = json!([one]),
+        _ => {}
+    }
+}
+
+/// Upstream complains about the swap in the metadata.
+fn check_swap(node: &Field<'_>) {
+    let swap = &node.get("status")["nodeInfo"]["swap"];
+    if swap["capacity"].as_i64().is_some_and(|capacity| capacity <= 0) {
+        let at = node.at("metadata").at("nodeSwapStatus").at("capacity");
+        at.invalid_value(swap["capacity"].clone(), "must be greater than zero");
+    }
+}
+
+/// Features of the node by name, sorted: parts in camel case, between slashes.
+fn check_features(status: &Field<'_>) {
+    const MAX: usize = 253;
+    static NAME: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new("^([A-Z][a-zA-Z0-9]*)(/[a-zA-Z0-9]+)*$").ok());
+    let mut before: Option<&str> = None;
+    let list: Vec<Field<'_>> = status.items("declaredFeatures").collect();
+    for feature in &list {
+        let (name, quoted) = (feature.text(), apimachinery::text::quote(feature.text()));
+        if let Some(before) = before {
+            if before == name {
+                feature.duplicate();
+            } else if before > name {
+                feature.invalid("list must be sorted alphabetically");
+            }
+        }
+        before = Some(name);
+        if name.len() > MAX {
+            feature.invalid(format!(
+                "invalid feature name {quoted}: must be no more than {MAX} characters"
+            ));
+        } else if NAME.as_ref().is_some_and(|pattern| !pattern.is_match(name)) {
+            feature.invalid(format!(
+                "invalid feature name {quoted}: must start with an UpperCamelCase segment, with \
+                 subsequent segments separated by '/' (e.g., MyFeature or MyFeature/mySubFeature), \
+                 and contain only alphanumeric characters and slashes"
+            ));
+        }
     }
 }
 
@@ -152,19 +210,34 @@ fn check_amounts(node: &Field<'_>) {
 }
 
 fn check_ranges(spec: &Field<'_>) {
-    let mut sixes = Vec::new();
-    for range in spec.items("podCIDRs") {
+    let (mut sixes, mut broken) = (Vec::new(), None);
+    for (i, range) in spec.items("podCIDRs").enumerate() {
         range.cidr();
         sixes.push(range.text().contains(':'));
+        if broken.is_none() && range.text().parse::<ipnet::IpNet>().is_err() {
+            broken = Some((i, range.text()));
+        }
     }
-    let dual = sixes.contains(&true) && sixes.contains(&false);
+    let list = spec.at("podCIDRs");
+    if let (Some((i, text)), 2..) = (broken, sixes.len()) {
+        list.push(FieldError::internal(
+            list.path(),
+            format!(
+                "invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[{i}]: \
+                 <nil> (invalid CIDR address: {text})"
+            ),
+        ));
+    }
+    let dual = broken.is_none() && sixes.contains(&true) && sixes.contains(&false);
     if sixes.len() > 2 || (sixes.len() == 2 && !dual) {
-        spec.at("podCIDRs").invalid("may specify no more than one CIDR for each IP family");
+        list.invalid("may specify no more than one CIDR for each IP family");
     }
 }
 
 fn check_update(node: &Field<'_>, old: &Object) {
     let (spec, was) = (node.at("spec"), &old["spec"]);
+    check_amounts(node);
+    check_features(&node.at("status"));
     let mut seen = HashSet::new();
     for address in node.at("status").items("addresses") {
         if !seen.insert((address.str("type"), address.str("address"))) {
@@ -172,15 +245,27 @@ fn check_update(node: &Field<'_>, old: &Object) {
             address.push(error.showing(internal(address.value(), "NodeAddress")));
         }
     }
-    for field in ["podCIDRs", "providerID"] {
-        let given = match &was[field] {
-            Value::Array(list) => !list.is_empty(),
-            value => !value.as_str().unwrap_or_default().is_empty(),
-        };
-        if given && spec.get(field) != &was[field] {
-            let what = field.trim_end_matches('s');
-            spec.at(field)
-                .forbidden(format!("node updates may not change {what} except from \"\" to valid"));
+    let fixed = |field: &str, what: &str| {
+        let detail = format!("node updates may not change {what} except from \"\" to valid");
+        spec.at(field).forbidden(detail);
+    };
+    let before = was["podCIDRs"].as_array().map_or(&[][..], Vec::as_slice);
+    match spec.len("podCIDRs") {
+        _ if before.is_empty() => {}
+        n if n != before.len() => fixed("podCIDRs", "podCIDR"),
+        _ => {
+            let pairs = spec.items("podCIDRs").zip(before);
+            pairs
+                .filter(|(now, was)| now.value() != *was)
+                .for_each(|_| fixed("podCIDRs", "podCIDR"));
         }
+    }
+    let provider = was["providerID"].as_str().unwrap_or_default();
+    if !provider.is_empty() && spec.str("providerID") != provider {
+        fixed("providerID", "providerID");
+    }
+    check_taints(node);
+    if spec.str("externalID") != was["externalID"].as_str().unwrap_or_default() {
+        spec.at("externalID").forbidden("may not be updated");
     }
 }

@@ -68,7 +68,20 @@ pub(super) const TEMPLATE_COLUMNS: &[Column] = &[
 pub(super) struct Pod;
 
 impl Strategy for Pod {
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        match sub {
+            None => &["status"],
+            Some(Sub::Status) => {
+                &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"]
+            }
+            Some(_) => &[],
+        }
+    }
+
     fn default(&self, object: &mut Object) {
+        if object["status"].is_object() {
+            same_addresses(&mut object["status"]);
+        }
         let spec = ensure(object, &["spec"]);
         default_spec(spec);
         defaults::default_requests(spec);
@@ -80,9 +93,6 @@ impl Strategy for Pod {
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         let qos = qos_class(object);
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
-        drop_stop_signals(&mut object["spec"]);
-        // Workloads are off.
-        object.remove_path(&["spec", "workloadRef"]);
         scheduling::note_gates(object);
         scheduling::merge_label_keys(object);
         ErrorList::new()
@@ -108,6 +118,17 @@ impl Strategy for Pod {
         {
             object.set_path(&["status", "qosClass"], class.clone());
         }
+        keep_generations(&mut object["status"], &old["status"]);
+        // The health of resources is off.
+        for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+            for container in items_mut(&mut object["status"], list) {
+                container.remove_path(&["allocatedResourcesStatus"]);
+            }
+        }
+    }
+
+    fn status_keeps(&self) -> &'static [&'static str] {
+        &["ownerReferences"]
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
@@ -129,6 +150,35 @@ impl Strategy for Pod {
     }
 }
 
+/// One address is the first of the list; the older field wins where they differ.
+fn same_addresses(status: &mut Value) {
+    let one = status["podIP"].as_str().unwrap_or_default().to_owned();
+    let first = status["podIPs"][0].as_object().map(|_| status["podIPs"][0]["ip"].clone());
+    match first {
+        Some(first) if one.is_empty() => status["podIP"] = first,
+        Some(first) if first != *one => status["podIPs"] = json!([{"ip": one}]),
+        None if !one.is_empty() => status["podIPs"] = json!([{"ip": one}]),
+        _ => {}
+    }
+}
+
+/// A status that says of no generation was observed of the one before.
+fn keep_generations(status: &mut Value, was: &Value) {
+    let unset = |value: &Value| value.as_i64().unwrap_or(0) == 0;
+    let keep = |now: &mut Value, was: &Value| {
+        if unset(&now["observedGeneration"]) && !unset(&was["observedGeneration"]) {
+            now["observedGeneration"] = was["observedGeneration"].clone();
+        }
+    };
+    keep(status, was);
+    let mut before: Vec<&Value> = was["conditions"].as_array().into_iter().flatten().collect();
+    for condition in items_mut(status, "conditions") {
+        if let Some(i) = before.iter().position(|was| was["type"] == condition["type"]) {
+            keep(condition, before.remove(i));
+        }
+    }
+}
+
 pub(super) struct PodTemplate;
 
 impl Strategy for PodTemplate {
@@ -138,18 +188,5 @@ impl Strategy for PodTemplate {
 
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |f| check_template(&f.at("template")))
-    }
-}
-
-/// Signals to stop with are off, and a lifecycle that says nothing else is none.
-pub(in crate::registry) fn drop_stop_signals(spec: &mut Value) {
-    for list in ["containers", "initContainers", "ephemeralContainers"] {
-        for container in items_mut(spec, list) {
-            let lifecycle = container.get_mut("lifecycle").and_then(Value::as_object_mut);
-            let Some(lifecycle) = lifecycle else { continue };
-            if lifecycle.remove("stopSignal").is_some() && lifecycle.is_empty() {
-                container.remove_path(&["lifecycle"]);
-            }
-        }
     }
 }

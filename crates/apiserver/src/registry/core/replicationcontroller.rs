@@ -37,6 +37,10 @@ pub(super) const ROW: Kind =
 struct Controller;
 
 impl Strategy for Controller {
+    fn checks_generate_name(&self) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Object) {
         let labels = object.get_path(&["spec", "template", "metadata", "labels"]).cloned();
         if let Some(labels @ Value::Object(_)) = labels {

@@ -167,6 +167,11 @@ impl Strategy for Service {
     ) -> ErrorList {
         update::drop_what_the_type_had(object, old);
         update::keep_what_was_given(object, old);
+        // Addresses that cannot be allocated are all there is to say.
+        let errors = check(object, |object| rules::check_addresses(&object.at("spec"), Some(old)));
+        if !errors.is_empty() {
+            return errors;
+        }
         // What is refused anyway takes nothing.
         if !self.validate_change(None, object, old).is_empty() {
             return ErrorList::new();

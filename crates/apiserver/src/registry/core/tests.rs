@@ -289,13 +289,14 @@ fn nodes() {
                 "status.capacity.cpu: Invalid value: \"-1\": must be greater than or equal to 0",
                 "status.allocatable.cpu: Invalid value: \"-1\": must be greater than or equal to 0",
                 "spec.podCIDRs[0]: Invalid value: \"x\": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)",
+                "spec.podCIDRs: Internal error: invalid PodCIDRs. failed to check with dual stack with error:invalid CIDR[0]: <nil> (invalid CIDR address: x)",
                 "spec.podCIDRs: Invalid value: [\"x\",\"10.0.0.0/8\"]: may specify no more than one CIDR for each IP family",
             ],
         ),
     ]);
     node.updates(&[(
         json!({"spec": {"podCIDRs": ["10.0.0.0/24"], "providerID": "a"}}),
-        json!({"spec": {"podCIDRs": ["10.0.1.0/24"], "providerID": "b"}, "status": {"addresses": [{"type": "InternalIP", "address": "1"}, {"type": "InternalIP", "address": "1"}]}}),
+        json!({"spec": {"podCIDR": "10.0.1.0/24", "podCIDRs": ["10.0.1.0/24"], "providerID": "b"}, "status": {"addresses": [{"type": "InternalIP", "address": "1"}, {"type": "InternalIP", "address": "1"}]}}),
         &[
             "status.addresses[1]: Duplicate value: {\"Type\":\"InternalIP\",\"Address\":\"1\"}",
             "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid",

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 
 use super::claim::{VOLUME_MODES, check_access_modes, check_claim_spec};
 use super::pod::check_node_selector;
+use super::resource_names::check_amount;
 use super::volume_source::{check_persistent_source, persistent_sources};
 use crate::registry::check::{Field, check, diff, quantity};
 
+use crate::registry::Sub;
 use crate::registry::column::{AGE, Column, NAME};
 use crate::registry::strategy::{Context, Strategy, ensure, set_default};
 
@@ -84,6 +86,7 @@ impl Strategy for Claim {
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "volumeMode", "Filesystem");
+        default_phase(object);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -108,6 +111,10 @@ impl Strategy for Claim {
 
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| check_claim_update(object, old))
+    }
+
+    fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
+        check(object, check_claim_status)
     }
 }
 
@@ -143,6 +150,69 @@ fn same_source(spec: &mut Value) {
         spec["dataSource"] = reference;
         spec.remove_path(&["dataSource", "namespace"]);
     }
+}
+
+/// An object whose phase nobody knows is pending.
+fn default_phase(object: &mut Object) {
+    if object["status"].is_object() || object["status"].is_null() {
+        set_default(ensure(object, &["status"]), "phase", "Pending");
+    }
+}
+
+/// How far a resize may have come.
+const RESIZE_STATES: &[&str] = &[
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizePending",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+];
+
+fn check_claim_status(object: &Field<'_>) {
+    if object.at("spec").len("accessModes") == 0 {
+        object.at("Spec").at("accessModes").required("");
+    }
+    let status = object.at("status");
+    let check_size = |amount: &Field<'_>| {
+        let value = amount.quantity().value();
+        if value < 0 {
+            amount.invalid_value(value, "must be a valid resource quantity");
+        }
+        value >= 0
+    };
+    for (_, amount) in status.entries("capacity") {
+        check_size(&amount);
+    }
+    let states = status.at("allocatedResourceStatuses");
+    for (name, state) in status.entries("allocatedResourceStatuses") {
+        check_claim_resource(&states, name);
+        if !RESIZE_STATES.contains(&state.text()) {
+            let mut sorted = RESIZE_STATES.to_vec();
+            sorted.sort_unstable();
+            states.push(FieldError::not_supported(states.path(), name, &sorted));
+        }
+    }
+    let allocated = status.at("allocatedResources");
+    for (name, amount) in status.entries("allocatedResources") {
+        if check_claim_resource(&allocated, name) && check_size(&amount) {
+            check_amount(&amount, "storage");
+        }
+    }
+}
+
+/// True when a claim can be for a resource of this name; complaints stand at the list.
+fn check_claim_resource(list: &Field<'_>, name: &str) -> bool {
+    let messages = names::qualified_name(name);
+    if !messages.is_empty() {
+        messages.into_iter().for_each(|message| list.invalid_value(name, message));
+        return false;
+    }
+    let native = !name.contains('/') || name.contains("kubernetes.io/");
+    if native && name != "storage" {
+        list.push(FieldError::not_supported(list.path(), name, &["storage"]));
+        return false;
+    }
+    true
 }
 
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
@@ -230,6 +300,7 @@ impl Strategy for Volume {
         set_default(spec, "volumeMode", "Filesystem");
         set_default(spec, "persistentVolumeReclaimPolicy", "Retain");
         default_volume_source(spec);
+        default_phase(object);
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -257,8 +328,14 @@ impl Strategy for Volume {
         check(object, |object| check_volume(&object.at("spec"), object.value().name()))
     }
 
-    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        check(object, |object| check_volume_update(object, old))
+    /// The volume is judged twice, as upstream does it.
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        check(object, |object| {
+            for _ in 0..2 {
+                check_volume(&object.at("spec"), object.value().name());
+            }
+            check_volume_update(object, old);
+        })
     }
 }
 

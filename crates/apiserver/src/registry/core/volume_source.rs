@@ -132,7 +132,10 @@ fn target_too_long(iscsi: &Field<'_>, volume: &str) -> bool {
 /// Checks the source of a volume of a pod, or of a template, where an image may still be unknown.
 pub(in crate::registry) fn check_pod_source(volume: &Field<'_>, in_pod: bool) {
     exactly_one(volume, POD, true);
-    if let (true, Some(image)) = (in_pod, volume.opt("image")) {
+    let others = || POD.iter().any(|source| source.name != "image" && volume.has(source.name));
+    if let (true, Some(image)) = (in_pod, volume.opt("image"))
+        && !others()
+    {
         image.needs("reference");
     }
     if let Some(iscsi) = volume.opt("iscsi")

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check_conditions;
 use crate::registry::Sub;
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::{Context, Strategy, clear_status, set_default};
+use crate::registry::strategy::{ALL_METADATA, Context, Strategy, clear_status, set_default};
 
 pub(super) struct Level;
 
@@ -18,6 +18,10 @@ const MAX_QUEUES: i64 = 10_000_000;
 const MAX_HASH_BITS: i64 = 60;
 
 impl Strategy for Level {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
     fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
         if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }

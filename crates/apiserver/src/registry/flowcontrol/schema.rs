@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check_conditions;
 use crate::registry::Sub;
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::{Context, Strategy, clear_status, ensure};
+use crate::registry::strategy::{ALL_METADATA, Context, Strategy, clear_status, ensure};
 
 pub(super) struct FlowSchema;
 
@@ -46,6 +46,10 @@ fn mandatory(name: &str) -> Option<Value> {
 }
 
 impl Strategy for FlowSchema {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
     fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
         if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }

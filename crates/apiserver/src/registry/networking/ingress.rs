@@ -83,7 +83,10 @@ impl Strategy for IngressClass {
         check(object, |object| check_class(&object.at("spec")))
     }
 
-    fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
-        check(object, |object| object.at("spec").immutable_text("controller", &old["spec"]))
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
+        let mut errors =
+            check(object, |object| object.at("spec").immutable_text("controller", &old["spec"]));
+        errors.extend(self.validate(object));
+        errors
     }
 }

@@ -37,7 +37,10 @@ impl Strategy for NetworkPolicy {
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         let known = ranges(&old["spec"]);
-        check(object, |object| check_spec(&object.at("spec"), &known))
+        check(object, |object| {
+            check_spec(&object.at("spec"), &[]);
+            check_spec(&object.at("spec"), &known);
+        })
     }
 }
 

@@ -6,13 +6,21 @@ use serde_json::Value;
 
 use crate::registry::Sub;
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::Strategy;
+use crate::registry::strategy::{ALL_METADATA, Strategy};
 
 pub(super) struct ServiceRange;
 
 const IMMUTABLE: &str = "field is immutable";
 
 impl Strategy for ServiceRange {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| check_spec(&object.at("spec")))
     }
@@ -32,7 +40,7 @@ impl Strategy for ServiceRange {
                 spec.items("cidrs").take(1).for_each(|range| changed(&range, first));
                 check_spec(&spec);
             } else {
-                spec.at("cidrs").invalid(IMMUTABLE);
+                spec.at("cidrs").invalid_value(spec.get("cidrs").clone(), IMMUTABLE);
             }
         })
     }

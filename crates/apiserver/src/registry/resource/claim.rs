@@ -4,19 +4,21 @@
 
 use std::collections::{HashMap, HashSet};
 
-use apimachinery::field::ErrorList;
-use apimachinery::{Object, names};
+use apimachinery::field::{ErrorList, Path};
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::Value;
 
 use super::rules::{
-    check_binding_conditions, check_full_name, check_json, check_pool_name, check_toleration,
-    check_uid, device_id, each, each_once,
+    admin_access, check_binding_conditions, check_full_name, check_json, check_pool_name,
+    check_toleration, check_uid, device_id, each, each_once, requests_admin_access,
 };
 use super::{default_requests, drop_fields};
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_conditions, check_csi_driver_name};
 use crate::registry::core::{check_node_selector, check_template_metadata};
-use crate::registry::strategy::{Context, Strategy, clear_status, items_mut};
+use crate::registry::strategy::{
+    ALL_METADATA, Context, NeedsLabel, Strategy, clear_status, items_mut,
+};
 
 const MAX_REQUESTS: usize = 32;
 const MAX_SUBREQUESTS: usize = 8;
@@ -48,6 +50,31 @@ fn drop_disabled(spec: &mut Value) {
 pub(super) struct Claim;
 
 impl Strategy for Claim {
+    fn needs_label(
+        &self,
+        sub: Option<Sub>,
+        object: &Object,
+        old: Option<&Object>,
+    ) -> Option<NeedsLabel> {
+        const RESULTS: &[&str] = &["status", "allocation", "devices", "results"];
+        let granted = |object: &Object| {
+            let path =
+                RESULTS[1..].iter().fold(Path::new(RESULTS[0]), |path, name| path.child(name));
+            let results = object.get_path(RESULTS)?;
+            admin_access(path, results, |result| result["adminAccess"] == true)
+        };
+        match (sub, old) {
+            (Some(Sub::Status), Some(old)) if granted(old).is_none() => granted(object),
+            (None, None) => requests_admin_access(&object["spec"]["devices"]["requests"]),
+            // Requests never change.
+            _ => None,
+        }
+    }
+
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
     fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
         if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }
@@ -117,6 +144,16 @@ impl Strategy for Claim {
 pub(super) struct Template;
 
 impl Strategy for Template {
+    fn needs_label(
+        &self,
+        _sub: Option<Sub>,
+        object: &Object,
+        old: Option<&Object>,
+    ) -> Option<NeedsLabel> {
+        let requests = &object["spec"]["spec"]["devices"]["requests"];
+        if old.is_none() { requests_admin_access(requests) } else { None }
+    }
+
     fn default(&self, object: &mut Object) {
         default_requests(object.get_mut("spec").and_then(|template| template.get_mut("spec")));
     }
@@ -143,6 +180,10 @@ impl Strategy for Template {
 pub(super) struct Class;
 
 impl Strategy for Class {
+    fn checks_generate_name(&self) -> bool {
+        false
+    }
+
     fn prepare(&self, object: &mut Object) {
         if let Some(spec) = object.get_mut("spec") {
             drop_fields(spec, &["extendedResourceName"]);

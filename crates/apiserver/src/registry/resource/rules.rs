@@ -3,11 +3,13 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use apimachinery::field::Path;
 use apimachinery::names;
 use regex::Regex;
 use serde_json::Value;
 
 use crate::registry::check::{Field, check_csi_driver_name};
+use crate::registry::strategy::NeedsLabel;
 
 const MAX_POOL_NAME: usize = 253;
 const MAX_ID: usize = 32;
@@ -49,6 +51,26 @@ pub(super) fn each_once(
 }
 
 /// Driver, pool and device as one text.
+/// Access to devices that are in use, which only administrators' namespaces give.
+pub(super) fn admin_access(
+    path: Path,
+    items: &Value,
+    of: impl Fn(&Value) -> bool,
+) -> Option<NeedsLabel> {
+    let at = items.as_array()?.iter().position(of)?;
+    Some(NeedsLabel {
+        path: path.index(at).child("adminAccess"),
+        what: "admin access to devices",
+        label: "resource.kubernetes.io/admin-access",
+    })
+}
+
+/// The same of the requests of a claim.
+pub(super) fn requests_admin_access(requests: &Value) -> Option<NeedsLabel> {
+    let path = Path::new("spec").child("devices").child("requests");
+    admin_access(path, requests, |request| request["exactly"]["adminAccess"] == true)
+}
+
 pub(super) fn device_id(device: &Value) -> String {
     let part = |field: &str| device[field].as_str().unwrap_or_default().to_owned();
     [part("driver"), part("pool"), part("device")].join("/")

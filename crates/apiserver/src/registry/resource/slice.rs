@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use apimachinery::field::ErrorList;
-use apimachinery::{Object, names};
+use apimachinery::{Object, ObjectExt, names};
 use regex::Regex;
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use super::rules::{
 };
 use crate::registry::check::{Field, check, check_csi_driver_name};
 use crate::registry::core::check_node_selector;
-use crate::registry::strategy::{Strategy, items_mut};
+use crate::registry::strategy::{Context, Strategy, items_mut};
 
 const MAX_DEVICES: usize = 128;
 const MAX_ATTRIBUTES: usize = 32;
@@ -63,6 +63,24 @@ impl Strategy for Slice {
                 }
             }
         }
+    }
+
+    /// Fields of features that are off are dropped, and count as a change all the same.
+    fn prepare_for_update(
+        &self,
+        _ctx: &Context<'_>,
+        object: &mut Object,
+        old: &Object,
+    ) -> ErrorList {
+        if object["spec"] != old["spec"] {
+            object.set_meta("generation", (old.generation() + 1).into());
+        }
+        self.prepare(object);
+        ErrorList::new()
+    }
+
+    fn raises_generation(&self, _object: &Object, _old: &Object) -> bool {
+        false
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

@@ -5,7 +5,7 @@ use apimachinery::{Object, names};
 
 use super::super::check::{Field, check, check_csi_driver_name};
 use super::super::core::{check_inline_volume, default_volume_source};
-use super::super::strategy::{Context, Strategy, clear_status};
+use super::super::strategy::{ALL_METADATA, Context, Strategy, clear_status};
 use super::{check_parameters, check_provisioner};
 use crate::registry::Sub;
 
@@ -16,6 +16,10 @@ const MAX_METADATA: usize = 256 << 10;
 const MAX_MESSAGE: usize = 1024;
 
 impl Strategy for Attachment {
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
     fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
         if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
     }

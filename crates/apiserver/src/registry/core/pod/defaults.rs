@@ -28,8 +28,8 @@ pub(crate) fn default_spec(spec: &mut Value) {
     set_default(spec, "schedulerName", "default-scheduler");
     set_default(spec, "securityContext", json!({}));
     // The two names of the service account are one field.
-    if let Some(name) = spec.get("serviceAccountName").cloned() {
-        set_default(spec, "serviceAccount", name);
+    if let Some(name) = spec.get("serviceAccountName").filter(|n| **n != "").cloned() {
+        spec["serviceAccount"] = name;
     } else if let Some(name) = spec.get("serviceAccount").cloned() {
         set_default(spec, "serviceAccountName", name);
     }
@@ -158,10 +158,19 @@ static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// The latest image is always pulled; what is no reference to one has no tag.
+/// Longest name of an image without its tag.
+const MAX_IMAGE_NAME: usize = 255;
+
 fn pull_policy(image: &str) -> &'static str {
     let parts = REFERENCE.as_ref().and_then(|r| r.captures(image));
     let hash = image.len() == 64 && image.bytes().all(|b| b.is_ascii_hexdigit());
-    match parts.filter(|_| !hash).map(|p| (p.get(1).map(|tag| tag.as_str()), p.get(2))) {
+    let name = |parts: &regex::Captures<'_>| {
+        let ends = [parts.get(1), parts.get(2)];
+        ends.into_iter().flatten().next().map_or(image.len(), |end| end.start())
+    };
+    // A text that cannot be the name of an image has no tag either.
+    let parts = parts.filter(|parts| !hash && name(parts) <= MAX_IMAGE_NAME);
+    match parts.map(|p| (p.get(1).map(|tag| tag.as_str()), p.get(2))) {
         Some((None, None) | (Some("latest"), _)) => "Always",
         _ => "IfNotPresent",
     }

@@ -218,8 +218,9 @@ fn check_unique_ports(spec: &Field<'_>, of: &str) {
     }
 }
 
+const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
+
 fn check_load_balancer(spec: &Field<'_>, annotations: &Field<'_>, old: Option<&Object>) {
-    const ONLY: &str = "may only be used when `type` is 'LoadBalancer'";
     let balanced = spec.str("type") == "LoadBalancer";
     if spec.len("loadBalancerSourceRanges") > 0 {
         let place = spec.at_as("loadBalancerSourceRanges", "LoadBalancerSourceRanges");
@@ -246,8 +247,12 @@ fn check_load_balancer(spec: &Field<'_>, annotations: &Field<'_>, old: Option<&O
     if spec.has("allocateLoadBalancerNodePorts") && !balanced {
         spec.at("allocateLoadBalancerNodePorts").forbidden(ONLY);
     }
+    check_balancer_class(spec);
+}
+
+pub(super) fn check_balancer_class(spec: &Field<'_>) {
     if spec.has("loadBalancerClass") {
-        if balanced {
+        if spec.str("type") == "LoadBalancer" {
             spec.valid("loadBalancerClass", names::qualified_name);
         } else {
             spec.at("loadBalancerClass").forbidden(ONLY);

@@ -4,6 +4,7 @@ use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
 use super::allocate::{keep_node_ports, node_ports, uses_cluster_ip, uses_node_ports};
+use super::rules::check_balancer_class;
 use super::{is_external, is_headless, needs_health_check};
 use crate::registry::check::Field;
 use crate::registry::strategy::items_mut;
@@ -62,6 +63,17 @@ pub(super) fn keep_what_was_given(object: &mut Object, old: &Object) {
             }
         }
     }
+    let given = object["spec"]["clusterIP"].clone();
+    if old["spec"]["clusterIP"].is_null()
+        && object["spec"]["clusterIPs"].is_null()
+        && !given.is_null()
+    {
+        object.set_path(&["spec", "clusterIPs"], json!([given]));
+    }
+    // Names outside the cluster know of no policy in it.
+    if object["spec"]["type"] == "ExternalName" {
+        object.remove_path(&["spec", "internalTrafficPolicy"]);
+    }
     if uses_node_ports(object) {
         keep_node_ports(object, old);
     }
@@ -85,6 +97,7 @@ pub(super) fn check_update(spec: &Field<'_>, old: &Value) {
     if balanced(old) && balanced(spec.value()) && class.value() != &old["loadBalancerClass"] {
         class.invalid_value(class.value().clone(), ONCE);
     }
+    check_balancer_class(spec);
     let health = spec.at("healthCheckNodePort");
     if needs_health_check(old)
         && needs_health_check(spec.value())

@@ -38,7 +38,7 @@ pub(in crate::registry::core::pod) fn validate_status_update(
         check_ips(&status, was, "podIPs");
         if status.len("hostIPs") > 0 {
             let first = status.at("hostIPs").index(0).at("ip");
-            if first.value() != status.get("hostIP") {
+            if status.at("hostIPs").index(0).str("ip") != status.str("hostIP") {
                 first.invalid("must be equal to `hostIP`");
             }
             check_ips(&status, was, "hostIPs");

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::annotations::{APP_ARMOR, MIRROR};
 use super::check_pod;
+use super::scheduling::check_tolerations;
 use crate::registry::check::{Field, check, diff};
 
 const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,\
@@ -101,7 +102,9 @@ fn check_added_tolerations(spec: &Field<'_>, was: &Value) {
     if before.any(|t| !now.contains(&without_seconds(t))) {
         spec.at("tolerations")
             .forbidden("existing toleration can not be modified except its tolerationSeconds");
+        return;
     }
+    check_tolerations(spec);
 }
 
 fn check_removed_gates(spec: &Field<'_>, was: &Value) {
