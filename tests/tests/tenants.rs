@@ -1,6 +1,8 @@
 //! What a tenant may not do to a node, and what a node keeps for its tenants.
 
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, Instant};
 
 use e2e::Cluster;
 
@@ -52,6 +54,17 @@ fn tenants_are_kept_apart_from_the_node() {
     cluster.import_busybox();
     let pattern = std::fs::read_to_string("/proc/sys/kernel/core_pattern").expect("readable");
     cluster.apply(PODS);
+    // Clients that say nothing do not stand before those that do.
+    let connect = |_| TcpStream::connect(cluster.listen()).expect("accepted");
+    let silent: Vec<TcpStream> = (0..600).map(connect).collect();
+    let begun = Instant::now();
+    cluster.kubectl("get --raw /readyz").ok();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(silent);
+    // What is said before the client is there is not lost.
+    let run = "run early --image=coxswain.local/busybox:v1 -i --rm --restart=Never -q -- echo out";
+    assert!(cluster.kubectl(run).ok().contains("out"));
+
     cluster.wait("--for=jsonpath={.status.phase}=Succeeded pod/users");
     let log = cluster.kubectl("logs users -c read").ok();
     assert!(log.starts_with("hello there\n") && log.contains("/img/coxswain"), "{log}");

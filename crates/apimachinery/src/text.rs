@@ -1,5 +1,7 @@
 //! Text as Go prints it, because upstream's messages are part of the API.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// Quotes `s` as Go's `%q` does.
@@ -73,12 +75,9 @@ pub fn go_json(value: &Value) -> String {
 /// brackets, repetitions are dropped.
 #[must_use]
 pub fn aggregate<S: AsRef<str>>(messages: &[S]) -> String {
-    let mut unique: Vec<&str> = Vec::with_capacity(messages.len());
-    for message in messages {
-        if !unique.contains(&message.as_ref()) {
-            unique.push(message.as_ref());
-        }
-    }
+    let mut seen = HashSet::with_capacity(messages.len());
+    let unique: Vec<&str> =
+        messages.iter().map(AsRef::as_ref).filter(|message| seen.insert(*message)).collect();
     match unique.as_slice() {
         [one] => (*one).to_owned(),
         many => format!("[{}]", many.join(", ")),

@@ -6,7 +6,7 @@ mod work;
 
 pub(crate) use deadline::{Deadline, LONGEST, allotted, within};
 pub(crate) use in_flight::InFlight;
-pub(crate) use work::Work;
+pub(crate) use work::{Abandoned, Work};
 
 use crate::request::RequestInfo;
 

@@ -12,13 +12,14 @@ use http::header::{
 use http::{HeaderMap, Request, Response};
 use ipnet::Ipv4Net;
 use store::{CommitError, Store};
+use tokio_util::sync::CancellationToken;
 
 use crate::admission::QuotaTurns;
 use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
 use crate::body::{Body, Unread};
 use crate::cache::{Cache, Collection, Entry, Snapshot, prefix};
-use crate::limits::{self, InFlight, Work};
+use crate::limits::{self, Abandoned, InFlight, Work};
 use crate::metrics::Metrics;
 use crate::negotiate::{Accepted, Encoding, Offer};
 use crate::registry::{self, Kind, Sub};
@@ -164,6 +165,11 @@ impl Server {
                 // it took for a commit that it never saw would be lost.
                 Ok(time) => {
                     let server = self.clone();
+                    let mut request = request;
+                    let gone = CancellationToken::new();
+                    request.extensions_mut().insert(gone.clone());
+                    // What has not begun when its client leaves never does.
+                    let _gone = gone.drop_guard();
                     let write =
                         tokio::spawn(async move { server.serve(request, user, info, query).await });
                     limits::within(time, async {
@@ -271,8 +277,10 @@ impl Server {
         let body = limits::within(time, crate::body::read(body)).await?;
         let stored = self.entry(call.kind, &call.info.namespace, &call.info.name);
         let bytes = body.len() + stored.map_or(0, |entry| entry.bytes.len());
+        let gone = parts.extensions.get::<CancellationToken>().cloned().unwrap_or_default();
         let request = Request::from_parts(parts, crate::body::full(body));
-        self.work.run(bytes, verbs::dispatch(call, request)).await
+        let done = self.work.run(&call.user.name, bytes, &gone, verbs::dispatch(call, request));
+        done.await.unwrap_or_else(|Abandoned| Err(Status::timeout("the client has left", 0)))
     }
 
     /// Refuses what the user may not do; `verb` is another than the request's where a handler

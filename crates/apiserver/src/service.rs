@@ -1,5 +1,6 @@
 //! The server behind a socket, and as a service inside this process.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::Write;
@@ -17,7 +18,7 @@ use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt, BodyStream};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -28,7 +29,8 @@ use crate::user::User;
 
 /// A client that does not finish its TLS handshake by then is cut off.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// Handshakes under way at once; more wait in the listen queue.
+/// Handshakes under way at once. When there are more, whoever has taken longest is cut off: clients
+/// that say nothing must not stand before those that do.
 const HANDSHAKES: usize = 512;
 /// Time for connections to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -42,7 +44,7 @@ impl ApiServer {
         cancel: CancellationToken,
     ) {
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        let mut handshakes: VecDeque<AbortHandle> = VecDeque::new();
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
@@ -54,16 +56,24 @@ impl ApiServer {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
-            let Ok(permit) = handshakes.clone().acquire_owned().await else { break };
             let (server, acceptor, cancel) = (self.clone(), acceptor.clone(), cancel.clone());
-            connections.spawn(async move {
+            let tracker = connections.clone();
+            let handshake = connections.spawn(async move {
                 let shaken =
                     tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await;
-                drop(permit);
                 if let Ok(Ok(stream)) = shaken {
-                    crate::connection::serve(server, stream, cancel).await;
+                    tracker.spawn(crate::connection::serve(server, stream, cancel));
                 }
             });
+            handshakes.push_back(handshake.abort_handle());
+            if handshakes.len() > HANDSHAKES {
+                handshakes.retain(|handshake| !handshake.is_finished());
+            }
+            if handshakes.len() > HANDSHAKES
+                && let Some(oldest) = handshakes.pop_front()
+            {
+                oldest.abort();
+            }
         }
         connections.close();
         let _ = tokio::time::timeout(DRAIN, connections.wait()).await;

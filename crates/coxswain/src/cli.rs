@@ -380,6 +380,16 @@ pub(crate) struct NodeArgs {
     pub(crate) kubelet: KubeletArgs,
 }
 
+/// As many open files as the system allows: the customary 1024 are used up by as many clients. Go's
+/// runtime does the same for upstream.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Nothing is lost where it cannot be raised.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
 /// Runs the command; every failure is one line and exit code 1.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
@@ -395,6 +405,7 @@ pub(crate) fn run() -> ExitCode {
     if !matches!(cli.command, Command::Image(_) | Command::Demo(_) | Command::Status(_)) {
         // What a cluster writes is its owner's, but for what says otherwise.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+        raise_descriptor_limit();
     }
     let outcome = match cli.command {
         Command::Up(args) if args.detach => daemon::detach(&args.dir),

@@ -1,12 +1,16 @@
 //! Service account tokens: valid as long as what they are bound to exists.
 
-use apimachinery::ObjectExt;
+use apimachinery::{Object, ObjectExt, time};
+use jiff::{SignedDuration, Timestamp};
 use pki::{BoundObject, Claims, TokenError};
 
 use super::TokenOutcome;
 use crate::registry;
 use crate::server::Server;
 use crate::user::User;
+
+/// How far clocks may differ (upstream's `jwt.DefaultLeeway`).
+const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 
 pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -> TokenOutcome {
     let signer = &server.settings.signer;
@@ -33,11 +37,12 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
 fn bound_objects_exist(server: &Server, claims: &Claims) -> Result<(), String> {
     let bound = &claims.kubernetes;
     let namespace = bound.namespace.as_str();
+    let now = Timestamp::now();
     let check = |resource: &str, namespace: &str, wanted: &BoundObject| {
         let kind = registry::find("", "v1", resource);
         let entry = kind.and_then(|k| server.entry(k, namespace, &wanted.name));
         match entry.map(|e| e.object()) {
-            Some(object) if object.uid() == wanted.uid => Ok(()),
+            Some(object) if object.uid() == wanted.uid && !is_gone(&object, now) => Ok(()),
             _ => Err(format!("{resource} {}/{} has been deleted", namespace, wanted.name)),
         }
     };
@@ -52,6 +57,12 @@ fn bound_objects_exist(server: &Server, claims: &Claims) -> Result<(), String> {
         check("nodes", "", node)?;
     }
     Ok(())
+}
+
+/// True of what has been deleted for longer than clocks may differ, though a finalizer keeps it.
+fn is_gone(object: &Object, now: Timestamp) -> bool {
+    let deleted = object.deletion_timestamp().and_then(time::parse);
+    deleted.is_some_and(|deleted| now.duration_since(deleted) > LEEWAY)
 }
 
 fn user(claims: &Claims) -> User {
@@ -71,4 +82,21 @@ fn user(claims: &Claims) -> User {
         add("node-uid", &node.uid);
     }
     user
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_was_deleted_a_minute_ago_is_gone() {
+        let now = Timestamp::now();
+        let at = |seconds: i64| {
+            let deleted = time::rfc3339(now + SignedDuration::from_secs(seconds));
+            is_gone(&json!({"metadata": {"deletionTimestamp": deleted}}), now)
+        };
+        assert_eq!([at(-63), at(-58), at(30)], [true, false, false]);
+        assert!(!is_gone(&json!({"metadata": {}}), now));
+    }
 }

@@ -12,7 +12,7 @@ use crate::request::Query;
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
 /// When the client must have read the whole answer: upstream cuts off what lasts longer than the
-/// request may. In the response's extensions; streams have none.
+/// request may. In the response's extensions; watches have that of their own end, other streams none.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) Instant);
 

@@ -1,50 +1,92 @@
 //! Long work leaves the reactor: a few requests that take much CPU never stop the others.
 
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// From here on, decoding, patching and checking take milliseconds.
 const LONG: usize = 64 << 10;
 
-/// Where long work is done, a bounded number at once.
+/// Where long work is done, a bounded number at once, by turns of the users.
 pub(crate) struct Work {
     threads: Semaphore,
+    /// One place each in the queue for `threads`, so that the requests of one user do not stand
+    /// before those of another.
+    users: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
+
+/// A client has left before its request was begun.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Abandoned;
 
 impl Default for Work {
     /// Half of the processors.
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads: Semaphore::new((processors / 2).max(1)) }
+        Self::with((processors / 2).max(1))
     }
 }
 
 impl Work {
+    fn with(threads: usize) -> Self {
+        Self { threads: Semaphore::new(threads), users: Mutex::default() }
+    }
+
+    /// The place of a user in the queue.
+    fn place(&self, user: &str) -> Arc<Semaphore> {
+        let mut users = self.users.lock();
+        if let Some(place) = users.get(user).and_then(Weak::upgrade) {
+            return place;
+        }
+        users.retain(|_, place| place.strong_count() > 0);
+        let place = Arc::new(Semaphore::new(1));
+        users.insert(user.to_owned(), Arc::downgrade(&place));
+        place
+    }
+
     /// Runs a request whose body, or whose object, has `bytes`: short ones where they are, long
     /// ones on a thread that answers nobody else meanwhile.
     ///
     /// Only what a request computes takes turns with the others. While it waits, for a commit or a
     /// quota, it holds nothing back.
-    pub(crate) async fn run<T>(&self, bytes: usize, request: impl Future<Output = T>) -> T {
+    ///
+    /// # Errors
+    /// `gone` was cancelled before the request's first turn: nothing has been done.
+    pub(crate) async fn run<T>(
+        &self,
+        user: &str,
+        bytes: usize,
+        gone: &CancellationToken,
+        request: impl Future<Output = T>,
+    ) -> Result<T, Abandoned> {
         let runtime = Handle::current();
         if bytes < LONG || runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
-            return request.await;
+            return Ok(request.await);
         }
+        let place = self.place(user);
+        // The semaphores are never closed.
+        let turn = async || (place.acquire().await, self.threads.acquire().await);
+        let mut first = Some(gone.run_until_cancelled(turn()).await.ok_or(Abandoned)?);
         let mut request = pin!(request);
         loop {
-            // The semaphore is never closed.
-            let turn = self.threads.acquire().await;
+            let turn = match first.take() {
+                Some(turn) => turn,
+                None => turn().await,
+            };
             let step = poll_fn(|cx| {
                 Poll::Ready(tokio::task::block_in_place(|| request.as_mut().poll(cx)))
             });
             let step = step.await;
             drop(turn);
             match step {
-                Poll::Ready(answer) => return answer,
+                Poll::Ready(answer) => return Ok(answer),
                 Poll::Pending => woken().await,
             }
         }
@@ -68,13 +110,14 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn long_requests_leave_room_for_short_ones() {
-        let work = std::sync::Arc::new(Work { threads: Semaphore::new(1) });
+        let work = Arc::new(Work::with(1));
         let busy = Duration::from_millis(150);
         let long: Vec<_> = (0..4)
             .map(|_| {
                 let work = work.clone();
                 tokio::spawn(async move {
-                    work.run(1 << 20, async move { compute(busy) }).await;
+                    let stays = CancellationToken::new();
+                    work.run("u", 1 << 20, &stays, async move { compute(busy) }).await.unwrap();
                 })
             })
             .collect();
@@ -92,15 +135,47 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn who_waits_holds_nobody_back() {
-        let work = std::sync::Arc::new(Work { threads: Semaphore::new(1) });
+        let work = Arc::new(Work::with(1));
         let (open, gate) = tokio::sync::oneshot::channel::<()>();
         let waiting = work.clone();
-        let waits = tokio::spawn(async move { waiting.run(1 << 20, gate).await });
+        let stays = CancellationToken::new();
+        let token = stays.clone();
+        let waits =
+            tokio::spawn(async move { waiting.run("u", 1 << 20, &token, gate).await.unwrap() });
         tokio::task::yield_now().await;
         // The only turn is free while the other waits.
-        assert_eq!(work.run(1 << 20, async { 7 }).await, 7);
+        assert_eq!(work.run("u", 1 << 20, &stays, async { 7 }).await, Ok(7));
         open.send(()).unwrap();
         waits.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn one_user_does_not_stand_before_another_and_who_left_is_not_served() {
+        let work = Arc::new(Work::with(1));
+        let stays = CancellationToken::new();
+        let turn = work.threads.acquire().await.unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let mut waiting = Vec::new();
+        for user in ["flood", "flood", "flood", "other"] {
+            let (work, stays, order) = (work.clone(), stays.clone(), order.clone());
+            waiting.push(tokio::spawn(async move {
+                let done = async { order.lock().push(user) };
+                work.run(user, 1 << 20, &stays, done).await.unwrap();
+            }));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let (gone, queue) = (CancellationToken::new(), work.clone());
+        let token = gone.clone();
+        let left = tokio::spawn(async move {
+            queue.run("flood", 1 << 20, &token, async { unreachable!() }).await
+        });
+        gone.cancel();
+        assert_eq!(left.await.unwrap(), Err(Abandoned));
+        drop(turn);
+        for request in waiting {
+            request.await.unwrap();
+        }
+        assert_eq!(order.lock()[..2], ["flood", "other"]);
     }
 
     /// Takes a processor for some time.

@@ -24,6 +24,7 @@ use super::list_options::{ListOptions, parse_version};
 use crate::body::{Body, BoxError, full};
 use crate::cache::{Cache, Change, ChangeKind, Collection, Cursor, Entry};
 use crate::encode::{self, Include, entry_bytes, view};
+use crate::limits;
 use crate::negotiate::{self, Accepted, Encoding, Form};
 use crate::registry::Kind;
 
@@ -315,12 +316,12 @@ pub(super) async fn watch(
         begin(call, &options, &filter, version).await
     };
     let writer = Writer { kind: call.kind, accepted: call.accepted, include, headers_sent: false };
+    let (now, deadline) = times(&options);
     let stream = match begun {
         Err(status) => full(writer.error(&status)),
         // One object cannot be shown as a list.
         Ok(_) if call.accepted.form == Form::PartialList => full(""),
         Ok((initial, after, cursor)) => {
-            let (now, deadline) = times(&options);
             let next = if options.bookmarks { next_bookmark(now, deadline) } else { deadline };
             let streamed = options.send_initial == Some(true) && options.bookmarks;
             let watcher = Watcher {
@@ -347,8 +348,14 @@ pub(super) async fn watch(
     if socket::is_wanted(request.headers()) {
         return socket::serve(&mut request, stream, call.accepted.encoding, media_type);
     }
-    Ok(encode::respond(StatusCode::OK, media_type, stream))
+    let mut response = encode::respond(StatusCode::OK, media_type, stream);
+    // A client that does not read never learns that the watch is over.
+    response.extensions_mut().insert(limits::Deadline((deadline + UNREAD).into_std()));
+    Ok(response)
 }
+
+/// How long after its end a watch may still wait for its client.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// When a watch begins and ends.
 fn times(options: &ListOptions<'_>) -> (Instant, Instant) {
