@@ -27,7 +27,7 @@ pub(crate) struct RequestInfo {
     /// The field selector of a list, watch or deletecollection, which authorization looks at
     /// (KEP-4601).
     pub(crate) field_selector: FieldSelector,
-    /// What follows `/proxy/`.
+    /// What follows `/proxy/`, as the client has written it: it is the target's.
     pub(crate) rest: String,
     pub(crate) path: String,
 }
@@ -69,11 +69,11 @@ impl RequestInfo {
             }
             _ => return Ok(info),
         };
-        let mut decoded = Vec::with_capacity(parts.len());
-        for part in parts {
-            decoded.push(decode_segment(part)?);
-        }
-        let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
+        let decoded: Vec<_> = parts.iter().map(|part| decode_segment(part)).collect();
+        let own = own_segments(&decoded);
+        let behind = decoded.len() - own;
+        let readable = decoded[..own].iter().map(|part| part.as_deref().ok_or(BadPath));
+        let parts = readable.collect::<Result<Vec<&str>, _>>()?;
         info.is_resource = true;
         // The old form of a watch: `/api/v1/watch/namespaces/a/pods/b`.
         let (watch, parts) = match parts.as_slice() {
@@ -105,11 +105,13 @@ impl RequestInfo {
         if left_out {
             return Err(BadPath);
         }
-        if let Some(rest) = parts.get(3..) {
-            if info.subresource != "proxy" && !rest.is_empty() {
-                return Err(BadPath);
-            }
-            info.rest = rest.join("/");
+        if parts.len() > 3 || (behind > 0 && info.subresource != "proxy") {
+            return Err(BadPath);
+        }
+        if info.subresource == "proxy" {
+            // Slashes at the end count here.
+            let before = raw.len() - behind;
+            info.rest = path.splitn(before + 1, '/').nth(before).unwrap_or_default().to_owned();
         }
         info.verb = match method_verb {
             _ if watch && info.subresource.is_empty() => "watch",
@@ -153,27 +155,45 @@ fn is_path_segment(name: &str) -> bool {
     name != "." && name != ".." && !name.contains(['/', '%'])
 }
 
+/// How many segments are this server's to understand: all, or those up to `proxy`.
+fn own_segments(decoded: &[Option<String>]) -> usize {
+    let segments: Vec<Option<&str>> = decoded.iter().map(Option::as_deref).collect();
+    match segments.as_slice() {
+        [Some("namespaces"), _, Some(resource), _, Some("proxy"), ..]
+            if !OF_NAMESPACE.contains(resource) =>
+        {
+            5
+        }
+        [Some(resource), _, Some("proxy"), ..] if !matches!(*resource, "namespaces" | "watch") => 3,
+        all => all.len(),
+    }
+}
+
 /// `None` for a percent sign without two hexadecimal digits, and for what is not UTF-8 then.
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
+    String::from_utf8(percent_decode_bytes(text)?).ok()
+}
+
+/// `None` for a percent sign without two hexadecimal digits.
+pub(crate) fn percent_decode_bytes(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         if *first == b'%' {
-            let hex = tail.get(..2).and_then(|h| std::str::from_utf8(h).ok())?;
-            bytes.push(u8::from_str_radix(hex, 16).ok()?);
+            let hex = tail.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?);
             rest = &tail[2..];
         } else {
             bytes.push(*first);
             rest = tail;
         }
     }
-    String::from_utf8(bytes).ok()
+    Some(bytes)
 }
 
-/// Percent-decodes one segment; what hides a separator or climbs is refused.
-fn decode_segment(segment: &str) -> Result<String, BadPath> {
-    let text = percent_decode(segment).ok_or(BadPath)?;
-    if text == "." || text == ".." || text.contains('/') { Err(BadPath) } else { Ok(text) }
+/// Percent-decodes one segment; `None` for what hides a separator or climbs.
+fn decode_segment(segment: &str) -> Option<String> {
+    percent_decode(segment).filter(|text| text != "." && text != ".." && !text.contains('/'))
 }
 
 /// The query parameters.
@@ -199,11 +219,6 @@ impl Query {
     /// All values of a parameter.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.0.iter().filter(move |(k, _)| k == name).map(|(_, v)| v.as_str())
-    }
-
-    /// The parameters as a query string again.
-    pub(crate) fn encode(&self) -> String {
-        form_urlencoded::Serializer::new(String::new()).extend_pairs(&self.0).finish()
     }
 
     /// Upstream's boolean conversion: present and neither `0` nor `false`.
@@ -249,6 +264,14 @@ mod tests {
             ),
             (Method::GET, "/api/v1/nodes", "fieldSelector=metadata.name%3Dn", "list nodes//n"),
             (Method::GET, "/api/v1/nodes/n/proxy/a/b", "", "get nodes//n/proxy a/b"),
+            (Method::GET, "/api/v1/nodes/n/proxy/a//", "", "get nodes//n/proxy a//"),
+            (Method::GET, "/api/v1/nodes/n/proxy/", "", "get nodes//n/proxy"),
+            (
+                Method::GET,
+                "/api/v1/namespaces/a/pods/b/proxy/c%2fd/../%zz%20",
+                "",
+                "get pods/a/b/proxy c%2fd/../%zz%20",
+            ),
         ] {
             let info = parse(method, path, query).unwrap();
             let mut got =
@@ -277,6 +300,15 @@ mod tests {
             "/api/v1/namespaces//pods/b",
             "/api/v1/namespaces/a/pods//log",
             "/api/v1/watch/namespaces/a/pods/b/log",
+            "/api/v1/watch/pods/proxy/a",
+            "/api/v1/watch/namespaces/a/pods/b/proxy/c",
+            "/api/v1/namespaces/a/pods/../proxy/c",
+            "/api/v1/namespaces/a/pods/b%2fc/proxy/d",
+            "/api/v1/namespaces/a/pods/b/proxy%2fc",
+            "/api/v1/namespaces/a/pods/../../b/pods/c/proxy/d",
+            "/api/v1/namespaces/../pods/b/proxy/c",
+            "/api/v1/%6eamespaces/a/proxy/../b",
+            "/api/v1/namespaces/a/status/b/proxy/c",
         ] {
             assert_eq!(parse(Method::GET, path, ""), Err(BadPath), "{path}");
         }

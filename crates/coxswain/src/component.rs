@@ -17,7 +17,7 @@ use crate::cli::{
     SchedulerArgs,
 };
 use crate::dir::{ClusterDir, Reach};
-use crate::node::{Node, NodeConfig, machine_name, source_towards};
+use crate::node::{Node, NodeConfig, PORT, machine_name, source_towards};
 use crate::plan::Plan;
 use crate::plane::{self, ControlPlane};
 
@@ -186,10 +186,13 @@ pub(crate) fn proxy(args: ProxyArgs) -> Result<()> {
     until_interrupted(async |cancel| {
         let client = transport::https(&args.kubeconfig).await?;
         let informers = InformerFactory::new(client, cancel.clone());
+        let server = ServerAt::find(&pki::kubeconfig::read(&args.kubeconfig)?.server).await;
         let config = proxy::ProxyConfig {
             node_name: args.node_name.map_or_else(machine_name, Ok)?,
             cluster_id: args.cluster_id,
             cluster_cidr: args.cluster_cidr.into(),
+            own_ports: server.ports_here().into_iter().chain([PORT]).collect(),
+            api_server: server.0,
             node_netns: None,
         };
         proxy::run(&informers, config, cancel).await.context("service proxy")
@@ -224,12 +227,34 @@ pub(crate) fn node(args: NodeArgs) -> Result<()> {
     })
 }
 
-/// The address this machine has towards the API server.
-fn address_towards(server: &str) -> Result<IpAddr> {
+/// Host and port of a server's URL.
+fn host_and_port(server: &str) -> Result<(String, u16)> {
     let uri: hyper::Uri = server.parse().with_context(|| server.to_owned())?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let port = uri.port_u16().unwrap_or(443);
-    source_towards((host, port)).with_context(|| format!("finding a way to {server}"))
+    Ok((host.to_owned(), uri.port_u16().unwrap_or(443)))
+}
+
+/// The address this machine has towards the API server.
+fn address_towards(server: &str) -> Result<IpAddr> {
+    let (host, port) = host_and_port(server)?;
+    source_towards((host.as_str(), port)).with_context(|| format!("finding a way to {server}"))
+}
+
+/// Where a kubeconfig has the API server, as far as its name leads anywhere yet.
+struct ServerAt(Option<SocketAddr>);
+
+impl ServerAt {
+    async fn find(server: &str) -> Self {
+        let Ok((host, port)) = host_and_port(server) else { return Self(None) };
+        let found = tokio::net::lookup_host((host, port)).await;
+        Self(found.ok().and_then(|mut addresses| addresses.next()))
+    }
+
+    /// Its port, where it is on this machine: to an address of its own a machine sends from there.
+    fn ports_here(&self) -> Vec<u16> {
+        let here = |server: &SocketAddr| source_towards(server).is_ok_and(|ip| ip == server.ip());
+        self.0.filter(here).map(|server| server.port()).into_iter().collect()
+    }
 }
 
 /// Opens the node that a kubeconfig speaks for.
@@ -244,6 +269,7 @@ async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> 
         Some(address) => address,
         None => address_towards(&credentials.server)?,
     };
+    let server = ServerAt::find(&credentials.server).await;
     let stop_pods_on_exit = stop_pods_on_exit && kind == RuntimeKind::Embedded;
     Node::open(NodeConfig {
         name: name.to_owned(),
@@ -253,6 +279,8 @@ async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> 
         cluster_cidr: args.cluster_cidr,
         pods: None,
         cluster_dns: args.cluster_dns,
+        served_ports: server.ports_here(),
+        api_server: server.0,
         data: args.data_dir.clone(),
         stop_pods_on_exit,
         pods_may: args.pods.clone(),

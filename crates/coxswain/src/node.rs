@@ -19,7 +19,7 @@ use crate::cli::{PodArgs, RuntimeKind};
 use crate::demo;
 
 /// Port of every kubelet's server.
-const PORT: u16 = 10_250;
+pub(crate) const PORT: u16 = 10_250;
 /// Largest packet of pod interfaces.
 const MTU: u32 = 1500;
 /// Domain of the cluster.
@@ -38,6 +38,10 @@ pub(crate) struct NodeConfig {
     /// Pod range of this node; `None` where the cluster assigns it.
     pub(crate) pods: Option<Ipv4Net>,
     pub(crate) cluster_dns: IpAddr,
+    /// Ports that others than the kubelet serve on this node for the cluster.
+    pub(crate) served_ports: Vec<u16>,
+    /// Where the API server is, if that is another process.
+    pub(crate) api_server: Option<SocketAddr>,
     /// Directory of everything of the node.
     pub(crate) data: PathBuf,
     /// Whether pods end when the kubelet does.
@@ -80,6 +84,17 @@ pub(crate) fn machine_address() -> Result<IpAddr> {
     found.map(IpAddr::V4).context("the machine has no address besides loopback")
 }
 
+impl NodeConfig {
+    /// Ports that the node's own processes serve, and no pod or service may take. Simulated pods
+    /// take none.
+    fn own_ports(&self) -> Vec<u16> {
+        if !self.kind.is_real() {
+            return Vec::new();
+        }
+        self.served_ports.iter().copied().chain([PORT]).collect()
+    }
+}
+
 impl Node {
     /// Opens the node; its pod network is up when this returns, unless its range comes later.
     pub(crate) async fn open(config: NodeConfig) -> Result<Self> {
@@ -100,6 +115,7 @@ impl Node {
                     node_netns: None,
                     pod_cidr,
                     cluster_cidr: IpNet::V4(config.cluster_cidr),
+                    own_ports: config.own_ports(),
                     mtu: MTU,
                     cgroup_root: format!("/coxswain-{}-{}", config.cluster, config.name),
                     registry: runtime::RegistryConfig::default(),
@@ -150,6 +166,7 @@ impl Node {
             cluster_domain: DOMAIN.to_owned(),
             node_labels: Default::default(),
             max_pods: 110,
+            own_ports: config.own_ports(),
             allowed_unsafe_sysctls: config.pods_may.allowed_unsafe_sysctls.clone(),
             image_credentials: config.pods_may.image_credentials(),
             server,
@@ -173,6 +190,8 @@ impl Node {
             node_name: self.config.name.clone(),
             cluster_id: self.config.cluster.clone(),
             cluster_cidr: IpNet::V4(self.config.cluster_cidr),
+            own_ports: self.config.own_ports(),
+            api_server: self.config.api_server,
             node_netns: None,
         };
         proxy::run(informers, config, cancel).await.context("service proxy")

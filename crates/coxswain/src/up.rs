@@ -79,6 +79,8 @@ struct Cluster {
     cancel: CancellationToken,
     tasks: TaskTracker,
     pods_may: PodArgs,
+    /// The API server's port.
+    port: u16,
 }
 
 async fn up(args: UpArgs) -> Result<()> {
@@ -118,6 +120,7 @@ async fn up(args: UpArgs) -> Result<()> {
         cancel: CancellationToken::new(),
         tasks: TaskTracker::new(),
         pods_may: args.pods,
+        port: args.listen.port(),
     };
     let mut nodes = vec![Arc::new(cluster.open_node(0).await?)];
     let mut machine = None;
@@ -189,6 +192,8 @@ impl Cluster {
             cluster_cidr: self.plan.pods,
             pods: Some(self.plan.node_pods(n)),
             cluster_dns: self.plan.service_address(10),
+            served_ports: vec![self.port, addons::DNS_PORT],
+            api_server: None,
             stop_pods_on_exit: true,
             pods_may: self.pods_may.clone(),
         })

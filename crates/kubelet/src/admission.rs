@@ -16,10 +16,14 @@ use crate::sysctl::Allowlist;
 const NODE_OS: &str = "linux";
 const OS_LABEL: &str = "kubernetes.io/os";
 
-/// Why a pod can never run here, whatever else does.
-pub(crate) fn refusal(pod: &Pod, sysctls: &Allowlist) -> Option<Verdict> {
+/// Why a pod can never run here, whatever else does. `own_ports` are those that the node's own
+/// processes serve.
+pub(crate) fn refusal(pod: &Pod, sysctls: &Allowlist, own_ports: &[u16]) -> Option<Verdict> {
     if let Some(verdict) = sysctls.check(pod) {
         return Some(verdict);
+    }
+    if host_ports(pod).iter().any(|port| own_ports.contains(&port.host_port)) {
+        return Some(ports_taken());
     }
     let other = |os: &String| os != NODE_OS;
     let (reason, message) =
@@ -77,11 +81,15 @@ pub(crate) fn check(
     let wanted = host_ports(pod);
     let taken: Vec<_> = others.iter().flat_map(|other| host_ports(other)).collect();
     if wanted.iter().any(|port| taken.iter().any(|other| collide(port, other))) {
-        let message = "Predicate NodePorts failed: node(s) didn't have free ports for the \
-                       requested pod ports";
-        return reject("NodePorts", message.to_owned());
+        return Some(ports_taken());
     }
     None
+}
+
+fn ports_taken() -> Verdict {
+    let message = "Predicate NodePorts failed: node(s) didn't have free ports for the requested \
+                   pod ports";
+    Verdict { reason: "NodePorts".to_owned(), message: message.to_owned() }
 }
 
 fn collide(a: &PortMapping, b: &PortMapping) -> bool {
@@ -117,6 +125,13 @@ mod tests {
             (pod(json!({"nodeSelector": {"disk": "hdd"}})), vec![], Some("NodeAffinity")),
             (with_port(port.clone()), vec![with_port(here.clone())], Some("NodePorts")),
             (with_port(there), vec![with_port(here)], None),
+            (with_port(json!({"containerPort": 1, "hostPort": 7700})), vec![], Some("NodePorts")),
+            (
+                with_port(json!({"containerPort": 1, "hostPort": 10250, "hostIP": "127.0.0.1"})),
+                vec![],
+                Some("NodePorts"),
+            ),
+            (with_port(json!({"containerPort": 10250})), vec![], None),
             (pod(json!({"os": {"name": "linux"}})), vec![], None),
             (pod(json!({"os": {"name": "windows"}})), vec![], Some("PodOSNotSupported")),
             (
@@ -137,7 +152,7 @@ mod tests {
         for (pod, others, wanted) in table {
             let others: Vec<_> = others.into_iter().map(Arc::new).collect();
             let sysctls = Allowlist::new("6.1", &[]).unwrap();
-            let got = refusal(&pod, &sysctls)
+            let got = refusal(&pod, &sysctls, &[7700, 10250])
                 .or_else(|| check(&pod, Some(&node), &others, &allocatable, 3));
             assert_eq!(got.map(|verdict| verdict.reason).as_deref(), wanted);
         }

@@ -32,6 +32,9 @@ pub struct KubeletConfig {
     pub node_labels: BTreeMap<String, String>,
     /// Most pods on the node; 110 upstream.
     pub max_pods: u32,
+    /// Ports that the node's own processes serve, this one's among them: no pod may have them as host
+    /// ports.
+    pub own_ports: Vec<u16>,
     /// Kernel parameters that pods may set besides the safe ones, as `kernel.msg*` or
     /// `net.core.somaxconn`. Only such as belong to a namespace of the pod.
     pub allowed_unsafe_sysctls: Vec<String>,

@@ -155,7 +155,8 @@ impl PodManager {
         let others = self.others(uid(pod));
         let context = &self.context;
         let node = context.node_object();
-        let verdict = admission::refusal(pod, &context.sysctls).or_else(|| {
+        let verdict = admission::refusal(pod, &context.sysctls, &context.config.own_ports);
+        let verdict = verdict.or_else(|| {
             admission::check(
                 pod,
                 node.as_deref(),

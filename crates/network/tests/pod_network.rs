@@ -10,6 +10,9 @@ use network::netns;
 use network::nft::{Batch, Family, Monitor, NftSocket};
 use network::pod::{HostPort, PodNetwork, PodNetworkConfig, Transport};
 
+/// Ports that nodes serve themselves.
+const OWN_PORTS: [u16; 2] = [7700, 10250];
+
 /// Two nodes joined by a veth pair, as namespaces that end with the test.
 struct Lab {
     dir: tempfile::TempDir,
@@ -36,6 +39,7 @@ impl Lab {
             state_dir: self.dir.path().join(range.replace('/', "-")),
             pod_cidr: range.parse().unwrap(),
             cluster_cidr: "10.50.0.0/16".parse().unwrap(),
+            own_ports: OWN_PORTS.to_vec(),
             mtu: 1500,
         })
         .unwrap()
@@ -121,6 +125,56 @@ fn pods_host_ports_and_teardown() {
         Ok(())
     })
     .unwrap();
+}
+
+#[test]
+fn the_nodes_own_ports_lead_to_no_pod() {
+    let mut lab = Lab::new();
+    let (node, a) = (lab.namespace("node"), lab.namespace("a"));
+    netns::run_in(Some(&node), || {
+        let mut links = LinkSocket::open()?;
+        let index = links.link("lo")?.unwrap().index;
+        links.set_up(index)
+    })
+    .unwrap();
+    let network = lab.node(&node, "10.50.1.0/24");
+    let address = network.gateway();
+    let port = |host_ip, host_port| HostPort {
+        transport: Transport::Tcp,
+        host_ip,
+        host_port,
+        pod_port: 80,
+    };
+    let ports = [port(None, OWN_PORTS[0]), port(Some(address), OWN_PORTS[1]), port(None, 8080)];
+    let pod = network.attach("pod-a", &a, &ports).unwrap();
+    // Another cluster of the machine, whose pod has the ports too.
+    let other = PodNetwork::open(PodNetworkConfig {
+        bridge: "cxsother".into(),
+        node_netns: Some(node.clone()),
+        state_dir: lab.dir.path().join("other"),
+        pod_cidr: "10.51.1.0/24".parse().unwrap(),
+        cluster_cidr: "10.51.0.0/16".parse().unwrap(),
+        own_ports: Vec::new(),
+        mtu: 1500,
+    })
+    .unwrap();
+    let b = lab.namespace("b");
+    other.attach("pod-b", &b, &OWN_PORTS.map(|own| port(None, own))).unwrap();
+    let loopback: IpAddr = "127.0.0.1".parse().unwrap();
+    for own in OWN_PORTS {
+        for (from, to, seen) in
+            [(&node, loopback, loopback), (&node, address, address), (&a, address, pod)]
+        {
+            let server = serve(&node, own);
+            assert_eq!(get(from, to, own), "hello", "from {} to {to}:{own}", from.display());
+            assert_eq!(server.join().unwrap(), seen, "the node itself answers");
+        }
+    }
+    let server = serve(&a, 80);
+    assert_eq!(get(&node, loopback, 8080), "hello", "other ports lead there still");
+    server.join().unwrap();
+    network.destroy().unwrap();
+    other.destroy().unwrap();
 }
 
 #[test]

@@ -136,7 +136,9 @@ impl Identity {
             a.as_str().map(str::to_owned).unwrap_or_default()
         };
         Self {
-            user: subject.iter_common_name().next().map(text).unwrap_or_default(),
+            // Go keeps the last of several (`pkix.Name.FillFromRDNSequence`), and so does whoever
+            // has signed the certificate by what Go reads.
+            user: subject.iter_common_name().last().map(text).unwrap_or_default(),
             groups: subject.iter_organization().map(text).collect(),
         }
     }
@@ -391,6 +393,36 @@ mod tests {
         let identity = Identity::from_der(&block.contents).unwrap();
         assert_eq!(identity.user, "admin");
         assert_eq!(identity.groups, ["system:masters"]);
+    }
+
+    /// DER of an element with this tag and content.
+    fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+        let mut out = vec![tag, u8::try_from(content.len()).unwrap()];
+        out.extend(content);
+        out
+    }
+
+    #[test]
+    fn the_last_name_is_the_user_and_every_organization_a_group() {
+        // Attributes of X.520: 2.5.4.3 is the common name, 2.5.4.10 the organization.
+        let attribute = |(kind, value): &(u8, &str)| {
+            let mut pair = der(0x06, &[0x55, 0x04, *kind]);
+            pair.extend(der(0x0c, value.as_bytes()));
+            der(0x30, &pair)
+        };
+        let alone = |a: &(u8, &str)| der(0x31, &attribute(a));
+        let all = [(3, "first"), (10, "b"), (3, "second"), (10, "a"), (10, "b")];
+        let apart: Vec<u8> = all.iter().flat_map(alone).collect();
+        // One element of several attributes, and one more.
+        let together: Vec<u8> = all[..4].iter().flat_map(attribute).collect();
+        let together = [der(0x31, &together), alone(&all[4])].concat();
+        for names in [apart, together] {
+            let subject = der(0x30, &names);
+            let (_, subject) = X509Name::from_der(&subject).unwrap();
+            let identity = Identity::of_subject(&subject);
+            assert_eq!(identity.user, "second");
+            assert_eq!(identity.groups, ["b", "a", "b"]);
+        }
     }
 
     #[test]

@@ -22,11 +22,22 @@ use plan::{Plan, map_spec};
 /// Larger batches are split, so that the kernel can take them in one message.
 const MAX_BATCH: usize = 16 << 20;
 
+/// What is the cluster's own, and no service's.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// Range of the cluster's nodes and pods.
+    pub(crate) cluster_cidr: IpNet,
+    /// Ports that the processes of nodes serve.
+    pub(crate) own_ports: Vec<u16>,
+    /// Where the API server is reached.
+    pub(crate) api_server: Option<SocketAddr>,
+}
+
 /// The nf_tables backend.
 pub(crate) struct Nftables {
     table: String,
     netns: Option<PathBuf>,
-    cluster_cidr: IpNet,
+    kept: Kept,
     /// Ranges of cluster addresses.
     service_ranges: Vec<IpNet>,
     socket: NftSocket,
@@ -43,16 +54,12 @@ pub(crate) struct Nftables {
 
 impl Nftables {
     /// Opens a socket in the node's network namespace; nothing is changed yet.
-    pub(crate) fn open(
-        table: String,
-        netns: Option<PathBuf>,
-        cluster_cidr: IpNet,
-    ) -> network::Result<Self> {
+    pub(crate) fn open(table: String, netns: Option<PathBuf>, kept: Kept) -> network::Result<Self> {
         let socket = netns::run_in(netns.as_deref(), NftSocket::open)?;
         Ok(Self {
             table,
             netns,
-            cluster_cidr,
+            kept,
             service_ranges: Vec::new(),
             socket,
             endpoints: Counted::new(table::HAIRPIN, table::hairpin_element),
@@ -72,7 +79,7 @@ impl Nftables {
     }
 
     fn plan(&self, rules: &PortRules) -> Plan {
-        Plan::of(rules, self.cluster_cidr)
+        Plan::of(rules, self.kept.cluster_cidr)
     }
 
     /// Makes the table of a family on first use.
@@ -80,7 +87,7 @@ impl Nftables {
         if self.families.insert(ipv6) {
             let mut batch = self.batch(ipv6);
             batch.delete_table();
-            table::create(&mut batch, ipv6, self.cluster_cidr);
+            table::create(&mut batch, ipv6, &self.kept);
             self.write_service_ranges(&mut batch, ipv6);
             self.socket.commit(batch)?;
         }

@@ -1,6 +1,7 @@
 //! The proxy's loop: from API events to the backend.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backend::{Backend, Change};
 use crate::health::HealthServers;
 use crate::model::{NodeTopology, PortRules, rules_of};
-use crate::nftables::Nftables;
+use crate::nftables::{Kept, Nftables};
 
 const BY_SERVICE: &str = "kube-proxy/service";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -34,6 +35,12 @@ pub struct ProxyConfig {
     pub cluster_id: String,
     /// The cluster's pod range.
     pub cluster_cidr: IpNet,
+    /// Ports that the processes of nodes serve themselves, by whatever transport: no service takes
+    /// them at an address of this node or, in the cluster's range, of another.
+    pub own_ports: Vec<u16>,
+    /// Where this proxy reaches the API server, if that is not within its process: no service takes
+    /// this either, or its end would never be heard of.
+    pub api_server: Option<SocketAddr>,
     /// The node's network namespace; `None` where the node is the machine.
     pub node_netns: Option<PathBuf>,
 }
@@ -56,7 +63,12 @@ pub async fn run(
         service_of(slice).map(|key| key.to_string()).into_iter().collect()
     });
     let table = format!("coxswain-{}", config.cluster_id);
-    let backend = Nftables::open(table, config.node_netns.clone(), config.cluster_cidr)?;
+    let kept = Kept {
+        cluster_cidr: config.cluster_cidr,
+        own_ports: config.own_ports,
+        api_server: config.api_server,
+    };
+    let backend = Nftables::open(table, config.node_netns.clone(), kept)?;
     let monitor = backend.monitor()?;
     let proxy = Proxy {
         health: HealthServers::new(config.node_netns.clone()),

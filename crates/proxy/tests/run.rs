@@ -106,6 +106,8 @@ async fn services_come_into_force_heal_and_go() {
         node_name: "node".into(),
         cluster_id: "run".into(),
         cluster_cidr: "10.60.0.0/16".parse().unwrap(),
+        own_ports: vec![10250],
+        api_server: Some("192.0.2.1:6443".parse().unwrap()),
         node_netns: Some(node.clone()),
     };
     let token = cancel.clone();

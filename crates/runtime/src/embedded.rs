@@ -142,6 +142,7 @@ impl Embedded {
                 state_dir: config.data_dir.join("network"),
                 pod_cidr,
                 cluster_cidr: config.cluster_cidr,
+                own_ports: config.own_ports.clone(),
                 mtu: config.mtu,
             })
             .map_err(network_error)?;

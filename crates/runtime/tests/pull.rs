@@ -180,6 +180,7 @@ impl Lab {
             node_netns: None,
             pod_cidr: None,
             cluster_cidr: "10.0.0.0/8".parse().unwrap(),
+            own_ports: Vec::new(),
             mtu: 1500,
             cgroup_root: "/coxswain-test-pull".into(),
             registry: RegistryConfig::default(),

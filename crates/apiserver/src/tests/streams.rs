@@ -45,6 +45,35 @@ async fn forged_addresses_lead_nowhere() {
 }
 
 #[tokio::test]
+async fn proxied_paths_are_the_targets() {
+    let api = Api::start().await;
+    pod_at(&api, "p", "127.0.0.1").await;
+    let role = json!({"metadata": {"name": "p"}, "rules": [{"apiGroups": [""], "verbs": ["get"],
+        "resources": ["pods/proxy"], "resourceNames": ["p"]}]});
+    api.post(&format!("{RBAC}/namespaces/default/roles"), &role).await.ok();
+    let binding = json!({"metadata": {"name": "p"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "p"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "u"}]});
+    api.post(&format!("{RBAC}/namespaces/default/rolebindings"), &binding).await.ok();
+    let ask = |path: String| {
+        let request = api.ask(Method::GET, &format!("{PODS}/{path}"));
+        request.by(User::new("u", &[])).send()
+    };
+    // Each gets as far as the address, under the right to this pod alone.
+    for rest in
+        ["", "a%20b", "a%3Fb=c", "a%2fb", "a/../b", "../../../q/proxy/", "a//b/", "%ff", "b/proxy"]
+    {
+        let answer = ask(format!("p/proxy/{rest}")).await.fails(400);
+        assert_eq!(answer["message"], "address not allowed", "{rest}");
+    }
+    ask("p/proxy/%zz".into()).await.fails(400);
+    ask("q/proxy/../../p/proxy/a".into()).await.fails(403);
+    for path in ["q/../p/proxy/a", "q%2f..%2fp/proxy/a", "p/proxy%2fa", "%2e%2e/p/proxy/a"] {
+        ask(path.into()).await.fails(404);
+    }
+}
+
+#[tokio::test]
 async fn hand_written_endpoints_are_not_proxied_to() {
     let api = Api::start().await;
     let service = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});

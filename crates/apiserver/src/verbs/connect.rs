@@ -7,6 +7,7 @@ mod address;
 mod forward;
 mod links;
 mod log;
+mod path;
 mod proxy;
 
 use apimachinery::{Object, ObjectExt, Status};

@@ -44,6 +44,7 @@ impl Rig {
             cluster_domain: "cluster.local".into(),
             node_labels: Default::default(),
             max_pods: 110,
+            own_ports: vec![10250],
             allowed_unsafe_sysctls: Vec::new(),
             image_credentials: Default::default(),
             server: None,

@@ -65,6 +65,7 @@ async fn rig() -> Rig {
         cluster_domain: "cluster.local".into(),
         node_labels: Default::default(),
         max_pods: 110,
+        own_ports: Vec::new(),
         allowed_unsafe_sysctls: Vec::new(),
         image_credentials: Default::default(),
         server: None,

@@ -101,8 +101,8 @@ impl Default for Rule {
     }
 }
 
-/// On packets to an address of the node that belongs to one cluster, set by that cluster: several
-/// may run on one machine, and none may answer at another's addresses.
+/// On packets to an address of the node, or to a port of it, that belongs to one cluster, set by
+/// that cluster: several may run on one machine, and none may answer in another's place.
 pub const CLAIMED_MARK: u32 = 0x0020_0000;
 
 impl Rule {
@@ -229,8 +229,8 @@ impl Rule {
             .equals(register, &bits.to_ne_bytes())
     }
 
-    /// Rules of which one holds where the packet is for this machine, but not for an address that
-    /// another cluster on it has claimed ([`CLAIMED_MARK`]); in `own` this cluster claims them.
+    /// Rules of which one holds where the packet is for this machine, but not for what another
+    /// cluster on it has claimed ([`CLAIMED_MARK`]); in `own` this cluster claims them.
     #[must_use]
     pub fn for_this_node(own: Option<IpNet>, then: impl Fn(Self) -> Self) -> Vec<Self> {
         let here = || Self::new().address_type(Direction::Destination, AddressType::Local, true);
@@ -240,6 +240,16 @@ impl Rule {
             .equals(Register(0), &[0; 4]);
         let own = own.map(|range| here().in_range(Direction::Destination, range, true));
         own.into_iter().chain([unclaimed]).map(then).collect()
+    }
+
+    /// A rule for each of these ports that goes on where the packet goes to it, by whatever
+    /// transport.
+    pub fn to_each_port(self, ports: &[u16]) -> impl Iterator<Item = Self> {
+        let register = Register(0);
+        ports.iter().map(move |port| {
+            let rule = self.clone().port(Direction::Destination, register);
+            rule.equals(register, &port.to_be_bytes())
+        })
     }
 
     /// Sets bits of the mark.

@@ -47,7 +47,7 @@ impl MachineNetwork {
         links.set_up(index)?;
         links.add_address(index, prefixed(address, range.prefix_len())?)?;
         sysctl("net/ipv4/ip_forward", "1")?;
-        rules::install(&bridge, range, range)?;
+        rules::install(&bridge, range, range, &[])?;
         Ok(Self { bridge, range, address })
     }
 

@@ -25,6 +25,8 @@ pub struct PodNetworkConfig {
     pub pod_cidr: IpNet,
     /// Addresses that are reached without masquerading: the whole cluster's pod range.
     pub cluster_cidr: IpNet,
+    /// Ports that the node's own processes serve, by whatever transport: no host port takes them.
+    pub own_ports: Vec<u16>,
     /// Largest packet.
     pub mtu: u32,
 }
@@ -103,7 +105,8 @@ impl PodNetwork {
             if config.pod_cidr.network().is_ipv6() {
                 sysctl("net/ipv6/conf/all/forwarding", "1")?;
             }
-            rules::install(&config.bridge, config.pod_cidr, config.cluster_cidr)
+            let (pods, cluster) = (config.pod_cidr, config.cluster_cidr);
+            rules::install(&config.bridge, pods, cluster, &config.own_ports)
                 .map_err(|e| e.lacking("nf_tables with NAT (CONFIG_NF_TABLES, CONFIG_NFT_NAT)"))
         })
     }

@@ -20,8 +20,9 @@ const PORTS: &str = "host-ports";
 /// Host ports on one address: address . protocol . port → address . port.
 const ADDRESS_PORTS: &str = "host-address-ports";
 
-/// Makes the table anew except for the host ports it holds.
-pub(super) fn install(table: &str, pods: IpNet, cluster: IpNet) -> Result<()> {
+/// Makes the table anew except for the host ports it holds. Packets to a port of `own` at an address
+/// of the node are left alone, whatever host ports there are.
+pub(super) fn install(table: &str, pods: IpNet, cluster: IpNet, own: &[u16]) -> Result<()> {
     if pods.network().is_ipv6() {
         return Ok(());
     }
@@ -47,12 +48,15 @@ pub(super) fn install(table: &str, pods: IpNet, cluster: IpNet) -> Result<()> {
     {
         batch.flush_chain(chain);
     }
+    let local = || Rule::new().address_type(Direction::Destination, AddressType::Local, true);
     for chain in ["claim-prerouting", "claim-output"] {
-        let own = Rule::new()
-            .address_type(Direction::Destination, AddressType::Local, true)
-            .in_range(Direction::Destination, cluster, true)
-            .add_mark(CLAIMED_MARK);
-        batch.add_rule(chain, &own);
+        let addresses = local().in_range(Direction::Destination, cluster, true);
+        for rule in local().to_each_port(own).chain([addresses]) {
+            batch.add_rule(chain, &rule.add_mark(CLAIMED_MARK));
+        }
+    }
+    for rule in Rule::new().to_each_port(own) {
+        batch.add_rule("host-ports", &rule.verdict(&Verdict::Return));
     }
     for chain in ["prerouting", "output"] {
         let jump = |rule: Rule| rule.verdict(&Verdict::Jump("host-ports".to_owned()));

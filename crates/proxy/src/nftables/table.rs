@@ -4,9 +4,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use network::nft::{
-    Batch, CT_STATUS_DNAT, ChainType, Data, Direction, Element, FieldType, Hook, MetaKey,
-    PRIORITY_DSTNAT, PRIORITY_FILTER, PRIORITY_SRCNAT, Register, Rule, SetKind, SetSpec, Verdict,
+    AddressType, Batch, CLAIMED_MARK, CT_STATUS_DNAT, ChainType, Data, Direction, Element,
+    FieldType, Hook, MetaKey, PRIORITY_DSTNAT, PRIORITY_FILTER, PRIORITY_SRCNAT, Register, Rule,
+    SetKind, SetSpec, Verdict,
 };
+
+use super::Kept;
 
 /// Address . protocol . port → chain of the service port.
 pub(super) const SERVICE_IPS: &str = "service-ips";
@@ -31,9 +34,7 @@ const SERVICES: &str = "services";
 const CHECK: &str = "endpoints-check";
 
 /// Makes everything that does not depend on a service.
-/// `cluster` is the range of the cluster's nodes and pods.
-pub(super) fn create(batch: &mut Batch, ipv6: bool, cluster: IpNet) {
-    let own = Some(cluster).filter(|range| range.network().is_ipv6() == ipv6);
+pub(super) fn create(batch: &mut Batch, ipv6: bool, kept: &Kept) {
     let address = if ipv6 { FieldType::Ipv6 } else { FieldType::Ipv4 };
     let by_address = [address, FieldType::Protocol, FieldType::Port];
     let by_port = [FieldType::Protocol, FieldType::Port];
@@ -66,7 +67,10 @@ pub(super) fn create(batch: &mut Batch, ipv6: bool, cluster: IpNet) {
     for (chain, maps) in
         [(SERVICES, (SERVICE_IPS, NODE_PORTS)), (CHECK, (DEAD_IPS, DEAD_NODE_PORTS))]
     {
-        dispatch(batch, chain, maps, ipv6, own);
+        for rule in exempt(ipv6, kept) {
+            batch.add_rule(chain, &rule.verdict(&Verdict::Return));
+        }
+        dispatch(batch, chain, maps, ipv6, own_range(ipv6, kept));
     }
     // A packet to a port that the address serves has another destination by now.
     let other_port = Rule::new()
@@ -101,6 +105,33 @@ pub(super) fn set_service_ranges(batch: &mut Batch, ranges: impl Iterator<Item =
         let rule = Rule::new().in_range(Direction::Destination, range, true);
         batch.add_rule(UNALLOCATED, &rule.verdict(&Verdict::Drop));
     }
+}
+
+/// The cluster's range, if it is of this family.
+fn own_range(ipv6: bool, kept: &Kept) -> Option<IpNet> {
+    Some(kept.cluster_cidr).filter(|range| range.network().is_ipv6() == ipv6)
+}
+
+/// Rules of which one holds for what no service may take, by an external address of a node or by a
+/// node port: the ports of the cluster's own processes, and what another cluster has claimed.
+fn exempt(ipv6: bool, kept: &Kept) -> Vec<Rule> {
+    let local = || Rule::new().address_type(Direction::Destination, AddressType::Local, true);
+    let own = own_range(ipv6, kept);
+    let mut rules: Vec<Rule> = local().to_each_port(&kept.own_ports).collect();
+    if let Some(range) = own {
+        let nodes = Rule::new().in_range(Direction::Destination, range, true);
+        rules.extend(nodes.to_each_port(&kept.own_ports));
+    }
+    if let Some(server) = kept.api_server.filter(|server| server.is_ipv6() == ipv6) {
+        let there = Rule::new().is_address(Direction::Destination, server.ip());
+        rules.extend(there.to_each_port(&[server.port()]));
+    }
+    let claimed = local().has_mark(CLAIMED_MARK);
+    rules.push(match own {
+        Some(range) => claimed.in_range(Direction::Destination, range, false),
+        None => claimed,
+    });
+    rules
 }
 
 /// Leads packets to the chains of services by address, and by port where they are for this node.

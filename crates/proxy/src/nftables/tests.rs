@@ -39,6 +39,7 @@ impl Lab {
             state_dir: dir.path().join("network"),
             pod_cidr: "10.60.1.0/24".parse().unwrap(),
             cluster_cidr,
+            own_ports: Vec::new(),
             mtu: 1500,
         })
         .unwrap();
@@ -58,7 +59,12 @@ impl Lab {
             links.add_route(&Route { destination, gateway, link: Some(bridge) })
         })
         .unwrap();
-        let mut backend = Nftables::open("test".into(), Some(node.clone()), cluster_cidr).unwrap();
+        let kept = Kept {
+            cluster_cidr,
+            own_ports: vec![7700],
+            api_server: Some("192.0.2.1:6443".parse().unwrap()),
+        };
+        let mut backend = Nftables::open("test".into(), Some(node.clone()), kept).unwrap();
         backend.reset(&[]).unwrap();
         Self { node, pods: pods.into(), backend, _dir: dir }
     }
@@ -211,6 +217,52 @@ fn node_ports_work_from_everywhere_and_local_ones_keep_the_source() {
     assert!(get(lab.pod(2), "192.0.2.9:80").is_ok());
     lab.set(Some(&thief), None);
     assert!(get(lab.pod(2), "192.0.2.9:80").is_ok());
+}
+
+#[test]
+fn what_the_node_serves_itself_is_no_services() {
+    let mut lab = Lab::new();
+    serve(lab.pod(0), "a");
+    let open = || Ok(TcpListener::bind("0.0.0.0:7700").unwrap());
+    let listener = netns::run_in(Some(&lab.node), open).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            stream.unwrap().write_all(b"node").ok();
+        }
+    });
+    // Another node of the cluster, and where this one reaches the API server.
+    let far = ["10.60.2.1", "192.0.2.1"].map(|ip| ip.parse().unwrap());
+    let mut thief = rules(Protocol::Tcp, &[lab.endpoint(0)]);
+    (thief.port, thief.node_port) = (7700, Some(7700));
+    thief.external_ips = vec!["10.60.1.1".parse().unwrap(), far[0]];
+    thief.load_balancer_ips = vec!["10.60.1.1".parse().unwrap(), far[1]];
+    let mut dead = thief.clone();
+    (dead.endpoints, dead.local_endpoints) = (Vec::new(), Vec::new());
+    let node = lab.node.clone();
+    for (old, new) in [(None, &thief), (Some(&thief), &dead)] {
+        lab.set(old, Some(new));
+        for (from, address) in
+            [(lab.pod(2), "10.60.1.1:7700"), (&node, "10.60.1.1:7700"), (&node, "127.0.0.1:7700")]
+        {
+            assert_eq!(get(from, address).unwrap(), "node", "{} {address}", from.display());
+        }
+    }
+    lab.set(Some(&dead), Some(&thief));
+    assert!(get(lab.pod(2), "10.96.0.7:7700").unwrap().starts_with('a'), "its own address serves");
+    assert!(get(lab.pod(2), "192.0.2.1:7700").unwrap().starts_with('a'), "so does another port");
+    assert!(connects_nowhere(&node, "10.60.2.1:7700"), "another node's");
+    let mut server = thief.clone();
+    server.port = 6443;
+    lab.set(Some(&thief), Some(&server));
+    assert!(connects_nowhere(&node, "192.0.2.1:6443"), "the API server's");
+    assert!(get(lab.pod(2), "10.60.2.1:6443").unwrap().starts_with('a'));
+}
+
+/// Whether nobody answers there.
+fn connects_nowhere(netns: &Path, address: &str) -> bool {
+    let patience = Duration::from_millis(500);
+    let connect = || Ok(TcpStream::connect_timeout(&address.parse().unwrap(), patience).is_err());
+    netns::run_in(Some(netns), connect).unwrap()
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub struct EmbeddedConfig {
     pub pod_cidr: Option<IpNet>,
     /// The whole cluster's pod range.
     pub cluster_cidr: IpNet,
+    /// Ports that the node's own processes serve: no host port takes them.
+    pub own_ports: Vec<u16>,
     /// Largest packet of pod interfaces.
     pub mtu: u32,
     /// Cgroup that everything of this runtime is below, such as `/coxswain-3f2a/node-1`.

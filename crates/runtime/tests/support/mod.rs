@@ -34,6 +34,7 @@ pub(crate) fn config(dir: &Path) -> EmbeddedConfig {
         node_netns: None,
         pod_cidr: Some(format!("10.{}.{}.0/24", 200 + tag % 50, tag / 50 % 250).parse().unwrap()),
         cluster_cidr: format!("10.{}.0.0/16", 200 + tag % 50).parse().unwrap(),
+        own_ports: Vec::new(),
         mtu: 1500,
         cgroup_root: format!("/coxswain-test-{tag:x}"),
         registry: RegistryConfig::default(),

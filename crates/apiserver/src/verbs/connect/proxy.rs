@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::forward::{Target, Tls, forward};
 use super::links::Links;
+use super::path::proxied;
 use super::{Call, address, kubelet, object};
 use crate::body::Body;
 use crate::registry;
@@ -18,12 +19,13 @@ pub(super) async fn proxy(
     call: &Call<'_>,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
+    let path = rest(call, request.uri().query())?;
     let target = match call.kind.resource {
-        "nodes" => node(call).await?,
-        "services" => service(call)?,
-        _ => pod(call)?,
+        "nodes" => node(call, path).await?,
+        "services" => service(call, path)?,
+        _ => pod(call, path)?,
     };
-    if let Some(answer) = redirect_to_root(&request) {
+    if let Some(answer) = redirect_to_root(call, &request) {
         return answer;
     }
     let links = Links::new(&request, &call.info.rest, &target);
@@ -34,9 +36,13 @@ pub(super) async fn proxy(
 }
 
 /// Sends who asks for `…/proxy` to `…/proxy/`, so that relative links of what is behind it work.
-fn redirect_to_root(request: &Request<Body>) -> Option<Result<Response<Body>, Status>> {
+fn redirect_to_root(
+    call: &Call<'_>,
+    request: &Request<Body>,
+) -> Option<Result<Response<Body>, Status>> {
     let (path, method) = (request.uri().path(), request.method());
-    if !path.ends_with("/proxy")
+    if !call.info.rest.is_empty()
+        || path.ends_with('/')
         || !matches!(*method, Method::GET | Method::HEAD)
         || request.headers().contains_key(UPGRADE)
     {
@@ -51,13 +57,16 @@ fn redirect_to_root(request: &Request<Body>) -> Option<Result<Response<Body>, St
 }
 
 /// Path and query behind `/proxy`.
-fn rest(call: &Call<'_>) -> String {
-    let query = call.query.encode();
-    let path = format!("/{}", call.info.rest);
-    if query.is_empty() { path } else { format!("{path}?{query}") }
+fn rest(call: &Call<'_>, query: Option<&str>) -> Result<String, Status> {
+    let path = proxied(&call.info.rest)
+        .ok_or_else(|| Status::bad_request("the path is not escaped as paths are"))?;
+    Ok(match query {
+        None | Some("") => path,
+        Some(query) => format!("{path}?{query}"),
+    })
 }
 
-async fn node(call: &Call<'_>) -> Result<Target, Status> {
+async fn node(call: &Call<'_>, path: String) -> Result<Target, Status> {
     let (tls, name, wanted) = split_name(call)?;
     let (host, kubelet_port) = kubelet(call, name)?;
     let port = match wanted {
@@ -66,7 +75,7 @@ async fn node(call: &Call<'_>) -> Result<Target, Status> {
     };
     let addresses = address::of_node(&host, port).await?;
     let tls = if port == kubelet_port { Some(Tls::Kubelet) } else { tls };
-    Ok(Target { host, port, addresses, tls, path: rest(call) })
+    Ok(Target { host, port, addresses, tls, path })
 }
 
 fn invalid_port(port: &str) -> Status {
@@ -100,12 +109,12 @@ fn parse_name(text: &str) -> Option<(Option<Tls>, &str, &str)> {
 }
 
 /// The target at an address that has been checked.
-fn at(ip: IpAddr, port: u16, tls: Option<Tls>, call: &Call<'_>) -> Target {
+fn at(ip: IpAddr, port: u16, tls: Option<Tls>, path: String) -> Target {
     let addresses = vec![SocketAddr::new(ip, port)];
-    Target { host: ip.to_string(), port, addresses, tls, path: rest(call) }
+    Target { host: ip.to_string(), port, addresses, tls, path }
 }
 
-fn pod(call: &Call<'_>) -> Result<Target, Status> {
+fn pod(call: &Call<'_>, path: String) -> Result<Target, Status> {
     let (tls, name, port) = split_name(call)?;
     let pod = object(call, "pods", &call.info.namespace, name)?;
     let ip = address::of_pod(pod.str_at(&["status", "podIP"]))?;
@@ -116,10 +125,10 @@ fn pod(call: &Call<'_>) -> Result<Target, Status> {
         "" => first.and_then(|p| p["containerPort"].as_u64()).unwrap_or(80) as u16,
         port => port.parse().map_err(|_| invalid_port(port))?,
     };
-    Ok(at(ip, port, tls, call))
+    Ok(at(ip, port, tls, path))
 }
 
-fn service(call: &Call<'_>) -> Result<Target, Status> {
+fn service(call: &Call<'_>, path: String) -> Result<Target, Status> {
     let (tls, name, wanted) = split_name(call)?;
     let namespace = &call.info.namespace;
     let service = object(call, "services", namespace, name)?;
@@ -157,7 +166,7 @@ fn service(call: &Call<'_>) -> Result<Target, Status> {
         choices.extend(ready.filter_map(|endpoint| Some((address_of(call, endpoint)?, port))));
     }
     match choices.choose(&mut rand::rng()) {
-        Some((ip, port)) => Ok(at(*ip, *port, tls, call)),
+        Some((ip, port)) => Ok(at(*ip, *port, tls, path)),
         None => {
             let service = apimachinery::text::quote(&call.info.name);
             Err(Status::service_unavailable(format!(
