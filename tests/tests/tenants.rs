@@ -61,7 +61,7 @@ fn tenants_are_kept_apart_from_the_node() {
     cluster.kubectl("get --raw /readyz").ok();
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(silent);
-    // What is said before the client is there is not lost.
+    // Output from before the client attached is not lost.
     let run = "run early --image=coxswain.local/busybox:v1 -i --rm --restart=Never -q -- echo out";
     assert!(cluster.kubectl(run).ok().contains("out"));
 

@@ -35,9 +35,8 @@ pub(crate) fn stream(chunks: impl Stream<Item = Result<Bytes, BoxError>> + Send 
 /// Reads a request body to its end.
 pub(crate) async fn read(mut body: Body) -> Result<Bytes, Status> {
     let too_large = || Status::request_entity_too_large(format!("limit is {MAX_BODY}"));
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(too_large());
-    }
+    // As much as may be is read, as upstream does: what is left of a body that is little too large is
+    // then drained, and its client sees the answer instead of a reset.
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame =

@@ -225,7 +225,7 @@ fn record(
             "metadata": {"name": object.name()}, "status": object["status"],
         });
         for condition in items_mut(&mut status["status"], "conditions") {
-            // What is empty is not said.
+            // Empty values are left out.
             if condition["reason"] == "" {
                 condition.remove_path(&["reason"]);
             }

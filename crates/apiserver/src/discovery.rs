@@ -27,7 +27,7 @@ pub(crate) fn answer(
     let aggregated = wants_aggregated(accept);
     let parts: Vec<&str> =
         path.strip_prefix('/').unwrap_or(path).trim_end_matches('/').split('/').collect();
-    // What is beside the groups answers any method alike.
+    // Paths beside the groups answer any method alike.
     let routed = matches!(
         parts.as_slice(),
         ["api" | "version", ..] | ["openid", "v1", "jwks"] | ["apis", _, _] | [".well-known", _]

@@ -9,7 +9,7 @@ use crate::server::Server;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What is checked.
+/// The object under check.
 pub(crate) const CHECKS: [&str; 4] =
     ["ping", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles"];
 

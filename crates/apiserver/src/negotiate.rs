@@ -51,11 +51,11 @@ pub(crate) enum Form {
 pub(crate) struct Accepted {
     pub(crate) encoding: Encoding,
     pub(crate) form: Form,
-    /// Whether the form is wanted in its older version.
+    /// True where the form is wanted in its older version.
     pub(crate) beta: bool,
 }
 
-/// What a path can answer with.
+/// The forms that a path can answer with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     /// An object, in other forms too.

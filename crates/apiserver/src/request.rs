@@ -19,15 +19,15 @@ pub(crate) struct RequestInfo {
     /// opposed to the namespace being the resource (`/namespaces/a`).
     pub(crate) in_namespace: bool,
     pub(crate) name: String,
-    /// Whether the path itself names an object.
+    /// True where the path itself names an object.
     pub(crate) named: bool,
-    /// Whether the path is of the old form of a watch, `/watch/...`.
+    /// True for the old form of a watch, `/watch/...`.
     pub(crate) watched: bool,
     pub(crate) method: Method,
     /// The field selector of a list, watch or deletecollection, which authorization looks at
     /// (KEP-4601).
     pub(crate) field_selector: FieldSelector,
-    /// What follows `/proxy/`, as the client has written it: it is the target's.
+    /// The path behind `/proxy/`, as the client has written it: it is the target's.
     pub(crate) rest: String,
     pub(crate) path: String,
 }

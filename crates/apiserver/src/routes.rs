@@ -55,7 +55,7 @@ fn of_subresource(sub: Sub) -> &'static [&'static str] {
     }
 }
 
-/// What a path of a resource can answer with.
+/// The forms that a path of a resource can answer with.
 pub(crate) fn offer(kind: &Kind, sub: Option<Sub>, info: &RequestInfo) -> Offer {
     match (sub, info.verb) {
         (Some(Sub::Log), _) => Offer::Log,

@@ -168,7 +168,7 @@ impl Server {
                     let mut request = request;
                     let gone = CancellationToken::new();
                     request.extensions_mut().insert(gone.clone());
-                    // What has not begun when its client leaves never does.
+                    // A write that has not begun when its client leaves never does.
                     let _gone = gone.drop_guard();
                     let write =
                         tokio::spawn(async move { server.serve(request, user, info, query).await });
@@ -229,7 +229,7 @@ impl Server {
         if !methods.contains(&info.method.as_str()) {
             return Ok(routes::method_not_allowed(methods, wanted_encoding(accept)));
         }
-        // What is streamed to and fro has its own protocols, whatever the client says it accepts.
+        // Streams have their own protocols, whatever the client says it accepts.
         let accepted = match Accepted::negotiate(accept, routes::offer(kind, sub, &info)) {
             Err(_) if limits::is_stream(&info) && sub != Some(Sub::Log) => Accepted::JSON,
             other => other?,

@@ -22,7 +22,7 @@ use plan::{Plan, map_spec};
 /// Larger batches are split, so that the kernel can take them in one message.
 const MAX_BATCH: usize = 16 << 20;
 
-/// What is the cluster's own, and no service's.
+/// Rules for the cluster's own ports, which are no service's.
 #[derive(Debug, Clone)]
 pub(crate) struct Kept {
     /// Range of the cluster's nodes and pods.

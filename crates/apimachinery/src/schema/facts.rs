@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         let shape = self.shape(shape, &mut options)?;
         Some(Field {
             name,
-            // What is left of the options is none of a list's: bytes are declared as one.
+            // The remaining options are none of a list's: bytes are declared as one.
             listed: options.list.is_some(),
             shape,
             required: flags.contains('r'),

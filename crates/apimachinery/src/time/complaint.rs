@@ -1,4 +1,4 @@
-//! What Go says of a text that is no timestamp (`time.ParseError`).
+//! Go's complaint about a text that is no timestamp (`time.ParseError`).
 
 use crate::text::quote;
 
@@ -7,7 +7,7 @@ pub const TIME: &str = "2006-01-02T15:04:05Z07:00";
 /// Layout of `metav1.MicroTime`.
 pub const MICRO_TIME: &str = "2006-01-02T15:04:05.000000Z07:00";
 
-/// What stands between the parts of both layouts, and the parts.
+/// The parts of both layouts, with the text before each.
 const PARTS: [(&str, &str); 6] =
     [("", "2006"), ("-", "01"), ("-", "02"), ("T", "15"), (":", "04"), (":", "05")];
 const FRACTION: &str = ".000000";

@@ -125,7 +125,7 @@ fn request<'a>(
         sub: call.sub,
         operation,
         namespace: &call.info.namespace,
-        // What is made at a subresource has the name of the object that it is one of.
+        // An object made at a subresource has the name of the object that it belongs to.
         name: match call.sub {
             Some(_) => &call.info.name,
             None => subject.map_or("", ObjectExt::name),

@@ -1,4 +1,4 @@
-//! What nobody read of a request's body. A connection that is closed while there is something left in it
+//! The unread rest of a request's body. A connection that is closed while there is something left in it
 //! is reset, and the answer with it; so a little is read and thrown away, as Go's server does.
 
 use std::pin::Pin;

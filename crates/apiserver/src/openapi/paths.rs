@@ -269,7 +269,7 @@ fn listed(kind: &Kind) -> String {
     format!("list{watched} objects of kind {}", kind.kind)
 }
 
-/// What stands before a name, which may be a plural.
+/// The words before a name, which may be a plural.
 fn article(name: &str) -> &'static str {
     if name.ends_with('s') && !name.ends_with("ss") {
         ""

@@ -180,9 +180,9 @@ pub(crate) struct Kind {
     pub(crate) categories: &'static [&'static str],
     pub(crate) subs: &'static [Sub],
     pub(crate) columns: &'static [Column],
-    /// What a table says of an object's row besides its cells.
+    /// Conditions of an object's row in a table.
     pub(crate) row_conditions: fn(&Value) -> Option<Value>,
-    /// What rows of a table are sorted by, where it is not their name.
+    /// The key that rows of a table are sorted by, where it is not their name.
     pub(crate) rows_by: Option<fn(&Value) -> i64>,
     pub(crate) selectable: &'static [Selectable],
     pub(crate) strategy: &'static dyn Strategy,
@@ -318,7 +318,7 @@ impl Kind {
         api_version(self.group, self.version)
     }
 
-    /// Whether a field selector may name the field. A kind without fields of its own takes the
+    /// True where a field selector may name the field. A kind without fields of its own takes the
     /// namespace whatever its scope.
     pub(crate) fn selects_by(&self, field: &str) -> bool {
         match field {
@@ -389,7 +389,7 @@ impl Kind {
         stored.selectable.iter().find(|s| s.path == own.path).map(|s| s.name)
     }
 
-    /// Whether nobody may delete all of its objects at once.
+    /// True where nobody may delete all of its objects at once.
     pub(crate) fn is_deleted_singly(&self) -> bool {
         self.group.is_empty() && self.resource == "namespaces"
     }

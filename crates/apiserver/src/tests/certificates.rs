@@ -118,6 +118,12 @@ async fn only_who_may_decide_approves_and_signs() {
     let approved = ask(&api, &approver, Method::PATCH, &approval, &condition("Approved")).await;
     let approved = approved.ok();
     assert_eq!(approved["status"]["conditions"][0]["type"], "Approved");
+    for conditions in [json!([]), json!(null)] {
+        let none = json!({"status": {"conditions": conditions}});
+        let refused = ask(&api, &approver, Method::PATCH, &approval, &none).await.fails(422);
+        let why = "updates may not remove a condition of type \"Approved\"";
+        assert!(refused["message"].as_str().unwrap().ends_with(why), "{refused}");
+    }
     let signed = json!({"status": {"certificate": base64::engine::general_purpose::STANDARD
         .encode(pki::Authority::open(tempfile::tempdir().unwrap().path(), "ca").unwrap().cert())}});
     let status = format!("{REQUESTS}/a/status");

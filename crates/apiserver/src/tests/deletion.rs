@@ -253,3 +253,18 @@ async fn a_new_object_has_no_version() {
     object.set_meta("resourceVersion", "0".into());
     api.post(MAPS, &object).await.ok();
 }
+
+#[tokio::test]
+async fn a_name_that_is_taken_says_by_what() {
+    let api = Api::start().await;
+    let held = json!({"metadata": {"name": "held", "finalizers": ["example.com/x"]}});
+    api.post(MAPS, &held).await.ok();
+    let again = |generate: &str| json!({"metadata": {"name": "held", "generateName": generate}});
+    let told = api.post(MAPS, &again("")).await.fails(409);
+    assert_eq!(told["message"], "configmaps \"held\" already exists");
+    api.delete(&format!("{MAPS}/held")).await.ok();
+    let told = api.post(MAPS, &again("")).await.fails(409);
+    assert_eq!(told["message"], "object is being deleted: configmaps \"held\" already exists");
+    let told = api.post(MAPS, &again("h")).await.fails(409);
+    assert_eq!(told["details"]["retryAfterSeconds"], 1);
+}

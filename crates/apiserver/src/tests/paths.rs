@@ -35,7 +35,7 @@ async fn unsupported_methods_name_those_that_would_do() {
         assert_eq!(status["details"], json!({}), "{path}");
     }
     assert_eq!(api.ask(Method::HEAD, MAPS).send().await.code.as_u16(), 405);
-    // What is no API at all says so in plain text.
+    // A path outside of every API says so in plain text.
     for path in ["/nope", "//api/v1", "/apis/none", "/healthz/", "/livez/none", "/openapi/v2/"] {
         let answer = api.get(path).await;
         assert_eq!((answer.code.as_u16(), &*answer.bytes), (404, &b"404 page not found\n"[..]));

@@ -170,7 +170,7 @@ async fn nothing_is_created_at_a_named_path() {
             Access::Stored => sample(kind, names_of(kind).0),
             _ => json!({}),
         };
-        // What is only created has no such path at all.
+        // A kind that is only created has no such path at all.
         let code = if kind.access == Access::Virtual { 404 } else { 405 };
         api.post(&path, &object).await.fails(code);
     }
@@ -193,4 +193,11 @@ async fn ephemeral_containers_bring_nothing_else() {
     assert_eq!(patched.label("app"), Some("web"));
     assert_eq!(patched.annotation("a"), None);
     assert!(patched.finalizers().next().is_none());
+
+    // Nor does leaving one out take it away.
+    let without = json!({"spec": {"ephemeralContainers": null}});
+    let merge = "application/merge-patch+json";
+    let refused = api.patch(&format!("{pods}/p/ephemeralcontainers"), merge, &without).await;
+    let told = refused.fails(422)["message"].to_string();
+    assert!(told.contains("may not be removed"), "{told}");
 }

@@ -145,7 +145,7 @@ fn pod_stream(call: &Call<'_>, sub: Sub) -> Result<Option<Target>, Status> {
     Ok(Some(Target { host, port, addresses: Vec::new(), tls: Some(Tls::Kubelet), path }))
 }
 
-/// What the kubelet is asked for, in its words.
+/// The query for the kubelet, in its words.
 fn stream_options(call: &Call<'_>, sub: Sub) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     if sub == Sub::PortForward {

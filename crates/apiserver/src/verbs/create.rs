@@ -91,25 +91,26 @@ pub(super) async fn create_object(
                 match failure {
                     Failure::Refused(status) => return Err(status),
                     Failure::Conflict if generated && tries < NAME_TRIES => {}
-                    Failure::Conflict if generated => {
-                        return Err(Status::generate_name_conflict(
-                            kind.group,
-                            kind.resource,
-                            attempt.name(),
-                            1,
-                        ));
-                    }
-                    Failure::Conflict => {
-                        return Err(Status::already_exists(
-                            kind.group,
-                            kind.resource,
-                            attempt.name(),
-                        ));
-                    }
+                    Failure::Conflict => return Err(taken(call, &attempt)),
                 }
             }
         }
     }
+}
+
+/// The name of a new object is another's.
+fn taken(call: &Call<'_>, object: &Object) -> Status {
+    let (kind, name) = (call.kind, object.name());
+    // Upstream takes any object with a `generateName` for one whose name it has generated.
+    if !object.str_at(&["metadata", "generateName"]).is_empty() {
+        return Status::generate_name_conflict(kind.group, kind.resource, name, 1);
+    }
+    let mut status = Status::already_exists(kind.group, kind.resource, name);
+    let other = call.server.entry(kind, object.namespace(), name).map(|entry| entry.object());
+    if other.is_some_and(|other| other.deletion_timestamp().is_some()) {
+        status.message = format!("object is being deleted: {}", status.message);
+    }
+    status
 }
 
 async fn finish(

@@ -174,7 +174,7 @@ impl Continue {
     }
 }
 
-/// What Go says of bytes that are no JSON from the first.
+/// Go's complaint about bytes that are no JSON from the first.
 fn not_json(bytes: &[u8], why: &serde_json::Error) -> String {
     match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
         None => "unexpected end of JSON input".into(),

@@ -220,7 +220,7 @@ fn rules(call: &Call<'_>, review: &Object) -> Value {
     let mut status =
         json!({"resourceRules": resource, "nonResourceRules": other, "incomplete": false});
     if call.user.node().is_some() {
-        // What a node may do beyond its role depends on its pods.
+        // The rights of a node beyond its role depend on its pods.
         status["incomplete"] = true.into();
         let why = "node authorizer does not support user rule resolution";
         status["evaluationError"] = why.into();

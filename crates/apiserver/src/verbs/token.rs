@@ -96,7 +96,7 @@ pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     encode::value(StatusCode::CREATED, &request, call.accepted.encoding)
 }
 
-/// What the body says of the account's place must be what the path says.
+/// The body must name the account's place as the path does.
 fn check_place(call: &Call<'_>, request: &Object) -> Result<(), Status> {
     if !request.namespace().is_empty() && request.namespace() != call.info.namespace {
         return Err(Status::bad_request(

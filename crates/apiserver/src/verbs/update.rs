@@ -334,29 +334,14 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
             keep_meta(object, old, call.kind.strategy.status_keeps());
         }
         Some(Sub::Approval) => {
-            let conditions = object.get_path(&["status", "conditions"]).cloned();
-            rest(object, &[]);
-            if let Some(conditions) = conditions {
-                object.set_path(&["status", "conditions"], conditions);
-            }
+            put_back(object, &["status", "conditions"], &rest);
         }
         Some(Sub::Finalize) => {
-            let finalizers = object.get_path(&["spec", "finalizers"]).cloned();
-            rest(object, &[]);
-            match finalizers.filter(|list| list.as_array().is_some_and(|list| !list.is_empty())) {
-                Some(finalizers) => object.set_path(&["spec", "finalizers"], finalizers),
-                None => {
-                    object.remove_path(&["spec", "finalizers"]);
-                }
-            }
+            put_back(object, &["spec", "finalizers"], &rest);
         }
         Some(Sub::EphemeralContainers) => {
-            let containers = object.get_path(&["spec", "ephemeralContainers"]).cloned();
-            rest(object, &[]);
+            put_back(object, &["spec", "ephemeralContainers"], &rest);
             keep_meta(object, old, &["labels", "annotations", "finalizers", "ownerReferences"]);
-            if let Some(containers) = containers {
-                object.set_path(&["spec", "ephemeralContainers"], containers);
-            }
         }
         Some(Sub::Resize) => {
             let wanted = object["spec"].clone();

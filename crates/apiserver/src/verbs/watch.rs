@@ -269,7 +269,7 @@ fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
     if due > now { due } else { deadline }
 }
 
-/// What a watch begins with: the state to send first, the revision of that, and the changes after.
+/// The beginning of a watch: the state to send first, the revision of that, and the changes after.
 async fn begin(
     call: &Call<'_>,
     options: &ListOptions<'_>,

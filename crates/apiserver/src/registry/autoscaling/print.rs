@@ -1,4 +1,4 @@
-//! What a table says of an autoscaler's metrics.
+//! The cells of an autoscaler's metrics.
 
 use apimachinery::ObjectExt;
 use serde_json::Value;
