@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Body as _, Frame};
+use hyper::body::Frame;
 
 pub(crate) use unread::Unread;
 

@@ -334,13 +334,13 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
             keep_meta(object, old, call.kind.strategy.status_keeps());
         }
         Some(Sub::Approval) => {
-            put_back(object, &["status", "conditions"], &rest);
+            only_list(object, &["status", "conditions"], &rest);
         }
         Some(Sub::Finalize) => {
-            put_back(object, &["spec", "finalizers"], &rest);
+            only_list(object, &["spec", "finalizers"], &rest);
         }
         Some(Sub::EphemeralContainers) => {
-            put_back(object, &["spec", "ephemeralContainers"], &rest);
+            only_list(object, &["spec", "ephemeralContainers"], &rest);
             keep_meta(object, old, &["labels", "annotations", "finalizers", "ownerReferences"]);
         }
         Some(Sub::Resize) => {
@@ -352,5 +352,18 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
             }
         }
         Some(_) => {}
+    }
+}
+
+/// Takes everything but one list from the old object. A list that is not there, or empty, is wanted
+/// so: whether it may be is for the validation to say.
+fn only_list(object: &mut Object, path: &[&str], rest: &impl Fn(&mut Object, &[&str])) {
+    let list = object.get_path(path).cloned();
+    rest(object, &[]);
+    match list.filter(|list| list.as_array().is_some_and(|list| !list.is_empty())) {
+        Some(list) => object.set_path(path, list),
+        None => {
+            object.remove_path(path);
+        }
     }
 }
