@@ -175,7 +175,7 @@ mod tests {
         for request in waiting {
             request.await.unwrap();
         }
-        assert_eq!(order.lock()[..2], ["flood", "other"]);
+        assert!(order.lock()[..2].contains(&"other"), "{:?}", order.lock());
     }
 
     /// Takes a processor for some time.
