@@ -52,11 +52,8 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
         }
         (Shape::Time | Shape::MicroTime, Value::String(text)) => {
             let t = time::parse(text).ok_or_else(|| bad_time(shape, text))?;
-            if let (Shape::MicroTime, Some(rest)) = (shape, without_micros(text)) {
-                let (text, rest, layout) = (quote(text), quote(rest), time::MICRO_TIME);
-                return Err(Bad::Text(format!(
-                    "parsing time {text} as \"{layout}\": cannot parse {rest} as \".000000\""
-                )));
+            if matches!(shape, Shape::MicroTime) && !has_micros(text) {
+                return Err(bad_time(shape, text));
             }
             let normal = match shape {
                 Shape::Time => time::rfc3339(t),
@@ -129,12 +126,11 @@ fn corrupt(text: &[u8]) -> usize {
     text.len() - symbols
 }
 
-/// The rest of a time after its seconds when that is not exactly six digits.
-fn without_micros(text: &str) -> Option<&str> {
-    let rest = text.get("2006-01-02T15:04:05".len()..)?;
+/// True of a time with exactly six digits of a second.
+fn has_micros(text: &str) -> bool {
+    let rest = text.get("2006-01-02T15:04:05".len()..).unwrap_or_default();
     let digits = rest.strip_prefix('.').unwrap_or_default();
-    let count = digits.bytes().take_while(u8::is_ascii_digit).count();
-    (count != 6).then_some(rest)
+    digits.bytes().take_while(u8::is_ascii_digit).count() == 6
 }
 
 fn bad_time(shape: &Shape, text: &str) -> Bad {

@@ -362,7 +362,7 @@ pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>,
             let (item_type, list_type) = (of(item)?, of(list)?);
             // Encoded one by one: as values they would be in memory together.
             let encode = |entry: &Arc<Entry>| {
-                let partial = encode::partial(&view(kind, entry), version);
+                let partial = encode::partial(&entry.object(), version);
                 Bytes::from(protobuf::encode_raw(item_type, &partial))
             };
             let items = entries.iter().map(encode).collect();

@@ -90,12 +90,8 @@ pub(super) fn made_list(
     let text = match encoding {
         Encoding::Json => list.to_string(),
         Encoding::Yaml => String::from_utf8_lossy(&value_bytes(&list, encoding)?).into_owned(),
-        // Its length has to be known first, and with it all items.
-        Encoding::Protobuf => {
-            let mut list = list;
-            list[held] = items.collect();
-            return Ok(body::full(value_bytes(&list, encoding)?));
-        }
+        // Its length has to be known first: `protobuf_list`.
+        Encoding::Protobuf => return Err(Status::internal("a list made in protobuf")),
     };
     let lost = || Status::internal("a list without room for its items");
     if encoding == Encoding::Json {
