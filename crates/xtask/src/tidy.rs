@@ -7,14 +7,17 @@ use crate::test::root;
 
 /// Which of our crates may depend on which. What is not listed depends on none.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("apiserver", &["apimachinery", "pki", "store"]),
+    ("apiserver", &["apimachinery", "pki", "rules", "store", "telemetry"]),
     ("bench", &["apimachinery", "client", "store"]),
-    ("controllers", &["apimachinery", "client"]),
-    ("dns", &["client"]),
-    ("kubelet", &["apimachinery", "client", "network", "pki", "runtime"]),
-    ("proxy", &["client", "network"]),
-    ("runtime", &["network"]),
-    ("scheduler", &["apimachinery", "client"]),
+    ("client", &["telemetry"]),
+    ("controllers", &["apimachinery", "client", "rules", "telemetry"]),
+    ("dns", &["client", "telemetry"]),
+    ("kubelet", &["apimachinery", "client", "network", "pki", "rules", "runtime", "telemetry"]),
+    ("proxy", &["client", "network", "telemetry"]),
+    ("rules", &["apimachinery"]),
+    ("runtime", &["network", "telemetry"]),
+    ("scheduler", &["apimachinery", "client", "rules", "telemetry"]),
+    ("store", &["telemetry"]),
     ("xtask", &["apimachinery"]),
 ];
 /// The binary puts everything together.
