@@ -26,10 +26,12 @@ mod request;
 mod routes;
 mod server;
 mod service;
+mod trace;
 mod user;
 mod verbs;
 
 pub use body::{Body, BoxError};
+pub use cache::Corrupt;
 pub use server::{ApiServer, Config, StartError};
 pub use service::InProcess;
 pub use user::User;

@@ -7,6 +7,7 @@ use client::{EventRecorder, EventType, Informer};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
 use kube::Api;
 use runtime::SandboxFilter;
+use telemetry::task;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -87,10 +88,11 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
         }
     };
     let status = context.status.clone();
-    let writer = tokio::spawn({
-        let writers = writers.clone();
-        async move { status.run(writers).await }
-    });
+    let write = move |cancel| {
+        let status = status.clone();
+        async move { status.run(cancel).await }
+    };
+    let writer = task::spawn("pod-status", task::keep("pod-status", writers.clone(), write));
     let manager = PodManager::new(context.clone(), cancel.clone());
     let keep_house = cancel.run_until_cancelled(housekeeping::run(&context));
     tokio::join!(serve, node::run(context.clone(), cancel.clone()), manager.run(), keep_house);

@@ -152,7 +152,7 @@ impl Embedded {
         })
         .await?;
         let monitor = network.monitor().map_err(network_error)?;
-        tokio::spawn(keep_whole(Arc::downgrade(&network), monitor));
+        telemetry::task::spawn("pod-network", keep_whole(Arc::downgrade(&network), monitor));
         Ok(())
     }
 }

@@ -102,7 +102,7 @@ pub fn init(options: &Options) -> Result<(), LogError> {
         }
     }
     std::panic::set_hook(Box::new(|panic| {
-        let text = panic.payload_as_str().unwrap_or("no text");
+        let text = crate::task::panic_text(panic.payload());
         let location = panic.location().map(ToString::to_string);
         let thread = std::thread::current();
         let backtrace = std::backtrace::Backtrace::capture();

@@ -125,22 +125,75 @@ pub async fn keep<F>(
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let mut wait = FIRST_RESTART;
-    while !cancel.is_cancelled() {
-        let begun = Instant::now();
+    let mut restarts = Restarts::default();
+    while let Some(ended) = restarts.run(name, &cancel, &mut start).await {
+        restarts.pause(name, ended.is_err(), &cancel).await;
+    }
+}
+
+/// As [`keep`], for what has an end: only a run that panics is followed by another. `None` if it
+/// was cancelled.
+pub async fn until_done<T, F>(
+    name: &'static str,
+    cancel: CancellationToken,
+    mut start: impl FnMut(CancellationToken) -> F + Send,
+) -> Option<T>
+where
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut restarts = Restarts::default();
+    loop {
+        match restarts.run(name, &cancel, &mut start).await? {
+            Ok(done) => return Some(done),
+            Err(Panicked) => restarts.pause(name, true, &cancel).await,
+        }
+    }
+}
+
+/// When to start again.
+struct Restarts {
+    begun: Instant,
+    wait: Duration,
+}
+
+impl Default for Restarts {
+    fn default() -> Self {
+        Self { begun: Instant::now(), wait: FIRST_RESTART }
+    }
+}
+
+impl Restarts {
+    /// One run; `None` if it was cancelled.
+    async fn run<T, F>(
+        &mut self,
+        name: &'static str,
+        cancel: &CancellationToken,
+        start: &mut (impl FnMut(CancellationToken) -> F + Send),
+    ) -> Option<Result<T, Panicked>>
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        if cancel.is_cancelled() {
+            return None;
+        }
+        self.begun = Instant::now();
         let run = cancel.child_token();
         let _ended = run.clone().drop_guard();
-        let ended = run.run_until_cancelled(caught(watched(name, start(run.clone())))).await;
+        let ended = caught(watched(name, start(run))).await;
+        if cancel.is_cancelled() && ended.is_err() { None } else { Some(ended) }
+    }
+
+    async fn pause(&mut self, name: &'static str, panicked: bool, cancel: &CancellationToken) {
         if cancel.is_cancelled() {
             return;
         }
-        if begun.elapsed() > LAST_RESTART {
-            wait = FIRST_RESTART;
+        if self.begun.elapsed() > LAST_RESTART {
+            self.wait = FIRST_RESTART;
         }
-        let panicked = matches!(ended, Some(Err(Panicked)));
+        let wait = self.wait;
         tracing::error!(task = name, panicked, ?wait, "a task has ended, and is started again");
         cancel.run_until_cancelled(tokio::time::sleep(wait)).await;
-        wait = (wait * 2).min(LAST_RESTART);
+        self.wait = (wait * 2).min(LAST_RESTART);
     }
 }
 
@@ -219,8 +272,27 @@ mod tests {
     async fn what_is_kept_ends_with_its_token() {
         let cancel = CancellationToken::new();
         let stop = cancel.clone();
-        let kept = spawn("test-ends", keep("test-ends", cancel, |_| std::future::pending()));
+        let work = |run: CancellationToken| async move { run.cancelled().await };
+        let kept = spawn("test-ends", keep("test-ends", cancel, work));
         stop.cancel();
         kept.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_an_end_is_started_again_only_when_it_panics() {
+        let mut runs = 0;
+        let work = |_| {
+            runs += 1;
+            let first = runs == 1;
+            async move {
+                assert!(!first, "first");
+                7
+            }
+        };
+        assert_eq!(until_done("test-done", CancellationToken::new(), work).await, Some(7));
+        assert_eq!(runs, 2);
+        let cancelled = CancellationToken::new();
+        cancelled.cancel();
+        assert_eq!(until_done("test-done", cancelled, |_| async { 7 }).await, None);
     }
 }

@@ -193,7 +193,9 @@ async fn write(
         kind.strategy.after_delete(&call.context(), old);
         return Ok(false);
     }
+    call.stages.passed("validated");
     call.server.commit(kind, object, Expect::At(entry.revision)).await?;
+    call.stages.passed("committed");
     Ok(true)
 }
 
@@ -218,6 +220,7 @@ async fn prepare(
         record(call, Some(old), object);
     }
     admission::admit(call, Operation::Update, object, Some(old)).await?;
+    call.stages.passed("admitted");
     let mut errors = ErrorList::new();
     if call.sub.is_none() {
         registry::drop_disabled(kind, object, Some(old));
