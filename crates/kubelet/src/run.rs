@@ -55,6 +55,7 @@ pub enum Error {
 /// It could not be started. What goes wrong later is retried and reported through the API.
 pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     let cancel = config.cancel.clone();
+    tracing::info!(node = config.node_name, "the kubelet starts");
     // Statuses and events of the last moments still have to be written when pods are stopped.
     let writers = CancellationToken::new();
     let stop_pods = config.stop_pods_on_exit;
@@ -102,6 +103,7 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     writers.cancel();
     // It ends with its token; a panic in it was reported already.
     let _ = writer.await;
+    tracing::info!("the kubelet has stopped");
     Ok(())
 }
 

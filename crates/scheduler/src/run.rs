@@ -65,6 +65,7 @@ struct Scheduler {
 /// Runs the scheduler until it is cancelled.
 pub async fn run(config: Config) {
     let Config { client, informers, cancel } = config;
+    tracing::info!("the scheduler starts");
     let events = EventRecorder::new(client.clone(), "default-scheduler", "", cancel.clone());
     let (done, mut results) = mpsc::unbounded_channel();
     let Some(mut changes) = cancel.run_until_cancelled(change::follow(&informers)).await else {

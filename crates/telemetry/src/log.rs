@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -49,15 +48,15 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The filter makes no sense.
-    #[error("log filter {filter:?}: {source}")]
+    #[error("log filter {filter:?}: {reason}")]
     Filter {
         /// As it was given.
         filter: String,
-        /// Where it goes wrong.
-        source: ParseError,
+        /// Where it goes wrong. (The parser's error repeats its own source.)
+        reason: String,
     },
     /// The file cannot be written.
-    #[error("log file {}: {source}", .path.display())]
+    #[error("log file {}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -81,7 +80,7 @@ fn filter(options: &Options, variable: Option<&str>) -> Result<EnvFilter, LogErr
     // Later directives win, so that what is named is heard.
     EnvFilter::builder()
         .parse(format!("{QUIET},{wanted}"))
-        .map_err(|source| LogError::Filter { filter: wanted.to_owned(), source })
+        .map_err(|error| LogError::Filter { filter: wanted.to_owned(), reason: error.to_string() })
 }
 
 /// Starts the log of this process, panics included.

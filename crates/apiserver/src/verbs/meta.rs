@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt, Status, names, time};
-use rand::Rng;
+use rand::RngExt;
 use serde_json::Value;
 
 use super::Call;

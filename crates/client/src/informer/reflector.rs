@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{AsyncBufReadExt, StreamExt, pin_mut};
 use kube::Api;
 use kube::api::{ListParams, WatchParams};
-use rand::Rng;
+use rand::RngExt;
 use tokio::time::Instant;
 
 use super::item::{Change, Page};
