@@ -1,6 +1,7 @@
 //! All objects of one resource: an ordered persistent map with O(1) snapshots, and its log.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use imbl::OrdMap;
@@ -111,6 +112,11 @@ impl Collection {
         self.log.push(change);
         self.snapshot.store(Arc::new(next));
         Ok(())
+    }
+
+    /// Drops what nobody can ask the log for any more, and says when there will be more of it.
+    pub(crate) fn trim(&self, now: Instant) -> Option<Instant> {
+        self.log.trim(now)
     }
 
     /// What wakes the readers of the log; to be rung after changes were applied.

@@ -12,7 +12,7 @@ mod parts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use store::{Event, Feed, Key, Record, Revision};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -105,6 +105,8 @@ impl Cache {
     }
 }
 
+/// Logs are looked through for old changes no sooner than this after the first change.
+const TRIM_AFTER: Duration = Duration::from_secs(60);
 /// Readers woken before others get their turn.
 const WAKE_AT_ONCE: usize = 32;
 
@@ -115,15 +117,37 @@ async fn dispatch(
     publish: watch::Sender<Revision>,
 ) {
     let mut ringing: Vec<Arc<Collection>> = Vec::new();
+    // When a log has changes that nobody can ask for any more. Logs that are written to look after
+    // themselves; this is for those that have become quiet.
+    let mut trim_at: Option<Instant> = None;
     loop {
         // Changes go before readers: who is woken after them sends them at once.
         let batch = if ringing.is_empty() {
-            let Some(batch) = events.recv().await else { return };
-            Some(batch)
+            let quiet = async {
+                match trim_at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                batch = events.recv() => match batch {
+                    Some(batch) => Some(batch),
+                    None => return,
+                },
+                () = quiet => {
+                    let now = Instant::now();
+                    let due = collections.values().filter_map(|log| log.trim(now)).min();
+                    trim_at = due.map(|at| at.max(now + TRIM_AFTER));
+                    None
+                }
+            }
         } else {
             events.try_recv().ok()
         };
         if let Some(batch) = batch {
+            // The first look finds how long it really takes.
+            trim_at.get_or_insert_with(|| Instant::now() + TRIM_AFTER);
             let mut changed: Vec<&Arc<Collection>> = Vec::new();
             for event in batch.iter() {
                 if let Some((prefix, rest)) = split(&event.key)
