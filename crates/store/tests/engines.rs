@@ -1,5 +1,7 @@
 //! Every engine against the contract of `Store`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod contract;
 
 use std::sync::Arc;
