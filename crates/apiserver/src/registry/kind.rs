@@ -193,6 +193,10 @@ pub(crate) struct Kind {
     pub(crate) rechecks: Rechecks,
     /// Whether `metadata.generation` counts changes of anything but metadata and status.
     pub(crate) generation: bool,
+    /// Where upstream keeps the objects, if not below their resource.
+    stored_at: Option<&'static str>,
+    /// The spec of a pod that an object has or makes.
+    pub(crate) pod_spec: Option<&'static [&'static str]>,
 }
 
 impl Kind {
@@ -223,6 +227,8 @@ impl Kind {
             deprecated: None,
             rechecks: Rechecks { whole: 1, change: 1, finalizers: true },
             generation: false,
+            stored_at: None,
+            pod_spec: None,
         }
     }
 
@@ -313,6 +319,25 @@ impl Kind {
         self
     }
 
+    pub(crate) const fn stored_at(mut self, place: &'static str) -> Self {
+        self.stored_at = Some(place);
+        self
+    }
+
+    pub(crate) const fn pod_spec(mut self, path: &'static [&'static str]) -> Self {
+        self.pod_spec = Some(path);
+        self
+    }
+
+    /// Upstream's key of an object, which its messages tell.
+    pub(crate) fn storage_key(&self, object: &Object) -> String {
+        let place = self.stored().unwrap_or(self).stored_at.unwrap_or(self.resource);
+        match self.namespaced {
+            true => format!("/{place}/{}/{}", object.namespace(), object.name()),
+            false => format!("/{place}/{}", object.name()),
+        }
+    }
+
     /// `apps/v1`, or `v1`.
     pub(crate) fn api_version(&self) -> String {
         api_version(self.group, self.version)
@@ -375,11 +400,6 @@ impl Kind {
     /// Group of the collection that holds the objects.
     pub(crate) fn stored_group(&self) -> &'static str {
         self.conversion.map_or(self.group, |c| c.group)
-    }
-
-    /// Group and resource of that collection.
-    pub(crate) fn stored_resource(&self) -> (&'static str, &'static str) {
-        (self.stored_group(), self.resource)
     }
 
     /// The name under which the stored kind selects by the same field.

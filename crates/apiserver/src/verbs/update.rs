@@ -17,7 +17,7 @@ use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::cache::Entry;
 use crate::encode::view;
-use crate::registry::{self, Kind, Sub, items_mut};
+use crate::registry::{self, Sub, items_mut};
 
 /// Tries of an unconditional write before giving up on a busy object.
 const TRIES: usize = 64;
@@ -112,24 +112,6 @@ pub(super) async fn change(
     Err(stale(call))
 }
 
-/// Where upstream keeps the object, which its messages tell.
-fn storage_key(kind: &Kind, object: &Object) -> String {
-    let place = match kind.stored_resource() {
-        ("", "nodes") => "minions".to_owned(),
-        ("", "replicationcontrollers") => "controllers".to_owned(),
-        ("", "endpoints") => "services/endpoints".to_owned(),
-        ("", "services") => "services/specs".to_owned(),
-        ("networking.k8s.io", "ingresses") => "ingress".to_owned(),
-        (group @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), resource) => {
-            format!("{group}/{resource}")
-        }
-        (_, resource) => resource.to_owned(),
-    };
-    let namespace =
-        if kind.namespaced { format!("/{}", object.namespace()) } else { String::new() };
-    format!("/{place}{namespace}/{}", object.name())
-}
-
 async fn attempt(
     call: &Call<'_>,
     entry: &Arc<Entry>,
@@ -149,7 +131,7 @@ async fn attempt(
                 "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, \
                  AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object \
                  meta: {}",
-                storage_key(kind, old),
+                kind.storage_key(old),
                 old.uid()
             ),
         )));

@@ -23,6 +23,7 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
 )
 .rechecks(0, 1)
 .any_finalizer()
+.stored_at("apiextensions.k8s.io/customresourcedefinitions")
 .short(&["crd", "crds"])
 .categories(&["api-extensions"])
 .subs(&[Sub::Status])
