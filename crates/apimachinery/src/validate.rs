@@ -244,7 +244,10 @@ impl<'a> Owner<'a> {
     where
         'a: 'b,
     {
-        let items = |go: &'a str| go.strip_prefix("[]").or_else(|| go.strip_prefix("map[string]"));
+        let items = |go: &'a str| {
+            let values = |go: &'a str| Some(go.strip_prefix("map[")?.split_once(']')?.1);
+            go.strip_prefix("[]").or_else(|| values(go))
+        };
         Owner { ty: self.ty, place, go_type: self.go_type.and_then(items) }
     }
 }
