@@ -1,6 +1,7 @@
 //! Service: columns, defaults and strategy; the columns of Endpoints.
 
 mod allocate;
+mod families;
 mod rules;
 #[cfg(test)]
 mod tests;
