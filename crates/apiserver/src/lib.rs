@@ -28,6 +28,7 @@ mod server;
 mod service;
 mod user;
 mod verbs;
+mod warning;
 
 pub use body::{Body, BoxError};
 pub use server::{ApiServer, Config, StartError};

@@ -165,6 +165,8 @@ pub(crate) struct Rechecks {
     pub(crate) change: usize,
     /// Whether names of finalizers must be known.
     pub(crate) finalizers: bool,
+    /// Whether what may not change is looked at before all else.
+    pub(crate) change_first: bool,
 }
 
 /// One row of the registry.
@@ -225,7 +227,7 @@ impl Kind {
             conversion: None,
             access: Access::Stored,
             deprecated: None,
-            rechecks: Rechecks { whole: 1, change: 1, finalizers: true },
+            rechecks: Rechecks { whole: 1, change: 1, finalizers: true, change_first: false },
             generation: false,
             stored_at: None,
             pod_spec: None,
@@ -309,6 +311,11 @@ impl Kind {
         self
     }
 
+    pub(crate) const fn change_first(mut self) -> Self {
+        self.rechecks.change_first = true;
+        self
+    }
+
     pub(crate) const fn any_finalizer(mut self) -> Self {
         self.rechecks.finalizers = false;
         self
@@ -389,6 +396,15 @@ impl Kind {
     pub(crate) fn write_missing(&self, object: &mut Object) {
         if let Some(ty) = self.schema() {
             schema::write_missing(ty, object);
+        }
+    }
+
+    /// Takes away the empty maps that admission tells from none, and that nobody stores.
+    pub(crate) fn leave_out_empty(&self, object: &mut Object) {
+        if self.pod_spec.is_some()
+            && let Some(ty) = self.schema()
+        {
+            schema::leave_out_empty(ty, object);
         }
     }
 

@@ -92,6 +92,7 @@ pub(super) static KINDS: &[Kind] = &[
         .namespaced()
         .short(&["pvc"])
         .subs(STATUS)
+        .change_first()
         .strategy(&volume::Claim)
         .columns(volume::CLAIM_COLUMNS),
     row("PersistentVolume", "persistentvolumes", "persistentvolume")

@@ -44,6 +44,10 @@ impl Strategy for Controller {
         false
     }
 
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        apimachinery::names::long_name(name)
+    }
+
     fn default(&self, object: &mut Object) {
         let labels = object.get_path(&["spec", "template", "metadata", "labels"]).cloned();
         if let Some(labels @ Value::Object(_)) = labels {
