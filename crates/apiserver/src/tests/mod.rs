@@ -16,6 +16,7 @@ mod quotas;
 mod rbac;
 mod reading;
 mod resize;
+mod rules;
 mod runtime_classes;
 mod samples;
 mod scope;
