@@ -398,8 +398,8 @@ fn check_value(
             scalar::Bad::Text(text) if converts && matches!(shape, Shape::Bytes) => {
                 format!("error decoding from json: {text}")
             }
-            // A number is read as one.
-            scalar::Bad::Type if matches!(shape, Shape::IntOrString) && value.is_number() => {
+            // What is no text is read as a number.
+            scalar::Bad::Type if matches!(shape, Shape::IntOrString) => {
                 Owner { go_type: None, ..*owner }.mismatch(value, "int32")
             }
             scalar::Bad::Type => owner.mismatch(value, &scalar::go_type(shape)),

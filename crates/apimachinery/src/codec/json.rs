@@ -9,7 +9,8 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Decodes one JSON document; of duplicate fields the last wins and the path is reported.
+/// Decodes one JSON document; of duplicate fields the last wins, objects are joined, and the path is
+/// reported.
 ///
 /// # Errors
 /// 400 when the bytes are not one well-formed document, or nest too deeply.
@@ -156,6 +157,9 @@ mod tests {
         let (value, duplicates) =
             decode(br#"{"a":[{"b":1,"b":2}],"c":{"d":{},"d":3,"d":4},"a.b":1}"#).unwrap();
         assert_eq!(value, json!({"a": [{"b": 2}], "c": {"d": 4}, "a.b": 1}));
+        let (value, _) =
+            decode(br#"{"a":{"b":1,"c":{"d":1},"e":[1]},"a":{"b":2,"c":{"f":2},"e":[]}}"#).unwrap();
+        assert_eq!(value, json!({"a": {"b": 2, "c": {"d": 1, "f": 2}, "e": []}}));
         let paths = ["a[0].b", "c.d"].map(|path| Duplicate::Field(path.to_owned()));
         assert_eq!(duplicates, paths);
     }

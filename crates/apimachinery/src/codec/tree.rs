@@ -192,9 +192,22 @@ impl<'de> Visitor<'de> for Seed<'_> {
             if map.contains_key(&key) {
                 self.context.duplicates.borrow_mut().report(|| Duplicate::Field(place.to_string()));
             }
-            map.insert(key, value);
+            match (map.get_mut(&key), value) {
+                (Some(Value::Object(before)), Value::Object(again)) => join(before, again),
+                (_, value) => drop(map.insert(key, value)),
+            }
         }
         Ok(Value::Object(map))
+    }
+}
+
+/// Go reads an object that comes again into the one that was there.
+fn join(before: &mut Map<String, Value>, again: Map<String, Value>) {
+    for (key, value) in again {
+        match (before.get_mut(&key), value) {
+            (Some(Value::Object(before)), Value::Object(again)) => join(before, again),
+            (_, value) => drop(before.insert(key, value)),
+        }
     }
 }
 

@@ -207,7 +207,11 @@ fn check_held(write: &Write<'_>, resource: &str, granted: &[Rule]) -> Result<(),
     let groups: Vec<String> = user.groups.iter().map(|g| apimachinery::text::quote(g)).collect();
     let unresolved = match held.unresolved.is_empty() {
         true => String::new(),
-        false => format!("; resolution errors: [{}]", aggregate(&held.unresolved)),
+        false => {
+            let said: Vec<String> =
+                held.unresolved.iter().map(|unresolved| unresolved.to_storage()).collect();
+            format!("; resolution errors: [{}]", aggregate(&said))
+        }
     };
     let why = format!(
         "user {} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}{unresolved}",

@@ -117,6 +117,7 @@ pub(crate) fn rules_for(server: &Server, user: &User, namespace: &str) -> Value 
     // The rights of a node beyond its role depend on its pods.
     let incomplete = user.node().is_some();
     let node = incomplete.then(|| "node authorizer does not support user rule resolution".into());
+    let unresolved = unresolved.iter().map(rbac::Unresolved::to_authorizer);
     let errors: Vec<String> = node.into_iter().chain(unresolved).collect();
     let mut status =
         json!({"resourceRules": resource, "nonResourceRules": other, "incomplete": incomplete});

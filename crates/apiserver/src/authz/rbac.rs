@@ -108,7 +108,40 @@ struct Binding {
     namespace: String,
     rules: Vec<Rule>,
     /// Why there are no rules, when the role is not there.
-    unresolved: Option<String>,
+    unresolved: Option<Unresolved>,
+}
+
+/// Why a role that is bound gives no rules.
+#[derive(Clone, Debug)]
+pub(crate) enum Unresolved {
+    /// There is none of this kind and name.
+    NotFound(String, String),
+    /// There are none of this kind.
+    Unsupported(String),
+}
+
+impl Unresolved {
+    /// In the words of upstream's authorizer, who names kinds.
+    pub(crate) fn to_authorizer(&self) -> String {
+        match self {
+            Self::NotFound(kind, name) => {
+                format!("{}.{GROUP} {} not found", kind.to_lowercase(), quote(name))
+            }
+            Self::Unsupported(kind) => {
+                format!("unsupported role reference kind: {}", quote(kind))
+            }
+        }
+    }
+
+    /// In those of its storage, which names resources.
+    pub(crate) fn to_storage(&self) -> String {
+        match self {
+            Self::NotFound(kind, name) => {
+                format!("{}s.{GROUP} {} not found", kind.to_lowercase(), quote(name))
+            }
+            Self::Unsupported(_) => self.to_authorizer(),
+        }
+    }
 }
 
 impl Binding {
@@ -166,7 +199,7 @@ impl Subject {
 pub(crate) struct Held {
     pub(crate) rules: Vec<Rule>,
     /// Why there may be more: roles that are bound and cannot be read.
-    pub(crate) unresolved: Vec<String>,
+    pub(crate) unresolved: Vec<Unresolved>,
 }
 
 /// Compiled bindings and the revisions they were made of.
@@ -199,17 +232,11 @@ impl Rbac {
             let entry = match kind {
                 "Role" => roles.entries.get(format!("{namespace}/{name}").as_str()),
                 "ClusterRole" => cluster_roles.entries.get(name),
-                _ => {
-                    let why = format!("unsupported role reference kind: {}", quote(kind));
-                    return (Value::Null, Some(why));
-                }
+                _ => return (Value::Null, Some(Unresolved::Unsupported(kind.to_owned()))),
             };
             match entry {
                 Some(entry) => (entry.object(), None),
-                None => {
-                    let kind = kind.to_lowercase();
-                    (Value::Null, Some(format!("{kind}.{GROUP} {} not found", quote(name))))
-                }
+                None => (Value::Null, Some(Unresolved::NotFound(kind.to_owned(), name.to_owned()))),
             }
         };
         let mut all = Vec::new();
@@ -241,13 +268,13 @@ impl Rbac {
     /// The answer and its reason: for a refusal that of the roles which might have allowed it.
     pub(super) fn decide(&self, server: &Server, a: &Attributes<'_>) -> Decision {
         let Some(compiled) = self.compiled(server) else { return Decision::Deny(String::new()) };
-        let mut unresolved: Vec<&str> = Vec::new();
+        let mut unresolved: Vec<&Unresolved> = Vec::new();
         for binding in &compiled.bindings {
             if !binding.namespace.is_empty() && binding.namespace != a.namespace {
                 continue;
             }
             let Some(subject) = binding.binds(a.user) else { continue };
-            unresolved.extend(binding.unresolved.as_deref());
+            unresolved.extend(&binding.unresolved);
             if binding.rules.iter().any(|rule| rule.allows(a)) {
                 let Binding { title, role, .. } = binding;
                 let to = &subject.title;
@@ -256,7 +283,10 @@ impl Rbac {
         }
         Decision::Deny(match unresolved.is_empty() {
             true => String::new(),
-            false => format!("RBAC: {}", aggregate(&unresolved)),
+            false => {
+                let said: Vec<String> = unresolved.iter().map(|why| why.to_authorizer()).collect();
+                format!("RBAC: {}", aggregate(&said))
+            }
         })
     }
 
@@ -278,6 +308,16 @@ impl Rbac {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_as_upstream_names_it() {
+        let role = Unresolved::NotFound("ClusterRole".into(), "r".into());
+        let shown = |resource| format!("{resource}.rbac.authorization.k8s.io \"r\" not found");
+        assert_eq!(role.to_authorizer(), shown("clusterrole"));
+        assert_eq!(role.to_storage(), shown("clusterroles"));
+        let odd = Unresolved::Unsupported("X".into());
+        assert_eq!(odd.to_storage(), "unsupported role reference kind: \"X\"");
+    }
 
     #[test]
     fn rules_cover_what_upstream_says() {
