@@ -113,7 +113,44 @@ def rights():
         both('DELETE', RB + p, cmp=False)
 
 
+def statuses():
+    setsec('9e statuses')
+    P = AD + '/validatingadmissionpolicies'
+    p = {'metadata': {'name': 'nine-status'}, 'spec': {'matchConstraints': {'resourceRules': [{'operations': ['CREATE'], 'apiGroups': ['none'], 'apiVersions': ['v1'], 'resources': ['none']}]}, 'validations': [{'expression': 'true'}]}}
+    both('POST', P, p, name='policy for its status')
+    for ref in ('spec.validations[0].expression', 'spec.validations[0]', '.a', 'a..b', '....', '..', '..*', 'a[', 'a[]', 'a[b]', "a['b']", "a['b.c']", "a['b'c']", 'a[*]', 'a[0:2]', 'a[1:5:2]', 'a[-1]', 'a[-]', 'a[:-]', 'a[1:2:3:4]',
+                'a[0,1]', 'a[0, b]', 'a[99999999999999999999]', '[?(@.a)]', '[?(@.a==1)]', '[?(@.a=="x)y")]', "[?(@.a=='b')].c", '[?(@.a', '[?(@.a)', '[?(@.a)x', '[?(]', '[?()]', '[?(@.a==1.2.3)]', '"q"', "'q'", "'q", '"a\\"b"', "'a\\'b'", '"\\x41"', '"\\xzz"', '"\\q"',
+                '"\\101"', '"\\400"', '"\\u00e9"', '"\\ud800"', '5', '+5', '-5', '1.5', '1.', '.5', '1.2.3', '-', '+', '1-2', 'true', 'range .items', 'end', '(', ')', 'a(b', 'a{b', 'a}b', 'a}b{c', 'a}b{(', '{', '}', '@', '$', '$.a', '$$', 'a b', 'a\tb', '\t', 'a\nb', ',', 'a,b', '\u00e9', '\u00e9.a', '\u20ac', '#', 'a\\.b', '\\', '~', '10.0.0.1', '*', '.*', '_a'):
+        both('PATCH', f'{P}/nine-status/status?dryRun=All', {'status': {'typeChecking': {'expressionWarnings': [{'fieldRef': ref, 'warning': 'w'}]}}}, ctype=MP, name=f'fieldRef {ref!r}')
+    both('DELETE', f'{P}/nine-status', cmp=False)
+    # What a kubelet may say of containers that ended.
+    PP = '/api/v1/namespaces/ns1/pods'
+    ended = lambda code, reason='Error': {'terminated': {'exitCode': code, 'reason': reason}}
+    for policy in ('Always', 'OnFailure', 'Never'):
+        pod = {'metadata': {'name': 'nine'}, 'spec': {'restartPolicy': policy, 'automountServiceAccountToken': False, 'initContainers': [{'name': 'i', 'image': 'i'}, {'name': 's', 'image': 'i', 'restartPolicy': 'Always'}], 'containers': [{'name': 'c', 'image': 'i'}, {'name': 'd', 'image': 'i'}]}}
+        both('POST', PP, pod, cmp=False)
+        status = lambda name, state: [{'name': name, 'image': 'i', 'imageID': '', 'ready': False, 'restartCount': 0, 'state': state}]
+        for field, name in (('containerStatuses', 'c'), ('initContainerStatuses', 'i'), ('initContainerStatuses', 's'), ('ephemeralContainerStatuses', 'e')):
+            for code, reason in ((0, 'Completed'), (1, 'Error'), (128, 'StartError'), (137, 'OOMKilled')):
+                both('PATCH', f'{PP}/nine/status', {'status': {field: status(name, ended(code, reason))}}, ctype=MP, cmp=False)
+                for state in ({'waiting': {'reason': 'RunContainerError'}}, {'waiting': {'reason': 'CrashLoopBackOff'}}, {'running': {}}, ended(2), {}):
+                    both('PATCH', f'{PP}/nine/status?dryRun=All', {'status': {field: status(name, state)}}, ctype=MP, name=f'{policy} {name} {reason} to {json.dumps(state)}')
+                both('PATCH', f'{PP}/nine/status', {'status': {field: None}}, ctype=MP, cmp=False)
+        both('DELETE', f'{PP}/nine?gracePeriodSeconds=0', cmp=False)
+
+
+def warnings():
+    setsec('9f warnings')
+    def pod(env): return {'metadata': {'name': 'w'}, 'spec': {'automountServiceAccountToken': False, 'containers': [{'name': 'c', 'image': 'i', 'env': env}]}}
+    for count, length in ((2, 10), (3, 300), (13, 300), (14, 300), (20, 300), (40, 300), (200, 20)):
+        env = [{'name': f'A{i}' + 'x' * length, 'value': '1'} for i in range(count) for _ in (0, 1)]
+        both('POST', '/api/v1/namespaces/ns1/pods?dryRun=All', pod(env), name=f'{count} warnings of {length}')
+    both('POST', C + '?dryRun=All', '{"metadata":{"name":"x"},"\u00e9":1,"\u20ac":2,"a\\"b":3,"c\\\\d":4,"e\\nf":5}', name='warnings beyond ASCII')
+
+
 def run():
+    statuses()
+    warnings()
     documents()
     patches()
     families()

@@ -99,10 +99,12 @@ impl<'a> Reader<'a> {
                 Some(c) if c.is_numeric() => self.number(c)?,
                 Some(c) if is_alphanumeric(c) => self.identifier(),
                 Some(c) => {
-                    return wrong(format!(
-                        "unrecognized character in action: U+{:04X} '{c}'",
-                        u32::from(c)
-                    ));
+                    let shown = match c.is_control() || c.is_whitespace() {
+                        true => String::new(),
+                        false => format!(" '{c}'"),
+                    };
+                    let code = u32::from(c);
+                    return wrong(format!("unrecognized character in action: U+{code:04X}{shown}"));
                 }
             }
         }
@@ -289,6 +291,7 @@ mod tests {
             ("10.0.0.1", "cannot parse number 10.0.0.1"),
             ("-", "cannot parse number -"),
             ("(", "unrecognized character in action: U+0028 '('"),
+            ("a\tb", "unrecognized character in action: U+0009"),
             (".a[", "unterminated array"),
             (".a[b]", "invalid array index b"),
             (".a[-]", "array index - is not a number"),
