@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
-use rand::Rng;
+use rand::RngExt;
 
 /// Addresses of the service range.
 pub(crate) struct Addresses {

@@ -89,7 +89,7 @@ fn summary(bytes: &[u8]) -> String {
         None => "<empty>".to_owned(),
         Some(b'{') => format!("{}{more}", String::from_utf8_lossy(first)),
         Some(_) => {
-            let hex: String = first.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = hex::encode(first);
             format!("{hex}{more}")
         }
     }

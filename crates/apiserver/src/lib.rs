@@ -26,11 +26,13 @@ mod request;
 mod routes;
 mod server;
 mod service;
+mod trace;
 mod user;
 mod verbs;
 mod warning;
 
 pub use body::{Body, BoxError};
+pub use cache::Corrupt;
 pub use server::{ApiServer, Config, StartError};
 pub use service::InProcess;
 pub use user::User;

@@ -10,8 +10,9 @@ pub mod informer;
 pub mod key;
 pub mod leader;
 pub mod reconcile;
+pub mod refusals;
 pub mod service_account;
-pub mod store;
+mod store;
 pub mod transport;
 pub mod workqueue;
 

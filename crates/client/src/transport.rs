@@ -4,6 +4,7 @@ use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::refusals;
 use bytes::Bytes;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response};
@@ -69,7 +70,11 @@ pub fn named(client: kube::Client, name: &'static str) -> kube::Client {
         let agent = HeaderValue::from_static(name);
         request.headers_mut().entry(USER_AGENT).or_insert(agent);
         let client = client.clone();
-        async move { client.send(request).await.map_err(BoxError::from) }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        async move {
+            let response = client.send(request).await.map_err(BoxError::from)?;
+            Ok::<_, BoxError>(refusals::noted(name, &method, &path, response).await)
+        }
     });
     kube::Client::new(service, namespace)
 }

@@ -94,6 +94,7 @@ pub async fn run(config: Config) {
         root_ca: config.root_ca,
         sign: config.sign,
     });
+    tracing::info!(controllers = registry::CONTROLLERS.len(), "the controllers start");
     let mut running = JoinSet::new();
     for controller in registry::CONTROLLERS {
         let client = (config.clients)(controller.identity);

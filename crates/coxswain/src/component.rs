@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use client::leader::{LeaderElection, Outcome};
 use client::service_account::ServiceAccounts;
 use client::{Client, InformerFactory, transport};
+use telemetry::task;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,11 +33,12 @@ fn until_interrupted(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) ->
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let token = cancel.clone();
-        tokio::spawn(async move {
+        task::spawn_vital("signals", async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            tracing::info!("told to stop");
             token.cancel();
         });
         work(cancel).await
@@ -108,9 +110,11 @@ async fn lead(
     let outcome = election
         .run(cancel, |token| async {
             say!("leading");
+            tracing::info!(lease = name, "leads");
             work(token).await;
         })
         .await;
+    tracing::info!(lease = name, ?outcome, "no longer leads");
     match outcome {
         Outcome::Lost => bail!("the lease {name} was lost"),
         Outcome::Cancelled | Outcome::Finished => Ok(()),
@@ -124,7 +128,12 @@ pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
         let client = transport::named(client, "kube-scheduler");
         lead(&client, "kube-scheduler", cancel, async |cancel| {
             let informers = InformerFactory::new(client.clone(), cancel.clone());
-            scheduler::run(scheduler::Config { client: client.clone(), informers, cancel }).await;
+            let client = client.clone();
+            task::keep("scheduler", cancel, move |cancel| {
+                let (client, informers) = (client.clone(), informers.clone());
+                scheduler::run(scheduler::Config { client, informers, cancel })
+            })
+            .await;
         })
         .await
     })

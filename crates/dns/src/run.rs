@@ -59,6 +59,7 @@ pub async fn run(
     let zone = Zone::new(&config.domain).map_err(|_| Error::Domain(config.domain.clone()))?;
     let forwarder = Forwarder::open(&config.resolv_conf, &config.listen);
     let server = Arc::new(Server::new(zone, forwarder));
+    tracing::info!(domain = config.domain, listen = ?config.listen, "cluster DNS starts");
     let mut sockets = Vec::new();
     for address in config.listen {
         let failed = |source| Error::Listen { address, source };

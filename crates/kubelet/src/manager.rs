@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use client::{Event, EventType};
 use k8s_openapi::api::core::v1::Pod;
+use telemetry::task;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -69,7 +70,7 @@ impl PodManager {
         let known: HashSet<String> =
             informer.store().list().iter().map(|pod| uid(pod).to_owned()).collect();
         self.unseen = known.clone();
-        tokio::spawn(orphans::remove(self.context.clone(), known));
+        telemetry::task::spawn("orphans", orphans::remove(self.context.clone(), known));
         let mut nodes = self.context.node.subscribe();
         loop {
             tokio::select! {
@@ -83,6 +84,7 @@ impl PodManager {
                     Err(RecvError::Closed) => return,
                 },
                 Some(done) = self.tasks.join_next() => {
+                    // Panics end in the task.
                     if let Ok(uid) = done {
                         self.workers.remove(&uid);
                     }
@@ -137,8 +139,9 @@ impl PodManager {
         let (worker, receiver) = watch::channel(desired);
         self.workers.insert(id.clone(), Managed { wanted: pod, worker });
         let (context, cancel) = (self.context.clone(), self.cancel.clone());
+        let run = move |cancel| Worker::run(context.clone(), receiver.clone(), cancel);
         self.tasks.spawn(async move {
-            Worker::run(context, receiver, cancel).await;
+            task::until_done("pod-worker", cancel, run).await;
             id
         });
     }

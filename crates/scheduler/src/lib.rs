@@ -17,7 +17,6 @@ mod preemption;
 mod queue;
 mod resources;
 mod run;
-mod selector;
 mod storage;
 
 pub use run::{Config, run};

@@ -1,8 +1,8 @@
 //! RuntimeClass: pods of a runtime class bear its overhead and go to its nodes.
 
-use apimachinery::resources::Amounts;
 use apimachinery::{Object, ObjectExt, Status, text};
 use async_trait::async_trait;
+use rules::resources::Amounts;
 use serde_json::{Value, json};
 
 use super::{Plugin, Request};

@@ -8,6 +8,7 @@ mod collection;
 mod entry;
 mod horizon;
 mod log;
+mod parts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use store::{Event, Feed, Key, Record, Revision};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+pub use collection::Corrupt;
 pub(crate) use collection::{Collection, Snapshot};
 pub(crate) use entry::{Entry, REVISION_KEY};
 use horizon::Horizon;
@@ -50,7 +52,7 @@ impl Cache {
     pub(crate) fn start(
         feed: Feed,
         resources: impl Iterator<Item = (String, &'static [Selectable])>,
-    ) -> Self {
+    ) -> Result<Self, Corrupt> {
         let collections: HashMap<_, _> = resources
             .map(|(prefix, fields)| (prefix, Arc::new(Collection::new(fields, feed.revision))))
             .collect();
@@ -63,13 +65,14 @@ impl Cache {
         }
         for (prefix, records) in filling {
             match collections.get(prefix) {
-                Some(collection) => collection.fill(&records),
+                Some(collection) => collection.fill(&records)?,
                 None => tracing::warn!(prefix, "stored objects of an unknown resource are kept"),
             }
         }
         let (publish, applied) = watch::channel(feed.revision);
-        tokio::spawn(dispatch(collections.clone(), feed.events, publish));
-        Self { collections, applied, horizon: Horizon::default() }
+        let dispatch = dispatch(collections.clone(), feed.events, publish);
+        telemetry::task::spawn_vital("cache-dispatch", dispatch);
+        Ok(Self { collections, applied, horizon: Horizon::default() })
     }
 
     /// The collection of a resource.
@@ -126,7 +129,11 @@ async fn dispatch(
                 if let Some((prefix, rest)) = split(&event.key)
                     && let Some(collection) = collections.get(prefix)
                 {
-                    collection.apply(rest, event);
+                    if let Err(corrupt) = collection.apply(rest, event) {
+                        // It was acknowledged, and cannot be shown: the process must not go on as
+                        // if it were not there.
+                        panic!("{corrupt}");
+                    }
                     if !changed.iter().any(|c| Arc::ptr_eq(c, collection)) {
                         changed.push(collection);
                     }
@@ -172,7 +179,7 @@ mod tests {
     async fn every_reader_of_many_hears_of_every_change() {
         let (send, events) = tokio::sync::mpsc::unbounded_channel();
         let feed = Feed { revision: 0, records: Default::default(), events };
-        let cache = Cache::start(feed, [(prefix("", "pods"), &[][..])].into_iter());
+        let cache = Cache::start(feed, [(prefix("", "pods"), &[][..])].into_iter()).unwrap();
         let collection = cache.collection("", "pods").unwrap().clone();
         let readers: Vec<_> = (0..10 * WAKE_AT_ONCE)
             .map(|_| {

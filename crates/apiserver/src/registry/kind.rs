@@ -35,6 +35,11 @@ impl Selectable {
         self
     }
 
+    /// Where [`read`](Self::read) looks.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &'static [&'static str]> {
+        [self.path, self.otherwise].into_iter().filter(|path| !path.is_empty())
+    }
+
     pub(crate) fn read(&self, object: &Value) -> String {
         let own = object.get_path(self.path).filter(|v| *v != "");
         match own.or_else(|| object.get_path(self.otherwise).filter(|_| !self.otherwise.is_empty()))

@@ -209,3 +209,25 @@ async fn health_checks_are_counted() {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }
 }
+
+#[tokio::test]
+async fn a_handler_that_panics_answers_and_harms_nobody() {
+    let api = Api::start().await;
+    for method in [Method::GET, Method::POST] {
+        let answer = api.ask(method, "/panics").send().await;
+        assert_eq!(answer.code.as_u16(), 500);
+        let text = "This request caused apiserver to panic. Look in the logs for details.\n";
+        assert_eq!(answer.bytes, text);
+        api.get(MAPS).await.ok();
+    }
+    assert!(telemetry::task::panics()["request"] >= 2);
+}
+
+#[tokio::test]
+async fn every_answer_names_its_request() {
+    let api = Api::start().await;
+    let named = api.ask(Method::GET, MAPS).header("audit-id", "mine").send().await;
+    assert_eq!(named.headers["audit-id"], "mine");
+    let other = api.get("/no/such/path").await;
+    assert_eq!(other.headers["audit-id"].len(), 36);
+}

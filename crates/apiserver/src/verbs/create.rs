@@ -57,6 +57,7 @@ pub(super) async fn create_object(
         record_new(call, &mut object);
     }
     admission::admit(call, Operation::Create, &mut object, None).await?;
+    call.stages.passed("admitted");
 
     let mut tries = 0;
     loop {
@@ -143,7 +144,10 @@ async fn finish(
             None => Ok(()),
         };
     }
-    call.server.commit(kind, object, Expect::Absent).await
+    call.stages.passed("validated");
+    let committed = call.server.commit(kind, object, Expect::Absent).await;
+    call.stages.passed("committed");
+    committed
 }
 
 /// The complaint about an object that only namespaces of a certain label may have.

@@ -175,7 +175,9 @@ async fn write(
         kind.strategy.after_delete(&call.context(), old);
         return Ok(false);
     }
+    call.stages.passed("validated");
     call.server.commit(kind, object, Expect::At(entry.revision)).await?;
+    call.stages.passed("committed");
     Ok(true)
 }
 
@@ -209,6 +211,7 @@ async fn prepare(
         keep_what_the_path_cannot_change(call, object, old);
     }
     admission::admit(call, Operation::Update, object, Some(old)).await?;
+    call.stages.passed("admitted");
     let mut errors = ErrorList::new();
     // Bindings and reports are no new wishes.
     let counts = kind.generation && !matches!(call.sub, Some(Sub::Binding | Sub::Status));

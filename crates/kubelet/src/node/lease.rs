@@ -28,6 +28,7 @@ pub(super) async fn renew(context: &Context) {
             Ok(lease) => {
                 held = Some(lease);
                 if std::mem::take(&mut lost) {
+                    tracing::info!("the node lease is renewed again");
                     // Others may have declared the node lost meanwhile.
                     context.node_doubted.store(true, Ordering::Release);
                     context.node_changed.notify_one();
@@ -35,8 +36,11 @@ pub(super) async fn renew(context: &Context) {
                 PERIOD
             }
             Err(error) => {
-                tracing::debug!(%error, "node lease not renewed, will retry");
-                lost = true;
+                if std::mem::replace(&mut lost, true) {
+                    tracing::debug!(%error, "node lease not renewed, will retry");
+                } else {
+                    tracing::warn!(%error, "node lease not renewed, will retry");
+                }
                 RETRY
             }
         };

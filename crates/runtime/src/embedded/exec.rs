@@ -173,7 +173,7 @@ fn session(
         .ok_or_else(|| Error::Internal("the exec helper sent no terminal".to_owned()))?;
     let sizes = master.as_fd().try_clone_to_owned()?;
     let (sender, mut receiver) = mpsc::channel::<TerminalSize>(8);
-    tokio::spawn(async move {
+    telemetry::task::spawn("exec-session", async move {
         while let Some(size) = receiver.recv().await {
             shim::resize_terminal(&sizes, size.width, size.height).ok();
         }

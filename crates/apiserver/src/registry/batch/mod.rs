@@ -5,7 +5,6 @@ mod indexes;
 mod job;
 mod policies;
 mod rules;
-mod schedule;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -63,7 +63,7 @@ pub(super) fn serve(
     if let Some(protocol) = protocol {
         headers.insert(PROTOCOL, protocol);
     }
-    tokio::spawn(send(upgrade, watch, encoding));
+    telemetry::task::spawn("watch-socket", send(upgrade, watch, encoding));
     Ok(response)
 }
 

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{Evaluator, Scope};
-use crate::ObjectExt;
-use crate::resources::{Amounts, has_pod_level, is_extended, is_huge_page, is_native, of_pod};
+use crate::resources::{Amounts, PodResources, QosClass, is_extended, is_huge_page, is_native};
+use apimachinery::ObjectExt;
 
 pub(super) const EVALUATOR: Evaluator =
     Evaluator { group: "", resource: "pods", tracks, usage, in_scope };
@@ -60,7 +60,8 @@ fn usage(pod: &Value, now: Timestamp) -> Amounts {
     if is_over(pod, now) {
         return Amounts::default();
     }
-    compute(&of_pod(pod, "requests"), &of_pod(pod, "limits"))
+    let resources = PodResources::of_tree(pod);
+    compute(&resources.requests(), &resources.limits())
 }
 
 /// Whether the pod takes nothing any more: it has ended, or should have by now (its node may be
@@ -70,7 +71,7 @@ fn is_over(pod: &Value, now: Timestamp) -> bool {
         return true;
     }
     let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64();
-    let deleted = pod.deletion_timestamp().and_then(crate::time::parse);
+    let deleted = pod.deletion_timestamp().and_then(apimachinery::time::parse);
     let (Some(grace), Some(deleted)) = (grace, deleted) else { return false };
     deleted.checked_add(SignedDuration::from_secs(grace)).is_ok_and(|end| now > end)
 }
@@ -83,7 +84,7 @@ pub fn is_terminating(pod: &Value) -> bool {
 
 fn in_scope(scope: &Scope<'_>, pod: &Value) -> bool {
     let best_effort = || match pod.str_at(&["status", "qosClass"]) {
-        "" => crate::resources::qos_class(pod) == "BestEffort",
+        "" => PodResources::of_tree(pod).qos_class() == QosClass::BestEffort,
         class => class == "BestEffort",
     };
     match scope.name {
@@ -118,7 +119,7 @@ fn crosses_namespaces(affinity: &Value) -> bool {
 #[must_use]
 pub fn missing<'a>(pod: &Value, limited: impl Iterator<Item = &'a str>) -> Option<String> {
     let spec = &pod["spec"];
-    if has_pod_level(spec) {
+    if PodResources::of_tree(pod).has_pod_level() {
         return None;
     }
     let mandatory = |name: &str| {

@@ -5,8 +5,9 @@ mod amounts;
 mod names;
 mod pod;
 mod qos;
+mod read;
 
 pub use amounts::Amounts;
 pub use names::{is_extended, is_huge_page, is_native, is_pod_level, may_overcommit};
-pub use pod::{at_once, has_pod_level, of_containers, of_pod};
-pub use qos::qos_class;
+pub use pod::{ContainerResources, Demand, Given, PodResources};
+pub use qos::QosClass;

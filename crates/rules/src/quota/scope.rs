@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::ObjectExt;
+use apimachinery::ObjectExt;
 
 /// One condition on the objects of a quota.
 #[derive(Clone, Copy, Debug)]

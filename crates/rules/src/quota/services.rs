@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Evaluator;
-use crate::ObjectExt;
 use crate::resources::Amounts;
+use apimachinery::ObjectExt;
 
 pub(super) const EVALUATOR: Evaluator =
     Evaluator { group: "", resource: "services", tracks, usage, in_scope: |_, _| false };

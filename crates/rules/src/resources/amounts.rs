@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::quantity::{Format, Quantity};
+use apimachinery::quantity::{Format, Quantity};
 
 /// Amounts of resources by name: a `ResourceList`.
 ///

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::Evaluator;
-use crate::ObjectExt;
-use crate::quantity::{Format, Quantity};
 use crate::resources::Amounts;
+use apimachinery::ObjectExt;
+use apimachinery::quantity::{Format, Quantity};
 
 pub(super) const EVALUATOR: Evaluator = Evaluator {
     group: "resource.k8s.io",

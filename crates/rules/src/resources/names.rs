@@ -1,6 +1,6 @@
 //! Names of resources (upstream's `pkg/apis/core/helper`).
 
-use crate::names::qualified_name;
+use apimachinery::names::qualified_name;
 
 /// Whether it is huge pages of some size: `hugepages-2Mi`.
 #[must_use]

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Evaluator, Scope};
-use crate::ObjectExt;
-use crate::quantity::Quantity;
 use crate::resources::Amounts;
+use apimachinery::ObjectExt;
+use apimachinery::quantity::Quantity;
 
 pub(super) const EVALUATOR: Evaluator =
     Evaluator { group: "", resource: "persistentvolumeclaims", tracks, usage, in_scope };

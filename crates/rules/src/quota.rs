@@ -70,7 +70,7 @@ impl Counted {
         }
         let plain = PLAIN.iter().copied().find(|name| group.is_empty() && *name == resource);
         let evaluator = EVALUATORS.iter().find(|e| e.group == group && e.resource == resource);
-        let name = crate::status::qualified(group, resource);
+        let name = apimachinery::status::qualified(group, resource);
         Some(Self { count: format!("count/{name}"), plain, evaluator })
     }
 
