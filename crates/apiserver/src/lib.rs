@@ -29,6 +29,7 @@ mod service;
 mod trace;
 mod user;
 mod verbs;
+mod warning;
 
 pub use body::{Body, BoxError};
 pub use cache::Corrupt;

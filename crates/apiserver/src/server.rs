@@ -6,9 +6,7 @@ use std::time::Instant;
 
 use apimachinery::Status;
 use futures::future::BoxFuture;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT, WARNING,
-};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, USER_AGENT, WARNING};
 use http::{HeaderMap, Request, Response, StatusCode};
 use ipnet::Ipv4Net;
 use store::{CommitError, Store};
@@ -29,7 +27,7 @@ use crate::request::{Query, RequestInfo};
 use crate::trace::{AUDIT_ID, Stages, Trace};
 use crate::user::User;
 use crate::verbs::{self, Call};
-use crate::{authn, authz, discovery, encode, health, openapi, routes};
+use crate::{authn, authz, discovery, encode, health, openapi, routes, warning};
 
 /// What an API server is made with.
 pub struct Config {
@@ -295,10 +293,8 @@ impl Server {
             Err(status) => encode::error(&status, accepted.encoding),
         };
         call.stages.passed("answered");
-        for warning in call.warnings.into_inner() {
-            if let Some(value) = warning_header(&warning) {
-                response.headers_mut().append(WARNING, value);
-            }
+        for value in warning::headers(call.warnings.into_inner()) {
+            response.headers_mut().append(WARNING, value);
         }
         Ok(response)
     }
@@ -405,10 +401,4 @@ fn find(info: &RequestInfo) -> Option<(&'static Kind, Option<Sub>)> {
 /// The encoding of errors that are found before anybody asks what the path can answer with.
 fn wanted_encoding(accept: Option<&str>) -> Encoding {
     Accepted::negotiate(accept, Offer::List).map_or(Encoding::Json, |accepted| accepted.encoding)
-}
-
-/// `299 - "text"` (RFC 7234, 5.5), at most as long as upstream's.
-fn warning_header(text: &str) -> Option<HeaderValue> {
-    let clean: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
-    HeaderValue::from_str(&format!("299 - {}", apimachinery::text::quote(&clean))).ok()
 }

@@ -4,6 +4,9 @@ mod lease;
 mod register;
 mod status;
 
+pub(crate) use lease::DURATION as LEASE_SECONDS;
+pub(crate) use status::MAX_IMAGES;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 
 /// The status is looked at this often, and written when it changed.
-const LOOK: Duration = Duration::from_secs(10);
+pub(crate) const LOOK: Duration = Duration::from_secs(10);
 /// It is written at least this often, as upstream's `nodeStatusReportFrequency`.
-const REPORT: Duration = Duration::from_secs(300);
+pub(crate) const REPORT: Duration = Duration::from_secs(300);
 /// Wait before registration is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 

@@ -1,12 +1,14 @@
 //! The kubelet's own HTTPS server: logs, exec, attach, port-forward, pods, metrics.
 
 mod auth;
+mod configz;
 mod find;
 pub(crate) mod logs;
 mod metrics;
 mod portforward;
 mod remote;
 mod routes;
+mod running;
 mod stats;
 mod system_logs;
 mod websocket;

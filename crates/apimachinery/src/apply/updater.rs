@@ -36,6 +36,7 @@ pub(super) fn update(
         }
         managers.take_away(id, &lost);
     }
+    managers.forget_idle();
     let own = changed
         .recursive_difference(&FieldSet::of_fields(writer.reset_fields))
         .difference(&FieldSet::of_fields(UNOWNED));
@@ -100,6 +101,7 @@ pub(super) fn apply(
         managers.take_away(&other, &lost);
     }
     managers.take_away(&id, &FieldSet::of_fields(UNOWNED));
+    managers.forget_idle();
     let object = (object != *live).then_some(object);
     Ok(Outcome { object, managers })
 }

@@ -8,6 +8,7 @@ mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_topology_labels;
+mod policy_params;
 mod priority;
 mod rbac_escalation;
 mod resource_quota;
@@ -92,6 +93,8 @@ pub(crate) trait Plugin: Sync {
 
 /// The chain.
 static PLUGINS: &[&dyn Plugin] = &[
+    // Upstream asks this as the last question of the validation.
+    &policy_params::PolicyParams,
     &namespace_lifecycle::NamespaceLifecycle,
     &limit_ranger::LimitRanger,
     &service_account::ServiceAccount,

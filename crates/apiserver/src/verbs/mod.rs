@@ -88,7 +88,7 @@ impl<'a> Call<'a> {
 
 impl Call<'_> {
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { settings: &self.server.settings, user: &self.user }
+        Context { settings: &self.server.settings, user: &self.user, dry_run: self.dry_run() }
     }
 
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {

@@ -14,7 +14,7 @@ use crate::context::Context;
 
 const NAMESPACE: &str = "kube-node-lease";
 /// After this time without a renewal the node counts as lost.
-const DURATION: i32 = 40;
+pub(crate) const DURATION: i32 = 40;
 const PERIOD: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 

@@ -7,7 +7,8 @@ use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{
-    Answer, json, logs, metrics, portforward, refuse, remote, stats, system_logs, text, websocket,
+    Answer, configz, json, logs, metrics, portforward, refuse, remote, running, stats, system_logs,
+    text, websocket,
 };
 use crate::context::Context;
 
@@ -22,7 +23,12 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
     let stream = get || *request.method() == Method::POST;
     match parts[..] {
         ["healthz"] if get => text(StatusCode::OK, "ok"),
+        ["configz"] if get => json(&configz::shown(&context)),
         ["pods"] if get => json(&pods(&context)),
+        ["runningpods"] if get => match running::list(&context).await {
+            Ok(pods) => json(&pods),
+            Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        },
         ["metrics"] if get => metrics::own(&context),
         ["metrics", "resource"] if get => metrics::resource(&context).await,
         ["metrics", "cadvisor" | "probes"] if get => text(StatusCode::OK, ""),
@@ -49,8 +55,8 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
             portforward::serve(context.clone(), namespace, pod, &query, request).await
         }
         [
-            "healthz" | "pods" | "metrics" | "stats" | "containerLogs" | "exec" | "attach"
-            | "portForward" | "logs",
+            "healthz" | "configz" | "pods" | "runningpods" | "metrics" | "stats" | "containerLogs"
+            | "exec" | "attach" | "portForward" | "logs",
             ..,
         ] if !stream => refuse(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
         _ => refuse(StatusCode::NOT_FOUND, "404 page not found"),
