@@ -1,1 +1,3 @@
 //! How an operator sees what a process does: its log, its metrics and its tasks.
+
+pub mod metrics;
