@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use apiserver::{ApiServer, User};
 use client::{Client, InformerFactory};
 use store::{Embedded, Store};
+use telemetry::metrics::{self, Registry};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,6 +58,9 @@ pub(crate) struct ControlPlane {
     server: ApiServer,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) informers: InformerFactory,
+    /// What the API server's `/metrics` serves: the metrics of everything in this process that is
+    /// not a node's.
+    pub(crate) metrics: Registry,
 }
 
 impl ControlPlane {
@@ -71,6 +75,8 @@ impl ControlPlane {
         components_within: bool,
         (cancel, tasks): (&CancellationToken, &TaskTracker),
     ) -> Result<Self> {
+        let metrics = Registry::new();
+        metrics::process(&metrics);
         let server = ApiServer::start(apiserver::Config {
             store: store.clone(),
             service_range: plan.services,
@@ -79,6 +85,7 @@ impl ControlPlane {
             client_ca: ids.ca.cert().to_owned(),
             components_within,
             advertise,
+            metrics: metrics.clone(),
         })
         .await?;
         for listener in listeners {
@@ -88,7 +95,7 @@ impl ControlPlane {
         }
         let reader = client(&server, User::new(MANAGER, &[]));
         let informers = InformerFactory::new(reader, cancel.clone());
-        Ok(Self { server, store, informers })
+        Ok(Self { server, store, informers, metrics })
     }
 
     /// A client inside this process that acts as `user`.

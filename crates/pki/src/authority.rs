@@ -112,6 +112,12 @@ impl ClientCertificate {
         (from <= now && now <= to).then_some(&self.identity)
     }
 
+    /// Seconds until it is no longer valid; negative afterwards.
+    #[must_use]
+    pub fn remaining(&self) -> f64 {
+        (self.validity.1 - OffsetDateTime::now_utc()).as_seconds_f64()
+    }
+
     /// SHA-256 of the certificate, in hexadecimal.
     #[must_use]
     pub fn fingerprint(&self) -> &str {

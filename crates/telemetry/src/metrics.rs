@@ -12,6 +12,7 @@ mod exposition;
 mod family;
 mod process;
 mod registry;
+pub mod stable;
 mod timer;
 mod value;
 

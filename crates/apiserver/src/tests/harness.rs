@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use store::{Embedded, Options};
 
 use crate::body::{Body, full};
+use crate::metrics::Metrics;
 use crate::{ApiServer, Config, User};
 
 /// A running server.
@@ -90,10 +91,16 @@ impl Api {
             client_ca: ca.cert().to_owned(),
             components_within: false,
             advertise: "127.0.0.1:6443".parse().unwrap(),
+            metrics: telemetry::metrics::Registry::new(),
         })
         .await
         .unwrap();
         Self { server, dir }
+    }
+
+    /// What the server counts.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.server.0.metrics
     }
 
     /// Signs tokens that this server accepts.

@@ -13,6 +13,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Metric;
 
 use super::encode::{At, Labels};
+use super::stable::Described;
 use super::value::is_bare;
 use super::{Counter, Desc, Exposition, Family, Format, Gauge, Histogram, exposition};
 
@@ -35,6 +36,7 @@ struct Entries(RwLock<BTreeMap<&'static str, Entry>>);
 #[derive(Debug)]
 struct Entry {
     desc: Desc,
+    labels: Vec<&'static str>,
     metric: Box<dyn Metric>,
 }
 
@@ -85,9 +87,10 @@ impl Registry {
                 "registered_metrics_total",
                 "The count of registered metrics broken by stability level and deprecation version.",
             ),
+            &names,
             registered,
         );
-        let none = |name, help| new.add(Desc::beta(name, help), Counter::default());
+        let none = |name, help| new.counter(Desc::beta(name, help));
         none("disabled_metrics_total", "The count of disabled metrics.");
         none("hidden_metrics_total", "The count of hidden metrics.");
         new.add(
@@ -95,6 +98,7 @@ impl Registry {
                 "cardinality_enforcement_unexpected_categorizations_total",
                 "The count of unexpected categorizations during cardinality enforcement.",
             ),
+            &[],
             unexpected,
         );
         new
@@ -125,11 +129,13 @@ impl Registry {
         made
     }
 
-    fn add<M: Metric + Clone>(&self, desc: Desc, metric: M) -> M {
+    fn add<M: Metric + Clone>(&self, desc: Desc, labels: &[&'static str], metric: M) -> M {
         if let Some(registered) = &self.0.registered {
             registered.with([desc.deprecated, desc.stability.name()]).inc();
         }
-        let entry = Entry { desc, metric: Box::new(metric.clone()) };
+        let mut labels = labels.to_vec();
+        labels.sort_unstable();
+        let entry = Entry { desc, labels, metric: Box::new(metric.clone()) };
         if self.0.entries.0.write().insert(desc.name, entry).is_some() {
             debug_assert!(false, "{} is registered twice", desc.name);
             tracing::error!(metric = desc.name, "a metric is registered twice");
@@ -139,17 +145,17 @@ impl Registry {
 
     /// A counter.
     pub fn counter(&self, desc: Desc) -> Counter {
-        self.add(desc, Counter::named(desc.name))
+        self.add(desc, &[], Counter::named(desc.name))
     }
 
     /// A gauge.
     pub fn gauge(&self, desc: Desc) -> Gauge {
-        self.add(desc, Gauge::default())
+        self.add(desc, &[], Gauge::default())
     }
 
     /// A histogram with these upper bounds.
     pub fn histogram(&self, desc: Desc, bounds: &[f64]) -> Histogram {
-        self.add(desc, Histogram::new(bounds.iter().copied()))
+        self.add(desc, &[], Histogram::new(bounds.iter().copied()))
     }
 
     /// Counters by labels.
@@ -159,7 +165,7 @@ impl Registry {
         labels: [&'static str; N],
     ) -> Family<Counter, N> {
         let make = move || Counter::named(desc.name);
-        self.add(desc, Family::new(labels, self.0.unexpected.clone(), make))
+        self.add(desc, &labels, Family::new(labels, self.0.unexpected.clone(), make))
     }
 
     /// Gauges by labels.
@@ -168,7 +174,7 @@ impl Registry {
         desc: Desc,
         labels: [&'static str; N],
     ) -> Family<Gauge, N> {
-        self.add(desc, Family::new(labels, self.0.unexpected.clone(), Gauge::default))
+        self.add(desc, &labels, Family::new(labels, self.0.unexpected.clone(), Gauge::default))
     }
 
     /// Histograms by labels.
@@ -180,7 +186,7 @@ impl Registry {
     ) -> Family<Histogram, N> {
         let bounds: Box<[f64]> = bounds.into();
         let make = move || Histogram::new(bounds.iter().copied());
-        self.add(desc, Family::new(labels, self.0.unexpected.clone(), make))
+        self.add(desc, &labels, Family::new(labels, self.0.unexpected.clone(), make))
     }
 
     /// A metric whose samples are taken when it is read. `collect` must not block.
@@ -191,7 +197,23 @@ impl Registry {
         labels: [&'static str; N],
         collect: impl Fn(&mut Samples<N>) + Send + Sync + 'static,
     ) {
-        self.add(desc, Collected { kind, labels, collect: Arc::new(collect) });
+        self.add(desc, &labels, Collected { kind, labels, collect: Arc::new(collect) });
+    }
+
+    /// What metrics there are, whether or not they have series yet.
+    pub fn describe(&self) -> Vec<Described> {
+        let entries = self.0.entries.0.read();
+        let described = |entry: &Entry| Described {
+            name: entry.desc.name,
+            kind: match entry.metric.metric_type() {
+                MetricType::Counter => "counter",
+                MetricType::Histogram => "histogram",
+                _ => "gauge",
+            },
+            stability: entry.desc.stability,
+            labels: entry.labels.clone(),
+        };
+        entries.values().map(described).collect()
     }
 
     /// All metrics in `format`.

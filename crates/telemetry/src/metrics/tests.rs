@@ -179,3 +179,18 @@ fn bounds_are_upstreams() {
     }
     assert_eq!(buckets::linear(1.0, 2.0, 3), [1.0, 3.0, 5.0]);
 }
+
+#[test]
+fn a_registry_has_what_upstream_promises_of_it() {
+    assert_eq!(stable::differences(&Registry::new(), &["registry"]), [""; 0]);
+    let registry = Registry::bare();
+    registry.gauge(Desc::stable("scheduler_pending_pods", "Without its label."));
+    let found = stable::differences(&registry, &["kubelet/probes"]);
+    assert_eq!(
+        found,
+        [
+            "- prober_probe_total counter BETA container,namespace,pod,pod_uid,probe_type,result",
+            "+ scheduler_pending_pods gauge STABLE -",
+        ]
+    );
+}
