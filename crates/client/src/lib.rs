@@ -9,6 +9,7 @@ pub mod helpers;
 pub mod informer;
 pub mod key;
 pub mod leader;
+mod metrics;
 pub mod reconcile;
 pub mod service_account;
 pub mod store;

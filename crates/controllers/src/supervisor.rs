@@ -29,6 +29,8 @@ pub(crate) async fn supervise(
     let mut wait = FIRST_RESTART;
     while !cancel.is_cancelled() {
         let begun = Instant::now();
+        let running = settings.metrics.running.with(["kube-controller-manager", name]);
+        let running = running.held();
         // Ends what this run spawned, whatever way it ends.
         let run = cancel.child_token();
         let _guard = run.clone().drop_guard();
@@ -41,6 +43,7 @@ pub(crate) async fn supervise(
         };
         let work = AssertUnwindSafe((controller.start)(context)).catch_unwind();
         let result = run.run_until_cancelled(work).await;
+        drop(running);
         if cancel.is_cancelled() {
             return;
         }

@@ -125,6 +125,7 @@ impl ControlPlane {
             cluster_cidr: Some(plan.pods),
             root_ca: ids.ca.cert().to_owned(),
             sign: Some(sign_secret(signer)),
+            metrics: self.metrics.clone(),
             cancel: cancel.clone(),
         }));
     }
@@ -134,6 +135,7 @@ impl ControlPlane {
         tasks.spawn(scheduler::run(scheduler::Config {
             client: self.client(User::new("system:kube-scheduler", &[])),
             informers: self.informers.clone(),
+            metrics: self.metrics.clone(),
             cancel: cancel.clone(),
         }));
     }
