@@ -30,6 +30,7 @@ mod user;
 mod verbs;
 
 pub use body::{Body, BoxError};
+pub use discovery::VERSION;
 pub use server::{ApiServer, Config, StartError};
 pub use service::InProcess;
 pub use user::User;

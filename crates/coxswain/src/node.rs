@@ -13,6 +13,7 @@ use runtime::Runtime;
 use runtime::cri::Cri;
 use runtime::embedded::{Embedded, EmbeddedConfig};
 use runtime::simulated::Simulated;
+use telemetry::metrics::{self, Registry};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{PodArgs, RuntimeKind};
@@ -56,6 +57,9 @@ pub(crate) struct Node {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) embedded: Option<Embedded>,
     cri: Option<Cri>,
+    /// What the kubelet's `/metrics` serves: the metrics of all that runs for the node in this
+    /// process.
+    pub(crate) metrics: Registry,
 }
 
 /// The machine's name, as a node's.
@@ -125,7 +129,10 @@ impl Node {
                 (Arc::new(embedded.clone()), Some(embedded), None)
             }
         };
-        Ok(Self { config, runtime, embedded, cri })
+        let metrics = Registry::new();
+        metrics::process(&metrics);
+        metrics::build_info(&metrics, apiserver::VERSION);
+        Ok(Self { config, runtime, embedded, cri, metrics })
     }
 
     /// Runs the kubelet until cancelled. Its server presents `issued` and takes clients that `ca`
@@ -147,6 +154,7 @@ impl Node {
                 tls: Arc::new(pki::tls::server(&issued, &ca, &["http/1.1"])?),
             }),
         };
+        let certificate = issued.certificate().ok().map(Arc::new);
         let routes = self.embedded.clone().map(|runtime| {
             crate::routes::keep(runtime, cluster.clone(), config.name.clone(), cancel.clone())
         });
@@ -171,6 +179,8 @@ impl Node {
             image_credentials: config.pods_may.image_credentials(),
             server,
             stop_pods_on_exit: config.stop_pods_on_exit,
+            metrics: self.metrics.clone(),
+            certificate,
             cancel: cancel.clone(),
         });
         let (outcome, ()) = tokio::join!(kubelet, routes);

@@ -137,7 +137,9 @@ impl PodManager {
         let (worker, receiver) = watch::channel(desired);
         self.workers.insert(id.clone(), Managed { wanted: pod, worker });
         let (context, cancel) = (self.context.clone(), self.cancel.clone());
+        let seen = std::time::Instant::now();
         self.tasks.spawn(async move {
+            context.metrics.worker_starts.observe(seen.elapsed().as_secs_f64());
             Worker::run(context, receiver, cancel).await;
             id
         });
@@ -169,6 +171,7 @@ impl PodManager {
             self.note(pod, Ledger::allocate);
             return None;
         };
+        context.metrics.rejections.with([&verdict.reason]).inc();
         verdict.message = format!("Pod was rejected: {}", verdict.message);
         context.recorder.event(pod, EventType::Warning, &verdict.reason, &verdict.message);
         Some(verdict)

@@ -160,6 +160,16 @@ impl Issued {
             .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
         Identity::from_der(&der)
     }
+
+    /// The certificate as whoever is shown it sees it.
+    ///
+    /// # Errors
+    /// It is not a certificate.
+    pub fn certificate(&self) -> Result<ClientCertificate> {
+        let der = CertificateDer::from_pem_slice(self.cert.as_bytes())
+            .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
+        ClientCertificate::from_der(&der)
+    }
 }
 
 /// A certificate authority kept in a directory as `<name>.crt` and `<name>.key`.

@@ -7,7 +7,8 @@ use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{
-    Answer, json, logs, metrics, portforward, refuse, remote, stats, system_logs, text, websocket,
+    Answer, configz, json, logs, metrics, portforward, refuse, remote, stats, system_logs, text,
+    websocket,
 };
 use crate::context::Context;
 
@@ -23,9 +24,11 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
     match parts[..] {
         ["healthz"] if get => text(StatusCode::OK, "ok"),
         ["pods"] if get => json(&pods(&context)),
-        ["metrics"] if get => metrics::own(&context),
-        ["metrics", "resource"] if get => metrics::resource(&context).await,
-        ["metrics", "cadvisor" | "probes"] if get => text(StatusCode::OK, ""),
+        ["metrics"] if get => metrics::own(&context, request.headers()).await,
+        ["metrics", "resource"] if get => metrics::resource(&context, request.headers()).await,
+        ["metrics", "cadvisor"] if get => metrics::cadvisor(&context, request.headers()).await,
+        ["metrics", "probes"] if get => metrics::probes(&context, request.headers()),
+        ["configz"] if get => configz::serve(&context),
         ["logs", ..] if get => {
             system_logs::serve(path.strip_prefix("/logs").unwrap_or_default()).await
         }
@@ -49,8 +52,8 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
             portforward::serve(context.clone(), namespace, pod, &query, request).await
         }
         [
-            "healthz" | "pods" | "metrics" | "stats" | "containerLogs" | "exec" | "attach"
-            | "portForward" | "logs",
+            "healthz" | "pods" | "metrics" | "configz" | "stats" | "containerLogs" | "exec"
+            | "attach" | "portForward" | "logs",
             ..,
         ] if !stream => refuse(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
         _ => refuse(StatusCode::NOT_FOUND, "404 page not found"),
