@@ -5,7 +5,6 @@ mod admission;
 mod in_flight;
 mod long_running;
 mod requests;
-mod service_levels;
 mod stored;
 
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Response};
 use store::Store;
-use telemetry::metrics::{Counter, Desc, Exposition, Registry, build_info};
+use telemetry::metrics::{Counter, Desc, Exposition, Registry, ServiceLevels, build_info};
 
 use crate::body::{Body, full};
 use crate::cache::Cache;
@@ -22,7 +21,6 @@ use crate::discovery::VERSION;
 pub(crate) use access::Access;
 pub(crate) use admission::Admission;
 pub(crate) use requests::Requests;
-pub(crate) use service_levels::ServiceLevels;
 
 /// All of them.
 pub(crate) struct Metrics {

@@ -11,6 +11,7 @@ pub mod key;
 pub mod leader;
 mod metrics;
 pub mod reconcile;
+pub mod review;
 pub mod service_account;
 pub mod store;
 pub mod transport;

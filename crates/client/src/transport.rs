@@ -66,23 +66,18 @@ where
 }
 
 /// The same client under a name of its own, which the API server records as the manager of what it
-/// writes.
-pub fn named(client: kube::Client, name: &'static str) -> kube::Client {
+/// writes, and whose requests are counted in `registry` as such to `host`.
+pub fn named(
+    client: kube::Client,
+    name: &'static str,
+    host: &str,
+    registry: &Registry,
+) -> kube::Client {
     let namespace = client.default_namespace().to_owned();
+    let (metrics, host): (_, Arc<str>) = (Requests::of(registry), host.into());
     let service = tower::service_fn(move |mut request: Request<Body>| {
         let agent = HeaderValue::from_static(name);
         request.headers_mut().entry(USER_AGENT).or_insert(agent);
-        let client = client.clone();
-        async move { client.send(request).await.map_err(BoxError::from) }
-    });
-    kube::Client::new(service, namespace)
-}
-
-/// The same client, whose requests are counted in `registry` as such to `host`.
-pub fn measured(client: kube::Client, host: &str, registry: &Registry) -> kube::Client {
-    let namespace = client.default_namespace().to_owned();
-    let (metrics, host): (_, Arc<str>) = (Requests::of(registry), host.into());
-    let service = tower::service_fn(move |request: Request<Body>| {
         let (client, metrics, host) = (client.clone(), metrics.clone(), host.clone());
         async move {
             let (method, begun) = (request.method().clone(), Instant::now());
@@ -221,7 +216,7 @@ mod tests {
             let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}"#;
             Ok(Response::new(Body::from(body.as_bytes().to_vec())))
         });
-        let client = measured(in_process(service, User("me")), "in-process", &registry);
+        let client = named(in_process(service, User("me")), "me", "in-process", &registry);
         let maps = kube::Api::<ConfigMap>::namespaced(client, "ns");
         maps.get("c").await.unwrap();
         maps.get("c").await.unwrap();

@@ -17,6 +17,7 @@ mod node;
 mod plan;
 mod plane;
 mod routes;
+mod serving;
 mod up;
 
 use std::process::ExitCode;

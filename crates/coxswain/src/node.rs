@@ -13,11 +13,12 @@ use runtime::Runtime;
 use runtime::cri::Cri;
 use runtime::embedded::{Embedded, EmbeddedConfig};
 use runtime::simulated::Simulated;
-use telemetry::metrics::{self, Registry};
+use telemetry::metrics::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{PodArgs, RuntimeKind};
 use crate::demo;
+use crate::plane::IN_PROCESS;
 
 /// Port of every kubelet's server.
 pub(crate) const PORT: u16 = 10_250;
@@ -129,9 +130,7 @@ impl Node {
                 (Arc::new(embedded.clone()), Some(embedded), None)
             }
         };
-        let metrics = Registry::new();
-        metrics::process(&metrics);
-        metrics::build_info(&metrics, apiserver::VERSION);
+        let metrics = crate::serving::registry();
         Ok(Self { config, runtime, embedded, cri, metrics })
     }
 
@@ -146,7 +145,7 @@ impl Node {
         cancel: CancellationToken,
     ) -> Result<()> {
         let config = &self.config;
-        let client = client::transport::named(client, "kubelet");
+        let client = client::transport::named(client, "kubelet", &self.api_server(), &self.metrics);
         let server = match &config.kind {
             RuntimeKind::Simulated => None,
             RuntimeKind::Embedded | RuntimeKind::Cri(_) => Some(ServerConfig {
@@ -190,6 +189,11 @@ impl Node {
         }
     }
 
+    /// The API server, as metrics name it.
+    fn api_server(&self) -> String {
+        self.config.api_server.map_or_else(|| IN_PROCESS.to_owned(), |server| server.to_string())
+    }
+
     /// Runs the service proxy until cancelled.
     pub(crate) async fn run_proxy(
         &self,
@@ -203,6 +207,8 @@ impl Node {
             own_ports: self.config.own_ports(),
             api_server: self.config.api_server,
             node_netns: None,
+            metrics: self.metrics.clone(),
+            status: proxy::Health::new(&self.metrics),
         };
         proxy::run(informers, config, cancel).await.context("service proxy")
     }

@@ -39,18 +39,21 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
+/// The API server of this process, as metrics name it.
+pub(crate) const IN_PROCESS: &str = "in-process";
+
 /// The user that the controllers read as.
 const MANAGER: &str = "system:kube-controller-manager";
 
 /// A client of `server` inside this process, under the name of the component that acts as `user`.
-fn client(server: &ApiServer, user: User) -> Client {
+fn client(server: &ApiServer, user: User, metrics: &Registry) -> Client {
     let name = match user.name.as_str() {
         "system:kube-scheduler" => "kube-scheduler",
         "kubernetes-admin" => "coxswain",
         _ => "kube-controller-manager",
     };
     let client = client::transport::in_process(server.in_process(), user);
-    client::transport::named(client, name)
+    client::transport::named(client, name, IN_PROCESS, metrics)
 }
 
 /// A running API server and what its neighbours share.
@@ -93,14 +96,14 @@ impl ControlPlane {
             let (server, cancel) = (server.clone(), cancel.clone());
             tasks.spawn(async move { server.serve(listener, tls, cancel).await });
         }
-        let reader = client(&server, User::new(MANAGER, &[]));
+        let reader = client(&server, User::new(MANAGER, &[]), &metrics);
         let informers = InformerFactory::new(reader, cancel.clone());
         Ok(Self { server, store, informers, metrics })
     }
 
     /// A client inside this process that acts as `user`.
     pub(crate) fn client(&self, user: User) -> Client {
-        client(&self.server, user)
+        client(&self.server, user, &self.metrics)
     }
 
     /// Starts the controllers.
@@ -111,13 +114,13 @@ impl ControlPlane {
         (cancel, tasks): (&CancellationToken, &TaskTracker),
     ) {
         let server = self.server.clone();
-        let signer = ids.signer.clone();
+        let (signer, metrics) = (ids.signer.clone(), self.metrics.clone());
         let clients = move |name: &str| {
             let user = match name.starts_with("system:") {
                 true => User::new(name, &[]),
                 false => User::service_account("kube-system", name),
             };
-            client(&server, user)
+            client(&server, user, &metrics)
         };
         tasks.spawn(controllers::run(controllers::Config {
             clients: Box::new(clients),

@@ -250,6 +250,20 @@ impl Authority {
     }
 }
 
+/// A certificate of a server that nobody vouches for: for those who have no better one, and whose
+/// clients look at something else to know them.
+///
+/// # Errors
+/// The cryptography is unusable.
+pub fn self_signed(subject: &Subject<'_>) -> Result<Issued> {
+    let key = KeyPair::generate().map_err(crypto)?;
+    let mut params = params(subject, LEAF_DAYS)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    let cert = params.self_signed(&key).map_err(crypto)?;
+    Ok(Issued { cert: cert.pem(), key: key.serialize_pem() })
+}
+
 /// A new authority in place of a lost one would sign what nobody trusts that trusted the old.
 fn refuse_successor(dir: &Path, cert: &Path) -> Result<()> {
     let kept = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());

@@ -12,6 +12,7 @@ mod exposition;
 mod family;
 mod process;
 mod registry;
+mod service_levels;
 pub mod stable;
 mod timer;
 mod value;
@@ -21,6 +22,7 @@ pub use exposition::{Exposition, Format};
 pub use family::{Family, MAX_SERIES};
 pub use process::{build_info, process};
 pub use registry::{Kind, Registry, Samples};
+pub use service_levels::ServiceLevels;
 pub use timer::Timer;
 
 pub use prometheus_client::metrics::histogram::Histogram;

@@ -1,17 +1,19 @@
-//! What came of health checks.
+//! What came of health checks (KEP-3466).
 
-use telemetry::metrics::{Counter, Desc, Exposition, Family, Gauge, Registry};
+use super::{Counter, Desc, Exposition, Family, Gauge, Registry};
 
-/// The last result of each health check, and how many there were. They are served by themselves and
-/// among all metrics.
-pub(crate) struct ServiceLevels {
+/// The last result of each health check, and how many there were. They are served by themselves at
+/// `/metrics/slis`, and among all metrics.
+#[derive(Clone, Debug)]
+pub struct ServiceLevels {
     registry: Registry,
     last: [Family<Gauge, 2>; 2],
     all: [Family<Counter, 3>; 2],
 }
 
 impl ServiceLevels {
-    pub(super) fn new(main: &Registry) -> Self {
+    /// Adds them to the main registry, and to one of their own.
+    pub fn new(main: &Registry) -> Self {
         let registry = Registry::bare();
         registry.process_start();
         let last = Desc::stable(
@@ -29,14 +31,15 @@ impl ServiceLevels {
         }
     }
 
-    /// Counts a check of `/healthz`, `/livez` or `/readyz`.
-    pub(crate) fn checked(&self, name: &'static str, of: &'static str, passes: bool) {
+    /// Counts a check of `healthz`, `livez` or `readyz`.
+    pub fn checked(&self, name: &'static str, of: &'static str, passes: bool) {
         let status = if passes { "success" } else { "error" };
         self.last.iter().for_each(|last| last.with([name, of]).set(f64::from(u8::from(passes))));
         self.all.iter().for_each(|all| all.with([name, status, of]).inc());
     }
 
-    pub(super) fn scrape(&self, accept: Option<&str>) -> Exposition {
+    /// The answer to a scrape of them alone.
+    pub fn scrape(&self, accept: Option<&str>) -> Exposition {
         self.registry.scrape(accept)
     }
 }
