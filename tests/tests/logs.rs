@@ -19,7 +19,7 @@ struct Background<'c> {
 
 impl Drop for Background<'_> {
     fn drop(&mut self) {
-        run(&mut coxswain("down", self.cluster));
+        let _ = run(&mut coxswain("down", self.cluster));
         if let Some(mut reader) = self.reader.take() {
             let _ = reader.kill();
             let _ = reader.wait();

@@ -113,7 +113,7 @@ pub(crate) fn version() -> Value {
 }
 
 /// The version of the API this server speaks.
-pub(crate) const VERSION: &str = "v1.35.0+coxswain.1";
+pub const VERSION: &str = "v1.35.0+coxswain.1";
 
 fn paths() -> Vec<String> {
     let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis"]

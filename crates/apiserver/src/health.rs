@@ -35,7 +35,7 @@ pub(crate) fn check(server: &Server, path: &str, query: &Query) -> Response<Body
     let mut healthy = true;
     for (name, passes) in checks(server) {
         if !excluded.contains(&name) {
-            server.metrics.health_checked(name, of, passes);
+            server.metrics.service_levels.checked(name, of, passes);
         }
         if excluded.contains(&name) {
             report.push_str(&format!("[+]{name} excluded: ok\n"));

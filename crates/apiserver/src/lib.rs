@@ -33,6 +33,7 @@ mod warning;
 
 pub use body::{Body, BoxError};
 pub use cache::Corrupt;
+pub use discovery::VERSION;
 pub use server::{ApiServer, Config, StartError};
 pub use service::InProcess;
 pub use user::User;

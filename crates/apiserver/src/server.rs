@@ -45,6 +45,8 @@ pub struct Config {
     pub components_within: bool,
     /// Where clients reach this server: the endpoint of the `kubernetes` service.
     pub advertise: SocketAddr,
+    /// What `/metrics` serves; the server adds its own.
+    pub metrics: telemetry::metrics::Registry,
 }
 
 /// Why a server could not start.
@@ -112,12 +114,13 @@ impl ApiServer {
         };
         let (token_uses, uses) = authn::uses();
         let life = CancellationToken::new();
+        let metrics = Metrics::new(config.metrics, &cache, &config.store);
         let server = Arc::new(Server {
             store: config.store,
             cache,
             settings,
             rbac: authz::Rbac::default(),
-            metrics: Metrics::default(),
+            metrics,
             openapi: openapi::Documents::default(),
             quota_turns: QuotaTurns::default(),
             token_uses,
@@ -177,7 +180,7 @@ impl Server {
             .is_some_and(|v| v.split(',').any(|e| e.trim().starts_with("gzip")));
         let accept = headers.get(&ACCEPT).cloned();
         let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
-        let tracked = self.metrics.begin(info.as_ref().ok());
+        let tracked = self.metrics.requests.begin(info.as_ref().ok(), &query, headers);
         let lasts = info.as_ref().is_ok_and(limits::is_long_running);
         let allotted = limits::allotted(&query);
         let deadline = begun + *allotted.as_ref().unwrap_or(&limits::LONGEST);
@@ -212,6 +215,7 @@ impl Server {
             },
             Err(_) => Err(routes::no_such_path()),
         };
+        let served = outcome.is_ok();
         let mut response = match outcome {
             Ok(response) => response,
             Err(status) => {
@@ -222,9 +226,9 @@ impl Server {
         if !lasts {
             response.extensions_mut().insert(limits::Deadline(deadline));
         }
-        let mut response = if accepts_gzip { crate::service::compress(response) } else { response };
-        tracked.end(response.status(), begun.elapsed());
+        let response = if accepts_gzip { crate::service::compress(response) } else { response };
         let audit_id = trace.end(response.status(), lasts);
+        let mut response = self.metrics.requests.end(tracked, served, response);
         response.headers_mut().entry(AUDIT_ID).or_insert(audit_id);
         response
     }
@@ -239,14 +243,23 @@ impl Server {
         let remote = user.is_none();
         let user = match user {
             Some(user) => user,
-            None => authn::authenticate(&self, &request)?,
+            None => {
+                let begun = Instant::now();
+                let user = authn::authenticate(&self, &request);
+                let name = user.as_ref().ok().map(|user| user.name.as_str());
+                self.metrics.access.authenticated(name, begun.elapsed());
+                user?
+            }
         };
         let user = authn::impersonate(&self, user, request.headers())?;
         Span::current().record("user", &*user.name);
         // The cluster's own components bound themselves.
         let place = if remote { Some(self.in_flight.enter(&user, &info)) } else { None };
         let _place = place.transpose()?;
-        self.authorize(&user, info.verb, &info)?;
+        let begun = Instant::now();
+        let authorized = self.authorize(&user, info.verb, &info);
+        self.metrics.access.authorized(authorized.is_ok(), begun.elapsed());
+        authorized?;
         let stages = request.extensions_mut().remove::<Stages>().unwrap_or_default();
         stages.passed("authorized");
 
@@ -341,10 +354,10 @@ impl Server {
         let accept = header(request.headers(), &ACCEPT).unwrap_or_default();
         match path {
             "/healthz" | "/livez" | "/readyz" => return Ok(health::check(self, path, query)),
-            "/metrics" => return Ok(self.metrics.render(self)),
             #[cfg(test)]
             "/panics" => panic!("asked to"),
-            "/metrics/slis" => return Ok(self.metrics.service_levels()),
+            "/metrics" => return Ok(self.metrics.scrape(request.headers())),
+            "/metrics/slis" => return Ok(self.metrics.scrape_service_levels(request.headers())),
             "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
             "/openapi/v3" => return Ok(self.openapi.v3_index()),
             _ => {}

@@ -58,11 +58,15 @@ impl ApiServer {
             };
             let (server, acceptor, cancel) = (self.clone(), acceptor.clone(), cancel.clone());
             let tracker = connections.clone();
+            let failures = self.0.metrics.handshake_errors.clone();
             let handshake = connections.spawn(async move {
                 let shaken =
                     tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await;
-                if let Ok(Ok(stream)) = shaken {
-                    tracker.spawn(crate::connection::serve(server, stream, cancel));
+                match shaken {
+                    Ok(Ok(stream)) => {
+                        tracker.spawn(crate::connection::serve(server, stream, cancel));
+                    }
+                    _ => failures.inc(),
                 }
             });
             handshakes.push_back(handshake.abort_handle());

@@ -8,10 +8,12 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use rand::RngExt;
+use telemetry::metrics::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::helpers::is_not_found;
+use crate::metrics::Leases;
 
 /// One candidate for one lease.
 pub struct LeaderElection {
@@ -29,6 +31,8 @@ pub struct LeaderElection {
     pub renew_deadline: Duration,
     /// Time between attempts. 2 s upstream.
     pub retry_period: Duration,
+    /// Where it is told whether this candidate leads.
+    pub metrics: Registry,
 }
 
 /// How leading ended.
@@ -51,7 +55,7 @@ struct Observed {
 
 impl LeaderElection {
     /// A candidate in `kube-system` with upstream's timing.
-    pub fn new(client: Client, name: &str, identity: String) -> Self {
+    pub fn new(client: Client, name: &str, identity: String, metrics: Registry) -> Self {
         Self {
             client,
             namespace: "kube-system".to_owned(),
@@ -60,6 +64,7 @@ impl LeaderElection {
             lease_duration: Duration::from_secs(15),
             renew_deadline: Duration::from_secs(10),
             retry_period: Duration::from_secs(2),
+            metrics,
         }
     }
 
@@ -71,6 +76,8 @@ impl LeaderElection {
         F: FnOnce(CancellationToken) -> R,
         R: Future<Output = ()>,
     {
+        let status = Leases::of(&self.metrics).0.with([&self.name]);
+        status.set(0.0);
         let mut observed = None;
         while !self.attempt(&mut observed).await {
             let wait = self.retry_period.mul_f64(rand::rng().random_range(1.0..2.2));
@@ -79,6 +86,7 @@ impl LeaderElection {
             }
         }
         tracing::info!(lease = self.name, identity = self.identity, "became leader");
+        let _leads = status.held();
         let leading = cancel.child_token();
         let work = lead(leading.clone());
         tokio::pin!(work);

@@ -1,19 +1,23 @@
 //! The two ways to an API server: inside this process, and over HTTPS.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::refusals;
 use bytes::Bytes;
 use http::header::{HeaderValue, USER_AGENT};
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Body as HttpBody;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::{Body, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use telemetry::metrics::Registry;
 use tower::{BoxError, Service, ServiceBuilder};
+
+use crate::metrics::Requests;
 
 /// How long a connection attempt may take. The kernel repeats its packets ever more rarely: a new
 /// attempt finds a link that has come back much sooner than an old one.
@@ -63,20 +67,39 @@ where
 }
 
 /// The same client under a name of its own, which the API server records as the manager of what it
-/// writes.
-pub fn named(client: kube::Client, name: &'static str) -> kube::Client {
+/// writes, and whose requests are counted in `registry` as such to `host`.
+pub fn named(
+    client: kube::Client,
+    name: &'static str,
+    host: &str,
+    registry: &Registry,
+) -> kube::Client {
     let namespace = client.default_namespace().to_owned();
+    let (metrics, host): (_, Arc<str>) = (Requests::of(registry), host.into());
     let service = tower::service_fn(move |mut request: Request<Body>| {
         let agent = HeaderValue::from_static(name);
         request.headers_mut().entry(USER_AGENT).or_insert(agent);
-        let client = client.clone();
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let (client, metrics, host) = (client.clone(), metrics.clone(), host.clone());
+        let path = request.uri().path().to_owned();
         async move {
-            let response = client.send(request).await.map_err(BoxError::from)?;
-            Ok::<_, BoxError>(refusals::noted(name, &method, &path, response).await)
+            let (method, begun) = (request.method().clone(), Instant::now());
+            let result = client.send(request).await;
+            let code = result.as_ref().ok().map(Response::status);
+            let code = code.as_ref().map_or("<error>", StatusCode::as_str);
+            let word = known(&method);
+            metrics.results.with([code, word, &host]).inc();
+            let took = begun.elapsed().as_secs_f64();
+            metrics.durations.with([word, &host]).observe(took);
+            Ok::<_, BoxError>(refusals::noted(name, &method, &path, result?).await)
         }
     });
     kube::Client::new(service, namespace)
+}
+
+/// A method's name in a bounded number of labels.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("other")
 }
 
 /// A client from a kubeconfig file, with its client certificate or token.
@@ -183,6 +206,31 @@ mod tests {
         let client = in_process(service, User("system:kube-scheduler"));
         let map: ConfigMap = kube::Api::namespaced(client, "ns").get("c").await.unwrap();
         assert_eq!(map.metadata.name.as_deref(), Some("c"));
+    }
+
+    #[tokio::test]
+    async fn requests_are_counted_by_what_came_of_them() {
+        let registry = Registry::bare();
+        let service = tower::service_fn(|request: Request<Body>| async move {
+            if request.uri().path().ends_with("/none") {
+                return Err(BoxError::from("no way"));
+            }
+            let body = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}"#;
+            Ok(Response::new(Body::from(body.as_bytes().to_vec())))
+        });
+        let client = named(in_process(service, User("me")), "me", "in-process", &registry);
+        let maps = kube::Api::<ConfigMap>::namespaced(client, "ns");
+        maps.get("c").await.unwrap();
+        maps.get("c").await.unwrap();
+        maps.get("none").await.unwrap_err();
+        let text = registry.encode(telemetry::metrics::Format::Text);
+        for line in [
+            r#"rest_client_requests_total{code="200",host="in-process",method="GET"} 2"#,
+            r#"rest_client_requests_total{code="<error>",host="in-process",method="GET"} 1"#,
+            r#"rest_client_request_duration_seconds_count{host="in-process",verb="GET"} 3"#,
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
     }
 
     #[tokio::test]

@@ -4,12 +4,15 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use telemetry::metrics::Registry;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::metrics::{self, Queues};
 
 /// Longest wait for a key.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
@@ -52,12 +55,59 @@ struct State<K> {
     timer_keys: HashMap<u64, K>,
     next_timer: u64,
     shut_down: bool,
+    measured: Option<Measured<K>>,
+}
+
+/// What a queue with a name tells of its work.
+struct Measured<K> {
+    metrics: metrics::Queue,
+    added: HashMap<K, Instant>,
+    begun: HashMap<K, Instant>,
+}
+
+impl<K: Clone + Eq + Hash> Measured<K> {
+    fn add(&mut self, key: &K) {
+        self.metrics.adds.inc();
+        self.metrics.depth.inc();
+        self.added.entry(key.clone()).or_insert_with(Instant::now);
+    }
+
+    fn get(&mut self, key: &K) {
+        self.metrics.depth.dec();
+        let now = Instant::now();
+        if let Some(added) = self.added.remove(key) {
+            self.metrics.waited.observe((now - added).as_secs_f64());
+        }
+        self.begun.insert(key.clone(), now);
+    }
+
+    fn done(&mut self, key: &K) {
+        if let Some(begun) = self.begun.remove(key) {
+            self.metrics.worked.observe(begun.elapsed().as_secs_f64());
+        }
+    }
+}
+
+impl<K: Send + Sync> metrics::Unfinished for Inner<K> {
+    fn unfinished(&self) -> (f64, f64) {
+        let state = self.state.lock();
+        let begun = state.measured.iter().flat_map(|measured| measured.begun.values());
+        begun
+            .map(|begun| begun.elapsed().as_secs_f64())
+            .fold((0.0, 0.0), |(all, longest), took| (all + took, f64::max(longest, took)))
+    }
 }
 
 impl<K: Clone + Eq + Hash> State<K> {
     /// Returns whether a worker has something new to take.
     fn add(&mut self, key: K) -> bool {
-        if self.shut_down || !self.dirty.insert(key.clone()) || self.processing.contains(&key) {
+        if self.shut_down || !self.dirty.insert(key.clone()) {
+            return false;
+        }
+        if let Some(measured) = &mut self.measured {
+            measured.add(&key);
+        }
+        if self.processing.contains(&key) {
             return false;
         }
         self.ready.push_back(key);
@@ -106,9 +156,23 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
             timer_keys: HashMap::new(),
             next_timer: 0,
             shut_down: false,
+            measured: None,
         };
         let state = Mutex::new(state);
         Self { inner: Arc::new(Inner { state, changed: Notify::new(), base, max }) }
+    }
+
+    /// The same queue, whose work is told in `registry` under a name.
+    #[must_use]
+    pub fn named(self, name: &'static str, registry: &Registry) -> Self
+    where
+        K: Send + Sync + 'static,
+    {
+        let inner: Weak<dyn metrics::Unfinished> = Arc::downgrade(&self.inner) as _;
+        let metrics = Queues::of(registry).queue(name, inner);
+        let measured = Measured { metrics, added: HashMap::new(), begun: HashMap::new() };
+        self.inner.state.lock().measured = Some(measured);
+        self
     }
 
     /// Adds a key to be worked on as soon as possible.
@@ -126,6 +190,9 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
         // Delays come from objects, and may be longer than any clock runs.
         let at = Instant::now() + delay.min(LONGEST);
         let mut state = self.inner.state.lock();
+        if let Some(measured) = &state.measured {
+            measured.metrics.retries.inc();
+        }
         if state.shut_down || state.due.get(&key).is_some_and(|known| *known <= at) {
             return;
         }
@@ -182,6 +249,9 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
                 if let Some(key) = state.ready.pop_front() {
                     state.dirty.remove(&key);
                     state.processing.insert(key.clone());
+                    if let Some(measured) = &mut state.measured {
+                        measured.get(&key);
+                    }
                     if !state.ready.is_empty() || !state.timers.is_empty() {
                         self.inner.changed.notify_one();
                     }
@@ -206,6 +276,9 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
     pub fn done(&self, key: &K) {
         let mut state = self.inner.state.lock();
         state.processing.remove(key);
+        if let Some(measured) = &mut state.measured {
+            measured.done(key);
+        }
         if state.dirty.contains(key) {
             state.ready.push_back(key.clone());
             drop(state);
@@ -279,6 +352,41 @@ mod tests {
             waits.push(start.elapsed().as_secs());
         }
         assert_eq!(waits, [1, 2, 4, 4, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_queue_with_a_name_tells_of_its_work() {
+        let registry = Registry::bare();
+        let queue = WorkQueue::new().named("pods", &registry);
+        let scrape = || registry.encode(telemetry::metrics::Format::Text);
+        let has = |line: &str| {
+            let text = scrape();
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        };
+        queue.add("a");
+        queue.add("a");
+        queue.add("b");
+        has("workqueue_depth{name=\"pods\"} 2");
+        has("workqueue_adds_total{name=\"pods\"} 2");
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let key = next(&queue).await;
+        tokio::time::advance(Duration::from_secs(3)).await;
+        has("workqueue_depth{name=\"pods\"} 1");
+        has("workqueue_unfinished_work_seconds{name=\"pods\"} 3");
+        has("workqueue_longest_running_processor_seconds{name=\"pods\"} 3");
+        has("workqueue_queue_duration_seconds_sum{name=\"pods\"} 2.0");
+        queue.add_rate_limited(key);
+        queue.done(&key);
+        has("workqueue_retries_total{name=\"pods\"} 1");
+        has("workqueue_work_duration_seconds_sum{name=\"pods\"} 3.0");
+        has("workqueue_work_duration_seconds_bucket{name=\"pods\",le=\"1\"} 0");
+        has("workqueue_unfinished_work_seconds{name=\"pods\"} 0");
+        // The controller is started again.
+        drop(queue);
+        let queue = WorkQueue::<&str>::new().named("pods", &registry);
+        has("workqueue_depth{name=\"pods\"} 0");
+        drop(queue);
+        assert!(!scrape().contains("workqueue_unfinished_work_seconds{"));
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use client::informer::Informer;
-use client::{Event, ObjectKey, WorkQueue};
+use client::{Event, ObjectKey};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -20,7 +20,7 @@ const MANAGER: &str = "clusterrole-aggregation-controller";
 pub(crate) async fn run(context: Context) {
     let roles: Informer<ClusterRole> = context.informers.informer();
     roles.wait_synced().await;
-    let queue = WorkQueue::new();
+    let queue = context.queue("ClusterRoleAggregator");
     let (adder, store) = (queue.clone(), roles.store().clone());
     // Any role may be part of any other, also through a third: there are not many.
     context.subscribe(&roles, move |_: Event<ClusterRole>| {

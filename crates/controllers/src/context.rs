@@ -13,6 +13,7 @@ use telemetry::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::Settings;
+use crate::metrics::Metrics;
 
 /// Why a reconciliation has to be repeated.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +111,27 @@ impl Context {
                 handle(event);
             }
         });
+    }
+
+    /// A queue whose work is told under a name, upstream's where it has such a queue.
+    pub(crate) fn queue<K>(&self, name: &'static str) -> WorkQueue<K>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+    {
+        self.named(name, WorkQueue::new())
+    }
+
+    /// As [`queue`](Self::queue), of a queue at hand.
+    pub(crate) fn named<K>(&self, name: &'static str, queue: WorkQueue<K>) -> WorkQueue<K>
+    where
+        K: Clone + Eq + Hash + Send + Sync + 'static,
+    {
+        queue.named(name, &self.metrics().registry)
+    }
+
+    /// Where it is told what is done.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.settings.metrics
     }
 
     /// Works on `queue` until the controller ends.

@@ -38,7 +38,7 @@ pub(crate) async fn run(context: Context) {
     endpoints.wait_synced().await;
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("endpoint"),
         services: services.store().clone(),
         pods: pods.store().clone(),
         endpoints: endpoints.store().clone(),

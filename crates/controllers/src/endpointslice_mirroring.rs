@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use client::helpers::owner_ref;
 use client::informer::Informer;
-use client::{ObjectKey, Store, WorkQueue};
+use client::{ObjectKey, Store};
 use k8s_openapi::api::core::v1::{EndpointAddress, EndpointSubset, Endpoints, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 
@@ -45,7 +45,7 @@ pub(crate) async fn run(context: Context) {
     services.wait_synced().await;
     endpoints.wait_synced().await;
     slices.wait_synced().await;
-    let queue = WorkQueue::new();
+    let queue = context.queue("endpoint_slice_mirroring");
     let (handler, add) = (controller.clone(), queue.clone());
     context.subscribe(&slices, move |event| {
         if let Some(service) = handler.slices.noted(&event) {

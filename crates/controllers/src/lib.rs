@@ -15,6 +15,7 @@ mod endpointslice;
 mod endpointslice_mirroring;
 mod gc;
 mod job;
+mod metrics;
 mod namespace;
 mod node_ipam;
 mod node_lifecycle;
@@ -38,8 +39,11 @@ use std::sync::Arc;
 
 use client::InformerFactory;
 use ipnet::Ipv4Net;
+use telemetry::metrics::Registry;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+
+use metrics::Metrics;
 
 pub(crate) use context::{Context, Error, Outcome};
 
@@ -75,6 +79,8 @@ pub struct Config {
     pub root_ca: String,
     /// Signs the tokens that Secrets hold; without it they are not filled.
     pub sign: Option<SignSecret>,
+    /// Where controllers tell of their work.
+    pub metrics: Registry,
     /// Ends the controllers.
     pub cancel: CancellationToken,
 }
@@ -84,6 +90,7 @@ pub(crate) struct Settings {
     pub(crate) cluster_cidr: Option<Ipv4Net>,
     pub(crate) root_ca: String,
     pub(crate) sign: Option<SignSecret>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Runs every controller until it is cancelled. A controller that fails is restarted; it never
@@ -93,6 +100,7 @@ pub async fn run(config: Config) {
         cluster_cidr: config.cluster_cidr,
         root_ca: config.root_ca,
         sign: config.sign,
+        metrics: Metrics::of(&config.metrics, &config.informers),
     });
     tracing::info!(controllers = registry::CONTROLLERS.len(), "the controllers start");
     let mut running = JoinSet::new();

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use client::Event;
 use client::EventType::Normal;
-use client::{Event, WorkQueue};
 use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
@@ -26,7 +26,7 @@ pub(crate) async fn run(context: Context) {
     let Some(cluster) = context.settings.cluster_cidr else {
         return context.cancel.cancelled().await;
     };
-    let queue = WorkQueue::new();
+    let queue = context.queue("node_ipam");
     let enqueue = queue.clone();
     let nodes = context.on::<Node>(move |event| {
         let lacks = |node: &Node| own_range(node).is_none();

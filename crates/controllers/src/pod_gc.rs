@@ -44,7 +44,7 @@ pub(crate) async fn run(context: Context) {
     pods.wait_synced().await;
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("orphaned_pods_nodes"),
         nodes: nodes.store().clone(),
         pods: pods.store().clone(),
         missing: Mutex::default(),

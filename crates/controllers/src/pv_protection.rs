@@ -3,7 +3,7 @@
 //! <https://kubernetes.io/docs/concepts/storage/persistent-volumes/#storage-object-in-use-protection>
 
 use client::informer::Informer;
-use client::{Event, ObjectKey, WorkQueue};
+use client::{Event, ObjectKey};
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::PostParams;
 
@@ -15,7 +15,7 @@ const FINALIZER: &str = "kubernetes.io/pv-protection";
 pub(crate) async fn run(context: Context) {
     let volumes: Informer<PersistentVolume> = context.informers.informer();
     volumes.wait_synced().await;
-    let queue = WorkQueue::new();
+    let queue = context.queue("pvprotection");
     let adder = queue.clone();
     context.subscribe(&volumes, move |event: Event<PersistentVolume>| {
         let volume = event.object();

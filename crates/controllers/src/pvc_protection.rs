@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use client::informer::Informer;
-use client::{Event, ObjectKey, Store, WorkQueue};
+use client::{Event, ObjectKey, Store};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Volume};
 use kube::api::{ListParams, PostParams};
 
@@ -30,7 +30,7 @@ pub(crate) async fn run(context: Context) {
     pods.store().add_index(BY_CLAIM, move |pod| claims_of(pod).map(|c| key(pod, c)).collect());
     claims.wait_synced().await;
     pods.wait_synced().await;
-    let queue = WorkQueue::new();
+    let queue = context.queue("pvcprotection");
     let adder = queue.clone();
     context.subscribe(&claims, move |event: Event<PersistentVolumeClaim>| {
         let claim = event.object();

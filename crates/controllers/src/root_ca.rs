@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use client::helpers::{is_already_exists, is_not_found};
-use client::{Event, ObjectKey, Store, WorkQueue};
+use client::{Event, ObjectKey, Store};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{ObjectMeta, PostParams};
 
@@ -21,7 +21,7 @@ const DESCRIPTION: (&str, &str) = (
 );
 
 pub(crate) async fn run(context: Context) {
-    let queue = WorkQueue::new();
+    let queue = context.queue("root_ca_cert_publisher");
     let enqueue = queue.clone();
     let maps = context.on::<ConfigMap>(move |event| {
         // What appears anew is as wanted, or its namespace will say so.

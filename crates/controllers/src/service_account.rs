@@ -1,7 +1,7 @@
 //! Gives every namespace its `default` service account.
 
 use client::helpers::is_already_exists;
-use client::{Event, ObjectKey, WorkQueue};
+use client::{Event, ObjectKey};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ObjectMeta, PostParams};
 
@@ -11,7 +11,7 @@ use crate::common::{meta, pod_control};
 const NAME: &str = "default";
 
 pub(crate) async fn run(context: Context) {
-    let queue = WorkQueue::new();
+    let queue = context.queue("serviceaccount");
     let enqueue = queue.clone();
     let accounts = context.on::<ServiceAccount>(move |event| {
         if let Event::Deleted(account) = event

@@ -29,7 +29,12 @@ pub(crate) async fn supervise(
             cancel: run,
             settings: settings.clone(),
         };
-        (controller.start)(context)
+        let running = settings.metrics.running.with(["kube-controller-manager", name]).held();
+        let work = (controller.start)(context);
+        async move {
+            let _running = running;
+            work.await;
+        }
     })
     .await;
 }

@@ -33,7 +33,7 @@ pub(crate) async fn run(context: Context) {
     pods.wait_synced().await;
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("taint_eviction"),
         nodes: nodes.store().clone(),
         pods: pods.store().clone(),
         since: Mutex::default(),
@@ -121,7 +121,16 @@ impl Controller {
         };
         match time.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) {
             Some(left) => Ok(Some(left)),
-            None => self.evict(&target).await,
+            None => {
+                let outcome = self.evict(&target).await;
+                if outcome.is_ok() {
+                    let late = since.elapsed().saturating_sub(time);
+                    self.context.metrics().taint_deletions.inc();
+                    let times = &self.context.metrics().taint_deletion_times;
+                    times.observe(late.as_secs_f64());
+                }
+                outcome
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use client::helpers::{is_conflict, is_not_found};
-use client::{Event, Store, WorkQueue};
+use client::{Event, Store};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::{DeleteParams, PostParams, Preconditions};
@@ -30,7 +30,7 @@ pub(crate) async fn run(context: Context) {
         // Upstream does not start it either without a key.
         return context.cancel.cancelled().await;
     }
-    let queue = WorkQueue::new();
+    let queue = context.queue("serviceaccount_tokens_secret");
     let enqueue = queue.clone();
     let accounts = context.on::<ServiceAccount>(move |event| {
         if let Event::Deleted(account) = event {

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use client::ObjectKey;
 use client::helpers::is_not_found;
 use client::informer::Informer;
-use client::{ObjectKey, WorkQueue};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, Preconditions};
@@ -20,7 +20,7 @@ const WORKERS: usize = 5;
 pub(crate) async fn run(context: Context) {
     let jobs: Informer<Job> = context.informers.informer();
     jobs.wait_synced().await;
-    let queue = WorkQueue::new();
+    let queue = context.queue("ttl_jobs_to_delete");
     let adder = queue.clone();
     context.subscribe(&jobs, move |event| {
         let job = event.object();

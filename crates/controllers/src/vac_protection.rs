@@ -29,7 +29,7 @@ pub(crate) async fn run(context: Context) {
     classes.wait_synced().await;
     claims.wait_synced().await;
     volumes.wait_synced().await;
-    let queue = WorkQueue::new();
+    let queue = context.queue("vacprotection");
     let adder = queue.clone();
     context.subscribe(&classes, move |event: Event<VolumeAttributesClass>| {
         let class = event.object();

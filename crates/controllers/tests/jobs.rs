@@ -68,6 +68,18 @@ async fn every_pod_counts_once() {
     // One that still ran when the Job failed is gone.
     assert!((1..=3).contains(&pods_of(&cluster, "bad").await.len()));
 
+    for line in [
+        r#"job_controller_jobs_finished_total{completion_mode="NonIndexed",reason="CompletionsReached",result="succeeded"} 1"#,
+        r#"job_controller_jobs_finished_total{completion_mode="NonIndexed",reason="BackoffLimitExceeded",result="failed"} 1"#,
+        r#"job_controller_job_pods_finished_total{completion_mode="NonIndexed",result="succeeded"} 9"#,
+        r#"job_controller_job_pods_finished_total{completion_mode="NonIndexed",result="failed"} 3"#,
+        r#"running_managed_controllers{manager="kube-controller-manager",name="job-controller"} 1"#,
+        r#"workqueue_depth{name="job"} 0"#,
+        "# TYPE job_controller_job_sync_duration_seconds histogram",
+    ] {
+        cluster.told(line).await;
+    }
+
     cluster
         .until::<Event>("the events", |events| {
             let has = |name: &str, reason: &str| {

@@ -295,12 +295,31 @@ pub(crate) struct ApiServerArgs {
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
+/// Where a component tells of itself: `/metrics`, and `/healthz`, `/livez` and `/readyz`.
+#[derive(clap::Args)]
+pub(crate) struct ServingArgs {
+    /// Address of the component's health and metrics.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) bind_address: IpAddr,
+    /// Certificate of that port; one that nobody vouches for if left out.
+    #[arg(long, requires = "tls_private_key_file")]
+    pub(crate) tls_cert_file: Option<PathBuf>,
+    /// Key of that certificate.
+    #[arg(long, requires = "tls_cert_file")]
+    pub(crate) tls_private_key_file: Option<PathBuf>,
+}
+
 /// Options of `scheduler`.
 #[derive(clap::Args)]
 pub(crate) struct SchedulerArgs {
     /// How the API server is reached.
     #[arg(long)]
     pub(crate) kubeconfig: PathBuf,
+    /// Port of its health and metrics, by HTTPS; 0 for none.
+    #[arg(long, default_value_t = 10_259)]
+    pub(crate) secure_port: u16,
+    #[command(flatten)]
+    pub(crate) serving: ServingArgs,
 }
 
 /// Options of `controller-manager`.
@@ -316,6 +335,11 @@ pub(crate) struct ControllerManagerArgs {
     /// Secrets are not filled.
     #[arg(long)]
     pub(crate) service_account_private_key_file: Option<PathBuf>,
+    /// Port of its health and metrics, by HTTPS; 0 for none.
+    #[arg(long, default_value_t = 10_257)]
+    pub(crate) secure_port: u16,
+    #[command(flatten)]
+    pub(crate) serving: ServingArgs,
 }
 
 /// Options of `kubelet`.
@@ -373,6 +397,12 @@ pub(crate) struct ProxyArgs {
     /// Keeps the tables of several clusters on one machine apart.
     #[arg(long, default_value = "default")]
     pub(crate) cluster_id: String,
+    /// Address of its metrics, which everybody may read who can connect.
+    #[arg(long, default_value = "127.0.0.1:10249")]
+    pub(crate) metrics_bind_address: SocketAddr,
+    /// Address of its health, for those who send traffic to this node's ports.
+    #[arg(long, default_value = "0.0.0.0:10256")]
+    pub(crate) healthz_bind_address: SocketAddr,
 }
 
 /// Options of `node`.

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use client::leader::{LeaderElection, Outcome};
 use client::service_account::ServiceAccounts;
 use client::{Client, InformerFactory, transport};
+use telemetry::metrics::Registry;
 use telemetry::task;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -15,12 +16,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::cli::{
     ApiServerArgs, ControllerManagerArgs, KubeletArgs, NodeArgs, ProxyArgs, RuntimeKind,
-    SchedulerArgs,
+    SchedulerArgs, ServingArgs,
 };
 use crate::dir::{ClusterDir, Reach};
 use crate::node::{Node, NodeConfig, PORT, machine_name, source_towards};
 use crate::plan::Plan;
 use crate::plane::{self, ControlPlane};
+use crate::serving::{self, Access, Endpoints};
 
 /// What the controllers call themselves.
 const MANAGER: &str = "kube-controller-manager";
@@ -101,11 +103,12 @@ pub(crate) fn apiserver(args: ApiServerArgs) -> Result<()> {
 async fn lead(
     client: &Client,
     name: &str,
+    metrics: &Registry,
     cancel: CancellationToken,
     work: impl AsyncFnOnce(CancellationToken),
 ) -> Result<()> {
     let identity = format!("{}_{}", machine_name()?, std::process::id());
-    let election = LeaderElection::new(client.clone(), name, identity);
+    let election = LeaderElection::new(client.clone(), name, identity, metrics.clone());
     say!("waiting for the lease {name}");
     let outcome = election
         .run(cancel, |token| async {
@@ -121,17 +124,88 @@ async fn lead(
     }
 }
 
+/// The server that a kubeconfig leads to, as host and port.
+fn server_of(kubeconfig: &Path) -> Result<String> {
+    let (host, port) = host_and_port(&pki::kubeconfig::read(kubeconfig)?.server)?;
+    Ok(format!("{host}:{port}"))
+}
+
+/// A client by a kubeconfig, under the name of a component that tells of its requests.
+async fn connect(kubeconfig: &Path, name: &'static str, metrics: &Registry) -> Result<Client> {
+    let client = transport::https(kubeconfig).await?;
+    Ok(transport::named(client, name, &server_of(kubeconfig)?, metrics))
+}
+
+/// Serves what a component tells of itself, to those whom the API server lets read it.
+async fn tell(
+    (args, port): (&ServingArgs, u16),
+    kubeconfig: &Path,
+    client: &Client,
+    endpoints: Endpoints,
+    cancel: &CancellationToken,
+) -> Result<()> {
+    if port == 0 {
+        return Ok(());
+    }
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let issued = match (&args.tls_cert_file, &args.tls_private_key_file) {
+        (Some(cert), Some(key)) => pki::Issued { cert: read(cert)?, key: read(key)? },
+        _ => pki::self_signed(&pki::Subject {
+            name: &machine_name()?,
+            ips: &[args.bind_address],
+            usage: pki::Usage::Server,
+            ..pki::Subject::default()
+        })?,
+    };
+    let ca = pki::kubeconfig::read(kubeconfig)?.ca;
+    let tls = pki::tls::server(&issued, &ca, &["http/1.1"])?;
+    let address = SocketAddr::new(args.bind_address, port);
+    let endpoints = endpoints.guarded(Access::new(client.clone()));
+    serving::serve(address, Some(tls), endpoints, cancel.clone()).await?;
+    Ok(())
+}
+
+/// Serves metrics and health of the service proxy. Services go into force without them.
+async fn tell_of_proxy(
+    [metrics_at, health_at]: [SocketAddr; 2],
+    metrics: &Registry,
+    status: &::proxy::Health,
+    cancel: &CancellationToken,
+) {
+    let endpoints = || {
+        // The port of the health shows nothing else.
+        let none = Registry::bare();
+        Endpoints::new(&none).with_proxy(status.clone())
+    };
+    let all = Endpoints::new(metrics).with_proxy(status.clone());
+    for (address, endpoints) in [(metrics_at, all), (health_at, endpoints())] {
+        if let Err(error) = serving::serve(address, None, endpoints, cancel.clone()).await {
+            tracing::error!(error = format!("{error:#}"), "the proxy does not tell of itself");
+        }
+    }
+}
+
 /// `coxswain scheduler`.
 pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
     until_interrupted(async |cancel| {
-        let client = transport::https(&args.kubeconfig).await?;
-        let client = transport::named(client, "kube-scheduler");
-        lead(&client, "kube-scheduler", cancel, async |cancel| {
+        let metrics = serving::registry();
+        let client = connect(&args.kubeconfig, "kube-scheduler", &metrics).await?;
+        // Who asks for the resources of pods may ask while another leads.
+        let all = InformerFactory::new(client.clone(), cancel.clone());
+        let resources = Registry::bare();
+        scheduler::pod_resources(&resources, &all);
+        let endpoints = Endpoints::new(&metrics).with_resources(resources);
+        let serving = (&args.serving, args.secure_port);
+        tell(serving, &args.kubeconfig, &client, endpoints, &cancel).await?;
+        lead(&client, "kube-scheduler", &metrics, cancel, async |cancel| {
+            let (client, metrics) = (client.clone(), metrics.clone());
             let informers = InformerFactory::new(client.clone(), cancel.clone());
-            let client = client.clone();
             task::keep("scheduler", cancel, move |cancel| {
                 let (client, informers) = (client.clone(), informers.clone());
-                scheduler::run(scheduler::Config { client, informers, cancel })
+                let metrics = metrics.clone();
+                scheduler::run(scheduler::Config { client, informers, metrics, cancel })
             })
             .await;
         })
@@ -142,8 +216,11 @@ pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
 /// `coxswain controller-manager`.
 pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
     until_interrupted(async |cancel| {
-        let client = transport::https(&args.kubeconfig).await?;
-        let client = transport::named(client, MANAGER);
+        let metrics = serving::registry();
+        let client = connect(&args.kubeconfig, MANAGER, &metrics).await?;
+        let endpoints = Endpoints::new(&metrics);
+        let serving = (&args.serving, args.secure_port);
+        tell(serving, &args.kubeconfig, &client, endpoints, &cancel).await?;
         let root_ca = pki::kubeconfig::read(&args.kubeconfig)?.ca;
         let sign = match &args.service_account_private_key_file {
             Some(path) => {
@@ -158,16 +235,18 @@ pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
         };
         let accounts = ServiceAccounts::new(&args.kubeconfig, "kube-system").await?;
         let own = client.clone();
-        lead(&client, "kube-controller-manager", cancel, async |cancel| {
+        let (host, counted) = (server_of(&args.kubeconfig)?, metrics.clone());
+        lead(&client, "kube-controller-manager", &metrics, cancel, async |cancel| {
             controllers::run(controllers::Config {
                 clients: Box::new(move |name| match name.starts_with("system:") {
                     true => own.clone(),
-                    false => transport::named(accounts.client(name), MANAGER),
+                    false => transport::named(accounts.client(name), MANAGER, &host, &counted),
                 }),
                 informers: InformerFactory::new(client.clone(), cancel.clone()),
                 cluster_cidr: Some(args.cluster_cidr),
                 root_ca,
                 sign,
+                metrics: metrics.clone(),
                 cancel,
             })
             .await;
@@ -193,16 +272,25 @@ pub(crate) fn kubelet(args: KubeletArgs) -> Result<()> {
 /// `coxswain proxy`.
 pub(crate) fn proxy(args: ProxyArgs) -> Result<()> {
     until_interrupted(async |cancel| {
-        let client = transport::https(&args.kubeconfig).await?;
+        let metrics = serving::registry();
+        let client = connect(&args.kubeconfig, "kube-proxy", &metrics).await?;
         let informers = InformerFactory::new(client, cancel.clone());
+        let status = ::proxy::Health::new(&metrics);
+        let ports = [args.metrics_bind_address, args.healthz_bind_address];
+        tell_of_proxy(ports, &metrics, &status, &cancel).await;
         let server = ServerAt::find(&pki::kubeconfig::read(&args.kubeconfig)?.server).await;
         let config = proxy::ProxyConfig {
             node_name: args.node_name.map_or_else(machine_name, Ok)?,
             cluster_id: args.cluster_id,
             cluster_cidr: args.cluster_cidr.into(),
-            own_ports: server.ports_here().into_iter().chain([PORT]).collect(),
+            own_ports: (server.ports_here().into_iter())
+                .chain([PORT])
+                .chain(ports.map(|address| address.port()))
+                .collect(),
             api_server: server.0,
             node_netns: None,
+            metrics,
+            status,
         };
         proxy::run(&informers, config, cancel).await.context("service proxy")
     })

@@ -18,6 +18,7 @@ mod node;
 mod plan;
 mod plane;
 mod routes;
+mod serving;
 mod up;
 
 use std::process::ExitCode;

@@ -13,10 +13,12 @@ use runtime::Runtime;
 use runtime::cri::Cri;
 use runtime::embedded::{Embedded, EmbeddedConfig};
 use runtime::simulated::Simulated;
+use telemetry::metrics::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{PodArgs, RuntimeKind};
 use crate::demo;
+use crate::plane::IN_PROCESS;
 
 /// Port of every kubelet's server.
 pub(crate) const PORT: u16 = 10_250;
@@ -56,6 +58,9 @@ pub(crate) struct Node {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) embedded: Option<Embedded>,
     cri: Option<Cri>,
+    /// What the kubelet's `/metrics` serves: the metrics of all that runs for the node in this
+    /// process.
+    pub(crate) metrics: Registry,
 }
 
 /// The machine's name, as a node's.
@@ -125,7 +130,8 @@ impl Node {
                 (Arc::new(embedded.clone()), Some(embedded), None)
             }
         };
-        Ok(Self { config, runtime, embedded, cri })
+        let metrics = crate::serving::registry();
+        Ok(Self { config, runtime, embedded, cri, metrics })
     }
 
     /// Runs the kubelet until cancelled. Its server presents `issued` and takes clients that `ca`
@@ -139,7 +145,7 @@ impl Node {
         cancel: CancellationToken,
     ) -> Result<()> {
         let config = &self.config;
-        let client = client::transport::named(client, "kubelet");
+        let client = client::transport::named(client, "kubelet", &self.api_server(), &self.metrics);
         let server = match &config.kind {
             RuntimeKind::Simulated => None,
             RuntimeKind::Embedded | RuntimeKind::Cri(_) => Some(ServerConfig {
@@ -147,6 +153,7 @@ impl Node {
                 tls: Arc::new(pki::tls::server(&issued, &ca, &["http/1.1"])?),
             }),
         };
+        let certificate = issued.certificate().ok().map(Arc::new);
         let routes = self.embedded.clone().map(|runtime| {
             crate::routes::keep(runtime, cluster.clone(), config.name.clone(), cancel.clone())
         });
@@ -171,6 +178,8 @@ impl Node {
             image_credentials: config.pods_may.image_credentials(),
             server,
             stop_pods_on_exit: config.stop_pods_on_exit,
+            metrics: self.metrics.clone(),
+            certificate,
             cancel: cancel.clone(),
         });
         let (outcome, ()) = tokio::join!(kubelet, routes);
@@ -178,6 +187,11 @@ impl Node {
             Ok(()) if !cancel.is_cancelled() => bail!("the kubelet has ended"),
             outcome => Ok(outcome?),
         }
+    }
+
+    /// The API server, as metrics name it.
+    fn api_server(&self) -> String {
+        self.config.api_server.map_or_else(|| IN_PROCESS.to_owned(), |server| server.to_string())
     }
 
     /// Runs the service proxy until cancelled.
@@ -193,6 +207,8 @@ impl Node {
             own_ports: self.config.own_ports(),
             api_server: self.config.api_server,
             node_netns: None,
+            metrics: self.metrics.clone(),
+            status: proxy::Health::new(&self.metrics),
         };
         proxy::run(informers, config, cancel).await.context("service proxy")
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use apiserver::{ApiServer, User};
 use client::{Client, InformerFactory};
 use store::{Embedded, Store};
+use telemetry::metrics::{self, Registry};
 use telemetry::task;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -39,18 +40,21 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))
 }
 
+/// The API server of this process, as metrics name it.
+pub(crate) const IN_PROCESS: &str = "in-process";
+
 /// The user that the controllers read as.
 const MANAGER: &str = "system:kube-controller-manager";
 
 /// A client of `server` inside this process, under the name of the component that acts as `user`.
-fn client(server: &ApiServer, user: User) -> Client {
+fn client(server: &ApiServer, user: User, metrics: &Registry) -> Client {
     let name = match user.name.as_str() {
         "system:kube-scheduler" => "kube-scheduler",
         "kubernetes-admin" => "coxswain",
         _ => "kube-controller-manager",
     };
     let client = client::transport::in_process(server.in_process(), user);
-    client::transport::named(client, name)
+    client::transport::named(client, name, IN_PROCESS, metrics)
 }
 
 /// A running API server and what its neighbours share.
@@ -58,6 +62,9 @@ pub(crate) struct ControlPlane {
     server: ApiServer,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) informers: InformerFactory,
+    /// What the API server's `/metrics` serves: the metrics of everything in this process that is
+    /// not a node's.
+    pub(crate) metrics: Registry,
 }
 
 impl ControlPlane {
@@ -72,6 +79,8 @@ impl ControlPlane {
         components_within: bool,
         (cancel, tasks): (&CancellationToken, &TaskTracker),
     ) -> Result<Self> {
+        let metrics = Registry::new();
+        metrics::process(&metrics);
         let server = ApiServer::start(apiserver::Config {
             store: store.clone(),
             service_range: plan.services,
@@ -80,6 +89,7 @@ impl ControlPlane {
             client_ca: ids.ca.cert().to_owned(),
             components_within,
             advertise,
+            metrics: metrics.clone(),
         })
         .await?;
         for listener in listeners {
@@ -88,14 +98,14 @@ impl ControlPlane {
             let serve = async move { server.serve(listener, tls, cancel).await };
             tasks.spawn(task::watched("apiserver", serve));
         }
-        let reader = client(&server, User::new(MANAGER, &[]));
+        let reader = client(&server, User::new(MANAGER, &[]), &metrics);
         let informers = InformerFactory::new(reader, cancel.clone());
-        Ok(Self { server, store, informers })
+        Ok(Self { server, store, informers, metrics })
     }
 
     /// A client inside this process that acts as `user`.
     pub(crate) fn client(&self, user: User) -> Client {
-        client(&self.server, user)
+        client(&self.server, user, &self.metrics)
     }
 
     /// Starts the controllers.
@@ -106,13 +116,13 @@ impl ControlPlane {
         (cancel, tasks): (&CancellationToken, &TaskTracker),
     ) {
         let server = self.server.clone();
-        let signer = ids.signer.clone();
+        let (signer, metrics) = (ids.signer.clone(), self.metrics.clone());
         let clients = move |name: &str| {
             let user = match name.starts_with("system:") {
                 true => User::new(name, &[]),
                 false => User::service_account("kube-system", name),
             };
-            client(&server, user)
+            client(&server, user, &metrics)
         };
         let run = controllers::run(controllers::Config {
             clients: Box::new(clients),
@@ -120,6 +130,7 @@ impl ControlPlane {
             cluster_cidr: Some(plan.pods),
             root_ca: ids.ca.cert().to_owned(),
             sign: Some(sign_secret(signer)),
+            metrics: self.metrics.clone(),
             cancel: cancel.clone(),
         });
         // It supervises each controller; what is left cannot go on alone.
@@ -129,10 +140,11 @@ impl ControlPlane {
     /// Starts the scheduler.
     pub(crate) fn start_scheduler(&self, (cancel, tasks): (&CancellationToken, &TaskTracker)) {
         let client = self.client(User::new("system:kube-scheduler", &[]));
-        let informers = self.informers.clone();
+        let (informers, metrics) = (self.informers.clone(), self.metrics.clone());
         tasks.spawn(task::keep("scheduler", cancel.clone(), move |cancel| {
             let (client, informers) = (client.clone(), informers.clone());
-            scheduler::run(scheduler::Config { client, informers, cancel })
+            let metrics = metrics.clone();
+            scheduler::run(scheduler::Config { client, informers, metrics, cancel })
         }));
     }
 }

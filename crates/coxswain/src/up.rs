@@ -344,6 +344,7 @@ impl Cluster {
             listen: vec![SocketAddr::new(address, addons::DNS_PORT)],
             domain: crate::node::DOMAIN.to_owned(),
             resolv_conf: "/etc/resolv.conf".into(),
+            metrics: node.metrics.clone(),
         };
         let (informers, cancel) = (plane.informers.clone(), self.cancel.clone());
         self.tasks.spawn(task::keep("dns", cancel, move |cancel| {

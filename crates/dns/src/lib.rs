@@ -3,6 +3,7 @@
 mod cache;
 mod catalog;
 mod forward;
+mod metrics;
 mod run;
 mod server;
 mod zone;

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use client::{Event, Informer, InformerFactory, ObjectKey};
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use telemetry::metrics::Registry;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::forward::Forwarder;
+use crate::metrics::Metrics;
 use crate::server::Server;
 use crate::zone::Zone;
 
@@ -25,6 +27,8 @@ pub struct DnsConfig {
     pub domain: String,
     /// Where the upstream servers are listed, such as `/etc/resolv.conf`.
     pub resolv_conf: PathBuf,
+    /// Where the server tells of its questions.
+    pub metrics: Registry,
 }
 
 /// Why cluster DNS could not start or go on.
@@ -58,7 +62,8 @@ pub async fn run(
 ) -> Result<(), Error> {
     let zone = Zone::new(&config.domain).map_err(|_| Error::Domain(config.domain.clone()))?;
     let forwarder = Forwarder::open(&config.resolv_conf, &config.listen);
-    let server = Arc::new(Server::new(zone, forwarder));
+    let metrics = Metrics::new(&config.metrics, &config.domain);
+    let server = Arc::new(Server::new(zone, forwarder, metrics));
     tracing::info!(domain = config.domain, listen = ?config.listen, "cluster DNS starts");
     let mut sockets = Vec::new();
     for address in config.listen {

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Edns, Message, MessageType, Metadata, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, RecordType};
@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::catalog::Catalog;
 use crate::forward::Forwarder;
+use crate::metrics::{Asked, Metrics};
 use crate::zone::{Answer, Zone};
 
 /// Without EDNS an answer over UDP has at most this many bytes.
@@ -32,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) zone: Zone,
     pub(crate) catalog: RwLock<Catalog>,
     pub(crate) forwarder: Forwarder,
+    metrics: Metrics,
     forwarded: Semaphore,
     streams: Semaphore,
 }
@@ -45,11 +47,12 @@ enum Step {
 }
 
 impl Server {
-    pub(crate) fn new(zone: Zone, forwarder: Forwarder) -> Self {
+    pub(crate) fn new(zone: Zone, forwarder: Forwarder, metrics: Metrics) -> Self {
         Self {
             zone,
             catalog: RwLock::default(),
             forwarder,
+            metrics,
             forwarded: Semaphore::new(MAX_FORWARDED),
             streams: Semaphore::new(MAX_STREAMS),
         }
@@ -65,15 +68,21 @@ impl Server {
                 result => result?,
             };
             let Ok(request) = Message::from_vec(&buffer[..length]) else { continue };
-            let limit = payload(&request);
+            let (limit, begun) = (payload(&request), Instant::now());
             match self.begin(&request) {
                 None => {}
-                Some(Step::Done(answer)) => send(&socket, peer, &answer, limit).await,
+                Some(Step::Done(answer)) => {
+                    let sent = send(&socket, peer, &answer, limit).await;
+                    let asked = Asked { request: &request, transport: "udp", bytes: length };
+                    self.metrics.answered(asked, &answer, sent, begun.elapsed());
+                }
                 Some(Step::Forward(answer, query)) => {
                     let (server, socket) = (Arc::clone(&self), Arc::clone(&socket));
                     telemetry::task::spawn("dns-tcp", async move {
                         let answer = server.complete(answer, query).await;
-                        send(&socket, peer, &answer, limit).await;
+                        let sent = send(&socket, peer, &answer, limit).await;
+                        let asked = Asked { request: &request, transport: "udp", bytes: length };
+                        server.metrics.answered(asked, &answer, sent, begun.elapsed());
                     });
                 }
             }
@@ -98,6 +107,7 @@ impl Server {
             let mut buffer = vec![0; length.into()];
             tokio::time::timeout(IDLE, stream.read_exact(&mut buffer)).await??;
             let request = Message::from_vec(&buffer).map_err(io::Error::other)?;
+            let begun = Instant::now();
             let answer = match self.begin(&request) {
                 None => return Ok(()),
                 Some(Step::Done(answer)) => answer,
@@ -106,6 +116,8 @@ impl Server {
             let bytes = answer.to_vec().map_err(io::Error::other)?;
             stream.write_u16(bytes.len() as u16).await?;
             stream.write_all(&bytes).await?;
+            let asked = Asked { request: &request, transport: "tcp", bytes: length.into() };
+            self.metrics.answered(asked, &answer, bytes.len(), begun.elapsed());
         }
     }
 
@@ -173,6 +185,7 @@ impl Server {
             answer.metadata.response_code = ResponseCode::Refused;
             return answer;
         };
+        self.metrics.forwarded();
         let dnssec = answer.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok);
         match self.forwarder.ask(&query, dnssec).await {
             Some(known) => {
@@ -194,14 +207,15 @@ fn payload(request: &Message) -> u16 {
     asked.clamp(PLAIN_PAYLOAD, MAX_PAYLOAD)
 }
 
-/// Sends an answer; one that is too large goes out empty, and the client asks again by TCP.
-async fn send(socket: &UdpSocket, peer: SocketAddr, answer: &Message, limit: u16) {
+/// Sends an answer, of which as many bytes go out as this says; one that is too large goes out empty,
+/// and the client asks again by TCP.
+async fn send(socket: &UdpSocket, peer: SocketAddr, answer: &Message, limit: u16) -> usize {
     let fits = |bytes: &Vec<u8>| bytes.len() <= usize::from(limit);
     let bytes = answer.to_vec().ok().filter(fits).or_else(|| answer.truncate().to_vec().ok());
-    if let Some(bytes) = bytes {
-        // The client may be gone; it will not ask why.
-        socket.send_to(&bytes, peer).await.ok();
-    }
+    let Some(bytes) = bytes else { return 0 };
+    // The client may be gone; it will not ask why.
+    socket.send_to(&bytes, peer).await.ok();
+    bytes.len()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use client::InformerFactory;
 use runtime::Runtime;
+use telemetry::metrics::Registry;
 use tokio_util::sync::CancellationToken;
 
 /// Everything one kubelet needs. Two kubelets in one process share nothing but the client and
@@ -45,6 +46,10 @@ pub struct KubeletConfig {
     /// Whether containers and mounts are removed when the kubelet ends. A kubelet that leaves
     /// them adopts them at its next start.
     pub stop_pods_on_exit: bool,
+    /// Where the kubelet tells of its work: what `/metrics` of its server serves.
+    pub metrics: Registry,
+    /// The certificate that it presents, whose lifetime is told.
+    pub certificate: Option<Arc<pki::ClientCertificate>>,
     /// Ends the kubelet.
     pub cancel: CancellationToken,
 }

@@ -14,10 +14,12 @@ use crate::dirs::Dirs;
 use crate::images::Images;
 use crate::kick::Kicks;
 use crate::machine::Machine;
+use crate::metrics::Metrics;
 use crate::objects::Objects;
 use crate::pod::host_network;
 use crate::quantity::{milli, value};
 use crate::resize::ledger::Ledger;
+use crate::server::{Rates, VolumeStats};
 use crate::spec::downward::Facts;
 use crate::status::manager::StatusManager;
 use crate::sysctl::Allowlist;
@@ -42,6 +44,9 @@ pub(crate) struct Context {
     pub(crate) node: Informer<Node>,
     pub(crate) pods: Informer<Pod>,
     pub(crate) status: StatusManager,
+    pub(crate) metrics: Metrics,
+    pub(crate) volume_stats: VolumeStats,
+    pub(crate) rates: Rates,
     /// The API was out of reach: it may have another status of the node than was written.
     pub(crate) node_doubted: AtomicBool,
     /// Something that the node's status tells has changed.

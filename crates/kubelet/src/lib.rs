@@ -14,6 +14,7 @@ mod images;
 mod kick;
 mod machine;
 mod manager;
+mod metrics;
 mod node;
 mod objects;
 mod plan;

@@ -139,8 +139,11 @@ impl PodManager {
         let (worker, receiver) = watch::channel(desired);
         self.workers.insert(id.clone(), Managed { wanted: pod, worker });
         let (context, cancel) = (self.context.clone(), self.cancel.clone());
+        let seen = std::time::Instant::now();
+        let starts = self.context.metrics.worker_starts.clone();
         let run = move |cancel| Worker::run(context.clone(), receiver.clone(), cancel);
         self.tasks.spawn(async move {
+            starts.observe(seen.elapsed().as_secs_f64());
             task::until_done("pod-worker", cancel, run).await;
             id
         });
@@ -172,6 +175,7 @@ impl PodManager {
             self.note(pod, Ledger::allocate);
             return None;
         };
+        context.metrics.rejections.with([&verdict.reason]).inc();
         verdict.message = format!("Pod was rejected: {}", verdict.message);
         context.recorder.event(pod, EventType::Warning, &verdict.reason, &verdict.message);
         Some(verdict)

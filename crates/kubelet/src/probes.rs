@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
-use crate::pod::{Member, container_reference, uid};
+use crate::pod::{Member, container_reference, name, namespace, uid};
 use results::Results;
 use run::Outcome;
 use state::{Answer, State};
@@ -138,6 +138,49 @@ impl Drop for Prober {
     }
 }
 
+/// The metrics of one probe, which end with it.
+struct Series<'a> {
+    context: &'a Context,
+    target: &'a Target,
+    question: Question,
+}
+
+impl Series<'_> {
+    const RESULTS: [&'static str; 3] = ["successful", "failed", "unknown"];
+
+    fn counted(&self, result: &'static str) -> [&str; 6] {
+        let (word, pod) = (self.question.word(), &self.target.pod);
+        [word, result, &self.target.container.name, name(pod), namespace(pod), uid(pod)]
+    }
+
+    fn timed(&self) -> [&str; 4] {
+        let pod = &self.target.pod;
+        [self.question.word(), &self.target.container.name, name(pod), namespace(pod)]
+    }
+
+    fn observe(&self, outcome: &Outcome, took: Duration) {
+        let [successful, failed, unknown] = Self::RESULTS;
+        let metrics = &self.context.metrics;
+        let result = match outcome {
+            Outcome::Success | Outcome::Warning(_) => successful,
+            Outcome::Failure(_) => failed,
+            Outcome::Unknown(_) => unknown,
+        };
+        metrics.probe_results.with(self.counted(result)).inc();
+        metrics.probe_times.with(self.timed()).observe(took.as_secs_f64());
+    }
+}
+
+impl Drop for Series<'_> {
+    fn drop(&mut self) {
+        let metrics = &self.context.metrics;
+        for result in Self::RESULTS {
+            metrics.probe_results.remove(self.counted(result));
+        }
+        metrics.probe_times.remove(self.timed());
+    }
+}
+
 /// Asks one question again and again, from the initial delay on, in the probe's period.
 async fn ask(
     context: Arc<Context>,
@@ -162,10 +205,13 @@ async fn ask(
     );
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut state = State::new(&probe);
+    let series = Series { context: &context, target: &target, question };
     loop {
         ticks.tick().await;
+        let begun = Instant::now();
         let outcome = run::run(&context, &target, &probe).await;
         let word = question.word();
+        series.observe(&outcome, begun.elapsed());
         let tell = |reason: &str, message: String| {
             let about = target.about.clone();
             context.recorder.event_about(about, EventType::Warning, reason, message);

@@ -6,7 +6,7 @@ use client::informer::Selection;
 use client::{EventRecorder, EventType, Informer};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
 use kube::Api;
-use runtime::SandboxFilter;
+use runtime::{Runtime, SandboxFilter};
 use telemetry::task;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +19,10 @@ use crate::images::records::PullRecords;
 use crate::kick::Kicks;
 use crate::machine::Machine;
 use crate::manager::PodManager;
+use crate::metrics::{self, Measured, Metrics};
 use crate::objects::Objects;
 use crate::resize::ledger::Ledger;
+use crate::server::{Rates, VolumeStats};
 use crate::spec::dns;
 use crate::spec::sandbox::RESOLV_CONF;
 use crate::status::manager::StatusManager;
@@ -118,7 +120,11 @@ pub(crate) fn build(
     let client = config.client.clone();
     let cancel = config.cancel.clone();
     let kicks = Kicks::default();
-    let runtime = config.runtime.clone();
+    let metrics = Metrics::new(config.metrics.clone(), &config.node_name);
+    if let Some(certificate) = config.certificate.clone() {
+        metrics::certificate(&metrics.main, move || certificate.remaining());
+    }
+    let runtime: Arc<dyn Runtime> = Arc::new(Measured::new(config.runtime.clone(), &metrics.main));
     let root = dirs.root().display().to_string();
     let in_dirs = |source| Error::Directory { path: root.clone(), source };
     let users = UserNamespaces::open(dirs.clone(), config.max_pods).map_err(in_dirs)?;
@@ -141,6 +147,9 @@ pub(crate) fn build(
         node: Informer::start(Api::all(client.clone()), &own_node, cancel.clone()),
         pods: Informer::start(Api::<Pod>::all(client.clone()), &own_pods, cancel),
         status: StatusManager::new(client, kicks.clone(), recorder.clone()),
+        volume_stats: VolumeStats::new(&metrics.main),
+        rates: Rates::default(),
+        metrics,
         node_doubted: Default::default(),
         node_changed: Notify::new(),
         recorder,

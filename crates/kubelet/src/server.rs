@@ -21,6 +21,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use telemetry::metrics::Timer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -28,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ServerConfig;
 use crate::context::Context;
+pub(crate) use metrics::VolumeStats;
 use pki::ClientCertificate;
+pub(crate) use stats::Rates;
 
 /// How long a client may take for its TLS handshake and its request head.
 const HEAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
@@ -109,9 +112,49 @@ async fn answer(
 ) -> Answer {
     let identity = certificate.and_then(ClientCertificate::identity).cloned();
     match auth::check(&context, identity, &request).await {
-        Ok(()) => routes::route(context, request).await,
+        Ok(()) => {
+            let labels = labels(&request);
+            let requests = &context.metrics.requests;
+            requests.total.with(labels).inc();
+            let _in_flight = requests.in_flight.with(labels).held();
+            let _timed = Timer::start(requests.times.with(labels));
+            routes::route(context.clone(), request).await
+        }
         Err((status, message)) => refuse(status, message),
     }
+}
+
+/// Labels of a request: of all that a client may write, these words alone.
+fn labels(request: &Request<Incoming>) -> [&'static str; 4] {
+    const PATHS: [&str; 10] = [
+        "attach",
+        "configz",
+        "containerLogs",
+        "exec",
+        "healthz",
+        "logs",
+        "metrics",
+        "pods",
+        "portForward",
+        "stats",
+    ];
+    const DEEPER: [(&str, &str); 3] = [
+        ("metrics/cadvisor", "metrics/cadvisor"),
+        ("metrics/probes", "metrics/probes"),
+        ("metrics/resource", "metrics/resource"),
+    ];
+    let path = request.uri().path().trim_start_matches('/');
+    let deeper = DEEPER.into_iter().find(|(known, _)| *known == path).map(|(_, path)| path);
+    let first = path.split('/').next().unwrap_or_default();
+    let path = deeper.or_else(|| PATHS.into_iter().find(|known| *known == first));
+    let path = path.unwrap_or("other");
+    let method = match *request.method() {
+        http::Method::GET => "GET",
+        http::Method::POST => "POST",
+        _ => "other",
+    };
+    let lasts = matches!(path, "exec" | "attach" | "portForward" | "containerLogs" | "debug");
+    [method, path, "readwrite", if lasts { "true" } else { "false" }]
 }
 
 /// A failure as a `Status`, which the API server passes on as it is.

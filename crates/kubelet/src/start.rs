@@ -134,7 +134,12 @@ async fn with_images(
         let Some(source) = &volume.image else { continue };
         let named = source.reference.as_deref().unwrap_or_default();
         let wanted = (named, source.pull_policy.as_deref());
-        let image = context.images.ensure(pod, wanted, reference(pod), secrets).await?;
+        let metrics = &context.metrics.images;
+        metrics.requested.inc();
+        let image = context.images.ensure(pod, wanted, reference(pod), secrets).await;
+        let told = if image.is_ok() { &metrics.mounted } else { &metrics.failed };
+        told.inc();
+        let image = image?;
         all.add_image(&volume.name, image.id);
     }
     Ok(all)

@@ -48,6 +48,9 @@ pub(crate) fn usage(bytes: u64) -> Usage {
         major_page_faults: 0,
         memory_limit: None,
         pids: 1,
+        memory_cache: None,
+        memory_swap: None,
+        throttling: None,
     }
 }
 

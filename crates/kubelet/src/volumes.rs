@@ -148,6 +148,7 @@ async fn prepare_one(
     if let Some((claim, readonly)) = persistent::claim(pod, volume) {
         let persistent::Located { path, ownable } =
             persistent::locate(context, pod, &claim).await?;
+        context.volume_stats.note(pod, &claim, path.clone());
         if let Some(group) = fs_group.filter(|_| ownable && !readonly && !begun) {
             if persistent::is_shared(context, pod, &claim) {
                 warn_of_shared(context, pod, volume, &path, group);

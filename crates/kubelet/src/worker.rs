@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use client::EventType;
 use client::helpers::now;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
@@ -110,6 +110,8 @@ pub(crate) struct Worker {
     cleaned: bool,
     /// The runtime has nothing of the pod any more.
     removed: bool,
+    /// When the pod was first seen, until it runs.
+    starting: Option<Instant>,
 }
 
 /// However it ends, nothing of it goes on.
@@ -148,6 +150,8 @@ impl Worker {
             wake_at: None,
             cleaned: false,
             removed: false,
+            starting: (crate::pod::status(&pod).phase.as_deref() != Some("Running"))
+                .then(Instant::now),
         };
         worker.adopt(&pod);
         worker.resizing.adopt(&pod);
@@ -175,8 +179,14 @@ impl Worker {
     }
 
     async fn work(&mut self) {
+        let metrics = &self.context.clone().metrics;
+        let pod = self.desired.borrow().pod.clone();
+        let containers = crate::pod::spec(&pod).containers.len();
+        metrics.containers_per_pod.observe(containers as f64);
+        let mut operation = "create";
         loop {
             self.wake_at = None;
+            let begun = Instant::now();
             let desired = self.desired.borrow_and_update().clone();
             match PodView::read(&*self.context.runtime, uid(&desired.pod)).await {
                 Ok(view) => self.pass(&desired, &view).await,
@@ -185,9 +195,14 @@ impl Worker {
                     self.wake_in(RUNTIME_RETRY);
                 }
             }
+            if matches!(self.state, State::Terminated) {
+                operation = "terminated";
+            }
+            metrics.passes.with([operation]).observe(begun.elapsed().as_secs_f64());
             if self.removed {
                 return;
             }
+            operation = "sync";
             let wake_at = self.wake_at;
             let deadline = async move {
                 match wake_at {
@@ -201,6 +216,7 @@ impl Worker {
                     if changed.is_err() {
                         return;
                     }
+                    operation = "update";
                     if self.state != State::Terminated {
                         let pod = self.desired.borrow().pod.clone();
                         self.context.objects.register(&pod);
@@ -371,10 +387,20 @@ impl Worker {
     }
 
     /// Tells the API how the pod is.
-    fn report(&self, desired: &Desired, view: &PodView) {
+    fn report(&mut self, desired: &Desired, view: &PodView) {
         if desired.gone {
             return;
         }
+        let status = self.status(desired, view);
+        if status.phase.as_deref() == Some("Running")
+            && let Some(seen) = self.starting.take()
+        {
+            self.context.metrics.starts.observe(seen.elapsed().as_secs_f64());
+        }
+        self.context.status.set(&desired.pod, status, self.cleaned);
+    }
+
+    fn status(&self, desired: &Desired, view: &PodView) -> PodStatus {
         let notes = self.notes.lock();
         let inputs = Inputs {
             view,
@@ -389,10 +415,9 @@ impl Worker {
             now: now(),
             runtime_name: "coxswain",
         };
-        let status = match &desired.rejected {
+        match &desired.rejected {
             Some(verdict) => rejected(&desired.pod, verdict, &self.since),
             None => generate(&desired.pod, &inputs),
-        };
-        self.context.status.set(&desired.pod, status, self.cleaned);
+        }
     }
 }

@@ -112,6 +112,12 @@ impl ClientCertificate {
         (from <= now && now <= to).then_some(&self.identity)
     }
 
+    /// Seconds until it is no longer valid; negative afterwards.
+    #[must_use]
+    pub fn remaining(&self) -> f64 {
+        (self.validity.1 - OffsetDateTime::now_utc()).as_seconds_f64()
+    }
+
     /// SHA-256 of the certificate, in hexadecimal.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
@@ -153,6 +159,16 @@ impl Issued {
         let der = CertificateDer::from_pem_slice(self.cert.as_bytes())
             .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
         Identity::from_der(&der)
+    }
+
+    /// The certificate as whoever is shown it sees it.
+    ///
+    /// # Errors
+    /// It is not a certificate.
+    pub fn certificate(&self) -> Result<ClientCertificate> {
+        let der = CertificateDer::from_pem_slice(self.cert.as_bytes())
+            .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
+        ClientCertificate::from_der(&der)
     }
 }
 
@@ -232,6 +248,20 @@ impl Authority {
         crate::write(&cert_path, &issued.cert, false)?;
         Ok(issued)
     }
+}
+
+/// A certificate of a server that nobody vouches for: for those who have no better one, and whose
+/// clients look at something else to know them.
+///
+/// # Errors
+/// The cryptography is unusable.
+pub fn self_signed(subject: &Subject<'_>) -> Result<Issued> {
+    let key = KeyPair::generate().map_err(crypto)?;
+    let mut params = params(subject, LEAF_DAYS)?;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    let cert = params.self_signed(&key).map_err(crypto)?;
+    Ok(Issued { cert: cert.pem(), key: key.serialize_pem() })
 }
 
 /// A new authority in place of a lost one would sign what nobody trusts that trusted the old.

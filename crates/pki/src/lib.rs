@@ -7,7 +7,7 @@ mod sec1;
 pub mod tls;
 mod token;
 
-pub use authority::{Authority, ClientCertificate, Identity, Issued, Subject, Usage};
+pub use authority::{Authority, ClientCertificate, Identity, Issued, Subject, Usage, self_signed};
 pub use token::{
     BoundObject, Claims, KubernetesClaims, SecretClaims, Signer, TokenError, is_of_secret,
 };

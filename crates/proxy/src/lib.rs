@@ -2,8 +2,11 @@
 
 mod backend;
 mod health;
+mod metrics;
 mod model;
 mod nftables;
 mod run;
+mod status;
 
 pub use run::{ProxyConfig, run};
+pub use status::{Health, Report};

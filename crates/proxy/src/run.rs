@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::informer::Selection;
 use client::{Event, Informer, InformerFactory, ObjectKey};
@@ -12,19 +12,25 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
+use k8s_openapi::jiff::Timestamp;
 use network::nft::Monitor;
+use telemetry::metrics::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::{Backend, Change};
 use crate::health::HealthServers;
+use crate::metrics::{self, Metrics};
 use crate::model::{NodeTopology, PortRules, rules_of};
 use crate::nftables::{Kept, Nftables};
+use crate::status::Health;
 
 const BY_SERVICE: &str = "kube-proxy/service";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// How long to wait after a refusal by the kernel, doubled up to the limit.
 const RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(30);
+/// Changes of one transaction whose times are told.
+const MAX_TRIGGERS: usize = 1000;
 
 /// How the proxy of a node is set up.
 #[derive(Debug, Clone)]
@@ -43,6 +49,10 @@ pub struct ProxyConfig {
     pub api_server: Option<SocketAddr>,
     /// The node's network namespace; `None` where the node is the machine.
     pub node_netns: Option<PathBuf>,
+    /// Where the proxy tells of its work.
+    pub metrics: Registry,
+    /// Where it tells how it is.
+    pub status: Health,
 }
 
 /// Runs the proxy until cancelled, then removes its rules.
@@ -73,6 +83,9 @@ pub async fn run(
     let monitor = backend.monitor()?;
     let proxy = Proxy {
         health: HealthServers::new(config.node_netns.clone()),
+        metrics: Metrics::of(&config.metrics),
+        status: config.status,
+        triggers: Vec::new(),
         node_name: config.node_name,
         services,
         slices,
@@ -105,6 +118,10 @@ struct Proxy {
     /// Everything must be written anew.
     whole: bool,
     health: HealthServers,
+    metrics: Arc<Metrics>,
+    status: Health,
+    /// When the changes happened that are not in force yet.
+    triggers: Vec<Timestamp>,
 }
 
 impl Proxy {
@@ -123,7 +140,7 @@ impl Proxy {
         loop {
             // Whatever has come by now goes into one transaction.
             while let Ok(event) = services.try_recv() {
-                self.dirty.insert(ObjectKey::of(&**event.object()));
+                self.changed(&event);
             }
             while let Ok(event) = slices.try_recv() {
                 self.touch(&event);
@@ -142,9 +159,7 @@ impl Proxy {
             }
             tokio::select! {
                 () = cancel.cancelled() => return self.remove().await,
-                Some(event) = services.recv() => {
-                    self.dirty.insert(ObjectKey::of(&**event.object()));
-                }
+                Some(event) = services.recv() => self.changed(&event),
                 Some(event) = slices.recv() => self.touch(&event),
                 Some(_) = nodes.recv() => {}
                 Some(_) = ranges.recv() => {}
@@ -158,7 +173,19 @@ impl Proxy {
         }
     }
 
+    fn changed(&mut self, event: &Event<Service>) {
+        self.metrics.service();
+        self.status.queued();
+        self.dirty.insert(ObjectKey::of(&**event.object()));
+    }
+
     fn touch(&mut self, event: &Event<EndpointSlice>) {
+        self.metrics.endpoints();
+        self.status.queued();
+        // What is there at the start says nothing of how long rules take.
+        if self.status.has_synced() && self.triggers.len() < MAX_TRIGGERS {
+            self.triggers.extend(metrics::trigger(event.object()));
+        }
         self.dirty.extend(service_of(event.object()));
         if let Event::Modified { old, .. } = event {
             self.dirty.extend(service_of(old));
@@ -168,6 +195,7 @@ impl Proxy {
     /// Follows the node's own labels.
     fn locate(&mut self) {
         let node = self.nodes.store().get(&ObjectKey::cluster(&self.node_name));
+        self.status.node(node.as_deref());
         let topology = NodeTopology::of(&self.node_name, node.as_deref());
         if topology != self.topology {
             self.topology = topology;
@@ -183,8 +211,12 @@ impl Proxy {
         let moved = (ranges != self.service_ranges).then(|| ranges.clone());
         if changes.is_empty() && !whole && moved.is_none() {
             self.backend = Some(backend);
+            self.triggers.clear();
+            self.metrics.settled();
+            self.status.synced();
             return Ok(());
         }
+        let begun = Instant::now();
         let all: Vec<_> = self.applied.values().flatten().cloned().collect();
         let work = tokio::task::spawn_blocking(move || {
             let result = if whole {
@@ -202,8 +234,12 @@ impl Proxy {
         let (backend, result) =
             work.await.map_err(|error| network::Error::Invalid(error.to_string()))?;
         self.backend = Some(backend);
+        let triggers = std::mem::take(&mut self.triggers);
+        self.metrics.synced(begun, whole, result.is_ok(), &triggers);
         if result.is_ok() {
             self.service_ranges = ranges;
+            self.metrics.settled();
+            self.status.synced();
         }
         result
     }

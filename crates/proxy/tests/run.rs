@@ -102,6 +102,9 @@ async fn services_come_into_force_heal_and_go() {
     let api = client::transport::in_process(tower::service_fn(answer), ());
     let cancel = CancellationToken::new();
     let factory = InformerFactory::new(api, cancel.child_token());
+    let metrics = telemetry::metrics::Registry::new();
+    let status = proxy::Health::new(&metrics);
+    assert!(!status.healthz().healthy);
     let config = ProxyConfig {
         node_name: "node".into(),
         cluster_id: "run".into(),
@@ -109,10 +112,24 @@ async fn services_come_into_force_heal_and_go() {
         own_ports: vec![10250],
         api_server: Some("192.0.2.1:6443".parse().unwrap()),
         node_netns: Some(node.clone()),
+        metrics: metrics.clone(),
+        status: status.clone(),
     };
     let token = cancel.clone();
     let running = tokio::spawn(async move { proxy::run(&factory, config, token).await });
     until(&node, Some(1)).await;
+    let healthy = async {
+        while !status.healthz().healthy {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), healthy).await.expect("rules are in force");
+    let text = metrics.encode(telemetry::metrics::Format::Text);
+    let failures = "kubeproxy_sync_proxy_rules_nftables_sync_failures_total{ip_family=\"IPv4\"} 0";
+    assert!(text.lines().any(|line| line == failures), "{text}");
+    assert!(
+        !text.contains("kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family=\"IPv4\"} 0")
+    );
 
     let foreign = std::process::Command::new("nsenter")
         .arg(format!("--net={}", node.display()))

@@ -71,6 +71,9 @@ fn no_usage() -> Usage {
         major_page_faults: 0,
         memory_limit: None,
         pids: 0,
+        memory_cache: None,
+        memory_swap: None,
+        throttling: None,
     }
 }
 

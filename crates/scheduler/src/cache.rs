@@ -115,6 +115,11 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// How many nodes and pods there are.
+    pub(crate) fn sizes(&self) -> [usize; 2] {
+        [self.nodes.len(), self.places.len()]
+    }
+
     /// The nodes that exist.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
         self.nodes.values().filter(|n| n.node.is_some())

@@ -96,6 +96,32 @@ fn alive_only(event: Event<Pod>) -> Option<Event<Pod>> {
 
 /// What a change may mean for a pod that fits nowhere.
 impl Change {
+    /// Upstream's name of the change, in metrics.
+    pub(crate) fn label(&self) -> &'static str {
+        macro_rules! label {
+            ($event:expr, $resource:literal) => {
+                match $event {
+                    Event::Added(_) => concat!($resource, "Add"),
+                    Event::Modified { .. } => concat!($resource, "Update"),
+                    Event::Deleted(_) => concat!($resource, "Delete"),
+                }
+            };
+        }
+        match self {
+            Self::Node(event) => label!(event, "Node"),
+            Self::Pod(event) => label!(event, "AssignedPod"),
+            Self::Namespace(event) => label!(event, "Namespace"),
+            Self::Claim(event) => label!(event, "PersistentVolumeClaim"),
+            Self::Volume(event) => label!(event, "PersistentVolume"),
+            Self::Class(event) => label!(event, "StorageClass"),
+            Self::Service(event) => label!(event, "Service"),
+            Self::ReplicationController(event) => label!(event, "ReplicationController"),
+            Self::ReplicaSet(event) => label!(event, "ReplicaSet"),
+            Self::StatefulSet(event) => label!(event, "StatefulSet"),
+            Self::Budget(event) => label!(event, "PodDisruptionBudget"),
+        }
+    }
+
     /// A node that was not there before.
     pub(crate) fn new_node(&self) -> Option<&Node> {
         match self {

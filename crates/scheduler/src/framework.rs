@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::cache::NodeInfo;
 use crate::change::Change;
@@ -100,12 +101,26 @@ pub(crate) struct Cycle<'a> {
     pub(crate) only: Option<BTreeSet<&'a str>>,
     /// The node looked at last.
     pub(crate) reached: Option<&'a str>,
+    /// Extension points whose plugins have run, with what came of it and how long it took.
+    pub(crate) points: Vec<(&'static str, &'static str, Duration)>,
     pub(crate) state: State<'a>,
 }
 
 impl<'a> Cycle<'a> {
     pub(crate) fn new(pod: &'a PodInfo, cluster: &'a Cluster) -> Self {
-        Self { pod, cluster, only: None, reached: None, state: State::default() }
+        Self {
+            pod,
+            cluster,
+            only: None,
+            reached: None,
+            points: Vec::new(),
+            state: State::default(),
+        }
+    }
+
+    /// Notes that the plugins of an extension point have run since `begun`.
+    pub(crate) fn ran(&mut self, point: &'static str, status: &'static str, begun: Instant) {
+        self.points.push((point, status, begun.elapsed()));
     }
 
     /// Runs what precedes the filters.
@@ -167,6 +182,14 @@ fn enough(nodes: usize) -> usize {
     (nodes * percent / 100).max(ALL_OF)
 }
 
+/// Upstream's word for what a plugin is content with.
+pub(crate) const SUCCESS: &str = "Success";
+
+/// Upstream's word for what came of an extension point.
+pub(crate) const fn status(success: bool) -> &'static str {
+    if success { SUCCESS } else { "Unschedulable" }
+}
+
 /// The node for a pod, by a cycle that is `Cycle::new`. In large clusters not every node is looked
 /// at, so that each pod begins `after` where the one before ended.
 ///
@@ -181,14 +204,19 @@ pub(crate) fn schedule<'a>(
     if error.nodes == 0 {
         return Err(error);
     }
-    if let Err(rejection) = cycle.prepare() {
+    let begun = Instant::now();
+    let prepared = cycle.prepare();
+    cycle.ran("PreFilter", status(prepared.is_ok()), begun);
+    if let Err(rejection) = prepared {
         error.all = Some(rejection);
         return Err(error);
     }
+    let begun = Instant::now();
     let nominated = cluster.nominations.of(&cycle.pod.key);
     if let Some(node) = nominated.and_then(|name| cluster.cache.node(name))
         && cycle.filter(node, node).is_ok()
     {
+        cycle.ran("Filter", SUCCESS, begun);
         return Ok(node);
     }
     let named: Option<Vec<&NodeInfo>> = cycle
@@ -207,10 +235,16 @@ pub(crate) fn schedule<'a>(
             break;
         }
     }
+    cycle.ran("Filter", status(!feasible.is_empty()), begun);
     match feasible.as_slice() {
         [] => Err(error),
         [only] => Ok(only),
-        nodes => Ok(score::best(cycle, nodes)),
+        nodes => {
+            let begun = Instant::now();
+            let best = score::best(cycle, nodes);
+            cycle.ran("Score", SUCCESS, begun);
+            Ok(best)
+        }
     }
 }
 

@@ -9,14 +9,24 @@ mod change;
 mod cluster;
 mod evictions;
 mod framework;
+mod metrics;
 mod nominations;
 mod objects;
 mod plugins;
 mod pod;
+mod pod_resources;
 mod preemption;
 mod queue;
 mod resources;
 mod run;
 mod storage;
 
+use client::InformerFactory;
+use telemetry::metrics::Registry;
+
 pub use run::{Config, run};
+
+/// Adds what upstream serves at `/metrics/resources`: the resources of every pod.
+pub fn pod_resources(registry: &Registry, informers: &InformerFactory) {
+    pod_resources::add(registry, informers.informer().store());
+}

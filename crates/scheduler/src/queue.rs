@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::change::Change;
 use crate::framework::PluginSet;
+use crate::metrics::{self, Metrics};
 use crate::pod::PodInfo;
 
 #[cfg(test)]
@@ -36,6 +37,17 @@ enum Place {
     },
 }
 
+impl Place {
+    /// The queue that upstream has pods of this place in.
+    fn in_metrics(self) -> metrics::Place {
+        match self {
+            Self::Active(_) => metrics::Place::Active,
+            Self::Backoff(_) | Self::Error(_) => metrics::Place::Backoff,
+            Self::Unschedulable(_) | Self::Preempting { .. } => metrics::Place::Unschedulable,
+        }
+    }
+}
+
 /// Highest priority first, then first come.
 type Rank = (Reverse<i32>, u64);
 
@@ -45,6 +57,8 @@ struct Waiting {
     /// Decisions so far, and when the last one was.
     attempts: u32,
     last: Instant,
+    /// When it was first decided about.
+    first: Instant,
     arrived: u64,
     rejected_by: PluginSet,
 }
@@ -59,32 +73,84 @@ pub(crate) struct Queue {
     unschedulable: BTreeSet<(Instant, ObjectKey)>,
     preempting: BTreeSet<ObjectKey>,
     arrivals: u64,
-    /// Attempts of pods that were popped and may come back, and when they first came.
-    popped: HashMap<ObjectKey, (u32, u64)>,
+    /// Pods that were popped and may come back.
+    popped: HashMap<ObjectKey, Past>,
+    /// Pods that wait for their gates to be opened.
+    gated: BTreeSet<ObjectKey>,
+    /// Where it is told what comes; tests have none.
+    metrics: Option<Arc<Metrics>>,
+}
+
+/// What a pod has behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Past {
+    /// Decisions, and when the first and the last one began.
+    pub(crate) attempts: u32,
+    pub(crate) first: Instant,
+    pub(crate) last: Instant,
+    arrived: u64,
 }
 
 impl Queue {
+    /// A queue that tells what comes to it.
+    pub(crate) fn new(metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..Self::default() }
+    }
+
+    fn incoming(&self, place: Place, event: &str) {
+        if let Some(metrics) = &self.metrics {
+            metrics.incoming(place.in_metrics(), event);
+        }
+    }
+
+    /// How many pods wait, and where.
+    pub(crate) fn counts(&self) -> [(metrics::Place, usize); 4] {
+        let backoff = self.backoff.len() + self.errors.len();
+        let unschedulable = self.unschedulable.len() + self.preempting.len();
+        [
+            (metrics::Place::Active, self.active.len()),
+            (metrics::Place::Backoff, backoff),
+            (metrics::Place::Unschedulable, unschedulable),
+            (metrics::Place::Gated, self.gated.len()),
+        ]
+    }
+
+    /// What a pod that was popped has behind it.
+    pub(crate) fn past(&self, key: &ObjectKey) -> Option<Past> {
+        self.popped.get(key).copied()
+    }
+
+    /// Notes that a pod's gates are shut.
+    pub(crate) fn gate(&mut self, key: &ObjectKey) {
+        self.remove(key);
+        self.gated.insert(key.clone());
+    }
+
     /// Adds a pod, or takes note of its new form. A changed pod that failed is tried again.
     pub(crate) fn add(&mut self, pod: Arc<PodInfo>) {
         if let Some(known) = self.waiting.get_mut(&pod.key) {
             let same = same_spec(&known.pod, &pod);
             known.pod = pod.clone();
             if !same && !matches!(known.place, Place::Active(_)) {
-                self.activate(&pod.key);
+                self.activate(&pod.key, "UnschedulablePodUpdate");
             }
             return;
         }
-        let (attempts, arrived) = self.recall(&pod.key, 0);
+        let opened = self.gated.remove(&pod.key);
+        let Past { attempts, first, arrived, .. } = self.recall(&pod.key, 0);
         let place = Place::Active((Reverse(pod.priority()), arrived));
-        let rejected_by = PluginSet::default();
-        self.insert(Waiting { pod, place, attempts, last: Instant::now(), arrived, rejected_by });
+        let (rejected_by, last) = (PluginSet::default(), Instant::now());
+        let event = if opened { "UnschedulablePodUpdate" } else { "UnschedulablePodAdd" };
+        self.incoming(place, event);
+        self.insert(Waiting { pod, place, attempts, first, last, arrived, rejected_by });
     }
 
-    /// Attempts and arrival of a pod that was popped, or those of a new one.
-    fn recall(&mut self, key: &ObjectKey, attempts: u32) -> (u32, u64) {
+    /// The past of a pod that was popped, or that of a new one.
+    fn recall(&mut self, key: &ObjectKey, attempts: u32) -> Past {
         self.popped.remove(key).unwrap_or_else(|| {
             self.arrivals += 1;
-            (attempts, self.arrivals)
+            let now = Instant::now();
+            Past { attempts, first: now, last: now, arrived: self.arrivals }
         })
     }
 
@@ -116,20 +182,25 @@ impl Queue {
         Some(waiting)
     }
 
-    fn relocate(&mut self, key: &ObjectKey, place: impl FnOnce(&Waiting) -> Place) {
+    fn relocate(&mut self, key: &ObjectKey, event: &str, place: impl FnOnce(&Waiting) -> Place) {
         if let Some(mut waiting) = self.take(key) {
-            waiting.place = place(&waiting);
+            let place = place(&waiting);
+            let before = std::mem::replace(&mut waiting.place, place);
+            if before.in_metrics() != waiting.place.in_metrics() {
+                self.incoming(waiting.place, event);
+            }
             self.insert(waiting);
         }
     }
 
-    fn activate(&mut self, key: &ObjectKey) {
-        self.relocate(key, |w| Place::Active((Reverse(w.pod.priority()), w.arrived)));
+    fn activate(&mut self, key: &ObjectKey, event: &str) {
+        self.relocate(key, event, |w| Place::Active((Reverse(w.pod.priority()), w.arrived)));
     }
 
     /// Forgets a pod that is gone or has been placed.
     pub(crate) fn remove(&mut self, key: &ObjectKey) {
         self.popped.remove(key);
+        self.gated.remove(key);
         self.take(key);
     }
 
@@ -137,8 +208,14 @@ impl Queue {
     pub(crate) fn pop(&mut self) -> Option<Arc<PodInfo>> {
         let next = self.active.first_key_value().map(|(_, key)| key.clone());
         let key = next.or_else(|| self.backoff.first().map(|(_, key)| key.clone()))?;
+        if self.active.is_empty() {
+            self.activate(&key, "PopFromBackoffQ");
+        }
         let waiting = self.take(&key)?;
-        self.popped.insert(key, (waiting.attempts + 1, waiting.arrived));
+        let last = Instant::now();
+        let first = if waiting.attempts == 0 { last } else { waiting.first };
+        let arrived = waiting.arrived;
+        self.popped.insert(key, Past { attempts: waiting.attempts + 1, first, last, arrived });
         Some(waiting.pod)
     }
 
@@ -167,14 +244,15 @@ impl Queue {
         if self.waiting.contains_key(&pod.key) {
             return;
         }
-        let (attempts, arrived) = self.recall(&pod.key, 1);
+        let Past { attempts, first, arrived, .. } = self.recall(&pod.key, 1);
         let (place, last) = (place(attempts), Instant::now());
-        self.insert(Waiting { pod, place, attempts, last, arrived, rejected_by });
+        self.incoming(place, "ScheduleAttemptFailure");
+        self.insert(Waiting { pod, place, attempts, first, last, arrived, rejected_by });
     }
 
     /// What could be done to make room for a pod has been done, or has failed.
     pub(crate) fn preempted(&mut self, key: &ObjectKey, done: bool) {
-        self.relocate(key, |waiting| match waiting.place {
+        self.relocate(key, "AssignedPodDelete", |waiting| match waiting.place {
             Place::Preempting { .. } if !done => {
                 Place::Error(waiting.last + backoff(waiting.attempts))
             }
@@ -191,20 +269,21 @@ impl Queue {
         if !change.may_help() {
             return;
         }
-        self.changed_for(|waiting| waiting.rejected_by.may_accept(&waiting.pod, change));
+        let label = change.label();
+        self.changed_for(label, |waiting| waiting.rejected_by.may_accept(&waiting.pod, change));
     }
 
     /// Room has become free that pods up to a priority may take.
     pub(crate) fn room_up_to(&mut self, priority: i32) {
-        self.changed_for(|waiting| waiting.pod.priority() <= priority);
+        self.changed_for("AssignedPodDelete", |waiting| waiting.pod.priority() <= priority);
     }
 
-    fn changed_for(&mut self, helps: impl Fn(&Waiting) -> bool) {
+    fn changed_for(&mut self, event: &str, helps: impl Fn(&Waiting) -> bool) {
         let idle = self.unschedulable.iter().map(|(_, key)| key).chain(&self.preempting);
         let helped: Vec<ObjectKey> =
             idle.filter(|key| self.waiting.get(key).is_some_and(&helps)).cloned().collect();
         for key in helped {
-            self.relocate(&key, |waiting| match waiting.place {
+            self.relocate(&key, event, |waiting| match waiting.place {
                 Place::Preempting { .. } => Place::Preempting { helped: true },
                 _ => Place::Backoff(waiting.last + backoff(waiting.attempts)),
             });
@@ -217,7 +296,14 @@ impl Queue {
         let due =
             indexes.into_iter().flat_map(|index| index.iter().take_while(|(at, _)| *at <= now));
         let due: Vec<ObjectKey> = due.map(|(_, key)| key.clone()).collect();
-        due.iter().for_each(|key| self.activate(key));
+        for key in due {
+            let place = self.waiting.get(&key).map(|waiting| waiting.place);
+            let event = match place {
+                Some(Place::Unschedulable(_)) => "UnschedulableTimeout",
+                _ => "BackoffComplete",
+            };
+            self.activate(&key, event);
+        }
     }
 
     /// When `advance` next has something to do.

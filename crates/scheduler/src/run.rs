@@ -7,6 +7,7 @@ use client::{EventRecorder, InformerFactory, ObjectKey};
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
+use telemetry::metrics::Registry;
 use tokio::sync::mpsc;
 use tokio::task::{unconstrained, yield_now};
 use tokio::time::{Instant, sleep_until};
@@ -14,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::change::{self, Change};
 use crate::cluster::Cluster;
-use crate::framework::{Cycle, FitError, PluginSet, schedule};
+use crate::framework::{Cycle, FitError, PluginSet, SUCCESS, schedule, status as outcome};
+use crate::metrics::{Attempt, Metrics};
 use crate::plugins::volume_binding;
 use crate::pod::{PodInfo, is_gated, is_ours, node_name, nominated_node};
 use crate::preemption::{Candidate, Outcome, evict, preempt};
@@ -33,6 +35,8 @@ pub struct Config {
     pub client: Client,
     /// Where nodes, pods and what else matters are read.
     pub informers: InformerFactory,
+    /// Where the scheduler tells of its work.
+    pub metrics: Registry,
     /// Ends the scheduler.
     pub cancel: CancellationToken,
 }
@@ -56,6 +60,7 @@ struct Scheduler {
     events: EventRecorder,
     cluster: Cluster,
     queue: Queue,
+    metrics: Arc<Metrics>,
     volumes: volumes::Waiting,
     /// The node that was looked at last: the next pod begins after it.
     reached: String,
@@ -64,7 +69,8 @@ struct Scheduler {
 
 /// Runs the scheduler until it is cancelled.
 pub async fn run(config: Config) {
-    let Config { client, informers, cancel } = config;
+    let Config { client, informers, metrics, cancel } = config;
+    let metrics = Metrics::of(&metrics);
     tracing::info!("the scheduler starts");
     let events = EventRecorder::new(client.clone(), "default-scheduler", "", cancel.clone());
     let (done, mut results) = mpsc::unbounded_channel();
@@ -75,7 +81,8 @@ pub async fn run(config: Config) {
         client,
         events,
         cluster: Cluster::default(),
-        queue: Queue::default(),
+        queue: Queue::new(metrics.clone()),
+        metrics,
         volumes: volumes::Waiting::default(),
         reached: String::new(),
         done,
@@ -89,6 +96,8 @@ pub async fn run(config: Config) {
             scheduler.done(done);
         }
         scheduler.queue.advance(Instant::now());
+        scheduler.metrics.sizes.set_pending(scheduler.queue.counts());
+        scheduler.metrics.sizes.set_cache(scheduler.cluster.cache.sizes());
         if let Some(pod) = scheduler.queue.pop() {
             scheduler.decide(pod);
             // Lets the tasks that write decisions begin, and sees whether to end.
@@ -171,7 +180,7 @@ impl Scheduler {
             return;
         }
         if is_gated(pod) {
-            self.queue.remove(&key);
+            self.queue.gate(&key);
             return;
         }
         // A pod that is assumed somewhere is being bound.
@@ -187,8 +196,11 @@ impl Scheduler {
 
     fn decide(&mut self, pod: Arc<PodInfo>) {
         let _cycle = tracing::info_span!("schedule", pod = %pod.key).entered();
-        let (verdict, reached) = judge(&pod, &self.cluster, &self.reached);
+        let (verdict, reached) = judge(&pod, &self.cluster, &self.reached, &self.metrics);
         self.reached = reached;
+        if !matches!(verdict, Verdict::Node(..)) {
+            self.attempted(&pod, Attempt::Unschedulable);
+        }
         match verdict {
             Verdict::Node(node, plan) => self.place(pod, node, plan),
             Verdict::Nowhere { message, by, nomination } => {
@@ -203,6 +215,13 @@ impl Scheduler {
                 self.report(&pod, Failure { reason: "Unschedulable", message, nomination });
                 self.make_room(pod, by, candidate);
             }
+        }
+    }
+
+    /// Tells that an attempt has ended.
+    fn attempted(&self, pod: &PodInfo, attempt: Attempt) {
+        if let Some(past) = self.queue.past(&pod.key) {
+            self.metrics.attempted(attempt, past.last.elapsed());
         }
     }
 
@@ -226,13 +245,22 @@ impl Scheduler {
 
     fn bind(&self, pod: Arc<PodInfo>, node: String) {
         let (client, events, done) = (self.client.clone(), self.events.clone(), self.done.clone());
+        let (metrics, past) = (self.metrics.clone(), self.queue.past(&pod.key));
         telemetry::task::spawn("bind", async move {
+            let begun = Instant::now();
             let result = binding::bind(&client, &events, &pod, &node).await;
+            let status = if result.is_ok() { SUCCESS } else { "Error" };
+            metrics.point("Bind", status, begun.elapsed());
+            if let Some(past) = past.filter(|_| result.is_ok()) {
+                metrics.attempted(Attempt::Scheduled, past.last.elapsed());
+                metrics.bound(past.attempts, past.first.elapsed());
+            }
             let _ = done.send(Done::Bound(pod, result));
         });
     }
 
     fn make_room(&mut self, pod: Arc<PodInfo>, by: PluginSet, candidate: Candidate) {
+        self.metrics.victims.observe(candidate.victims.len() as f64);
         let node = &candidate.node;
         let others = self.cluster.nominations.others(node, &pod);
         let yielding: Vec<Arc<PodInfo>> =
@@ -318,6 +346,7 @@ impl Scheduler {
         if !self.assumes(&pod) {
             return;
         }
+        self.attempted(&pod, Attempt::Error);
         self.cluster.cache.pod_gone(&pod.key);
         self.queue.room_up_to(i32::MAX);
         if gone {
@@ -337,15 +366,30 @@ impl Scheduler {
 }
 
 /// Where a pod goes, or what to do if nowhere; and the node that was looked at last.
-fn judge(pod: &PodInfo, cluster: &Cluster, after: &str) -> (Verdict, String) {
+fn judge(pod: &PodInfo, cluster: &Cluster, after: &str, metrics: &Metrics) -> (Verdict, String) {
     let mut cycle = Cycle::new(pod, cluster);
-    let verdict = match schedule(&mut cycle, after) {
+    let begun = Instant::now();
+    let found = schedule(&mut cycle, after);
+    metrics.decided(begun.elapsed());
+    let verdict = match found {
         Ok(node) => {
             let plan = volume_binding::plan(&cycle, node).unwrap_or_default();
             Verdict::Node(node.name().to_owned(), plan)
         }
-        Err(error) => nowhere(&mut cycle, &error),
+        Err(error) => {
+            if error.nodes > 0 {
+                metrics.preemptions.inc();
+            }
+            let begun = Instant::now();
+            let verdict = nowhere(&mut cycle, &error);
+            let found = matches!(verdict, Verdict::Preempt { .. });
+            metrics.point("PostFilter", outcome(found), begun.elapsed());
+            verdict
+        }
     };
+    for (point, status, took) in cycle.points.drain(..) {
+        metrics.point(point, status, took);
+    }
     (verdict, cycle.reached.unwrap_or(after).to_owned())
 }
 

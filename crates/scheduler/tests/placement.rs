@@ -32,8 +32,24 @@ async fn pods_that_repel_each_other_wait_for_another_node() {
         for incoming pod.";
     assert_eq!(cluster.why("second", "Unschedulable").await, message);
     assert_eq!(cluster.event("second", "FailedScheduling").await, message);
+    cluster.told(r#"scheduler_pending_pods{queue="unschedulable"} 1"#).await;
     cluster.add_node("b", "1").await;
     assert_eq!(cluster.node_of("second").await, "b");
+    for line in [
+        r#"scheduler_pending_pods{queue="unschedulable"} 0"#,
+        r#"scheduler_schedule_attempts_total{profile="default-scheduler",result="scheduled"} 2"#,
+        r#"scheduler_scheduling_attempt_duration_seconds_count{profile="default-scheduler",result="scheduled"} 2"#,
+        r#"scheduler_pod_scheduling_sli_duration_seconds_count{attempts="1"} 1"#,
+        r#"scheduler_queue_incoming_pods_total{event="UnschedulablePodAdd",queue="active"} 2"#,
+        r#"scheduler_framework_extension_point_duration_seconds_count{extension_point="Bind",profile="default-scheduler",status="Success"} 2"#,
+        r#"scheduler_cache_size{type="nodes"} 2"#,
+        "scheduler_pod_scheduling_attempts_count 2",
+    ] {
+        cluster.told(line).await;
+    }
+    let text = cluster.metrics.encode(telemetry::metrics::Format::Text);
+    let failed = r#"scheduler_queue_incoming_pods_total{event="ScheduleAttemptFailure",queue="unschedulable"}"#;
+    assert!(text.contains(failed), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

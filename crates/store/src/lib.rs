@@ -139,4 +139,6 @@ pub trait Store: Send + Sync + 'static {
     fn feed(&self) -> BoxFuture<'static, Result<Feed, CommitError>>;
     /// Resolves with the reason when the store has failed for good; the process should then exit.
     fn failed(&self) -> BoxFuture<'static, Arc<str>>;
+    /// Bytes that its files take.
+    fn size(&self) -> u64;
 }

@@ -17,6 +17,8 @@ mod service_account;
 mod storage_protection;
 mod taint_nodes;
 
+use std::time::Instant;
+
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
 
@@ -33,6 +35,16 @@ pub(crate) enum Operation {
     Create,
     Update,
     Delete,
+}
+
+impl Operation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
 }
 
 /// The write a plugin looks at.
@@ -91,27 +103,48 @@ pub(crate) trait Plugin: Sync {
     }
 }
 
+/// A plugin in the chain.
+struct Entry {
+    /// What metrics call it: upstream's name where it is upstream's.
+    name: &'static str,
+    plugin: &'static dyn Plugin,
+    admits: bool,
+    validates: bool,
+}
+
+const fn admits(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
+    Entry { name, plugin, admits: true, validates: false }
+}
+
+const fn validates(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
+    Entry { name, plugin, admits: false, validates: true }
+}
+
+const fn both(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
+    Entry { name, plugin, admits: true, validates: true }
+}
+
 /// The chain.
-static PLUGINS: &[&dyn Plugin] = &[
+static PLUGINS: &[Entry] = &[
     // Upstream asks this as the last question of the validation.
-    &policy_params::PolicyParams,
-    &namespace_lifecycle::NamespaceLifecycle,
-    &limit_ranger::LimitRanger,
-    &service_account::ServiceAccount,
-    &node_restriction::NodeRestriction,
-    &taint_nodes::TaintNodesByCondition,
-    &pod_topology_labels::PodTopologyLabels,
-    &priority::Priority,
-    &default_toleration_seconds::DefaultTolerationSeconds,
-    &default_class::STORAGE,
-    &storage_protection::StorageProtection,
-    &claim_resize::ClaimResize,
-    &runtime_class::RuntimeClass,
-    &default_class::INGRESS,
-    &rbac_escalation::RbacEscalation,
-    &certificates::Certificates,
+    validates("PolicyParams", &policy_params::PolicyParams),
+    both("NamespaceLifecycle", &namespace_lifecycle::NamespaceLifecycle),
+    both("LimitRanger", &limit_ranger::LimitRanger),
+    admits("ServiceAccount", &service_account::ServiceAccount),
+    both("NodeRestriction", &node_restriction::NodeRestriction),
+    admits("TaintNodesByCondition", &taint_nodes::TaintNodesByCondition),
+    admits("PodTopologyLabels", &pod_topology_labels::PodTopologyLabels),
+    both("Priority", &priority::Priority),
+    admits("DefaultTolerationSeconds", &default_toleration_seconds::DefaultTolerationSeconds),
+    admits("DefaultStorageClass", &default_class::STORAGE),
+    admits("StorageObjectInUseProtection", &storage_protection::StorageProtection),
+    validates("PersistentVolumeClaimResize", &claim_resize::ClaimResize),
+    both("RuntimeClass", &runtime_class::RuntimeClass),
+    admits("DefaultIngressClass", &default_class::INGRESS),
+    validates("RBACEscalation", &rbac_escalation::RbacEscalation),
+    validates("Certificates", &certificates::Certificates),
     // The last, so that nothing is charged that another plugin refuses.
-    &resource_quota::ResourceQuota,
+    validates("ResourceQuota", &resource_quota::ResourceQuota),
 ];
 
 fn request<'a>(
@@ -142,10 +175,7 @@ fn request<'a>(
 /// Asks all plugins whether `old` may be deleted.
 pub(crate) async fn delete(call: &Call<'_>, old: &Object, dry_run: bool) -> Result<(), Status> {
     let request = Request { dry_run, ..request(call, Operation::Delete, None, Some(old)) };
-    for plugin in PLUGINS {
-        plugin.validate(&request, None).await?;
-    }
-    Ok(())
+    ask(&request, None).await
 }
 
 /// Runs the plugins that may change the object.
@@ -159,10 +189,18 @@ pub(crate) async fn admit(
     let names = [path, object.name(), object.str_at(&["metadata", "generateName"]), "Unknown"];
     let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
     let request = Request { name: &name, ..request(call, operation, None, old) };
-    for plugin in PLUGINS {
-        plugin.admit(&request, object).await?;
+    let (metrics, operation) = (&request.server.metrics.admission, request.operation.name());
+    let (begun, mut outcome) = (Instant::now(), Ok(()));
+    for entry in PLUGINS.iter().filter(|entry| entry.admits) {
+        let begun = Instant::now();
+        outcome = entry.plugin.admit(&request, object).await;
+        metrics.plugin(entry.name, "admit", operation, outcome.is_err(), begun);
+        if outcome.is_err() {
+            break;
+        }
     }
-    Ok(())
+    metrics.step("admit", operation, outcome.is_err(), begun);
+    outcome
 }
 
 /// Runs the plugins that have the last word.
@@ -172,9 +210,20 @@ pub(crate) async fn validate(
     object: Option<&Object>,
     old: Option<&Object>,
 ) -> Result<(), Status> {
-    let request = request(call, operation, object, old);
-    for plugin in PLUGINS {
-        plugin.validate(&request, object).await?;
+    ask(&request(call, operation, object, old), object).await
+}
+
+async fn ask(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+    let (metrics, operation) = (&request.server.metrics.admission, request.operation.name());
+    let (begun, mut outcome) = (Instant::now(), Ok(()));
+    for entry in PLUGINS.iter().filter(|entry| entry.validates) {
+        let begun = Instant::now();
+        outcome = entry.plugin.validate(request, object).await;
+        metrics.plugin(entry.name, "validate", operation, outcome.is_err(), begun);
+        if outcome.is_err() {
+            break;
+        }
     }
-    Ok(())
+    metrics.step("validate", operation, outcome.is_err(), begun);
+    outcome
 }

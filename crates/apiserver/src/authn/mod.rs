@@ -33,6 +33,7 @@ pub(crate) enum TokenOutcome {
 /// Who sent a request. Without credentials: the anonymous user, who may see health and discovery.
 pub(crate) fn authenticate(server: &Server, request: &Request<Body>) -> Result<User, Status> {
     if let Some(Peer(Some(certificate))) = request.extensions().get::<Peer>() {
+        server.metrics.access.certificate(certificate.remaining());
         // The connection outlives the certificate; what it may do does not.
         let identity =
             certificate.identity().ok_or_else(|| Status::unauthorized("Unauthorized"))?;

@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{Body, full};
+use crate::metrics::Metrics;
 use crate::{ApiServer, Config, User};
 
 /// A running server.
@@ -94,6 +95,7 @@ impl Api {
             client_ca: ca.cert().to_owned(),
             components_within: false,
             advertise: "127.0.0.1:6443".parse().unwrap(),
+            metrics: telemetry::metrics::Registry::new(),
         })
         .await
         .unwrap();
@@ -122,6 +124,11 @@ impl Api {
         let client = pki::tls::client(&ca.issue(&subject).unwrap(), ca.cert()).unwrap();
         let stream = TcpStream::connect(at).await.unwrap();
         TlsConnector::from(Arc::new(client)).connect(address.into(), stream).await.unwrap()
+    }
+
+    /// What the server counts.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.server.0.metrics
     }
 
     /// Signs tokens that this server accepts.

@@ -9,6 +9,7 @@ mod conformance;
 mod deletion;
 mod harness;
 mod limits;
+mod metrics;
 mod nodes;
 mod paths;
 mod policies;

@@ -195,7 +195,9 @@ async fn components_are_looked_at_when_asked() {
 #[tokio::test]
 async fn health_checks_are_counted() {
     let api = Api::start().await;
-    assert!(api.get("/metrics/slis").await.bytes.is_empty());
+    let text = String::from_utf8(api.get("/metrics/slis").await.bytes.to_vec()).unwrap();
+    assert!(text.starts_with("# HELP process_start_time_seconds [ALPHA] "), "{text}");
+    assert!(!text.contains("healthcheck"), "{text}");
     for _ in 0..2 {
         assert!(api.get("/readyz").await.code.is_success());
     }

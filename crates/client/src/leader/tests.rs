@@ -27,9 +27,16 @@ fn not_found() -> Step {
 async fn a_free_lease_is_taken_and_given_back() {
     let (client, mut requests) =
         Fake::client([not_found(), lease("me", 1), lease("me", 1), lease("", 2)]);
-    let election = LeaderElection::new(client, "l", "me".into());
-    let outcome = election.run(CancellationToken::new(), |_| async {}).await;
+    let registry = Registry::bare();
+    let leads = |value: u8| {
+        let line = format!("leader_election_master_status{{name=\"l\"}} {value}");
+        let text = registry.encode(telemetry::metrics::Format::Text);
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    };
+    let election = LeaderElection::new(client, "l", "me".into(), registry.clone());
+    let outcome = election.run(CancellationToken::new(), |_| async { leads(1) }).await;
     assert_eq!(outcome, Outcome::Finished);
+    leads(0);
     let mut methods = Vec::new();
     let mut last = Value::Null;
     while let Some(seen) = requests.recv().await {
@@ -46,7 +53,7 @@ async fn a_silent_leader_is_replaced_only_after_the_lease_duration() {
     let mut steps: Vec<Step> = (0..16).map(|_| lease("other", 5)).collect();
     steps.push(lease("me", 6));
     let (client, mut requests) = Fake::client(steps);
-    let election = LeaderElection::new(client, "l", "me".into());
+    let election = LeaderElection::new(client, "l", "me".into(), Registry::bare());
     let start = Instant::now();
     let task = tokio::spawn(election.run(CancellationToken::new(), |_| async {
         std::future::pending::<()>().await;
@@ -66,7 +73,7 @@ async fn a_silent_leader_is_replaced_only_after_the_lease_duration() {
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_cannot_renew_stops_its_work() {
     let (client, _requests) = Fake::client([not_found(), lease("me", 1)]);
-    let election = LeaderElection::new(client, "l", "me".into());
+    let election = LeaderElection::new(client, "l", "me".into(), Registry::bare());
     let start = Instant::now();
     let outcome = election.run(CancellationToken::new(), |leading| async move {
         leading.cancelled().await;

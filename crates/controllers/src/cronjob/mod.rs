@@ -36,7 +36,7 @@ pub(crate) async fn run(context: Context) {
     claim::index(jobs.store());
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("cronjob"),
         written: Written::default(),
         crons: crons.store().clone(),
         jobs: jobs.store().clone(),

@@ -52,6 +52,10 @@ impl Controller {
         let api = self.context.api::<Job>(meta::namespace(cron));
         let made = match api.create(&PostParams::default(), &wanted).await {
             Ok(made) => {
+                if let Some(created) = &made.metadata.creation_timestamp {
+                    let skew = created.0.duration_since(at).as_secs_f64();
+                    self.context.metrics().cron_skew.observe(skew);
+                }
                 let text = format!("Created job {}", meta::name(&made));
                 self.context.events.event(cron, Normal, "SuccessfulCreate", text);
                 made

@@ -55,7 +55,7 @@ pub(crate) async fn run(context: Context) {
     claim::index(revisions.store());
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("daemonset"),
         expectations: Expectations::default(),
         backoffs: backoff::Backoffs::default(),
         written: Written::default(),

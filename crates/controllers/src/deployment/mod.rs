@@ -43,7 +43,7 @@ pub(crate) async fn run(context: Context) {
     claim::index(pods.store());
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("deployment"),
         deployments: deployments.store().clone(),
         sets: sets.store().clone(),
         pods: pods.store().clone(),

@@ -47,8 +47,8 @@ pub(crate) async fn run(context: Context) {
     namespaced::index(budgets.store());
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
-        stale: WorkQueue::new(),
+        queue: context.queue("disruption"),
+        stale: context.queue("stale_pod_disruption"),
         written: Written::default(),
         budgets: budgets.store().clone(),
         pods: pods.store().clone(),

@@ -35,7 +35,7 @@ pub(crate) async fn run(context: Context) {
     namespaced::index(services.store());
     namespaced::index(pods.store());
     let controller = Arc::new(Controller {
-        queue: WorkQueue::new(),
+        queue: context.queue("endpoint_slice"),
         slices: Slices::new(&context, &slices, MANAGER),
         services: services.store().clone(),
         pods: pods.store().clone(),

@@ -44,8 +44,8 @@ pub(crate) async fn run(context: Context) {
         graph: Mutex::default(),
         kinds: RwLock::default(),
         changes,
-        to_delete: WorkQueue::new(),
-        to_orphan: WorkQueue::new(),
+        to_delete: context.queue("garbage_collector_attempt_to_delete"),
+        to_orphan: context.queue("garbage_collector_attempt_to_orphan"),
     });
     let monitored = collector.clone();
     context.spawn(async move { monitors::run(monitored).await });

@@ -23,6 +23,8 @@ pub(super) struct Done {
     /// When to try again.
     pub(super) wait: Option<Duration>,
     pub(super) error: Option<Error>,
+    /// Upstream's word for what was done, in metrics.
+    pub(super) action: Option<&'static str>,
 }
 
 impl Controller {
@@ -30,15 +32,17 @@ impl Controller {
     pub(super) async fn manage(&self, round: &mut Round) -> Done {
         let active = count(&round.active);
         match plan::next(round) {
-            Step::Rest => Done { active, ..Done::default() },
-            Step::Wait(wait) => Done { active, wait: Some(wait), error: None },
+            Step::Rest => Done { active, action: Some("tracking"), ..Done::default() },
+            Step::Wait(wait) => {
+                Done { active, wait: Some(wait), error: None, action: Some("pods_created") }
+            }
             Step::Delete(pods) => {
                 let (deleted, error) = self.delete_uncounted(round, &pods).await;
-                Done { active: active - deleted, wait: None, error }
+                Done { active: active - deleted, wait: None, error, action: Some("pods_deleted") }
             }
             Step::Create(indexes) => {
                 let (made, error) = self.create(round, &indexes).await;
-                Done { active: active + made, wait: None, error }
+                Done { active: active + made, wait: None, error, action: Some("pods_created") }
             }
         }
     }

@@ -19,7 +19,7 @@ mod testing;
 mod track;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::EventType::{Normal, Warning};
 use client::informer::Informer;
@@ -61,8 +61,8 @@ pub(crate) async fn run(context: Context) {
     claim::index(pods.store());
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::with_backoff(FIRST_RETRY, LAST_RETRY),
-        orphans: WorkQueue::new(),
+        queue: context.named("job", WorkQueue::with_backoff(FIRST_RETRY, LAST_RETRY)),
+        orphans: context.queue("job_orphan_pod"),
         expectations: Expectations::default(),
         removals: finalizer::Removals::default(),
         backoffs: backoff::Backoffs::default(),
@@ -120,24 +120,33 @@ impl Controller {
             self.context.events.event(&*job, Warning, "UnknownCompletionMode", text);
             return Ok(None);
         }
+        let (begun, mut action) = (Instant::now(), "reconciling");
+        let outcome = self.reconcile(&key, &job, &mut action).await;
+        let indexed = mode == Some("Indexed");
+        self.context.metrics().jobs.synced(indexed, outcome.is_ok(), action, begun);
+        outcome
+    }
+
+    async fn reconcile(&self, key: &ObjectKey, job: &Job, action: &mut &'static str) -> Outcome {
         // Before the pods are looked at: one that appears in between must not satisfy it.
-        let may_manage = self.expectations.satisfied(&key);
+        let may_manage = self.expectations.satisfied(key);
         let selector = job.spec.as_ref().and_then(|spec| spec.selector.as_ref());
         let selector = Selector::new(selector);
         let pods = claim::claim_with(
             &self.context,
-            &*job,
+            job,
             &self.pods,
             |pod| selector.matches(pod),
             Some(finalizer::FINALIZER),
         )
         .await?;
-        let removed = self.removals.pending(&key);
-        let backoff = self.backoffs.get(&key);
-        let job = (*job).clone();
+        let removed = self.removals.pending(key);
+        let backoff = self.backoffs.get(key);
+        let job = job.clone();
         let mut round = Round::new(job, pods, removed, backoff, client::helpers::now());
         let deadline = finish::deadline(&round).flatten().filter(|_| round.finish.is_none());
         let (done, dirty) = self.act(&mut round, may_manage).await;
+        *action = done.action.unwrap_or(*action);
         self.track(&mut round, dirty).await?;
         match done.error {
             Some(error) => Err(error),
@@ -156,7 +165,7 @@ impl Controller {
                 // There may be pods left, or some that the cache does not show.
                 round.finish = None;
             }
-            Done { active: active - deleted, wait: None, error }
+            Done { active: active - deleted, error, ..Done::default() }
         } else {
             let manages = may_manage && !meta::deleting(&round.job);
             let done =

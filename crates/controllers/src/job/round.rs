@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::backoff::Record;
 use super::failure_policy::judge;
 use super::index::{self, Indexes};
-use super::{finalizer, finish};
+use super::{finalizer, finish, track};
 use crate::common::{meta, pod};
 
 /// Whether pods are replaced only once they have really ended. A failure policy needs that: before
@@ -59,6 +59,8 @@ pub(super) struct Round {
     pub(super) backoff: Record,
     /// Of an Indexed Job.
     pub(super) indexes: Option<Indexes>,
+    /// Succeeded and failed pods in the status that was written last.
+    pub(super) told: (i32, i32),
     /// How the Job is about to end, if it is.
     pub(super) finish: Option<JobCondition>,
 }
@@ -73,6 +75,7 @@ impl Round {
         now: Time,
     ) -> Self {
         let spec = job.spec.clone().unwrap_or_default();
+        let told = track::counted(&job);
         let status = job.status.get_or_insert_default();
         let uncounted = status.uncounted_terminated_pods.get_or_insert_default();
         let set = |uids: &Option<Vec<String>>| uids.iter().flatten().cloned().collect();
@@ -88,6 +91,7 @@ impl Round {
             succeeded: 0,
             failed: 0,
             indexes: None,
+            told,
             finish: None,
             job,
             spec,

@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use super::account::{self, Account};
 use super::conditions::{self, COMPLETE};
 use super::round::Round;
-use super::{Controller, finalizer};
+use super::{Controller, finalizer, index};
 use crate::Error;
 use crate::common::meta;
 
@@ -23,7 +23,7 @@ impl Controller {
         let ends = !account.full && finish(round);
         dirty |= ends;
         if dirty {
-            self.write_status(&mut round.job).await?;
+            self.write_status(round).await?;
         }
         if ends {
             self.tell_end(round);
@@ -36,7 +36,7 @@ impl Controller {
     async fn release(&self, round: &mut Round, account: &mut Account) -> Result<bool, Error> {
         let key = ObjectKey::of(&round.job);
         if account.dirty {
-            self.write_status(&mut round.job).await?;
+            self.write_status(round).await?;
             self.backoffs.set(&key, round.backoff);
         }
         self.removals.expect(&key, account.release.iter().map(|pod| meta::uid(&**pod).to_owned()));
@@ -65,7 +65,7 @@ impl Controller {
         let dirty = account::count_released(status, &account.held);
         if let Some(failure) = failure {
             if dirty {
-                self.write_status(&mut round.job).await?;
+                self.write_status(round).await?;
             }
             return Err(failure);
         }
@@ -74,18 +74,26 @@ impl Controller {
 
     /// Replaces the status on the server; a Job that has changed meanwhile is a conflict, and
     /// looked at again.
-    async fn write_status(&self, job: &mut Job) -> Result<(), Error> {
+    async fn write_status(&self, round: &mut Round) -> Result<(), Error> {
+        let job = &mut round.job;
         let api = self.context.api::<Job>(meta::namespace(job));
         *job =
             api.replace_subresource("status", meta::name(job), &PostParams::default(), job).await?;
         self.written.note(job);
+        let (before, now) = (round.told, counted(job));
+        let indexed = index::is_indexed(&round.spec);
+        self.context.metrics().jobs.pods(indexed, now.0 - before.0, now.1 - before.1);
+        round.told = now;
         Ok(())
     }
 
     fn tell_end(&self, round: &Round) {
         let (job, events) = (&round.job, &self.context.events);
         let Some(end) = &round.finish else { return };
-        if end.type_ == COMPLETE {
+        let (indexed, complete) = (index::is_indexed(&round.spec), end.type_ == COMPLETE);
+        let reason = end.reason.as_deref().unwrap_or_default();
+        self.context.metrics().jobs.finished(indexed, complete, reason);
+        if complete {
             let succeeded = job.status.as_ref().and_then(|status| status.succeeded).unwrap_or(0);
             if round.spec.completions.is_some_and(|wanted| succeeded > wanted) {
                 let text = "Too many succeeded pods running after completion count reached";
@@ -93,10 +101,16 @@ impl Controller {
             }
             events.event(job, Normal, "Completed", "Job completed");
         } else {
-            let (reason, message) = (end.reason.as_deref(), end.message.as_deref());
-            events.event(job, Warning, reason.unwrap_or_default(), message.unwrap_or_default());
+            events.event(job, Warning, reason, end.message.as_deref().unwrap_or_default());
         }
     }
+}
+
+/// Succeeded and failed pods in the status.
+pub(super) fn counted(job: &Job) -> (i32, i32) {
+    let status = job.status.as_ref();
+    let count = |of: fn(&JobStatus) -> Option<i32>| status.and_then(of).unwrap_or(0);
+    (count(|status| status.succeeded), count(|status| status.failed))
 }
 
 /// Ends the Job, unless pods are still to be counted or to go. Says whether it did.

@@ -29,7 +29,7 @@ pub(crate) async fn run(context: Context) {
     namespaces.wait_synced().await;
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("namespace"),
         namespaces: namespaces.store().clone(),
     });
     let handler = controller.clone();

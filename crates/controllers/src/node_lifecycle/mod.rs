@@ -14,14 +14,14 @@ use client::EventType::Normal;
 use client::informer::Informer;
 use client::{Event, ObjectKey, Store, WorkQueue};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use kube::api::{Patch, PatchParams};
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::common::{meta, pod};
-use crate::{Context, Error, Outcome};
+use crate::{Context, Error, Outcome, metrics};
 
 /// Silence after which a node counts as lost (upstream's `NodeMonitorGracePeriod`).
 const GRACE: Duration = Duration::from_secs(50);
@@ -47,7 +47,7 @@ pub(crate) async fn run(context: Context) {
     leases.wait_synced().await;
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("node_lifecycle_controller"),
         heard: Mutex::default(),
         nodes: nodes.store().clone(),
         pods: pods.store().clone(),
@@ -164,7 +164,13 @@ impl Controller {
             "spec": {"taints": taints},
         });
         let api = self.context.all::<Node>();
+        let evicts = |taints: &[Taint]| taints.iter().any(taints::evicts);
+        let before = node.spec.as_ref().and_then(|spec| spec.taints.as_deref());
+        let begins = evicts(&taints) && !evicts(before.unwrap_or_default());
         api.patch(meta::name(node), &PatchParams::default(), &Patch::Merge(patch)).await?;
+        if begins {
+            self.context.metrics().evictions.with([&metrics::zone(node)]).inc();
+        }
         Ok(())
     }
 }

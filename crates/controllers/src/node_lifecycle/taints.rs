@@ -29,6 +29,11 @@ fn is_ours(taint: &Taint) -> bool {
     }
 }
 
+/// Whether a taint of ours makes pods leave.
+pub(super) fn evicts(taint: &Taint) -> bool {
+    taint.effect == "NoExecute" && is_ours(taint)
+}
+
 /// Key and effect of the taints that the node's state asks for.
 fn asked(node: &Node, evict: bool) -> Vec<(&'static str, &'static str)> {
     let mut asked = Vec::new();

@@ -22,11 +22,11 @@ use kinds::Replicated;
 const WORKERS: usize = 5;
 
 pub(crate) async fn run_replica_sets(context: Context) {
-    run::<ReplicaSet>(context).await;
+    run::<ReplicaSet>(context, "replicaset").await;
 }
 
 pub(crate) async fn run_replication_controllers(context: Context) {
-    run::<ReplicationController>(context).await;
+    run::<ReplicationController>(context, "replicationmanager").await;
 }
 
 struct Controller<K> {
@@ -37,14 +37,14 @@ struct Controller<K> {
     pods: Store<Pod>,
 }
 
-async fn run<K: Replicated>(context: Context) {
+async fn run<K: Replicated>(context: Context, queue: &'static str) {
     let owners: Informer<K> = context.informers.informer();
     let pods: Informer<Pod> = context.informers.informer();
     claim::index(pods.store());
     claim::index(owners.store());
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue(queue),
         expectations: Expectations::default(),
         owners: owners.store().clone(),
         pods: pods.store().clone(),

@@ -67,7 +67,7 @@ pub(crate) async fn run(context: Context) {
     quotas.wait_synced().await;
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("resourcequota_primary"),
         quotas: quotas.store().clone(),
         sources: RwLock::default(),
         noticed: Mutex::default(),

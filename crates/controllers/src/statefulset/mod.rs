@@ -47,7 +47,7 @@ pub(crate) async fn run(context: Context) {
     claim::index(revisions.store());
     let controller = Arc::new(Controller {
         context: context.clone(),
-        queue: WorkQueue::new(),
+        queue: context.queue("statefulset"),
         written: Written::default(),
         sets: sets.store().clone(),
         revisions: revisions.store().clone(),

@@ -30,6 +30,7 @@ pub struct Cluster {
     root_ca: String,
     signer: Arc<pki::Signer>,
     controllers: Option<Running>,
+    pub metrics: telemetry::metrics::Registry,
     _dir: tempfile::TempDir,
 }
 
@@ -60,6 +61,7 @@ impl Cluster {
             client_ca: ca.cert().to_owned(),
             components_within: true,
             advertise: "127.0.0.1:6443".parse().unwrap(),
+            metrics: Default::default(),
         })
         .await
         .unwrap();
@@ -77,6 +79,7 @@ impl Cluster {
             root_ca,
             signer,
             controllers: None,
+            metrics: Default::default(),
             _dir: dir,
         };
         cluster.start_controllers(cluster.informers.clone(), cluster.cancel.child_token());
@@ -103,9 +106,23 @@ impl Cluster {
                     pki::SecretClaims::new(t.namespace, t.secret, t.account, t.account_uid);
                 signer.sign_secret(&claims).ok()
             })),
+            metrics: self.metrics.clone(),
             cancel: cancel.clone(),
         }));
         self.controllers = Some(Running { cancel, task });
+    }
+
+    /// Waits until metrics have a line.
+    pub async fn told(&self, line: &str) {
+        let begun = std::time::Instant::now();
+        loop {
+            let text = self.metrics.encode(telemetry::metrics::Format::Text);
+            if text.lines().any(|l| l == line) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{line}\n{text}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Ends the controllers in the midst of what they do, and starts others that know nothing.

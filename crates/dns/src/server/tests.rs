@@ -4,6 +4,7 @@ use std::path::Path;
 use client::ObjectKey;
 use hickory_proto::rr::{Name, Record};
 use serde_json::json;
+use telemetry::metrics::{Format, Registry};
 
 async fn serve(server: Server) -> SocketAddr {
     let server = Arc::new(server);
@@ -15,8 +16,14 @@ async fn serve(server: Server) -> SocketAddr {
 }
 
 fn with_headless(endpoints: usize) -> Server {
+    with_metrics(endpoints).0
+}
+
+fn with_metrics(endpoints: usize) -> (Server, Registry) {
     let forwarder = Forwarder::open(Path::new("/nonexistent"), &[]);
-    let server = Server::new(Zone::new("cluster.local").unwrap(), forwarder);
+    let registry = Registry::bare();
+    let metrics = Metrics::new(&registry, "cluster.local");
+    let server = Server::new(Zone::new("cluster.local").unwrap(), forwarder, metrics);
     let service = serde_json::from_value(json!({"metadata": {}, "spec": {"clusterIP": "None"}}));
     let endpoints: Vec<_> = (0..endpoints)
         .map(|n| json!({"addresses": [format!("10.1.{}.{}", n / 250, n % 250)]}))
@@ -29,7 +36,7 @@ fn with_headless(endpoints: usize) -> Server {
     catalog.set_service(&ObjectKey::new("ns", "db"), Some(&service.unwrap()));
     catalog.set_slice(&ObjectKey::new("ns", "db-1"), Some(&slice.unwrap()));
     drop(catalog);
-    server
+    (server, registry)
 }
 
 fn question(name: &str) -> Message {
@@ -54,6 +61,36 @@ async fn by_tcp(server: SocketAddr, request: &[u8]) -> Message {
     let mut buffer = vec![0; stream.read_u16().await.unwrap().into()];
     stream.read_exact(&mut buffer).await.unwrap();
     Message::from_vec(&buffer).unwrap()
+}
+
+#[tokio::test]
+async fn questions_are_told_of_by_type_and_code_and_nothing_else_of_a_client() {
+    let (server, registry) = with_metrics(2);
+    let address = serve(server).await;
+    for i in 0..20 {
+        let mut odd = Message::query();
+        let name = Name::from_ascii(format!("made-up-{i}.ns.svc.cluster.local.")).unwrap();
+        odd.add_query(Query::query(name, RecordType::from(1000 + i)));
+        by_udp(address, &odd.to_vec().unwrap()).await;
+    }
+    by_tcp(address, &question("db.ns.svc.cluster.local.").to_vec().unwrap()).await;
+    // The answer is sent before it is counted.
+    let line = r#"coredns_dns_requests_total{family="1",proto="tcp",server="dns://:53",type="A",view="",zone="cluster.local."} 1"#;
+    let told = async {
+        while !registry.encode(Format::Text).lines().any(|l| l == line) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), told).await.expect("it is told of");
+    let text = registry.encode(Format::Text);
+    for line in [
+        r#"coredns_dns_requests_total{family="1",proto="udp",server="dns://:53",type="other",view="",zone="cluster.local."} 20"#,
+        r#"coredns_dns_responses_total{plugin="kubernetes",rcode="NXDOMAIN",server="dns://:53",view="",zone="cluster.local."} 20"#,
+        r#"coredns_dns_request_duration_seconds_count{server="dns://:53",view="",zone="cluster.local."} 21"#,
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
+    assert!(!text.contains("made-up"), "{text}");
 }
 
 #[tokio::test]

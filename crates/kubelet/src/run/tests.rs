@@ -5,6 +5,7 @@ use crate::testing::api::Api as FakeApi;
 use crate::testing::runtime::Simulated;
 use client::InformerFactory;
 use serde_json::{Value, json};
+use telemetry::metrics::{Format, Registry};
 
 mod lifecycle;
 mod resize;
@@ -15,6 +16,7 @@ struct Rig {
     dir: tempfile::TempDir,
     cancel: CancellationToken,
     task: Option<tokio::task::JoinHandle<Result<(), Error>>>,
+    metrics: Registry,
 }
 
 impl Rig {
@@ -25,6 +27,7 @@ impl Rig {
             dir: tempfile::tempdir().unwrap(),
             cancel: CancellationToken::new(),
             task: None,
+            metrics: Registry::new(),
         };
         rig.start();
         rig
@@ -32,6 +35,7 @@ impl Rig {
 
     fn start(&mut self) {
         self.cancel = CancellationToken::new();
+        self.metrics = Registry::new();
         let client = self.api.client();
         let config = KubeletConfig {
             informers: InformerFactory::new(client.clone(), self.cancel.clone()),
@@ -49,6 +53,8 @@ impl Rig {
             image_credentials: Default::default(),
             server: None,
             stop_pods_on_exit: false,
+            metrics: self.metrics.clone(),
+            certificate: None,
             cancel: self.cancel.clone(),
         };
         self.task = Some(tokio::spawn(run(config)));
@@ -130,6 +136,17 @@ async fn a_pod_from_assignment_to_deletion() {
     }
     let node = rig.api.get("/api/v1/nodes/n1").expect("the node registered itself");
     assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], "n1");
+    let text = rig.metrics.encode(Format::Text);
+    for line in [
+        "kubelet_started_pods_total 1",
+        "kubelet_started_pods_errors_total 0",
+        "kubelet_started_containers_total{container_type=\"container\"} 1",
+        "kubelet_pod_start_duration_seconds_count 1",
+        "kubelet_runtime_operations_total{operation_type=\"run_podsandbox\"} 1",
+        "kubelet_pod_worker_duration_seconds_count{operation_type=\"create\"} 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

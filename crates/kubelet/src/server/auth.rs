@@ -1,13 +1,9 @@
 //! Who calls, and whether they may. Certificates and tokens of the cluster authenticate; the API
 //! server decides about everybody but its own identity and administrators.
 
+use client::review;
 use http::{Method, Request, StatusCode};
-use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
-};
-use kube::Api;
-use kube::api::PostParams;
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReviewSpec};
 use pki::Identity;
 
 use crate::context::Context;
@@ -63,42 +59,25 @@ fn bearer<B>(request: &Request<B>) -> Option<String> {
 }
 
 async fn review_token(context: &Context, token: String) -> Option<Identity> {
-    let spec = TokenReviewSpec { token: Some(token), ..TokenReviewSpec::default() };
-    let review = TokenReview { spec, ..TokenReview::default() };
-    let api = Api::<TokenReview>::all(context.config.client.clone());
-    let status = api.create(&PostParams::default(), &review).await.ok()?.status?;
-    if status.authenticated != Some(true) {
-        return None;
-    }
-    let user = status.user?;
-    Some(Identity { user: user.username?, groups: user.groups.unwrap_or_default() })
+    let reviewed = review::token(&context.config.client, token).await?;
+    Some(Identity { user: reviewed.user, groups: reviewed.groups })
 }
 
 async fn may(context: &Context, identity: &Identity, verb: &str, subresource: &str) -> bool {
-    let review = SubjectAccessReview {
-        spec: SubjectAccessReviewSpec {
-            user: Some(identity.user.clone()),
-            groups: Some(identity.groups.clone()),
-            resource_attributes: Some(ResourceAttributes {
-                verb: Some(verb.to_owned()),
-                version: Some("v1".to_owned()),
-                resource: Some("nodes".to_owned()),
-                subresource: Some(subresource.to_owned()),
-                name: Some(context.config.node_name.clone()),
-                ..ResourceAttributes::default()
-            }),
-            ..SubjectAccessReviewSpec::default()
-        },
-        ..SubjectAccessReview::default()
+    let spec = SubjectAccessReviewSpec {
+        user: Some(identity.user.clone()),
+        groups: Some(identity.groups.clone()),
+        resource_attributes: Some(ResourceAttributes {
+            verb: Some(verb.to_owned()),
+            version: Some("v1".to_owned()),
+            resource: Some("nodes".to_owned()),
+            subresource: Some(subresource.to_owned()),
+            name: Some(context.config.node_name.clone()),
+            ..ResourceAttributes::default()
+        }),
+        ..SubjectAccessReviewSpec::default()
     };
-    let api = Api::<SubjectAccessReview>::all(context.config.client.clone());
-    match api.create(&PostParams::default(), &review).await {
-        Ok(review) => review.status.is_some_and(|status| status.allowed),
-        Err(error) => {
-            tracing::warn!(%error, "kubelet access not reviewed");
-            false
-        }
-    }
+    review::allows(&context.config.client, spec).await
 }
 
 fn verb(method: &Method) -> &'static str {

@@ -29,9 +29,10 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
             Ok(pods) => json(&pods),
             Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
-        ["metrics"] if get => metrics::own(&context),
-        ["metrics", "resource"] if get => metrics::resource(&context).await,
-        ["metrics", "cadvisor" | "probes"] if get => text(StatusCode::OK, ""),
+        ["metrics"] if get => metrics::own(&context, request.headers()).await,
+        ["metrics", "resource"] if get => metrics::resource(&context, request.headers()).await,
+        ["metrics", "cadvisor"] if get => metrics::cadvisor(&context, request.headers()).await,
+        ["metrics", "probes"] if get => metrics::probes(&context, request.headers()),
         ["logs", ..] if get => {
             system_logs::serve(path.strip_prefix("/logs").unwrap_or_default()).await
         }

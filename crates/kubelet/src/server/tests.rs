@@ -70,10 +70,14 @@ async fn rig() -> Rig {
         image_credentials: Default::default(),
         server: None,
         stop_pods_on_exit: false,
+        metrics: Default::default(),
+        certificate: None,
         cancel: cancel.clone(),
     };
     let context = Arc::new(crate::run::build(config, Dirs::new(dir.path()), &cancel).unwrap());
     context.pods.wait_synced().await;
+    let probed = ["Readiness", "failed", "a", "p", "ns", "u"];
+    context.metrics.probe_results.with(probed).inc();
     let server = bind(context, &ServerConfig { listen: address, tls }).await.unwrap();
     let address = server.listener.local_addr().unwrap();
     tokio::spawn(server.run(cancel.clone()));
@@ -252,4 +256,73 @@ async fn a_command_runs_over_a_websocket() {
     let status: Value = serde_json::from_slice(&streams[3]).unwrap();
     assert_eq!(status["details"]["causes"][0]["message"], "7");
     assert_eq!(u16::from(close.unwrap().code), 1000);
+}
+
+#[tokio::test]
+async fn the_node_tells_of_its_work_and_of_its_pods() {
+    let rig = rig().await;
+    assert_eq!(rig.get(None, "/metrics").await.0, 401);
+    for i in 0..20 {
+        assert_eq!(rig.get(ADMIN, &format!("/made-up-{i}/x?y={i}")).await.0, 404);
+    }
+    for (path, lines) in [
+        (
+            "/metrics",
+            &[
+                "kubelet_node_name{node=\"n1\"} 1",
+                "kubelet_desired_pods{static=\"\"} 1",
+                "kubelet_running_pods 1",
+                "kubelet_running_containers{container_state=\"running\"} 1",
+                "kubelet_running_containers{container_state=\"exited\"} 0",
+                "# TYPE kubelet_runtime_operations_duration_seconds histogram",
+                "kubelet_runtime_operations_total{operation_type=\"list_podsandbox\"} 1",
+                "kubelet_http_requests_total{long_running=\"false\",method=\"GET\",path=\"other\",server_type=\"readwrite\"} 20",
+                "kubelet_http_inflight_requests{long_running=\"false\",method=\"GET\",path=\"metrics\",server_type=\"readwrite\"} 1",
+                "# HELP kubelet_pod_start_duration_seconds [ALPHA] Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
+            ][..],
+        ),
+        (
+            "/metrics/resource",
+            &[
+                "# TYPE container_cpu_usage_seconds_total counter",
+                "# HELP pod_memory_working_set_bytes [STABLE] Current working set of the pod in bytes",
+                "resource_scrape_error 0",
+            ][..],
+        ),
+        (
+            "/metrics/cadvisor",
+            &["# TYPE container_memory_working_set_bytes gauge", "# TYPE machine_cpu_cores gauge"]
+                [..],
+        ),
+        (
+            "/metrics/probes",
+            &[
+                "# TYPE prober_probe_total counter",
+                "prober_probe_total{container=\"a\",namespace=\"ns\",pod=\"p\",pod_uid=\"u\",probe_type=\"Readiness\",result=\"failed\"} 1",
+            ][..],
+        ),
+    ] {
+        let (code, text) = rig.get(ADMIN, path).await;
+        assert_eq!(code, 200, "{path}");
+        for line in lines {
+            assert!(text.lines().any(|l| l == *line), "{path}: {line}\n{text}");
+        }
+        assert!(!text.contains("made-up"), "{text}");
+    }
+    let (_, text) = rig.get(ADMIN, "/metrics/resource").await;
+    let sample = "container_memory_working_set_bytes{container=\"a\",namespace=\"ns\",pod=\"p\"} ";
+    let line = text.lines().find(|line| line.starts_with(sample)).expect(&text);
+    assert!(line.rsplit(' ').next().unwrap().parse::<u64>().is_ok(), "no timestamp: {line}");
+    let (_, text) = rig.get(ADMIN, "/metrics/cadvisor").await;
+    let sample =
+        "container_cpu_usage_seconds_total{container=\"a\",cpu=\"total\",id=\"/kubepods/podu/";
+    assert!(text.lines().any(|line| line.starts_with(sample)), "{text}");
+
+    let (_, text) = rig.get(ADMIN, "/configz").await;
+    let config: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(config["kubeletconfig"]["maxPods"], 110);
+    assert_eq!(config["kubeletconfig"]["clusterDomain"], "cluster.local");
+    let (_, text) = rig.get(ADMIN, "/stats/summary").await;
+    let summary: Value = serde_json::from_str(&text).unwrap();
+    assert!(summary["node"]["cpu"]["usageNanoCores"].is_u64(), "{summary}");
 }

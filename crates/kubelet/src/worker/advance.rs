@@ -55,6 +55,8 @@ pub(super) async fn advance(
             notes.lock().hooking.insert(name.clone());
         }
         let result = start::start(context, pod, &member, &place).await;
+        let failed = result.as_ref().err().map(|failed| failed.waiting.reason.as_str());
+        context.metrics.started(member.role, failed);
         {
             let mut notes = notes.lock();
             notes.hooking.remove(name);
@@ -112,7 +114,12 @@ async fn set_up(
             failed(&format!("Failed to generate sandbox config for pod {name:?}: {error}"))
         })?;
         config.linux.namespaces.user = users;
-        context.runtime.run_pod_sandbox(config).await.map_err(|error| failed(&error))?;
+        context.metrics.started_pods.inc();
+        let made = context.runtime.run_pod_sandbox(config).await;
+        if made.is_err() {
+            context.metrics.failed_pods.inc();
+        }
+        made.map_err(|error| failed(&error))?;
         *view = PodView::read(&*context.runtime, uid(pod)).await.map_err(|error| failed(&error))?;
     }
     Ok(mounted)

@@ -128,7 +128,7 @@ fn of_container(container: &Container, statuses: Option<&[ContainerStatus]>) -> 
             allocated: Amounts::of(status.allocated_resources.as_ref()),
         })
     });
-    ContainerResources { is_sidecar: container.is_sidecar(), wanted: wanted, given }
+    ContainerResources { is_sidecar: container.is_sidecar(), wanted, given }
 }
 
 fn read_container(container: &Value, statuses: Option<&[Value]>) -> ContainerResources {

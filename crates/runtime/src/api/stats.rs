@@ -4,6 +4,17 @@ use jiff::Timestamp;
 
 use super::{ContainerMetadata, SandboxMetadata};
 
+/// How often a cgroup was held back because it had used its share of CPU, since start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Throttling {
+    /// Periods that were enforced.
+    pub periods: u64,
+    /// Of them, those in which it was held back.
+    pub throttled_periods: u64,
+    /// For how long, in nanoseconds.
+    pub throttled_nanos: u64,
+}
+
 /// CPU and memory at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
@@ -25,6 +36,12 @@ pub struct Usage {
     pub memory_limit: Option<u64>,
     /// Tasks.
     pub pids: u64,
+    /// Pages of files, in bytes; `None` where the runtime does not say.
+    pub memory_cache: Option<u64>,
+    /// Memory that is swapped out, in bytes; `None` where the runtime does not say.
+    pub memory_swap: Option<u64>,
+    /// `None` where the runtime does not say.
+    pub throttling: Option<Throttling>,
 }
 
 /// Usage of one container.
@@ -70,4 +87,20 @@ pub struct NetworkUsage {
     pub tx_bytes: u64,
     /// Send errors.
     pub tx_errors: u64,
+    /// Packets received, sent, and dropped on the way in and out; `None` where the runtime does not
+    /// say.
+    pub packets: Option<Packets>,
+}
+
+/// Packets of an interface.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Packets {
+    /// Received.
+    pub rx: u64,
+    /// Dropped on the way in.
+    pub rx_dropped: u64,
+    /// Sent.
+    pub tx: u64,
+    /// Dropped on the way out.
+    pub tx_dropped: u64,
 }

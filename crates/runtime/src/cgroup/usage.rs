@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::api::Usage;
+use crate::api::{Throttling, Usage};
 
 fn number(directory: &Path, name: &str) -> Option<u64> {
     std::fs::read_to_string(directory.join(name)).ok()?.trim().parse().ok()
@@ -21,6 +21,16 @@ pub(crate) fn oom_kills(directory: &Path) -> u64 {
     keyed(directory, "memory.events", "oom_kill")
         .or_else(|| keyed(directory, "memory.oom_control", "oom_kill"))
         .unwrap_or(0)
+}
+
+fn throttling(directory: &Path) -> Option<Throttling> {
+    let read = |key| keyed(directory, "cpu.stat", key);
+    let micros = |key| read(key).map(|micros| micros.saturating_mul(1000));
+    Some(Throttling {
+        periods: read("nr_periods")?,
+        throttled_periods: read("nr_throttled")?,
+        throttled_nanos: read("throttled_time").or_else(|| micros("throttled_usec"))?,
+    })
 }
 
 /// CPU and memory of a cgroup, from whichever files its directories have.
@@ -49,6 +59,11 @@ pub(crate) fn usage(directories: &[PathBuf]) -> Usage {
         major_page_faults: stat("pgmajfault", "total_pgmajfault"),
         memory_limit: (limit != 0 && limit < 1 << 62).then_some(limit),
         pids: first(&|d| number(d, "pids.current")),
+        memory_cache: Some(stat("file", "total_cache")),
+        memory_swap: Some(first(&|d| {
+            keyed(d, "memory.stat", "total_swap").or_else(|| number(d, "memory.swap.current"))
+        })),
+        throttling: directories.iter().find_map(|directory| throttling(directory)),
     }
 }
 
@@ -62,8 +77,11 @@ mod tests {
         for (name, text) in [
             ("memory.current", "5000\n"),
             ("memory.max", "max\n"),
-            ("memory.stat", "anon 1000\ninactive_file 2000\npgfault 7\npgmajfault 1\n"),
-            ("cpu.stat", "usage_usec 12\nuser_usec 3\n"),
+            ("memory.stat", "anon 1000\nfile 2500\ninactive_file 2000\npgfault 7\npgmajfault 1\n"),
+            (
+                "cpu.stat",
+                "usage_usec 12\nuser_usec 3\nnr_periods 9\nnr_throttled 4\nthrottled_usec 5\n",
+            ),
             ("memory.events", "low 0\noom 3\noom_kill 2\n"),
         ] {
             std::fs::write(dir.path().join(name), text).unwrap();
@@ -72,6 +90,9 @@ mod tests {
         assert_eq!((usage.memory_working_set, usage.memory_rss), (3000, 1000));
         assert_eq!((usage.cpu_usage_nanos, usage.page_faults), (12_000, 7));
         assert_eq!(usage.memory_limit, None);
+        assert_eq!((usage.memory_cache, usage.memory_swap), (Some(2500), Some(0)));
+        let throttling = Throttling { periods: 9, throttled_periods: 4, throttled_nanos: 5000 };
+        assert_eq!(usage.throttling, Some(throttling));
         assert_eq!(oom_kills(dir.path()), 2);
     }
 }

@@ -72,6 +72,12 @@ fn traffic(text: &str) -> Option<NetworkUsage> {
         rx_errors: *fields.get(2)?,
         tx_bytes: *fields.get(8)?,
         tx_errors: *fields.get(10)?,
+        packets: Some(Packets {
+            rx: *fields.get(1)?,
+            rx_dropped: *fields.get(3)?,
+            tx: *fields.get(9)?,
+            tx_dropped: *fields.get(11)?,
+        }),
     })
 }
 
@@ -82,12 +88,14 @@ mod tests {
     #[test]
     fn interface_counters_are_found() {
         let text = "Inter-| Receive\n face |bytes\n    lo: 1 1 0 0 0 0 0 0 1 1 0 0 0 0 0 0\n  \
-                    eth0: 10 2 3 0 0 0 0 0 20 4 5 0 0 0 0 0\n";
+                    eth0: 10 2 3 6 0 0 0 0 20 4 5 7 0 0 0 0\n";
         let usage = traffic(text).unwrap();
         assert_eq!(
             (usage.rx_bytes, usage.rx_errors, usage.tx_bytes, usage.tx_errors),
             (10, 3, 20, 5)
         );
+        let packets = Packets { rx: 2, rx_dropped: 6, tx: 4, tx_dropped: 7 };
+        assert_eq!(usage.packets, Some(packets));
         assert!(traffic("").is_none());
     }
 }

@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Cluster {
     pub client: Client,
     pub informers: InformerFactory,
+    pub metrics: telemetry::metrics::Registry,
     cancel: CancellationToken,
     _dir: tempfile::TempDir,
 }
@@ -52,27 +53,43 @@ impl Cluster {
             client_ca: ca.cert().to_owned(),
             components_within: true,
             advertise: "127.0.0.1:6443".parse().unwrap(),
+            metrics: Default::default(),
         })
         .await
         .unwrap();
         let act_as = |user: User| transport::in_process(server.in_process(), user);
         let client = act_as(User::new("admin", &["system:masters"]));
         let cancel = CancellationToken::new();
+        let metrics = telemetry::metrics::Registry::new();
         // What the scheduler reads and writes, it does as itself: its role must suffice.
         let itself = act_as(User::new("system:kube-scheduler", &[]));
         tokio::spawn(scheduler::run(scheduler::Config {
             client: itself.clone(),
             informers: InformerFactory::new(itself, cancel.clone()),
+            metrics: metrics.clone(),
             cancel: cancel.clone(),
         }));
         let informers = InformerFactory::new(client.clone(), cancel.clone());
-        let cluster = Self { client, informers, cancel, _dir: dir };
+        let cluster = Self { client, informers, metrics, cancel, _dir: dir };
         let account = json!({"metadata": {"name": "default"}});
         cluster.create::<k8s_openapi::api::core::v1::ServiceAccount>(account).await;
         for (name, zone) in nodes {
             cluster.add_node(name, zone).await;
         }
         cluster
+    }
+
+    /// Waits until metrics have a line.
+    pub async fn told(&self, line: &str) {
+        let begun = std::time::Instant::now();
+        loop {
+            let text = self.metrics.encode(telemetry::metrics::Format::Text);
+            if text.lines().any(|l| l == line) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{line}\n{text}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub async fn add_node(&self, name: &str, zone: &str) {

@@ -25,7 +25,8 @@ mod overlap_tests;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -58,6 +59,7 @@ pub struct Embedded {
     failed: watch::Receiver<Option<Arc<str>>>,
     writer: Option<std::thread::JoinHandle<()>>,
     dropped: Option<String>,
+    dir: PathBuf,
 }
 
 impl Embedded {
@@ -74,7 +76,7 @@ impl Embedded {
         let (fail, failed) = watch::channel(None);
         let (admission, writer) = writer::spawn(disk, dir.to_owned(), options, recovered, fail)
             .map_err(|source| OpenError::Io { path: "log writer thread".into(), source })?;
-        Ok(Self { admission, failed, writer: Some(writer), dropped })
+        Ok(Self { admission, failed, writer: Some(writer), dropped, dir: dir.to_owned() })
     }
 
     /// What of the log was found damaged at its end and dropped, for people. A crash leaves such a
@@ -123,6 +125,11 @@ impl Store for Embedded {
             }
         }
         .boxed()
+    }
+
+    fn size(&self) -> u64 {
+        let files = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        files.filter_map(|file| file.metadata().ok()).map(|file| file.blocks() * 512).sum()
     }
 }
 

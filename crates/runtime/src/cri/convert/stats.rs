@@ -33,6 +33,9 @@ fn usage(
             .filter(|available| available.value > 0)
             .map(|available| available.value.saturating_add(working_set)),
         pids: process.map(|process| value(process.process_count)).unwrap_or_default(),
+        memory_cache: None,
+        memory_swap: None,
+        throttling: None,
     }
 }
 
@@ -69,6 +72,7 @@ pub(in crate::cri) fn sandbox_stats(stats: proto::PodSandboxStats) -> SandboxSta
             rx_errors: value(interface.rx_errors),
             tx_bytes: value(interface.tx_bytes),
             tx_errors: value(interface.tx_errors),
+            packets: None,
         }),
         containers: linux.containers.into_iter().map(container_stats).collect(),
     }

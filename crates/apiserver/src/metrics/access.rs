@@ -1,0 +1,127 @@
+//! Who comes, and who may.
+
+use std::time::Duration;
+
+use telemetry::metrics::{Counter, Desc, Family, Histogram, Registry, buckets};
+
+/// Names that are told apart: everybody else's would be as many as there are users.
+const KNOWN: [&str; 5] =
+    ["admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"];
+
+/// Remaining lifetimes of certificates, in seconds.
+const LIFETIMES: [f64; 14] = [
+    0.0,
+    1800.0,
+    3600.0,
+    7200.0,
+    21600.0,
+    43200.0,
+    86400.0,
+    172_800.0,
+    345_600.0,
+    604_800.0,
+    2_592_000.0,
+    7_776_000.0,
+    15_552_000.0,
+    31_104_000.0,
+];
+
+/// Metrics of authentication and authorization.
+pub(crate) struct Access {
+    users: Family<Counter, 1>,
+    authentication: Outcomes,
+    authorization: Outcomes,
+    lifetimes: Histogram,
+}
+
+/// Attempts and their durations by result.
+struct Outcomes {
+    attempts: Family<Counter, 1>,
+    durations: Family<Histogram, 1>,
+}
+
+impl Outcomes {
+    fn new(registry: &Registry, attempts: Desc, durations: Desc) -> Self {
+        let bounds = buckets::exponential(0.001, 2.0, 15);
+        Self {
+            attempts: registry.counters(attempts, ["result"]),
+            durations: registry.histograms(durations, ["result"], &bounds),
+        }
+    }
+
+    fn observe(&self, result: &str, took: Duration) {
+        self.attempts.with([result]).inc();
+        self.durations.with([result]).observe(took.as_secs_f64());
+    }
+}
+
+impl Access {
+    pub(super) fn new(registry: &Registry) -> Self {
+        Self {
+            users: registry.counters(
+                Desc::alpha(
+                    "authenticated_user_requests",
+                    "Counter of authenticated requests broken out by username.",
+                ),
+                ["username"],
+            ),
+            authentication: Outcomes::new(
+                registry,
+                Desc::alpha("authentication_attempts", "Counter of authenticated attempts."),
+                Desc::alpha(
+                    "authentication_duration_seconds",
+                    "Authentication duration in seconds broken out by result.",
+                ),
+            ),
+            authorization: Outcomes::new(
+                registry,
+                Desc::alpha(
+                    "authorization_attempts_total",
+                    "Counter of authorization attempts broken down by result. It can be either 'allowed', 'denied', 'no-opinion' or 'error'.",
+                ),
+                Desc::alpha(
+                    "authorization_duration_seconds",
+                    "Authorization duration in seconds broken out by result.",
+                ),
+            ),
+            lifetimes: registry.histogram(
+                Desc::alpha(
+                    "apiserver_client_certificate_expiration_seconds",
+                    "Distribution of the remaining lifetime on the certificate used to authenticate a request.",
+                ),
+                &LIFETIMES,
+            ),
+        }
+    }
+
+    /// Somebody was authenticated, or was not.
+    pub(crate) fn authenticated(&self, user: Option<&str>, took: Duration) {
+        match user {
+            Some(name) => {
+                self.users.with([compress(name)]).inc();
+                self.authentication.observe("success", took);
+            }
+            None => self.authentication.observe("error", took),
+        }
+    }
+
+    /// A request was allowed, or was not: no authorizer here denies what another may allow.
+    pub(crate) fn authorized(&self, allowed: bool, took: Duration) {
+        let result = if allowed { "allowed" } else { "no-opinion" };
+        self.authorization.observe(result, took);
+    }
+
+    /// A client certificate was presented that lasts for so many seconds more.
+    pub(crate) fn certificate(&self, remaining: f64) {
+        self.lifetimes.observe(remaining);
+    }
+}
+
+/// A user's name in a bounded number of labels.
+fn compress(name: &str) -> &str {
+    match KNOWN.contains(&name) {
+        true => name,
+        false if name.contains('@') => "email_id",
+        false => "other",
+    }
+}

@@ -1,0 +1,354 @@
+//! Counts, durations and sizes of requests.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+use parking_lot::{Mutex, RwLock};
+use telemetry::metrics::{Counter, Desc, Family, Gauge, Histogram, Registry, buckets};
+
+use super::in_flight::{InFlight, Place};
+use super::long_running::Observed;
+use crate::body::Body;
+use crate::limits;
+use crate::registry::{self, Kind};
+use crate::request::{Query, RequestInfo};
+
+/// Durations in seconds.
+const DURATIONS: [f64; 23] = [
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0,
+    10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
+];
+
+/// The value of the label `component`.
+const COMPONENT: &str = "apiserver";
+
+/// Labels of a request. Nothing here is a client's word: the words are those of this server's own
+/// tables, so that there are only as many series as it has kinds, verbs and scopes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Labels {
+    verb: &'static str,
+    dry_run: &'static str,
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
+    scope: &'static str,
+}
+
+impl Labels {
+    /// The labels of a request; `None` for what is not counted, which is what this server does not
+    /// serve.
+    fn of(
+        info: &RequestInfo,
+        query: &Query,
+        headers: &HeaderMap,
+    ) -> Option<(Self, Option<&'static Kind>)> {
+        let scope = scope(info);
+        let verb = verb(info, scope, headers);
+        let dry_run = dry_run(query);
+        let none =
+            Self { verb, dry_run, group: "", version: "", resource: "", subresource: "", scope };
+        if !info.is_resource {
+            let path = ["/healthz", "/livez", "/readyz"].into_iter().find(|p| *p == info.path)?;
+            return Some((Self { subresource: path, ..none }, None));
+        }
+        let kind = registry::find(&info.group, &info.version, &info.resource)?;
+        let subresource = match info.subresource.as_str() {
+            "" => "",
+            name => kind.subs.iter().map(|sub| sub.name()).find(|sub| *sub == name)?,
+        };
+        let labels = Self {
+            group: kind.group,
+            version: kind.version,
+            resource: kind.resource,
+            subresource,
+            ..none
+        };
+        Some((labels, Some(kind)))
+    }
+}
+
+/// How much a request is about.
+fn scope(info: &RequestInfo) -> &'static str {
+    match info {
+        info if !info.is_resource => "",
+        info if info.named || info.verb == "create" => "resource",
+        info if !info.namespace.is_empty() => "namespace",
+        _ => "cluster",
+    }
+}
+
+/// Upstream's word for what a request does.
+fn verb(info: &RequestInfo, scope: &str, headers: &HeaderMap) -> &'static str {
+    const APPLY: &str = "application/apply-patch+yaml";
+    if limits::is_stream(info) {
+        return "CONNECT";
+    }
+    match info.method {
+        _ if info.verb == "watch" => "WATCH",
+        Method::GET | Method::HEAD if matches!(scope, "resource" | "") => "GET",
+        Method::GET | Method::HEAD => "LIST",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::PATCH if headers.get(CONTENT_TYPE).is_some_and(|value| value == APPLY) => "APPLY",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}
+
+fn dry_run(query: &Query) -> &'static str {
+    let mut found = "";
+    for value in query.all("dryRun") {
+        match value {
+            "All" => found = "All",
+            _ => return "invalid",
+        }
+    }
+    found
+}
+
+/// The series of one set of labels, looked up once.
+struct Series {
+    duration: Histogram,
+    /// Of requests that change something, or read.
+    level: Option<Histogram>,
+    size: Option<Histogram>,
+    /// By status code.
+    counts: Mutex<Vec<(StatusCode, Counter)>>,
+}
+
+/// Families by these labels.
+pub(crate) struct Requests {
+    in_flight: InFlight,
+    total: Family<Counter, 9>,
+    durations: Family<Histogram, 8>,
+    levels: Family<Histogram, 7>,
+    sizes: Family<Histogram, 7>,
+    long_running: Family<Gauge, 7>,
+    terminations: Family<Counter, 8>,
+    deprecated: Family<Gauge, 5>,
+    known: RwLock<HashMap<Labels, Arc<Series>>>,
+}
+
+/// A request under way.
+pub(crate) struct Tracked {
+    labels: Option<(Labels, Option<&'static Kind>)>,
+    lasts: bool,
+    begun: Instant,
+    _place: Option<Place>,
+}
+
+impl Requests {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let labels = ["verb", "group", "version", "resource", "subresource", "scope", "component"];
+        Self {
+            in_flight: InFlight::new(registry),
+            total: registry.counters(
+                Desc::stable(
+                    "apiserver_request_total",
+                    "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
+                ),
+                [
+                    "verb",
+                    "dry_run",
+                    "group",
+                    "version",
+                    "resource",
+                    "subresource",
+                    "scope",
+                    "component",
+                    "code",
+                ],
+            ),
+            durations: registry.histograms(
+                Desc::stable(
+                    "apiserver_request_duration_seconds",
+                    "Response latency distribution in seconds for each verb, dry run value, group, version, resource, subresource, scope and component.",
+                ),
+                [
+                    "verb",
+                    "dry_run",
+                    "group",
+                    "version",
+                    "resource",
+                    "subresource",
+                    "scope",
+                    "component",
+                ],
+                &DURATIONS,
+            ),
+            levels: registry.histograms(
+                Desc::alpha(
+                    "apiserver_request_sli_duration_seconds",
+                    "Response latency distribution (not counting webhook duration and priority & fairness queue wait times) in seconds for each verb, group, version, resource, subresource, scope and component.",
+                ),
+                labels,
+                &DURATIONS[2..],
+            ),
+            sizes: registry.histograms(
+                Desc::stable(
+                    "apiserver_response_sizes",
+                    "Response size distribution in bytes for each group, version, verb, resource, subresource, scope and component.",
+                ),
+                labels,
+                &buckets::exponential(1000.0, 10.0, 7),
+            ),
+            long_running: registry.gauges(
+                Desc::stable(
+                    "apiserver_longrunning_requests",
+                    "Gauge of all active long-running apiserver requests broken out by verb, group, version, resource, scope and component. Not all requests are tracked this way.",
+                ),
+                labels,
+            ),
+            terminations: registry.counters(
+                Desc::alpha(
+                    "apiserver_request_terminations_total",
+                    "Number of requests which apiserver terminated in self-defense.",
+                ),
+                [
+                    "verb",
+                    "group",
+                    "version",
+                    "resource",
+                    "subresource",
+                    "scope",
+                    "component",
+                    "code",
+                ],
+            ),
+            deprecated: registry.gauges(
+                Desc::stable(
+                    "apiserver_requested_deprecated_apis",
+                    "Gauge of deprecated APIs that have been requested, broken out by API group, version, resource, subresource, and removed_release.",
+                ),
+                ["group", "version", "resource", "subresource", "removed_release"],
+            ),
+            known: RwLock::default(),
+        }
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(
+        &self,
+        info: Option<&RequestInfo>,
+        query: &Query,
+        headers: &HeaderMap,
+    ) -> Tracked {
+        let lasts = info.is_some_and(limits::is_long_running);
+        let reads = info.is_none_or(RequestInfo::is_read);
+        Tracked {
+            labels: info.and_then(|info| Labels::of(info, query, headers)),
+            lasts,
+            begun: Instant::now(),
+            _place: (!lasts).then(|| self.in_flight.enter(!reads)),
+        }
+    }
+
+    fn series(&self, labels: Labels) -> Arc<Series> {
+        if let Some(series) = self.known.read().get(&labels) {
+            return series.clone();
+        }
+        let Labels { verb, dry_run, group, version, resource, subresource, scope } = labels;
+        let seven = [verb, group, version, resource, subresource, scope, COMPONENT];
+        let eight = [verb, dry_run, group, version, resource, subresource, scope, COMPONENT];
+        let reads =
+            matches!(verb, "GET" | "LIST" | "WATCH") || (verb == "CONNECT" && subresource == "log");
+        let series = Arc::new(Series {
+            duration: self.durations.with(eight),
+            level: dry_run.is_empty().then(|| self.levels.with(seven)),
+            size: reads.then(|| self.sizes.with(seven)),
+            counts: Mutex::default(),
+        });
+        self.known.write().entry(labels).or_insert(series).clone()
+    }
+
+    /// A request was ended before it came to its handler, to protect this server.
+    fn terminated(&self, labels: &Labels, code: StatusCode) {
+        let Labels { verb, group, version, resource, subresource, scope, .. } = *labels;
+        let code = code.as_str();
+        let values = [verb, group, version, resource, subresource, scope, COMPONENT, code];
+        self.terminations.with(values).inc();
+    }
+
+    /// The answer is there. `served` says that a handler gave it: what was refused before is
+    /// counted by who refused it.
+    pub(crate) fn end(
+        self: &Arc<Self>,
+        tracked: Tracked,
+        served: bool,
+        response: Response<Body>,
+    ) -> Response<Body> {
+        let Some((labels, kind)) = tracked.labels else { return response };
+        let code = response.status();
+        // No handler is there for a method that a path does not take.
+        let served = served && code != StatusCode::METHOD_NOT_ALLOWED;
+        let protects = matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT);
+        if !served && protects {
+            self.terminated(&labels, code);
+        }
+        if !served && !protects {
+            return response;
+        }
+        if kind.is_some_and(|kind| kind.deprecated.is_some()) {
+            let Labels { group, version, resource, subresource, .. } = labels;
+            self.deprecated.with([group, version, resource, subresource, ""]).set(1.0);
+        }
+        let begun = tracked.begun;
+        if let Some(size) = response.body().size_hint().exact() {
+            self.observe(labels, code, begun, size);
+            return response;
+        }
+        let held = (tracked.lasts && served).then(|| {
+            let Labels { verb, group, version, resource, subresource, scope, .. } = labels;
+            let values = [verb, group, version, resource, subresource, scope, COMPONENT];
+            self.long_running.with(values).held()
+        });
+        let all = self.clone();
+        response.map(|body| {
+            let done = move |sent| {
+                drop(held);
+                all.observe(labels, code, begun, sent);
+            };
+            Observed::new(body, done).boxed_unsync()
+        })
+    }
+
+    fn observe(&self, labels: Labels, code: StatusCode, begun: Instant, sent: u64) {
+        let series = self.series(labels);
+        let took = begun.elapsed().as_secs_f64();
+        series.duration.observe(took);
+        if let Some(level) = &series.level {
+            level.observe(took);
+        }
+        if let Some(size) = &series.size {
+            size.observe(sent as f64);
+        }
+        let mut counts = series.counts.lock();
+        let known = counts.iter().find(|(known, _)| *known == code);
+        match known {
+            Some((_, count)) => count.inc(),
+            None => {
+                let Labels { verb, dry_run, group, version, resource, subresource, scope } = labels;
+                let count = self.total.with([
+                    verb,
+                    dry_run,
+                    group,
+                    version,
+                    resource,
+                    subresource,
+                    scope,
+                    COMPONENT,
+                    code.as_str(),
+                ]);
+                count.inc();
+                counts.push((code, count));
+            }
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What the operating system knows of this process.
+
+use procfs::process::{LimitValue, Process};
+use procfs::{CurrentSI, WithCurrentSystemInfo};
+
+use super::{Desc, Kind, Registry, Samples};
+
+/// One value of this process; nothing where the system does not say.
+fn collect(
+    registry: &Registry,
+    desc: Desc,
+    kind: Kind,
+    read: impl Fn(&Process) -> Option<f64> + Send + Sync + 'static,
+) {
+    registry.collect(desc, kind, [], move |samples: &mut Samples<0>| {
+        if let Some(value) = Process::myself().ok().and_then(|process| read(&process)) {
+            samples.add([], value);
+        }
+    });
+}
+
+fn limit(value: LimitValue) -> f64 {
+    match value {
+        // Upstream's library reads "unlimited" as the largest number there is.
+        LimitValue::Unlimited => u64::MAX as f64,
+        LimitValue::Value(value) => value as f64,
+    }
+}
+
+/// Seconds of Unix time at which this process began.
+fn start_time(process: &Process) -> Option<f64> {
+    let booted = procfs::KernelStats::current().ok()?.btime;
+    let ticks = process.stat().ok()?.starttime;
+    Some(booted as f64 + ticks as f64 / procfs::ticks_per_second() as f64)
+}
+
+/// The `process_` metrics of upstream's library.
+pub fn process(registry: &Registry) {
+    use Kind::{Counter, Gauge};
+    collect(
+        registry,
+        Desc::foreign(
+            "process_cpu_seconds_total",
+            "Total user and system CPU time spent in seconds.",
+        ),
+        Counter,
+        |process| {
+            let stat = process.stat().ok()?;
+            Some((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
+        },
+    );
+    collect(
+        registry,
+        Desc::foreign("process_open_fds", "Number of open file descriptors."),
+        Gauge,
+        |process| Some(process.fd_count().ok()? as f64),
+    );
+    collect(
+        registry,
+        Desc::foreign("process_max_fds", "Maximum number of open file descriptors."),
+        Gauge,
+        |process| Some(limit(process.limits().ok()?.max_open_files.soft_limit)),
+    );
+    collect(
+        registry,
+        Desc::foreign("process_virtual_memory_bytes", "Virtual memory size in bytes."),
+        Gauge,
+        |process| Some(process.stat().ok()?.vsize as f64),
+    );
+    collect(
+        registry,
+        Desc::foreign(
+            "process_virtual_memory_max_bytes",
+            "Maximum amount of virtual memory available in bytes.",
+        ),
+        Gauge,
+        |process| Some(limit(process.limits().ok()?.max_address_space.soft_limit)),
+    );
+    collect(
+        registry,
+        Desc::foreign("process_resident_memory_bytes", "Resident memory size in bytes."),
+        Gauge,
+        |process| Some(process.stat().ok()?.rss_bytes().get() as f64),
+    );
+    start(registry, Desc::foreign);
+}
+
+const START: (&str, &str) =
+    ("process_start_time_seconds", "Start time of the process since unix epoch in seconds.");
+
+fn start(registry: &Registry, desc: fn(&'static str, &'static str) -> Desc) {
+    collect(registry, desc(START.0, START.1), Kind::Gauge, start_time);
+}
+
+impl Registry {
+    /// Adds the time at which this process began, without which counters that begin anew cannot be
+    /// told from ones that go on, as upstream does on endpoints beside the main one.
+    pub fn process_start(&self) {
+        start(self, Desc::alpha);
+    }
+}
+
+/// `kubernetes_build_info` with the fields of `/version`.
+pub fn build_info(registry: &Registry, version: &'static str) {
+    let help = "A metric with a constant '1' value labeled by major, minor, git version, git commit, git tree state, build date, Go version, and compiler from which Kubernetes was built, and platform on which it is running.";
+    let labels = [
+        "major",
+        "minor",
+        "git_version",
+        "git_commit",
+        "git_tree_state",
+        "build_date",
+        "go_version",
+        "compiler",
+        "platform",
+    ];
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
+    let platform = match std::env::consts::ARCH {
+        "aarch64" => "linux/arm64",
+        _ => "linux/amd64",
+    };
+    registry
+        .gauges(Desc::alpha("kubernetes_build_info", help), labels)
+        .with([major, minor, version, "", "clean", "", "none", "rustc", platform])
+        .set(1.0);
+}
