@@ -11,6 +11,7 @@ use crate::schema::{Alternative, Field, Shape, Type, is_told_from_none};
 use crate::status::Status;
 use crate::text::quote;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::fmt;
 
 /// What to do about unknown and duplicate fields (`?fieldValidation=`).
@@ -41,6 +42,9 @@ impl FieldValidation {
     }
 }
 
+/// Steps of a path that are looked at; documents nest less deeply, names may have as many dots as they
+/// like.
+const MAX_STEPS: usize = 1000;
 /// More findings than this are not collected.
 const MAX_FINDINGS: usize = 100;
 
@@ -76,11 +80,13 @@ fn findings_of_json(
     duplicates: &[Duplicate],
     document: Option<&[u8]>,
 ) -> Vec<String> {
+    // By its beginnings, of which no object has more: there may be as many unknown fields as fit into
+    // a body.
+    let names: HashSet<&str> = unknown.iter().map(String::as_str).collect();
     let is_known = |path: &str| {
-        !unknown.iter().any(|unknown| {
-            let rest = path.strip_prefix(unknown.as_str());
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        })
+        let ends =
+            path.match_indices(['.', '[']).map(|(at, _)| at).take(MAX_STEPS).chain([path.len()]);
+        !ends.into_iter().any(|end| names.contains(&path[..end]))
     };
     let again: Vec<Finding<'_>> =
         duplicates.iter().map(Finding::Again).filter(|found| is_known(found.path().0)).collect();
