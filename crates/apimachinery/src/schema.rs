@@ -14,4 +14,4 @@ pub use model::{Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, R
 pub use registry::Registry;
 pub(crate) use zeros::is_time_by_value;
 pub(crate) use zeros::is_told_from_none;
-pub use zeros::{leave_out_empty, write_missing, write_zeros};
+pub use zeros::{has_empty, leave_out_empty, write_missing, write_zeros};

@@ -54,6 +54,22 @@ pub fn leave_out_empty(ty: &Type, object: &mut Value) {
     }
 }
 
+/// There is something that [`leave_out_empty`] would take away.
+#[must_use]
+pub fn has_empty(ty: &Type, object: &Value) -> bool {
+    let Value::Object(map) = object else { return false };
+    ty.fields.iter().any(|field| match (map.get(&field.name), &field.shape) {
+        (None, _) => false,
+        (Some(Value::Object(map)), _) if map.is_empty() => is_told_from_none(ty, field),
+        (Some(value), Shape::Object(ty)) => has_empty(ty, value),
+        (Some(Value::Array(items)), Shape::List(list)) => match &list.item {
+            Shape::Object(ty) => items.iter().any(|item| has_empty(ty, item)),
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
 pub(crate) fn is_time_by_value(field: &Field) -> bool {
     matches!(field.shape, Shape::Time | Shape::MicroTime) && !field.omit_empty && !field.pointer
 }

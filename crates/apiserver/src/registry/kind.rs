@@ -404,6 +404,11 @@ impl Kind {
         }
     }
 
+    /// There are empty maps that admission tells from none.
+    pub(crate) fn has_empty(&self, object: &Object) -> bool {
+        self.pod_spec.is_some() && self.schema().is_some_and(|ty| schema::has_empty(ty, object))
+    }
+
     /// Takes away the empty maps that admission tells from none, and that nobody stores.
     pub(crate) fn leave_out_empty(&self, object: &mut Object) {
         if self.pod_spec.is_some()

@@ -178,7 +178,7 @@ pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
 
 /// Records who made a new object, of which nobody owns what nobody stores.
 fn record_new(call: &Call<'_>, object: &mut Object) {
-    if call.kind.pod_spec.is_none() {
+    if !call.kind.has_empty(object) {
         return record(call, None, object);
     }
     let mut stored = object.clone();
