@@ -19,7 +19,7 @@ use crate::cache::Cache;
 use crate::discovery::VERSION;
 
 pub(crate) use access::Access;
-pub(crate) use admission::Admission;
+pub(crate) use admission::{Admission, Phase};
 pub(crate) use requests::Requests;
 
 /// All of them.
