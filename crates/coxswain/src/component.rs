@@ -196,8 +196,7 @@ pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
         let serving = (&args.serving, args.secure_port);
         tell(serving, &args.kubeconfig, &client, endpoints, &cancel).await?;
         lead(&client, "kube-scheduler", &metrics, cancel, async |cancel| {
-            let (client, metrics) = (client.clone(), metrics.clone());
-            let informers = InformerFactory::new(client.clone(), cancel.clone());
+            let (client, informers, metrics) = (client.clone(), all.clone(), metrics.clone());
             scheduler::run(scheduler::Config { client, informers, metrics, cancel }).await;
         })
         .await
