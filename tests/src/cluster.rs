@@ -22,7 +22,8 @@ pub struct Cluster {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> SocketAddr {
+#[must_use]
+pub fn free_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address")
 }

@@ -5,7 +5,7 @@ mod command;
 mod image;
 mod traces;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, free_port};
 pub use command::{Outcome, run, tool};
 pub use image::BUSYBOX;
 pub use traces::{machine_name, traces};

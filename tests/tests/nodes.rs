@@ -1,8 +1,16 @@
 //! Several nodes on one machine, and components that run alone.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
+use bytes::Bytes;
 use e2e::{Cluster, tool};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 const WEB: &str = r#"
 apiVersion: apps/v1
@@ -124,16 +132,49 @@ impl Drop for Component {
     }
 }
 
+/// What a port of this machine answers, with the administrator's certificate from a directory or
+/// without any.
+// A step that fails here is a failed test.
+#[allow(clippy::unwrap_used)]
+fn get(port: u16, path: &str, certs: Option<&Path>) -> (u16, String) {
+    let read = |dir: &Path, name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    let mut tls = (*pki::tls::unverified_client().unwrap()).clone();
+    if let Some(dir) = certs {
+        let issued = pki::Issued { cert: read(dir, "admin.crt"), key: read(dir, "admin.key") };
+        let own = pki::tls::client(&issued, &read(dir, "ca.crt")).unwrap();
+        tls.client_auth_cert_resolver = own.client_auth_cert_resolver;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let request = hyper::Request::get(path).header("host", "localhost");
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        let code = answer.status().as_u16();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (code, String::from_utf8(body.to_vec()).unwrap())
+    })
+}
+
 #[test]
 fn each_component_runs_alone() {
     let cluster = Cluster::place();
     let (dir, listen) = (cluster.dir().display().to_string(), cluster.listen());
     let config = |name: &str| format!("{dir}/kubeconfig/{name}.conf");
+    let [scheduler, manager] = [(); 2].map(|()| e2e::free_port().port());
     let _server = Component::start(&format!("apiserver --dir {dir} --listen {listen}"));
     cluster.wait_served();
     let _others = [
-        format!("scheduler --kubeconfig {}", config("scheduler")),
-        format!("controller-manager --kubeconfig {}", config("controller-manager")),
+        format!("scheduler --kubeconfig {} --secure-port {scheduler}", config("scheduler")),
+        format!(
+            "controller-manager --kubeconfig {} --secure-port {manager}",
+            config("controller-manager")
+        ),
         format!(
             "kubelet --kubeconfig {} --runtime simulated --data-dir {dir}/node",
             config(&format!("kubelet-{}", e2e::machine_name()))
@@ -143,6 +184,17 @@ fn each_component_runs_alone() {
     cluster.wait_created("serviceaccount/default");
     cluster.kubectl("create deployment web --image=simulated --replicas=2").ok();
     cluster.kubectl("rollout status deployment/web --timeout=60s").ok();
+    // Their metrics are for those whom the cluster's authority has given a certificate.
+    for (port, line) in [
+        (scheduler, "leader_election_master_status{name=\"kube-scheduler\"} 1"),
+        (manager, "leader_election_master_status{name=\"kube-controller-manager\"} 1"),
+    ] {
+        let certs = cluster.dir().join("certs");
+        assert_eq!(get(port, "/healthz", None), (200, "ok".to_owned()));
+        assert_eq!(get(port, "/metrics", None).0, 403);
+        let (code, text) = get(port, "/metrics", Some(&certs));
+        assert!(code == 200 && text.lines().any(|l| l == line), "{line}\n{text}");
+    }
     let leases = cluster.kubectl("get leases -n kube-system -o name").ok();
     assert!(leases.contains("kube-scheduler"), "{leases}");
     // Each controller acts as its own service account.

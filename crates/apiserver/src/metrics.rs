@@ -19,7 +19,7 @@ use crate::cache::Cache;
 use crate::discovery::VERSION;
 
 pub(crate) use access::Access;
-pub(crate) use admission::Admission;
+pub(crate) use admission::{Admission, Phase};
 pub(crate) use requests::Requests;
 
 /// All of them.
@@ -41,7 +41,7 @@ impl Metrics {
             requests: Arc::new(Requests::new(&registry)),
             access: Access::new(&registry),
             admission: Admission::new(&registry),
-            service_levels: ServiceLevels::new(&registry),
+            service_levels: ServiceLevels::default(),
             handshake_errors: registry.counter(Desc::alpha(
                 "apiserver_tls_handshake_errors_total",
                 "Number of requests dropped with 'TLS handshake error from' error",

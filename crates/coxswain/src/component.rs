@@ -200,8 +200,7 @@ pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
         let serving = (&args.serving, args.secure_port);
         tell(serving, &args.kubeconfig, &client, endpoints, &cancel).await?;
         lead(&client, "kube-scheduler", &metrics, cancel, async |cancel| {
-            let (client, metrics) = (client.clone(), metrics.clone());
-            let informers = InformerFactory::new(client.clone(), cancel.clone());
+            let (client, informers, metrics) = (client.clone(), all.clone(), metrics.clone());
             task::keep("scheduler", cancel, move |cancel| {
                 let (client, informers) = (client.clone(), informers.clone());
                 let metrics = metrics.clone();

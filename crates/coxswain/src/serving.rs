@@ -47,8 +47,7 @@ pub(crate) struct Endpoints {
 impl Endpoints {
     /// The metrics of a registry, for everybody.
     pub(crate) fn new(registry: &Registry) -> Self {
-        let levels = ServiceLevels::new(registry);
-        let registry = registry.clone();
+        let (registry, levels) = (registry.clone(), ServiceLevels::default());
         Self { registry, levels, resources: None, proxy: None, access: None }
     }
 

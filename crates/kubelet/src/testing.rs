@@ -51,6 +51,7 @@ pub(crate) fn usage(bytes: u64) -> Usage {
         memory_cache: None,
         memory_swap: None,
         throttling: None,
+        disks: Vec::new(),
     }
 }
 

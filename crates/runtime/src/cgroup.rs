@@ -2,6 +2,7 @@
 
 mod current;
 mod devices;
+mod disks;
 mod limits;
 mod usage;
 

@@ -74,6 +74,7 @@ fn no_usage() -> Usage {
         memory_cache: None,
         memory_swap: None,
         throttling: None,
+        disks: Vec::new(),
     }
 }
 

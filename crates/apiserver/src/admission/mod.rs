@@ -17,11 +17,10 @@ mod service_account;
 mod storage_protection;
 mod taint_nodes;
 
-use std::time::Instant;
-
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
 
+use crate::metrics::Phase;
 use crate::registry::{Kind, Sub};
 use crate::server::Server;
 use crate::user::User;
@@ -38,7 +37,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Create => "CREATE",
             Self::Update => "UPDATE",
@@ -104,9 +103,9 @@ pub(crate) trait Plugin: Sync {
 }
 
 /// A plugin in the chain.
-struct Entry {
+pub(crate) struct Entry {
     /// What metrics call it: upstream's name where it is upstream's.
-    name: &'static str,
+    pub(crate) name: &'static str,
     plugin: &'static dyn Plugin,
     admits: bool,
     validates: bool,
@@ -125,7 +124,7 @@ const fn both(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
 }
 
 /// The chain.
-static PLUGINS: &[Entry] = &[
+pub(crate) static PLUGINS: &[Entry] = &[
     // Upstream asks this as the last question of the validation.
     validates("PolicyParams", &policy_params::PolicyParams),
     both("NamespaceLifecycle", &namespace_lifecycle::NamespaceLifecycle),
@@ -189,17 +188,16 @@ pub(crate) async fn admit(
     let names = [path, object.name(), object.str_at(&["metadata", "generateName"]), "Unknown"];
     let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
     let request = Request { name: &name, ..request(call, operation, None, old) };
-    let (metrics, operation) = (&request.server.metrics.admission, request.operation.name());
-    let (begun, mut outcome) = (Instant::now(), Ok(()));
-    for entry in PLUGINS.iter().filter(|entry| entry.admits) {
-        let begun = Instant::now();
+    let mut step = call.server.metrics.admission.begin(Phase::Admit, operation);
+    let mut outcome = Ok(());
+    for (at, entry) in PLUGINS.iter().enumerate().filter(|(_, entry)| entry.admits) {
         outcome = entry.plugin.admit(&request, object).await;
-        metrics.plugin(entry.name, "admit", operation, outcome.is_err(), begun);
+        step.plugin(at, outcome.is_err());
         if outcome.is_err() {
             break;
         }
     }
-    metrics.step("admit", operation, outcome.is_err(), begun);
+    step.end(outcome.is_err());
     outcome
 }
 
@@ -214,16 +212,15 @@ pub(crate) async fn validate(
 }
 
 async fn ask(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
-    let (metrics, operation) = (&request.server.metrics.admission, request.operation.name());
-    let (begun, mut outcome) = (Instant::now(), Ok(()));
-    for entry in PLUGINS.iter().filter(|entry| entry.validates) {
-        let begun = Instant::now();
+    let mut step = request.server.metrics.admission.begin(Phase::Validate, request.operation);
+    let mut outcome = Ok(());
+    for (at, entry) in PLUGINS.iter().enumerate().filter(|(_, entry)| entry.validates) {
         outcome = entry.plugin.validate(request, object).await;
-        metrics.plugin(entry.name, "validate", operation, outcome.is_err(), begun);
+        step.plugin(at, outcome.is_err());
         if outcome.is_err() {
             break;
         }
     }
-    metrics.step("validate", operation, outcome.is_err(), begun);
+    step.end(outcome.is_err());
     outcome
 }

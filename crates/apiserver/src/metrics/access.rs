@@ -1,5 +1,6 @@
 //! Who comes, and who may.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use telemetry::metrics::{Counter, Desc, Family, Histogram, Registry, buckets};
@@ -38,20 +39,32 @@ pub(crate) struct Access {
 struct Outcomes {
     attempts: Family<Counter, 1>,
     durations: Family<Histogram, 1>,
+    /// The series of each result, looked up once.
+    known: [(&'static str, OnceLock<(Counter, Histogram)>); 2],
 }
 
 impl Outcomes {
-    fn new(registry: &Registry, attempts: Desc, durations: Desc) -> Self {
+    /// `results` are what may come of it: what is wanted, and what is not.
+    fn new(
+        registry: &Registry,
+        attempts: Desc,
+        durations: Desc,
+        results: [&'static str; 2],
+    ) -> Self {
         let bounds = buckets::exponential(0.001, 2.0, 15);
         Self {
             attempts: registry.counters(attempts, ["result"]),
             durations: registry.histograms(durations, ["result"], &bounds),
+            known: results.map(|result| (result, OnceLock::new())),
         }
     }
 
-    fn observe(&self, result: &str, took: Duration) {
-        self.attempts.with([result]).inc();
-        self.durations.with([result]).observe(took.as_secs_f64());
+    fn observe(&self, wanted: bool, took: Duration) {
+        let (result, series) = &self.known[usize::from(!wanted)];
+        let (attempts, durations) =
+            series.get_or_init(|| (self.attempts.with([result]), self.durations.with([result])));
+        attempts.inc();
+        durations.observe(took.as_secs_f64());
     }
 }
 
@@ -72,6 +85,7 @@ impl Access {
                     "authentication_duration_seconds",
                     "Authentication duration in seconds broken out by result.",
                 ),
+                ["success", "error"],
             ),
             authorization: Outcomes::new(
                 registry,
@@ -83,6 +97,8 @@ impl Access {
                     "authorization_duration_seconds",
                     "Authorization duration in seconds broken out by result.",
                 ),
+                // No authorizer here denies what another may allow.
+                ["allowed", "no-opinion"],
             ),
             lifetimes: registry.histogram(
                 Desc::alpha(
@@ -96,19 +112,15 @@ impl Access {
 
     /// Somebody was authenticated, or was not.
     pub(crate) fn authenticated(&self, user: Option<&str>, took: Duration) {
-        match user {
-            Some(name) => {
-                self.users.with([compress(name)]).inc();
-                self.authentication.observe("success", took);
-            }
-            None => self.authentication.observe("error", took),
+        if let Some(name) = user {
+            self.users.with([compress(name)]).inc();
         }
+        self.authentication.observe(user.is_some(), took);
     }
 
-    /// A request was allowed, or was not: no authorizer here denies what another may allow.
+    /// A request was allowed, or was not.
     pub(crate) fn authorized(&self, allowed: bool, took: Duration) {
-        let result = if allowed { "allowed" } else { "no-opinion" };
-        self.authorization.observe(result, took);
+        self.authorization.observe(allowed, took);
     }
 
     /// A client certificate was presented that lasts for so many seconds more.

@@ -1,15 +1,46 @@
 //! How long admission takes.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use telemetry::metrics::{Desc, Family, Histogram, Registry};
 
+use crate::admission::{Operation, PLUGINS};
+
 const BOUNDS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+
+/// What plugins do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Admit,
+    Validate,
+}
+
+impl Phase {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Validate => "validate",
+        }
+    }
+}
 
 /// Metrics of plugins and of whole phases.
 pub(crate) struct Admission {
     controllers: Family<Histogram, 4>,
     steps: Family<Histogram, 3>,
+    /// The series of plugins that refuse nothing, by phase and operation, looked up once.
+    content: Vec<[[OnceLock<Histogram>; 3]; 2]>,
+}
+
+/// One phase of one write.
+pub(crate) struct Step<'a> {
+    metrics: &'a Admission,
+    phase: Phase,
+    operation: Operation,
+    begun: Instant,
+    /// When the plugin before had its word.
+    last: Instant,
 }
 
 impl Admission {
@@ -31,29 +62,43 @@ impl Admission {
                 ["type", "operation", "rejected"],
                 &BOUNDS,
             ),
+            content: PLUGINS.iter().map(|_| Default::default()).collect(),
         }
     }
 
-    /// One plugin has looked at a write since `begun`. `phase` is `admit` or `validate`.
-    pub(crate) fn plugin(
-        &self,
-        name: &str,
-        phase: &str,
-        operation: &str,
-        rejected: bool,
-        begun: Instant,
-    ) {
-        let series = self.controllers.with([name, phase, operation, word(rejected)]);
-        series.observe(begun.elapsed().as_secs_f64());
-    }
-
-    /// All of them have.
-    pub(crate) fn step(&self, phase: &str, operation: &str, rejected: bool, begun: Instant) {
-        let series = self.steps.with([phase, operation, word(rejected)]);
-        series.observe(begun.elapsed().as_secs_f64());
+    /// A phase begins.
+    pub(crate) fn begin(&self, phase: Phase, operation: Operation) -> Step<'_> {
+        let now = Instant::now();
+        Step { metrics: self, phase, operation, begun: now, last: now }
     }
 }
 
-const fn word(yes: bool) -> &'static str {
-    if yes { "true" } else { "false" }
+impl Step<'_> {
+    /// The plugin at this place of the table has had its word.
+    pub(crate) fn plugin(&mut self, at: usize, rejected: bool) {
+        let (phase, operation) = (self.phase, self.operation);
+        let look_up = || {
+            let name = PLUGINS[at].name;
+            let rejected = if rejected { "true" } else { "false" };
+            let values = [name, phase.name(), operation.name(), rejected];
+            self.metrics.controllers.with(values)
+        };
+        let now = Instant::now();
+        let took = (now - self.last).as_secs_f64();
+        if rejected {
+            look_up().observe(took);
+        } else {
+            let known = &self.metrics.content[at][phase as usize][operation as usize];
+            known.get_or_init(look_up).observe(took);
+        }
+        self.last = now;
+    }
+
+    /// All plugins have, or one has refused.
+    pub(crate) fn end(self, rejected: bool) {
+        let rejected = if rejected { "true" } else { "false" };
+        let values = [self.phase.name(), self.operation.name(), rejected];
+        let took = self.begun.elapsed().as_secs_f64();
+        self.metrics.steps.with(values).observe(took);
+    }
 }

@@ -195,6 +195,7 @@ pub(super) fn node(all: &[(String, SandboxStats)]) -> Usage {
         memory_cache: None,
         memory_swap: None,
         throttling: None,
+        disks: Vec::new(),
     }
 }
 

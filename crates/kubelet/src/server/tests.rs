@@ -26,6 +26,7 @@ struct Rig {
     address: SocketAddr,
     authority: pki::Authority,
     cancel: CancellationToken,
+    context: Arc<Context>,
     _dir: tempfile::TempDir,
 }
 
@@ -78,10 +79,11 @@ async fn rig() -> Rig {
     context.pods.wait_synced().await;
     let probed = ["Readiness", "failed", "a", "p", "ns", "u"];
     context.metrics.probe_results.with(probed).inc();
-    let server = bind(context, &ServerConfig { listen: address, tls }).await.unwrap();
+    let listen = ServerConfig { listen: address, tls };
+    let server = bind(context.clone(), &listen).await.unwrap();
     let address = server.listener.local_addr().unwrap();
     tokio::spawn(server.run(cancel.clone()));
-    Rig { address, authority, cancel, _dir: dir }
+    Rig { address, authority, cancel, context, _dir: dir }
 }
 
 async fn run_container(runtime: &Simulated, pod: &Pod, dir: &std::path::Path) {
@@ -325,4 +327,30 @@ async fn the_node_tells_of_its_work_and_of_its_pods() {
     let (_, text) = rig.get(ADMIN, "/stats/summary").await;
     let summary: Value = serde_json::from_str(&text).unwrap();
     assert!(summary["node"]["cpu"]["usageNanoCores"].is_u64(), "{summary}");
+}
+
+#[tokio::test]
+async fn the_series_of_a_probe_end_with_it() {
+    let rig = rig().await;
+    let probe = json!({"exec": {"command": ["true"]}, "periodSeconds": 1});
+    let pod = Arc::new(crate::testing::pod(json!({
+        "containers": [{"name": "a", "readinessProbe": probe}], "nodeName": "n1"})));
+    let containers = rig.context.runtime.list_containers(Default::default()).await.unwrap();
+    let member = crate::pod::member(&pod, "a").unwrap();
+    let until = async |what: &str, holds: fn(&str) -> bool| {
+        let waits = async {
+            while !holds(&rig.context.metrics.probes.encode(telemetry::metrics::Format::Text)) {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(10), waits).await.expect(what);
+    };
+    let mut prober = crate::probes::Prober::default();
+    prober.start(&rig.context, &pod, &member, &containers[0], "10.0.0.7");
+    let took = "prober_probe_duration_seconds_count{container=\"a\",namespace=\"ns\",pod=\"p\",probe_type=\"Readiness\"} ";
+    until("it is told of", |text| text.contains("result=\"successful\"")).await;
+    let text = rig.context.metrics.probes.encode(telemetry::metrics::Format::Text);
+    assert!(text.contains(took), "{text}");
+    prober.stop_except(|_| false);
+    until("nothing is left of it", str::is_empty).await;
 }

@@ -15,6 +15,21 @@ pub struct Throttling {
     pub throttled_nanos: u64,
 }
 
+/// What was read from and written to a block device, since start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiskUsage {
+    /// The device, such as `/dev/sda`.
+    pub device: String,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Reads.
+    pub reads: u64,
+    /// Writes.
+    pub writes: u64,
+}
+
 /// CPU and memory at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
@@ -42,6 +57,8 @@ pub struct Usage {
     pub memory_swap: Option<u64>,
     /// `None` where the runtime does not say.
     pub throttling: Option<Throttling>,
+    /// By block device; empty where the runtime does not say.
+    pub disks: Vec<DiskUsage>,
 }
 
 /// Usage of one container.

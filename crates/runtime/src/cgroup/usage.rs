@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::disks::disks;
 use crate::api::{Throttling, Usage};
 
 fn number(directory: &Path, name: &str) -> Option<u64> {
@@ -64,6 +65,7 @@ pub(crate) fn usage(directories: &[PathBuf]) -> Usage {
             keyed(d, "memory.stat", "total_swap").or_else(|| number(d, "memory.swap.current"))
         })),
         throttling: directories.iter().find_map(|directory| throttling(directory)),
+        disks: directories.iter().find_map(|directory| disks(directory)).unwrap_or_default(),
     }
 }
 

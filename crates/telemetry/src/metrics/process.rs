@@ -34,6 +34,15 @@ fn start_time(process: &Process) -> Option<f64> {
     Some(booted as f64 + ticks as f64 / procfs::ticks_per_second() as f64)
 }
 
+/// Bytes of IP in the process's network namespace, which upstream's library takes for its own.
+fn octets(name: &str) -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/net/netstat").ok()?;
+    let mut rows = text.lines().filter_map(|line| line.strip_prefix("IpExt:"));
+    let (names, values) = (rows.next()?, rows.next()?);
+    let at = names.split_whitespace().position(|known| known == name)?;
+    values.split_whitespace().nth(at)?.parse().ok()
+}
+
 /// The `process_` metrics of upstream's library.
 pub fn process(registry: &Registry) {
     use Kind::{Counter, Gauge};
@@ -81,6 +90,24 @@ pub fn process(registry: &Registry) {
         Desc::foreign("process_resident_memory_bytes", "Resident memory size in bytes."),
         Gauge,
         |process| Some(process.stat().ok()?.rss_bytes().get() as f64),
+    );
+    collect(
+        registry,
+        Desc::foreign(
+            "process_network_receive_bytes_total",
+            "Number of bytes received by the process over the network.",
+        ),
+        Counter,
+        |_| octets("InOctets"),
+    );
+    collect(
+        registry,
+        Desc::foreign(
+            "process_network_transmit_bytes_total",
+            "Number of bytes sent by the process over the network.",
+        ),
+        Counter,
+        |_| octets("OutOctets"),
     );
     start(registry, Desc::foreign);
 }

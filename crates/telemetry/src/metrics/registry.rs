@@ -197,7 +197,8 @@ impl Registry {
         labels: [&'static str; N],
         collect: impl Fn(&mut Samples<N>) + Send + Sync + 'static,
     ) {
-        self.add(desc, &labels, Collected { kind, labels, collect: Arc::new(collect) });
+        let (collect, taken) = (Arc::new(collect), Arc::default());
+        self.add(desc, &labels, Collected { kind, labels, collect, taken });
     }
 
     /// What metrics there are, whether or not they have series yet.
@@ -273,6 +274,8 @@ struct Collected<const N: usize> {
     kind: Kind,
     labels: [&'static str; N],
     collect: Collect<N>,
+    /// Taken to see whether there are any, and not written yet.
+    taken: Arc<Mutex<Option<Samples<N>>>>,
 }
 
 /// Samples of a metric that is collected.
@@ -314,7 +317,8 @@ impl<const N: usize> Collected<N> {
 
 impl<const N: usize> EncodeMetric for Collected<N> {
     fn encode(&self, mut encoder: MetricEncoder) -> Result<(), Error> {
-        let mut samples = self.samples();
+        let taken = self.taken.lock().take();
+        let mut samples = taken.unwrap_or_else(|| self.samples());
         let order = super::family::sorted(&self.labels);
         samples.0.sort_by(|(a, _), (b, _)| {
             let ours = order.iter().map(|i| &a[*i]);
@@ -337,5 +341,12 @@ impl<const N: usize> EncodeMetric for Collected<N> {
             Kind::Counter => MetricType::Counter,
             Kind::Gauge => MetricType::Gauge,
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        let samples = self.samples();
+        let empty = samples.0.is_empty();
+        *self.taken.lock() = Some(samples);
+        empty
     }
 }

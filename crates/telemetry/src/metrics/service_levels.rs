@@ -2,43 +2,48 @@
 
 use super::{Counter, Desc, Exposition, Family, Gauge, Registry};
 
-/// The last result of each health check, and how many there were. They are served by themselves at
-/// `/metrics/slis`, and among all metrics.
+/// The last result of each health check, and how many there were: `/metrics/slis`, beside all other
+/// metrics, so that it can be scraped more often than they.
 #[derive(Clone, Debug)]
 pub struct ServiceLevels {
-    registry: Registry,
-    last: [Family<Gauge, 2>; 2],
-    all: [Family<Counter, 3>; 2],
+    pub(super) registry: Registry,
+    last: Family<Gauge, 2>,
+    all: Family<Counter, 3>,
 }
 
-impl ServiceLevels {
-    /// Adds them to the main registry, and to one of their own.
-    pub fn new(main: &Registry) -> Self {
+impl Default for ServiceLevels {
+    fn default() -> Self {
         let registry = Registry::bare();
         registry.process_start();
-        let last = Desc::stable(
-            "kubernetes_healthcheck",
-            "This metric records the result of a single healthcheck.",
-        );
-        let all = Desc::stable(
-            "kubernetes_healthchecks_total",
-            "This metric records the results of all healthcheck.",
-        );
         Self {
-            last: [main, &registry].map(|r| r.gauges(last, ["name", "type"])),
-            all: [main, &registry].map(|r| r.counters(all, ["name", "status", "type"])),
+            last: registry.gauges(
+                Desc::stable(
+                    "kubernetes_healthcheck",
+                    "This metric records the result of a single healthcheck.",
+                ),
+                ["name", "type"],
+            ),
+            all: registry.counters(
+                Desc::stable(
+                    "kubernetes_healthchecks_total",
+                    "This metric records the results of all healthcheck.",
+                ),
+                ["name", "status", "type"],
+            ),
             registry,
         }
     }
+}
 
+impl ServiceLevels {
     /// Counts a check of `healthz`, `livez` or `readyz`.
     pub fn checked(&self, name: &'static str, of: &'static str, passes: bool) {
         let status = if passes { "success" } else { "error" };
-        self.last.iter().for_each(|last| last.with([name, of]).set(f64::from(u8::from(passes))));
-        self.all.iter().for_each(|all| all.with([name, status, of]).inc());
+        self.last.with([name, of]).set(f64::from(u8::from(passes)));
+        self.all.with([name, status, of]).inc();
     }
 
-    /// The answer to a scrape of them alone.
+    /// The answer to a scrape.
     pub fn scrape(&self, accept: Option<&str>) -> Exposition {
         self.registry.scrape(accept)
     }

@@ -24,6 +24,7 @@ fn text_is_that_of_upstreams_library() {
         s.add_at(["b"], 1.5, 1_700_000_000_123);
         s.add_at(["a"], 2.0, 1_700_000_000_123);
     });
+    registry.collect(Desc::foreign("nothing", "No samples"), Kind::Gauge, [], |_| {});
     registry.collect(Desc::foreign("plain", "No labels"), Kind::Gauge, [], |s| s.add([], 1e9));
     let want = r#"# HELP apiserver_request_total [STABLE] Counter of requests, say "x"
 # TYPE apiserver_request_total counter
@@ -162,6 +163,7 @@ fn the_process_is_seen() {
     assert!(value("process_cpu_seconds_total") >= 0.0);
     assert!(value("process_resident_memory_bytes") > 100_000.0);
     assert!(value("process_virtual_memory_bytes") > value("process_resident_memory_bytes"));
+    assert!(value("process_network_receive_bytes_total") >= 0.0);
     assert!(value("process_open_fds") >= 3.0);
     assert!(value("process_max_fds") >= value("process_open_fds"));
 }
@@ -183,6 +185,8 @@ fn bounds_are_upstreams() {
 #[test]
 fn a_registry_has_what_upstream_promises_of_it() {
     assert_eq!(stable::differences(&Registry::new(), &["registry"]), [""; 0]);
+    let levels = ServiceLevels::default();
+    assert_eq!(stable::differences(&levels.registry, &["slis"]), [""; 0]);
     let registry = Registry::bare();
     registry.gauge(Desc::stable("scheduler_pending_pods", "Without its label."));
     let found = stable::differences(&registry, &["kubelet/probes"]);

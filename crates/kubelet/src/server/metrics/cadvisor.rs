@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use runtime::{ContainerFilter, NetworkUsage, Usage};
+use runtime::{ContainerFilter, DiskUsage, NetworkUsage, Usage};
 use telemetry::metrics::{Desc, Kind, Registry, Samples};
 
 use crate::context::Context;
@@ -184,6 +184,16 @@ const TRAFFIC: &[(&str, &str, Traffic)] = &[
     ),
 ];
 
+type Disk = fn(&DiskUsage) -> u64;
+
+/// What block devices were used for, by device.
+const DISKS: &[(&str, &str, Disk)] = &[
+    ("container_fs_reads_bytes_total", "Cumulative count of bytes read", |d| d.read_bytes),
+    ("container_fs_reads_total", "Cumulative count of reads completed", |d| d.reads),
+    ("container_fs_writes_bytes_total", "Cumulative count of bytes written", |d| d.write_bytes),
+    ("container_fs_writes_total", "Cumulative count of writes completed", |d| d.writes),
+];
+
 fn of(cgroups: Vec<Cgroup>, machine: &Machine) -> Registry {
     let registry = Registry::bare();
     let all = Arc::new(cgroups);
@@ -208,6 +218,7 @@ fn of(cgroups: Vec<Cgroup>, machine: &Machine) -> Registry {
             Some((with(&c.labels, &network.interface), of(network)? as f64))
         });
     }
+    disks(&registry, &all);
     failures(&registry, &all);
     of_machine(&registry, machine);
     registry
@@ -215,6 +226,26 @@ fn of(cgroups: Vec<Cgroup>, machine: &Machine) -> Registry {
 
 fn with(labels: &[String; 6], last: &str) -> [String; 7] {
     std::array::from_fn(|i| labels.get(i).map_or_else(|| last.to_owned(), String::clone))
+}
+
+fn disks(registry: &Registry, all: &[Cgroup]) {
+    let labels = ["container", "id", "image", "name", "namespace", "pod", "device"];
+    for (name, help, of) in DISKS {
+        let mut rows = Vec::new();
+        for cgroup in all {
+            let Some(usage) = &cgroup.usage else { continue };
+            for disk in &usage.disks {
+                let at = usage.timestamp.as_millisecond();
+                rows.push((with(&cgroup.labels, &disk.device), of(disk) as f64, at));
+            }
+        }
+        let desc = Desc::foreign(name, help);
+        registry.collect(desc, Kind::Counter, labels, move |samples: &mut Samples<7>| {
+            for (labels, value, at) in &rows {
+                samples.add_at(std::array::from_fn(|i| labels[i].as_str()), *value, *at);
+            }
+        });
+    }
 }
 
 /// Page faults, by kind.
@@ -294,6 +325,8 @@ mod tests {
         let mut usage = crate::testing::usage(4096);
         usage.cpu_usage_nanos = 1_500_000_000;
         usage.throttling = Some(throttling);
+        usage.disks =
+            vec![DiskUsage { device: "/dev/sda".into(), writes: 5, ..Default::default() }];
         let label = |texts: [&str; 6]| texts.map(str::to_owned);
         let container = Cgroup {
             labels: label(["web", "/kubepods/podu/c1", "nginx:1", "c1", "ns", "p"]),
@@ -325,6 +358,7 @@ mod tests {
             r#"container_network_receive_bytes_total{container="",id="/kubepods/podu",image="",interface="eth0",name="",namespace="ns",pod="p"} 10 0"#.to_owned(),
             r#"container_network_transmit_packets_total{container="",id="/kubepods/podu",image="",interface="eth0",name="",namespace="ns",pod="p"} 3 0"#.to_owned(),
             r#"machine_cpu_cores{boot_id="b",machine_id="",system_uuid=""} 2"#.to_owned(),
+            format!("container_fs_writes_total{{container=\"web\",device=\"/dev/sda\",{of_container}}} 5 0"),
             "# TYPE container_cpu_usage_seconds_total counter".to_owned(),
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");

@@ -36,6 +36,7 @@ fn usage(
         memory_cache: None,
         memory_swap: None,
         throttling: None,
+        disks: Vec::new(),
     }
 }
 
