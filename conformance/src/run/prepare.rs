@@ -1,0 +1,170 @@
+//! What a run finds out before its first case: how the cluster is reached, its nodes, its images.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::{Value, json};
+
+use crate::api::{Cluster, NAMESPACE, NODE, POD, Refusal, SERVICE_ACCOUNT};
+use crate::args::Options;
+use crate::case::{Case, Need};
+use crate::test::{Settings, name};
+
+/// The kubeconfig's path: the option, the environment, or kubectl's own.
+fn kubeconfig_path(options: &Options) -> Result<PathBuf> {
+    if let Some(path) = &options.kubeconfig {
+        return Ok(path.clone());
+    }
+    if let Some(path) = std::env::var_os("KUBECONFIG").filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    let home = std::env::var_os("HOME").context("no --kubeconfig, KUBECONFIG or HOME")?;
+    Ok(PathBuf::from(home).join(".kube/config"))
+}
+
+/// How the cluster is reached.
+pub(crate) async fn configuration(options: &Options) -> Result<Config> {
+    let path = kubeconfig_path(options)?;
+    let file = Kubeconfig::read_from(&path)
+        .with_context(|| format!("reading the kubeconfig {}", path.display()))?;
+    let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
+    let mut config = config.with_context(|| format!("the kubeconfig {}", path.display()))?;
+    // A watch may be quiet for as long as a case takes.
+    config.read_timeout = None;
+    Ok(config)
+}
+
+/// What is the same for all cases; an error if the selected ones cannot run.
+pub(crate) async fn settings(
+    options: &Options,
+    cluster: &Cluster,
+    cases: &[Arc<Case>],
+) -> Result<Settings> {
+    let near = cluster.until(tokio::time::Instant::now() + Duration::from_secs(20));
+    near.get("/version").await.context("the cluster does not answer")?;
+    let settings = Settings {
+        image: mapped_image(options)?,
+        kubectl: options.kubectl.clone().or_else(|| on_path("kubectl")),
+        kubeconfig: kubeconfig_path(options)?,
+        nodes: nodes(&near).await?,
+    };
+    if cases.iter().any(|case| case.needs.contains(&Need::Image)) {
+        check_image(cluster, &settings).await?;
+    }
+    Ok(settings)
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// The test image's name, replaced by the map's if it has it.
+fn mapped_image(options: &Options) -> Result<String> {
+    let Some(path) = &options.image_map else { return Ok(options.image.clone()) };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("reading the image map {}", path.display()))?;
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let mut map = BTreeMap::new();
+    for line in lines {
+        let [from, to] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            bail!("{}: {line:?} is not NAME NAME", path.display());
+        };
+        map.insert(from, to);
+    }
+    let found = map.get(options.image.as_str()).copied();
+    Ok(found.unwrap_or(&options.image).to_owned())
+}
+
+/// Nodes that are ready and take pods without tolerations.
+async fn nodes(cluster: &Cluster) -> Result<Vec<String>> {
+    let takes_pods = |node: &&Value| {
+        let taints = node["spec"]["taints"].as_array();
+        let repels = |taint: &Value| taint["effect"] != "PreferNoSchedule";
+        crate::test::is_ready(node)
+            && node["spec"]["unschedulable"] != true
+            && !taints.into_iter().flatten().any(repels)
+    };
+    let items = cluster.all(&NODE).items("").await.context("listing the nodes")?;
+    Ok(items.iter().filter(takes_pods).map(|node| name(node).to_owned()).collect())
+}
+
+/// Makes a namespace that is ready for pods.
+pub(crate) async fn make_namespace(cluster: &Cluster, name: &str, labels: Value) -> Result<()> {
+    let body = json!({"metadata": {"name": name, "labels": labels}});
+    cluster.all(&NAMESPACE).create(body).await?;
+    let accounts = cluster.namespaced(&SERVICE_ACCOUNT, name);
+    accounts.wait("default", "to exist", |_| true).await?;
+    Ok(())
+}
+
+/// Runs the image once on every node; an error says how it gets there.
+async fn check_image(cluster: &Cluster, settings: &Settings) -> Result<()> {
+    if settings.nodes.is_empty() {
+        bail!("no node is ready and takes pods; --skip leaves out the cases that run containers");
+    }
+    let cluster = cluster.until(tokio::time::Instant::now() + Duration::from_secs(120));
+    let namespace = format!("conformance-{:08x}", rand::random::<u32>());
+    make_namespace(&cluster, &namespace, json!({})).await?;
+    let pods = cluster.namespaced(&POD, &namespace);
+    let check =
+        settings.nodes.iter().enumerate().map(|(index, node)| {
+            let pods = pods.clone();
+            async move {
+                let pod = format!("image-{index}");
+                let container =
+                    json!({"name": "c", "image": settings.image, "args": ["do", "print ok"]});
+                let spec =
+                    json!({"nodeName": node, "restartPolicy": "Never", "containers": [container]});
+                pods.create(json!({"metadata": {"name": pod}, "spec": spec})).await?;
+                let settled = pods
+                    .wait(&pod, "to run the test image", |pod| {
+                        let phase = pod["status"]["phase"].as_str();
+                        matches!(phase, Some("Succeeded" | "Failed")) || pull_failure(pod).is_some()
+                    })
+                    .await?;
+                if let Some(reason) = pull_failure(&settled) {
+                    bail!(
+                        "node {node} has no image {image} ({reason}); make and import it:\n  \
+                     coxswain conformance image --out conformance.tar\n  \
+                     coxswain image import conformance.tar --dir <the cluster's directory>\n\
+                     (elsewhere: `ctr -n k8s.io images import`, `docker load` and a registry; \
+                     --image or --image-map say under which name it is found)",
+                        image = settings.image
+                    );
+                }
+                if settled["status"]["phase"] != "Succeeded" {
+                    bail!("the test image does not run on {node}: {}", settled["status"]);
+                }
+                // Pods of a simulated node succeed at nothing; only a process prints.
+                let path = format!("{}?", pods.object_path(&format!("{pod}/log")));
+                match pods.cluster().get(&path).await {
+                    Ok(answer) if answer.text().contains("ok") => Ok(()),
+                    Ok(answer) => bail!("the test image printed {:?} on {node}", answer.text()),
+                    Err(error) if Refusal::code_of(&error).is_some() => Err(error
+                        .context(format!("node {node} gives no logs: does it run containers?"))),
+                    Err(error) => Err(error),
+                }
+            }
+        });
+    futures::future::try_join_all(check).await.map(drop)
+}
+
+/// Why a pod's image is not there; `None` if it is or will be.
+fn pull_failure(pod: &Value) -> Option<String> {
+    let statuses = pod["status"]["containerStatuses"].as_array()?;
+    let reasons = statuses.iter().filter_map(|s| s["state"]["waiting"]["reason"].as_str());
+    let mut failures = reasons.filter(|reason| {
+        matches!(
+            *reason,
+            "ErrImagePull" | "ImagePullBackOff" | "ErrImageNeverPull" | "InvalidImageName"
+        )
+    });
+    failures.next().map(str::to_owned)
+}
