@@ -35,6 +35,16 @@ pub(crate) fn expect_has(what: &str, actual: &Value, expected: &Value) -> Result
             }
             Ok(())
         }
+        // Conditions are told apart by their type; controllers add their own.
+        (Value::Array(actual), Value::Array(expected))
+            if expected.iter().all(|e| e["type"].is_string()) =>
+        {
+            for wanted in expected {
+                let found = actual.iter().find(|one| one["type"] == wanted["type"]);
+                expect_has(what, found.unwrap_or(&Value::Null), wanted)?;
+            }
+            Ok(())
+        }
         (Value::Array(actual), Value::Array(expected)) if actual.len() == expected.len() => {
             for (index, (actual, expected)) in actual.iter().zip(expected).enumerate() {
                 expect_has(&format!("{what}[{index}]"), actual, expected)?;

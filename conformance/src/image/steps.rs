@@ -98,11 +98,36 @@ async fn one(step: &str) -> Result<Option<u8>> {
             let kind = if text.is_empty() { "A" } else { text };
             dns::dig(first, kind).await?.iter().for_each(|line| println!("{line}"));
         }
+        "odd-fails" if is_odd()? => return Ok(Some(1)),
+        "odd-holds" if is_odd()? => std::future::pending().await,
+        "odd-fails" | "odd-holds" => {}
+        "limits" => println!("{}", limits()?),
         "api" => println!("{}", api(first).await?),
         "pid" => println!("{}", std::process::id()),
         _ => bail!("no such step"),
     }
     Ok(None)
+}
+
+/// Whether the pod's number in its indexed job is odd.
+fn is_odd() -> Result<bool> {
+    let index: u32 =
+        std::env::var("JOB_COMPLETION_INDEX").context("JOB_COMPLETION_INDEX")?.parse()?;
+    Ok(index % 2 == 1)
+}
+
+/// CPU time per period and bytes of memory as the kernel limits them, by either version of cgroups.
+fn limits() -> Result<String> {
+    let read = |path: &str| fs::read_to_string(format!("/sys/fs/cgroup/{path}"));
+    let (cpu, memory) = match (read("cpu.max"), read("memory.max")) {
+        (Ok(cpu), Ok(memory)) => (cpu, memory),
+        _ => {
+            let quota = read("cpu/cpu.cfs_quota_us")?;
+            let period = read("cpu/cpu.cfs_period_us")?;
+            (format!("{} {}", quota.trim(), period.trim()), read("memory/memory.limit_in_bytes")?)
+        }
+    };
+    Ok(format!("cpu={} memory={}", cpu.trim(), memory.trim()))
 }
 
 /// Who the process is, as `/proc` says.

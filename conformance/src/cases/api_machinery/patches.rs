@@ -90,5 +90,8 @@ async fn identity(test: Test) -> Result<()> {
     let renamed = maps.patch("m", Patch::Merge, json!({"metadata": {"name": "n"}})).await;
     expect_refusal(renamed, 400, "BadRequest")?;
     let uid = json!({"metadata": {"uid": "00000000-0000-4000-8000-000000000000"}});
-    expect_refusal(maps.patch("m", Patch::Merge, uid).await, 409, "Conflict").map(drop)
+    expect_refusal(maps.patch("m", Patch::Merge, uid).await, 422, "Invalid")?;
+    let mut other = maps.get("m").await?;
+    other["metadata"]["uid"] = "00000000-0000-4000-8000-000000000000".into();
+    expect_refusal(maps.replace(&other).await, 409, "Conflict").map(drop)
 }

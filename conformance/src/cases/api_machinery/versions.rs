@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::api::{CORE_EVENT, DEPLOYMENT, EVENT, HPA, Kind, Patch};
+use crate::api::{CORE_EVENT, DEPLOYMENT, EVENT, HPA, Kind, Patch, Refusal};
 use crate::case::{Case, case};
 use crate::test::{Test, expect_eq};
 
@@ -27,9 +27,9 @@ async fn events(test: Test) -> Result<()> {
     expect_eq("the version", &new["apiVersion"], &json!("events.k8s.io/v1"))?;
     expect_eq("note, once message", &new["note"], &json!("by a test"))?;
     expect_eq("regarding, once involvedObject", &new["regarding"]["name"], &json!("p"))?;
-    test.of(&EVENT).patch("e", Patch::Merge, json!({"note": "changed"})).await?;
-    let old = test.of(&CORE_EVENT).get("e").await?;
-    expect_eq("the message", &old["message"], &json!("changed"))
+    test.of(&CORE_EVENT).patch("e", Patch::Merge, json!({"message": "changed"})).await?;
+    let new = test.of(&EVENT).get("e").await?;
+    expect_eq("the note", &new["note"], &json!("changed"))
 }
 
 async fn autoscalers(test: Test) -> Result<()> {
@@ -63,8 +63,18 @@ async fn scale(test: Test) -> Result<()> {
     expect_eq("the version", &scale["apiVersion"], &json!("autoscaling/v1"))?;
     expect_eq("the selector", &scale["status"]["selector"], &json!("a=b"))?;
     expect_eq("the uid", &scale["metadata"]["uid"], &made["metadata"]["uid"])?;
-    scale["spec"]["replicas"] = 2.into();
-    let scaled = deployments.replace_at("d/scale", &scale).await?;
+    let scale_up = async {
+        loop {
+            scale["spec"]["replicas"] = 2.into();
+            match deployments.replace_at("d/scale", &scale).await {
+                Err(error) if Refusal::code_of(&error) == Some(409) => {
+                    scale = deployments.get("d/scale").await?;
+                }
+                result => return result,
+            }
+        }
+    };
+    let scaled = scale_up.await?;
     expect_eq("the new replicas", &scaled["spec"]["replicas"], &json!(2))?;
     let read: Value = deployments.get("d").await?;
     expect_eq("the deployment's replicas", &read["spec"]["replicas"], &json!(2))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::api::{CONFIG_MAP, Patch, Refusal, Resource};
+use crate::api::{CONFIG_MAP, Patch, Refusal, Resource, expect_refusal};
 use crate::case::{Case, case};
 use crate::test::{Test, expect_eq, name};
 
@@ -43,8 +43,8 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         case("[sig-api-machinery] Watchers should end after timeoutSeconds", ends_in_time),
         case(
-            "[sig-api-machinery] Watchers should report 410 Gone for a resource version that never was kept",
-            too_old,
+            "[sig-api-machinery] Lists should time out for a resource version that is not reached",
+            too_new,
         ),
         case(
             "[sig-api-machinery] Watchers should send initial events and a bookmark for \
@@ -223,18 +223,14 @@ async fn ends_in_time(test: Test) -> Result<()> {
     Ok(())
 }
 
-async fn too_old(test: Test) -> Result<()> {
-    let gone = match test.of(&CONFIG_MAP).watch_from("", "1").await {
-        Err(error) => Refusal::code_of(&error).context("no refusal")?,
-        Ok(mut watch) => {
-            let event = watch.event().await?;
-            if event.kind != "ERROR" {
-                bail!("expected an ERROR event for resourceVersion=1, got {event:?}");
-            }
-            u16::try_from(event.object["code"].as_u64().unwrap_or(0))?
-        }
-    };
-    expect_eq("the code", &json!(gone), &json!(410))
+async fn too_new(test: Test) -> Result<()> {
+    let maps = test.of(&CONFIG_MAP);
+    let query = "resourceVersion=999999999999&resourceVersionMatch=NotOlderThan";
+    let refusal = expect_refusal(maps.list(query).await, 504, "Timeout")?;
+    let causes = refusal.status["details"]["causes"].as_array().cloned().unwrap_or_default();
+    let too_large = |cause: &Value| cause["reason"] == "ResourceVersionTooLarge";
+    anyhow::ensure!(causes.iter().any(too_large), "the cause is not told: {}", refusal.status);
+    Ok(())
 }
 
 async fn streaming_list(test: Test) -> Result<()> {

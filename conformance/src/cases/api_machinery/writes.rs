@@ -118,7 +118,10 @@ async fn subresources(test: Test) -> Result<()> {
     let mut object = deployment("d");
     let condition = json!([{"type": "Told", "status": "True"}]);
     object["status"]["conditions"] = condition.clone();
-    deployments.create(object).await?;
+    let made = deployments.create(object).await?;
+    if !crate::test::condition(&made, "Told").is_null() {
+        bail!("a create kept the status that was sent: {}", made["status"]);
+    }
     let plain = json!({"status": {"conditions": condition.clone()}});
     let patched = deployments.patch("d", Patch::Merge, plain).await?;
     if !crate::test::condition(&patched, "Told").is_null() {

@@ -2,11 +2,14 @@
 
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
+use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::AttachParams;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::case::{Case, pod_case};
 use crate::cases::node::do_command;
@@ -48,11 +51,21 @@ async fn logs(test: Test) -> Result<()> {
     let container = test.container("main", &["print container is alive", "hold"]);
     test.start(test.pod("p", json!({"containers": [container]}))).await?;
     let path = test.pods().object_path("p/log?container=main");
+    let key = tokio_tungstenite::tungstenite::handshake::client::generate_key();
     let request = http::Request::get(path)
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", key)
         .header("sec-websocket-protocol", "binary.k8s.io")
-        .body(Vec::new())?;
-    let upgraded = test.cluster.client().connect(request).await;
-    let mut socket = upgraded.context("upgrading the log to a websocket")?.into_stream();
+        .body(kube::client::Body::empty())?;
+    let answer = test.cluster.client().send(request).await?;
+    expect_eq("the status", &json!(answer.status().as_u16()), &json!(101))?;
+    let protocol = answer.headers().get("sec-websocket-protocol").cloned();
+    let protocol = protocol.context("no protocol")?;
+    expect_eq("the protocol", &json!(protocol.to_str()?), &json!("binary.k8s.io"))?;
+    let stream = TokioIo::new(hyper::upgrade::on(answer).await?);
+    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
     let mut said = Vec::new();
     while let Some(message) = socket.next().await {
         said.extend_from_slice(&message?.into_data());

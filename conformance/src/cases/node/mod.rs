@@ -42,6 +42,6 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// The whole command line that does steps, for probes and hooks.
-pub(super) fn do_command(steps: &[&str]) -> serde_json::Value {
+pub(in crate::cases) fn do_command(steps: &[&str]) -> serde_json::Value {
     serde_json::json!([crate::image::COMMAND, &["do"], steps].concat())
 }

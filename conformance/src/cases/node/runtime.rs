@@ -141,9 +141,13 @@ async fn logs(test: Test) -> Result<()> {
     for part in ["to stdout\n", "to stderr\n", "last\n"] {
         expect_in("the log", &log, part)?;
     }
-    expect_eq("the last line", &json!(test.log("p", "tailLines=1").await?), &json!("last\n"))?;
-    expect_eq("seven bytes", &json!(test.log("p", "limitBytes=7").await?.len()), &json!(7))?;
-    let stamped = test.log("p", "timestamps=true&tailLines=1").await?;
+    // Two streams are two pipes: only within each is there an order.
+    let spec = json!({"containers": [test.container("c", &["print first", "print last"])]});
+    test.pods().create(test.pod("q", spec)).await?;
+    test.finished("q").await?;
+    expect_eq("the last line", &json!(test.log("q", "tailLines=1").await?), &json!("last\n"))?;
+    expect_eq("seven bytes", &json!(test.log("q", "limitBytes=7").await?.len()), &json!(7))?;
+    let stamped = test.log("q", "timestamps=true&tailLines=1").await?;
     let (stamp, rest) = stamped.split_once(' ').unwrap_or_default();
     expect_eq("the line after its time", &json!(rest), &json!("last\n"))?;
     anyhow::ensure!(stamp.len() >= 20 && stamp.contains('T'), "no time before the line: {stamped}");

@@ -19,7 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
         (
             "CSINodes CSI Conformance should run through the lifecycle of a csinode [Conformance]",
             CSI_NODE,
-            json!({"spec": {"drivers": []}}),
+            json!({"spec": {"drivers": [{"name": "e2e.example.com", "nodeID": "n"}]}}),
         ),
         (
             "CSIStorageCapacity should support CSIStorageCapacities API operations [Conformance]",
