@@ -23,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) kubectl: Option<PathBuf>,
     /// The kubeconfig for it.
     pub(crate) kubeconfig: PathBuf,
+    /// Where it keeps what it read of this cluster.
+    pub(crate) cache: tempfile::TempDir,
     /// Names of the nodes that take pods.
     pub(crate) nodes: Vec<String>,
 }

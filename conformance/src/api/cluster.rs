@@ -76,6 +76,18 @@ impl Cluster {
         self.with_auth(auth_info)
     }
 
+    /// The same cluster as the holder of a client certificate; both are base64 of PEM.
+    ///
+    /// # Errors
+    /// If it makes no client.
+    pub fn as_certificate(&self, certificate: &str, key: &str) -> Result<Self> {
+        self.with_auth(AuthInfo {
+            client_certificate_data: Some(certificate.to_owned()),
+            client_key_data: Some(key.to_owned().into()),
+            ..AuthInfo::default()
+        })
+    }
+
     /// The same cluster while acting as another user.
     ///
     /// # Errors

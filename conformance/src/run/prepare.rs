@@ -36,6 +36,8 @@ pub(crate) async fn configuration(options: &Options) -> Result<Config> {
     let mut config = config.with_context(|| format!("the kubeconfig {}", path.display()))?;
     // A watch may be quiet for as long as a case takes.
     config.read_timeout = None;
+    // A refusal is what some cases are about.
+    config.default_retry = false;
     Ok(config)
 }
 
@@ -51,6 +53,7 @@ pub(crate) async fn settings(
         image: mapped_image(options)?,
         kubectl: options.kubectl.clone().or_else(|| on_path("kubectl")),
         kubeconfig: kubeconfig_path(options)?,
+        cache: tempfile::tempdir()?,
         nodes: nodes(&near).await?,
     };
     if cases.iter().any(|case| case.needs.contains(&Need::Image)) {

@@ -101,7 +101,7 @@ async fn adoption(test: Test) -> Result<()> {
     let mine = |pod: &Value| pod["metadata"]["ownerReferences"][0]["uid"] == *uid;
     test.pods().change(&pod, |pod| pod["metadata"]["ownerReferences"] = Value::Null).await?;
     test.pods().wait(&pod, "to be adopted again", mine).await?;
-    let strip = |pod: &mut Value| pod["metadata"]["labels"] = json!({"none": "of the job"});
+    let strip = |pod: &mut Value| pod["metadata"]["labels"] = json!({"none": "of-the-job"});
     test.pods().change(&pod, strip).await?;
     let free = |pod: &Value| pod["metadata"]["ownerReferences"].is_null();
     test.pods().wait(&pod, "to be released", free).await.map(drop)
