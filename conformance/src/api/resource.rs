@@ -87,7 +87,8 @@ impl Resource {
     fn complete(&self, mut object: Value) -> Value {
         object["apiVersion"] = self.kind.api_version().into();
         object["kind"] = self.kind.kind.clone().into();
-        if !self.kind.namespaced {
+        // A question is answered and not kept.
+        if !self.kind.namespaced && !self.kind.kind.ends_with("Review") {
             let (label, run) = self.cluster.trash().mark();
             object["metadata"]["labels"][label] = run.into();
         }

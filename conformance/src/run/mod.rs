@@ -16,6 +16,7 @@ use kube::Config;
 
 pub(crate) use execute::execute;
 pub(crate) use prepare::{configuration, make_namespace, settings};
+pub(crate) use progress::Progress;
 pub(crate) use report::{Outcome, Record};
 pub(crate) use trash::Trash;
 
@@ -72,7 +73,7 @@ async fn run_cases(
     cases: &[Arc<Case>],
     trash: &Trash,
 ) -> Result<(Vec<Record>, bool)> {
-    let show = progress::Progress::new(cases.len(), options.output == Output::Text);
+    let show = Progress::new(cases.len(), options.output == Output::Text);
     tokio::select! {
         done = async {
             let settings = Arc::new(settings(options, cluster, cases).await?);

@@ -10,7 +10,7 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
-use crate::api::{Cluster, NAMESPACE, NODE, POD, Refusal, SERVICE_ACCOUNT};
+use crate::api::{Cluster, NAMESPACE, NODE, POD, Resource, SERVICE_ACCOUNT};
 use crate::args::Options;
 use crate::case::{Case, Need};
 use crate::test::{Settings, name};
@@ -107,7 +107,8 @@ pub(crate) async fn make_namespace(cluster: &Cluster, name: &str, labels: Value)
     Ok(())
 }
 
-/// Runs the image once on every node; an error says how it gets there.
+/// Runs the image on every node, and keeps it running so that no node collects it as garbage; an
+/// error says how it gets there.
 async fn check_image(cluster: &Cluster, settings: &Settings) -> Result<()> {
     if settings.nodes.is_empty() {
         bail!("no node is ready and takes pods; --skip leaves out the cases that run containers");
@@ -116,47 +117,35 @@ async fn check_image(cluster: &Cluster, settings: &Settings) -> Result<()> {
     let namespace = format!("conformance-{:08x}", rand::random::<u32>());
     make_namespace(&cluster, &namespace, json!({})).await?;
     let pods = cluster.namespaced(&POD, &namespace);
-    let check =
-        settings.nodes.iter().enumerate().map(|(index, node)| {
-            let pods = pods.clone();
-            async move {
-                let pod = format!("image-{index}");
-                let container =
-                    json!({"name": "c", "image": settings.image, "args": ["do", "print ok"]});
-                let spec =
-                    json!({"nodeName": node, "restartPolicy": "Never", "containers": [container]});
-                pods.create(json!({"metadata": {"name": pod}, "spec": spec})).await?;
-                let settled = pods
-                    .wait(&pod, "to run the test image", |pod| {
-                        let phase = pod["status"]["phase"].as_str();
-                        matches!(phase, Some("Succeeded" | "Failed")) || pull_failure(pod).is_some()
-                    })
-                    .await?;
-                if let Some(reason) = pull_failure(&settled) {
-                    bail!(
-                        "node {node} has no image {image} ({reason}); make and import it:\n  \
-                     coxswain conformance image --out conformance.tar\n  \
-                     coxswain image import conformance.tar --dir <the cluster's directory>\n\
-                     (elsewhere: `ctr -n k8s.io images import`, `docker load` and a registry; \
-                     --image or --image-map say under which name it is found)",
-                        image = settings.image
-                    );
-                }
-                if settled["status"]["phase"] != "Succeeded" {
-                    bail!("the test image does not run on {node}: {}", settled["status"]);
-                }
-                // Pods of a simulated node succeed at nothing; only a process prints.
-                let path = format!("{}?", pods.object_path(&format!("{pod}/log")));
-                match pods.cluster().get(&path).await {
-                    Ok(answer) if answer.text().contains("ok") => Ok(()),
-                    Ok(answer) => bail!("the test image printed {:?} on {node}", answer.text()),
-                    Err(error) if Refusal::code_of(&error).is_some() => Err(error
-                        .context(format!("node {node} gives no logs: does it run containers?"))),
-                    Err(error) => Err(error),
-                }
-            }
-        });
-    futures::future::try_join_all(check).await.map(drop)
+    let on_each = settings.nodes.iter().map(|node| check_on(&pods, node, &settings.image));
+    futures::future::try_join_all(on_each).await.map(drop)
+}
+
+async fn check_on(pods: &Resource, node: &str, image: &str) -> Result<()> {
+    let container = json!({"name": "c", "image": image, "args": ["do", "print ok", "hold"]});
+    let spec = json!({"nodeName": node, "terminationGracePeriodSeconds": 1,
+        "tolerations": [{"operator": "Exists"}], "containers": [container]});
+    let pod = pods.create(json!({"metadata": {"generateName": "image-"}, "spec": spec})).await?;
+    let pod = name(&pod);
+    let settled = |pod: &Value| crate::test::is_ready(pod) || pull_failure(pod).is_some();
+    let settled = pods.wait(pod, "to run the test image", settled).await?;
+    if let Some(reason) = pull_failure(&settled) {
+        bail!(
+            "node {node} has no image {image} ({reason}); make and import it:\n  \
+             coxswain conformance image --out conformance.tar\n  \
+             coxswain image import conformance.tar --dir <the cluster's directory>\n\
+             (elsewhere: `ctr -n k8s.io images import`, `docker load` and a registry; \
+             --image or --image-map say under which name it is found)"
+        );
+    }
+    // Only a process prints: a node that simulates has nothing to read.
+    let path = format!("{}?", pods.object_path(&format!("{pod}/log")));
+    let log = pods.cluster().get(&path).await;
+    let log = log.with_context(|| format!("node {node} gives no logs: does it run containers?"))?;
+    if !log.text().contains("ok") {
+        bail!("the test image printed {:?} on {node}", log.text());
+    }
+    Ok(())
 }
 
 /// Why a pod's image is not there; `None` if it is or will be.

@@ -13,9 +13,9 @@ pub(super) fn command(test: &Test, arguments: &[&str]) -> Result<Command> {
     let program = test.settings.kubectl.as_ref().context("no kubectl")?;
     let mut command = Command::new(program);
     command.arg("--kubeconfig").arg(&test.settings.kubeconfig);
-    command.arg("--namespace").arg(test.namespace.as_ref()).args(arguments);
+    command.arg("--namespace").arg(test.namespace.as_ref());
     // Another cluster's discovery must not answer for this one.
-    command.arg("--cache-dir").arg(test.settings.cache.path());
+    command.arg("--cache-dir").arg(test.settings.cache.path()).args(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     Ok(command)
 }
