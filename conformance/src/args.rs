@@ -8,7 +8,6 @@ use regex::Regex;
 
 /// Tests a cluster; see `conformance/README.md`.
 #[derive(clap::Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

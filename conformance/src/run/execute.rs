@@ -18,17 +18,19 @@ use crate::test::{Settings, Test};
 /// How long after its deadline a case is waited for: its waits end by themselves.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs the cases and gives a record of each, in their order.
+/// Runs the cases and gives a record of each, in their order; what they made is removed by
+/// `cleaner`, which speaks to the same cluster.
 pub(crate) async fn execute(
     options: &Options,
     cluster: &Cluster,
+    cleaner: &Cluster,
     cases: &[Arc<Case>],
     settings: &Arc<Settings>,
     show: &Progress,
 ) -> Vec<Record> {
     let one = |index: usize, case: Arc<Case>| async move {
         show.begin(&case.title);
-        let record = record(options, cluster, &case, settings).await;
+        let record = record(options, [cluster, cleaner], &case, settings).await;
         show.end(index, &record);
     };
     for serial in [false, true] {
@@ -56,21 +58,21 @@ fn unmet_need(case: &Case, settings: &Settings) -> Option<String> {
 
 async fn record(
     options: &Options,
-    cluster: &Cluster,
+    clusters: [&Cluster; 2],
     case: &Arc<Case>,
     settings: &Arc<Settings>,
 ) -> Record {
     let begun = Instant::now();
     let outcome = match unmet_need(case, settings) {
         Some(reason) => Outcome::Skipped(reason),
-        None => attempt(options, cluster, case, settings).await,
+        None => attempt(options, clusters, case, settings).await,
     };
     Record { title: case.title.clone(), outcome, time: begun.elapsed() }
 }
 
 async fn attempt(
     options: &Options,
-    cluster: &Cluster,
+    [cluster, cleaner]: [&Cluster; 2],
     case: &Arc<Case>,
     settings: &Arc<Settings>,
 ) -> Outcome {
@@ -96,7 +98,7 @@ async fn attempt(
     };
     let outcome = outcome(result, cluster, &namespace).await;
     let made = cluster.trash().of_suffix(&suffix);
-    cluster.trash().sweep(cluster, &made).await;
+    cluster.trash().sweep(cleaner, &made).await;
     outcome
 }
 

@@ -77,7 +77,7 @@ async fn run_cases(
     tokio::select! {
         done = async {
             let settings = Arc::new(settings(options, cluster, cases).await?);
-            anyhow::Ok(execute(options, cluster, cases, &settings, &show).await)
+            anyhow::Ok(execute(options, cluster, cluster, cases, &settings, &show).await)
         } => {
             let records = match done {
                 Ok(records) => records,

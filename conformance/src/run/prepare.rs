@@ -139,7 +139,8 @@ async fn check_on(pods: &Resource, node: &str, image: &str) -> Result<()> {
         );
     }
     // Only a process prints: a node that simulates has nothing to read.
-    let path = format!("{}?", pods.object_path(&format!("{pod}/log")));
+    // It may print a moment after it is seen to run; those three bytes end the stream.
+    let path = format!("{}?follow=true&limitBytes=3", pods.object_path(&format!("{pod}/log")));
     let log = pods.cluster().get(&path).await;
     let log = log.with_context(|| format!("node {node} gives no logs: does it run containers?"))?;
     if !log.text().contains("ok") {

@@ -209,8 +209,16 @@ async fn revisions(test: Test) -> Result<()> {
     expect_eq("the new number", &changed["revision"], &json!(8))?;
     let other = revisions.patch("copy", Patch::Merge, json!({"data": {"other": "data"}})).await;
     crate::api::expect_refusal(other, 422, "Invalid")?;
+    let mut bystander = json!({"metadata": {"name": "bystander"}, "revision": 1});
+    bystander["data"] = json!({"of": "nobody"});
+    revisions.create(bystander).await?;
     revisions.delete_all("labelSelector=stage=patched").await?;
     // The set makes its revision again, for it has pods of it.
-    let again = |list: &[&Value]| list.iter().any(|r| r["data"] == first[0]["data"]);
-    revisions.wait_all("", "the revision again", again).await.map(drop)
+    let uid = &first[0]["metadata"]["uid"];
+    let again = |list: &[&Value]| {
+        let same = |r: &&&Value| r["data"] == first[0]["data"] && name(r) == first_name;
+        list.iter().any(|r| name(r) == "bystander")
+            && list.iter().find(same).is_some_and(|r| r["metadata"]["uid"] != *uid)
+    };
+    revisions.wait_all("", "the revision made again, and the bystander", again).await.map(drop)
 }

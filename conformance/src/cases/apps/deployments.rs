@@ -210,8 +210,10 @@ async fn lifecycle(test: Test) -> Result<()> {
         .change("d", |d| d["spec"]["template"]["metadata"]["labels"]["v"] = "2".into())
         .await?;
     rolled_out(&test, "d").await?;
+    deployments.create(workload(&test, "other", 0)).await?;
     deployments.delete_all("labelSelector=stage=patched").await?;
     deployments.wait_gone("d").await?;
+    deployments.get("other").await.context("what another label has is gone")?;
     test.pods().wait_all("", "no pod", |pods| pods.is_empty()).await.map(drop)
 }
 

@@ -140,8 +140,12 @@ async fn lifecycle(test: Test) -> Result<()> {
     let everywhere = test.cluster.all(&JOB).items("labelSelector=stage=patched").await?;
     let ours = everywhere.iter().filter(|j| j["metadata"]["namespace"] == *test.namespace).count();
     expect_eq("the jobs listed", &json!(ours), &json!(1))?;
+    let mut other = job(&test, &["hold"], json!({"suspend": true}));
+    other["metadata"]["name"] = "other".into();
+    jobs.create(other).await?;
     jobs.delete_all("labelSelector=stage=patched").await?;
-    jobs.wait_gone("job").await
+    jobs.wait_gone("job").await?;
+    jobs.get("other").await.map(drop)
 }
 
 async fn fail_early(test: Test) -> Result<()> {

@@ -60,6 +60,12 @@ async fn operations(test: Test) -> Result<()> {
         {"type": "StatusUpdate", "status": "True", "reason": "E2E", "message": "m"}]}});
     let patched = csrs.patch(&format!("{csr}/status"), Patch::Merge, told).await?;
     expect_eq("the condition", &condition(&patched, "StatusUpdate")["status"], &json!("True"))?;
+    let listed = csrs.items("labelSelector=stage=patched").await?;
+    expect_eq(
+        "the requests of the label",
+        &json!(listed.iter().map(name).collect::<Vec<_>>()),
+        &json!([csr]),
+    )?;
     csrs.delete_all("labelSelector=stage=patched").await?;
     csrs.wait_gone(&csr).await?;
     let bad = csrs.create(object(&test, &STANDARD.encode("no request"), "example.com/e2e")).await;

@@ -79,7 +79,7 @@ async fn roles(test: Test) -> Result<()> {
 async fn escalation(test: Test) -> Result<()> {
     let user = test.unique("user");
     let rules = json!([
-        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["*"]},
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["get", "create", "update"]},
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
     ]);
     grant(&test, "granter", rules, "User", &user).await?;

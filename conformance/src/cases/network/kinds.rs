@@ -100,6 +100,8 @@ async fn service_cidr(test: Test) -> Result<()> {
     let patched = cidrs.patch(&format!("{name}/status"), Patch::Merge, told).await?;
     let found = crate::test::condition(&patched, "StatusUpdate");
     expect_eq("the condition", &found["reason"], &json!("E2E"))?;
+    let listed = cidrs.items("labelSelector=patched=yes").await?;
+    expect_eq("the ranges of the label", &json!(listed.len()), &json!(1))?;
     cidrs.delete_all("labelSelector=patched=yes").await?;
     cidrs.wait_gone(&name).await
 }

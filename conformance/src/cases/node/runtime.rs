@@ -27,7 +27,7 @@ pub(super) fn cases() -> Vec<Case> {
             |test| {
                 let extra = json!({"terminationMessagePath": "/dev/termination-custom-log",
                     "securityContext": {"runAsUser": 1000}});
-                said(test, extra, &["write /dev/termination-custom-log DONE"], 0, "DONE")
+                said(test, extra, &["id", "write /dev/termination-custom-log DONE"], 0, "DONE")
             },
         ),
         pod_case(
@@ -129,6 +129,9 @@ async fn said(
     let pod = test.finished("p").await?;
     let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
     expect_eq("the exit code", &ended["exitCode"], &json!(code))?;
+    if let Some(user) = extra["securityContext"]["runAsUser"].as_u64() {
+        expect_in("the user", &test.log("p", "").await?, &format!("Uid: {user}"))?;
+    }
     let found = ended["message"].as_str().unwrap_or_default();
     expect_eq("the termination message", &json!(found), &json!(message))
 }

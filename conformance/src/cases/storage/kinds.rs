@@ -95,6 +95,7 @@ async fn make(test: &Test) -> Result<(String, String)> {
 
 async fn volume_and_claim(test: Test) -> Result<()> {
     let (volume, claim) = make(&test).await?;
+    make(&test).await?;
     let (volumes, claims) =
         (test.cluster.all(&PERSISTENT_VOLUME), test.of(&PERSISTENT_VOLUME_CLAIM));
     let listed = volumes.items(&format!("labelSelector=pv={volume}")).await?;

@@ -160,7 +160,7 @@ async fn consume(test: Test, source: Source, how: How) -> Result<()> {
         true => ("path/to/data-2", "value-2"),
         false => ("data-1", "value-1"),
     };
-    let mut steps = Vec::new();
+    let mut steps = vec!["id".to_owned()];
     for volume in &names {
         steps.push(format!("cat /{volume}/{file}"));
         steps.push(format!("stat /{volume}/{file}"));
@@ -172,6 +172,7 @@ async fn consume(test: Test, source: Source, how: How) -> Result<()> {
     }
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     let log = test.output(spec, &steps).await?;
+    expect_in("the user", &log, &format!("Uid: {}", how.user.unwrap_or(0)))?;
     let mode = how.item_mode.or(how.mode).unwrap_or(0o644);
     let group = how.group.unwrap_or(0);
     for volume in &names {
