@@ -202,7 +202,7 @@ async fn revisions(test: Test) -> Result<()> {
     let label = json!({"metadata": {"labels": {"stage": "patched"}}});
     let patched = revisions.patch(&first_name, Patch::Merge, label).await?;
     expect_eq("the label", &patched["metadata"]["labels"]["stage"], &json!("patched"))?;
-    let mut copy = json!({"metadata": {"name": "copy", "labels": {"app": "ds"}}, "revision": 7});
+    let mut copy = json!({"metadata": {"name": "copy", "labels": {"of": "nobody"}}, "revision": 7});
     copy["data"] = first[0]["data"].clone();
     revisions.create(copy).await?;
     let changed = revisions.change("copy", |r| r["revision"] = 8.into()).await?;
