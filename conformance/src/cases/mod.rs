@@ -14,6 +14,25 @@ mod storage;
 
 use crate::case::Case;
 
+/// All cases.
+pub(crate) fn all() -> Vec<Case> {
+    [
+        api_machinery::cases(),
+        apps::cases(),
+        architecture::cases(),
+        auth::cases(),
+        cli::cases(),
+        instrumentation::cases(),
+        network::cases(),
+        node::cases(),
+        scheduling::cases(),
+        storage::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -53,23 +72,4 @@ mod tests {
             assert!(of > 0, "sig-{sig} has no case");
         }
     }
-}
-
-/// All cases.
-pub(crate) fn all() -> Vec<Case> {
-    [
-        api_machinery::cases(),
-        apps::cases(),
-        architecture::cases(),
-        auth::cases(),
-        cli::cases(),
-        instrumentation::cases(),
-        network::cases(),
-        node::cases(),
-        scheduling::cases(),
-        storage::cases(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
 }

@@ -1,6 +1,5 @@
 //! What a lying server does to requests, answers and events.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,7 +11,8 @@ use serde_json::Value;
 pub(super) struct Sent {
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) query: BTreeMap<String, String>,
+    /// Names and values, in their order: `command` comes more than once.
+    pub(super) query: Vec<(String, String)>,
     pub(super) headers: HeaderMap,
     /// The body, if it is JSON.
     pub(super) json: Option<Value>,
@@ -58,7 +58,7 @@ impl Sent {
     }
 
     pub(super) fn is_watch(&self) -> bool {
-        self.query.get("watch").is_some_and(|value| value == "true" || value == "1")
+        self.query.iter().any(|(name, value)| name == "watch" && matches!(&**value, "true" | "1"))
     }
 }
 
@@ -108,9 +108,7 @@ impl Lie {
             // A collection of the whole cluster is not deleted for a proof.
             Self::Parameter(_)
                 if sent.method == Method::DELETE && !sent.path.contains("/namespaces/") => {}
-            Self::Parameter(name) => {
-                sent.query.remove(*name);
-            }
+            Self::Parameter(name) => sent.query.retain(|(given, _)| given != name),
             Self::Header(name) => {
                 // Those of a family by their beginning.
                 let names: Vec<_> = sent
@@ -125,9 +123,7 @@ impl Lie {
                 let kind = sent.headers.get("content-type").and_then(|kind| kind.to_str().ok());
                 if kind.is_some_and(|kind| kind.contains(from)) {
                     sent.headers.insert("content-type", http::HeaderValue::from_static(to));
-                    ["force", "fieldManager"]
-                        .iter()
-                        .for_each(|name| drop(sent.query.remove(*name)));
+                    sent.query.retain(|(given, _)| given != "force" && given != "fieldManager");
                 }
             }
             Self::NoWrite(part)

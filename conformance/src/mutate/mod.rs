@@ -40,6 +40,7 @@ const AT_ONCE: usize = 4;
 struct Proof<'a> {
     options: &'a Options,
     config: &'a Config,
+    honest: &'a Cluster,
     settings: &'a Arc<Settings>,
 }
 
@@ -74,10 +75,10 @@ pub(crate) async fn prove(options: &Options, names: &[String]) -> Result<u8> {
     let done = tokio::select! {
         done = async {
             let settings = Arc::new(settings(options, &cluster, &concerned).await?);
-            let proof = Proof { options, config: &config, settings: &settings };
+            let proof = Proof { options, config: &config, honest: &cluster, settings: &settings };
             all_of(&proof, &plan, &concerned).await
         } => done,
-        _ = tokio::signal::ctrl_c() => Ok(FAILED),
+        _ = crate::run::stop_signal() => Ok(FAILED),
     };
     trash.empty(&cluster).await;
     done
@@ -109,7 +110,11 @@ async fn all_of(
     for (at_once, serial) in [(AT_ONCE, false), (1, true)] {
         let runs = plan.iter().map(|(mutation, cases)| {
             let cases = part(cases, serial);
-            async move { anyhow::Ok((mutation.name, proof.run(&mutation.lie, &cases, time).await?)) }
+            async move {
+                let records = proof.run(&mutation.lie, &cases, time).await?;
+                eprintln!("{}: {} cases ran", mutation.name, records.len());
+                anyhow::Ok((mutation.name, records))
+            }
         });
         let runs: Vec<_> = futures::stream::iter(runs).buffered(at_once).try_collect().await?;
         for (name, records) in runs {
@@ -159,19 +164,16 @@ impl Proof<'_> {
             kubectl: self.settings.kubectl.clone(),
             nodes: self.settings.nodes.clone(),
         });
-        let trash = Trash::new();
-        // The lie may be about deletions.
-        let honest = Cluster::new(self.config.clone(), trash.clone())?;
-        let lied = Cluster::new(configuration(&options).await?, trash.clone())?;
+        // What is made is removed past the lie, which may be about deletions.
+        let lied = Cluster::new(configuration(&options).await?, self.honest.trash().clone())?;
         let show = crate::run::Progress::silent(cases.len());
         let records = tokio::select! {
-            records = execute(&options, &lied, &honest, cases, &settings, &show) => records,
+            records = execute(&options, &lied, self.honest, cases, &settings, &show) => records,
             served = proxy.serve() => {
                 served?;
                 bail!("the proxy ended")
             }
         };
-        trash.empty(&honest).await;
         Ok(records)
     }
 }

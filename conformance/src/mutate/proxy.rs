@@ -1,10 +1,11 @@
 //! A reverse proxy on loopback in front of a real cluster, which lies.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -19,8 +20,11 @@ use kube::client::Body;
 use kube::{Client, Config};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tokio_util::io::StreamReader;
 
 use super::lie::{Lie, Sent};
@@ -35,6 +39,9 @@ type Work = BoxFuture<'static, ()>;
 /// A proxy that listens.
 pub(super) struct Proxy {
     listener: TcpListener,
+    tls: TlsAcceptor,
+    /// The certificate that its clients trust, as PEM.
+    certificate: String,
     shared: Arc<Shared>,
     work: UnboundedReceiver<Work>,
 }
@@ -55,6 +62,14 @@ impl Proxy {
     /// A proxy for the cluster of a configuration.
     pub(super) async fn bind(config: &Config, lie: Lie) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
+        // kubectl sends no token in the clear.
+        let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        let key =
+            PrivateKeyDer::try_from(own.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
+        let tls = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![own.cert.der().clone()], key)?;
+        let tls = TlsAcceptor::from(Arc::new(tls));
         let mut nobody = config.clone();
         nobody.auth_info = kube::config::AuthInfo::default();
         let (later, work) = unbounded_channel();
@@ -65,15 +80,17 @@ impl Proxy {
             lie,
             later,
         };
-        Ok(Self { listener, shared: Arc::new(shared), work })
+        Ok(Self { listener, tls, certificate: own.cert.pem(), shared: Arc::new(shared), work })
     }
 
     /// A kubeconfig that leads to it.
     pub(super) fn kubeconfig(&self) -> Result<Value> {
-        let server = format!("http://{}", self.listener.local_addr()?);
+        let server = format!("https://{}", self.listener.local_addr()?);
+        let authority = STANDARD.encode(&self.certificate);
         Ok(serde_json::json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "lie",
-            "clusters": [{"name": "lie", "cluster": {"server": server}}],
+            "clusters": [{"name": "lie", "cluster": {
+                "server": server, "certificate-authority-data": authority}}],
             "users": [{"name": "lie", "user": {"token": self.shared.token}}],
             "contexts": [{"name": "lie", "context": {"cluster": "lie", "user": "lie"}}],
         }))
@@ -85,9 +102,8 @@ impl Proxy {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => {
-                    let (stream, peer) = accepted?;
-                    let shared = self.shared.clone();
-                    open.push(Box::pin(connection(stream, peer, shared)));
+                    let (stream, _) = accepted?;
+                    open.push(Box::pin(connection(self.tls.accept(stream), self.shared.clone())));
                 }
                 Some(work) = self.work.recv() => open.push(work),
                 Some(()) = open.next() => {}
@@ -96,7 +112,9 @@ impl Proxy {
     }
 }
 
-async fn connection(stream: tokio::net::TcpStream, _peer: SocketAddr, shared: Arc<Shared>) {
+async fn connection(handshake: tokio_rustls::Accept<TcpStream>, shared: Arc<Shared>) {
+    // A client that left is no failure of the proxy.
+    let Ok(stream) = handshake.await else { return };
     let service = service_fn(move |request| {
         let shared = shared.clone();
         async move {
@@ -105,7 +123,6 @@ async fn connection(stream: tokio::net::TcpStream, _peer: SocketAddr, shared: Ar
         }
     });
     let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    // A client that left is no failure of the proxy.
     let _ = served.with_upgrades().await;
 }
 
@@ -196,7 +213,7 @@ impl Shared {
                 });
             return Ok(Response::from_parts(head, StreamBody::new(lines).boxed_unsync()));
         }
-        if sent.method == Method::HEAD || sent.query.contains_key("follow") {
+        if sent.method == Method::HEAD || sent.query.iter().any(|(name, _)| name == "follow") {
             let body = body.map_err(|error| Failure::from(error.to_string())).boxed_unsync();
             return Ok(Response::from_parts(head, body));
         }

@@ -8,7 +8,6 @@ mod progress;
 mod report;
 mod trash;
 
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -103,12 +102,12 @@ async fn run_cases(
 }
 
 /// Resolves on Ctrl-C or SIGTERM.
-async fn stop_signal() -> Option<ExitCode> {
+pub(crate) async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).ok()?;
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
     tokio::select! {
-        _ = tokio::signal::ctrl_c() => None,
-        _ = terminate.recv() => None,
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
     }
 }
 

@@ -85,8 +85,7 @@ async fn consistent(test: Test) -> Result<()> {
     templates.delete("t-0010").await?;
     templates.create(template("t-0005a")).await?;
     let rest = templates.list(&format!("limit=100&continue={}", next_page(&first))).await?;
-    let names: BTreeSet<&str> =
-        rest["items"].as_array().into_iter().flatten().map(|item| name(item)).collect();
+    let names: BTreeSet<&str> = rest["items"].as_array().into_iter().flatten().map(name).collect();
     if !names.contains("t-0010") || names.contains("t-0005a") || names.len() != 8 {
         bail!("expected the second page as of the first's version, got {names:?}");
     }

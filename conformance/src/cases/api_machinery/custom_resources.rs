@@ -66,7 +66,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// A definition of one namespaced kind in one version, and that kind.
-fn definition(test: &Test, properties: Value) -> (Value, Kind) {
+pub(super) fn definition(test: &Test, properties: Value) -> (Value, Kind) {
     let word = test.unique("w").replace('-', "");
     let (group, plural) = (format!("{word}.example.com"), format!("{word}s"));
     let kind = Kind::custom(&group, "v1", &plural, &format!("W{}", &word[1..]), true);
@@ -91,7 +91,7 @@ fn definition(test: &Test, properties: Value) -> (Value, Kind) {
 }
 
 /// Makes a definition and waits until its kind is served.
-async fn define(test: &Test, definition: Value) -> Result<String> {
+pub(super) async fn define(test: &Test, definition: Value) -> Result<String> {
     let definitions = test.cluster.all(&CUSTOM_RESOURCE_DEFINITION);
     let made = definitions.create(definition).await?;
     let established = |d: &Value| condition(d, "Established")["status"] == "True";

@@ -2,6 +2,8 @@
 
 mod apply;
 mod chunking;
+mod custom_fields;
+mod custom_openapi;
 mod custom_resources;
 mod discovery;
 mod field_validation;
@@ -15,6 +17,7 @@ mod selectors;
 mod table;
 mod versions;
 mod watchers;
+mod webhooks;
 mod writes;
 
 use crate::case::Case;
@@ -23,6 +26,8 @@ pub(super) fn cases() -> Vec<Case> {
     [
         apply::cases(),
         chunking::cases(),
+        custom_fields::cases(),
+        custom_openapi::cases(),
         custom_resources::cases(),
         discovery::cases(),
         field_validation::cases(),
@@ -36,6 +41,7 @@ pub(super) fn cases() -> Vec<Case> {
         table::cases(),
         versions::cases(),
         watchers::cases(),
+        webhooks::cases(),
         writes::cases(),
     ]
     .into_iter()

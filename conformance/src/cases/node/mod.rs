@@ -12,6 +12,7 @@ mod kinds;
 mod pods;
 mod probes;
 mod resize;
+mod resize_tables;
 mod runtime;
 mod runtime_class;
 mod taints;
@@ -32,6 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
         pods::cases(),
         probes::cases(),
         resize::cases(),
+        resize_tables::cases(),
         runtime::cases(),
         runtime_class::cases(),
         taints::cases(),

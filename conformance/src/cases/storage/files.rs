@@ -3,9 +3,9 @@
 use anyhow::Result;
 use serde_json::json;
 
-use crate::api::{CONFIG_MAP, SECRET};
-use crate::case::{Case, pod_case};
-use crate::test::{Test, expect_in};
+use crate::api::{CONFIG_MAP, CSI_DRIVER, SECRET};
+use crate::case::{Case, case, pod_case};
+use crate::test::{Test, expect_eq, expect_in};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -22,6 +22,15 @@ pub(super) fn cases() -> Vec<Case> {
         pod_case(
             "[sig-storage] EmptyDir wrapper volumes should not conflict [Conformance]",
             wrappers,
+        ),
+        pod_case(
+            "[sig-storage] EmptyDir wrapper volumes should not cause race condition when used for \
+             configmaps [Serial] [Conformance]",
+            many_wrappers,
+        ),
+        case(
+            "[sig-storage] CSIInlineVolumes should support CSIVolumeSource in Pod API [Conformance]",
+            csi_inline,
         ),
         pod_case("[sig-storage] HostPath should be refused for what is not of its type", host_path),
     ]
@@ -102,4 +111,55 @@ async fn host_path(test: Test) -> Result<()> {
     test.pods().get("p").await.and_then(|pod| {
         crate::test::expect_eq("the phase", &pod["status"]["phase"], &json!("Pending"))
     })
+}
+
+/// Many volumes of many maps, in several pods at once on one node.
+async fn many_wrappers(test: Test) -> Result<()> {
+    const MAPS: usize = 30;
+    let maps = test.of(&CONFIG_MAP);
+    let make = (0..MAPS).map(|index| {
+        let object =
+            json!({"metadata": {"name": format!("m{index}")}, "data": {"k": format!("v{index}")}});
+        maps.create(object)
+    });
+    futures::future::try_join_all(make).await?;
+    let volumes: Vec<_> = (0..MAPS)
+        .map(|index| json!({"name": format!("v{index}"), "configMap": {"name": format!("m{index}")}}))
+        .collect();
+    let mounts: Vec<_> = (0..MAPS)
+        .map(|index| json!({"name": format!("v{index}"), "mountPath": format!("/maps/{index}")}))
+        .collect();
+    let steps: Vec<String> = (0..MAPS).map(|index| format!("cat /maps/{index}/k")).collect();
+    let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
+    let expected: String = (0..MAPS).map(|index| format!("v{index}\n")).collect();
+    let runs = (0..4).map(|_| {
+        let spec = json!({"nodeName": test.nodes()[0], "volumes": volumes,
+            "containers": [{"volumeMounts": mounts}]});
+        test.output(spec, &steps)
+    });
+    for log in futures::future::try_join_all(runs).await? {
+        expect_eq("what the volumes have", &json!(log), &json!(expected))?;
+    }
+    Ok(())
+}
+
+async fn csi_inline(test: Test) -> Result<()> {
+    let driver = format!("{}.example.com", test.unique("inline"));
+    let object = json!({"metadata": {"name": driver}, "spec": {"volumeLifecycleModes": ["Ephemeral"],
+        "attachRequired": false, "podInfoOnMount": false}});
+    test.cluster.all(&CSI_DRIVER).create(object).await?;
+    let source = json!({"driver": driver, "readOnly": true, "volumeAttributes": {"kind": "e2e"}});
+    let spec = json!({"schedulingGates": [{"name": "example.com/never"}],
+        "volumes": [{"name": "inline", "csi": source}],
+        "containers": [{"volumeMounts": [{"name": "inline", "mountPath": "/v", "readOnly": true}]}]});
+    let made = test.pods().create(test.pod("p", spec)).await?;
+    expect_eq("the volume's source", &made["spec"]["volumes"][0]["csi"], &source)?;
+    let read = test.pods().get("p").await?;
+    expect_eq("the source read", &read["spec"]["volumes"][0]["csi"], &source)?;
+    let body = json!({"metadata": {"labels": {"stage": "patched"}}});
+    test.pods().patch("p", crate::api::Patch::Merge, body).await?;
+    let found = test.pods().items("labelSelector=stage=patched").await?;
+    expect_eq("the pods of the label", &json!(found.len()), &json!(1))?;
+    test.pods().delete("p").await?;
+    test.pods().wait_gone("p").await
 }

@@ -48,7 +48,12 @@ pub(super) fn cases() -> Vec<Case> {
         pod_case(
             "[sig-node] Variable Expansion should fail substituting values in a volume subpath with \
              backticks [Conformance]",
-            |test| refused(test, "../../outside"),
+            |test| refused(test, ".."),
+        ),
+        pod_case(
+            "[sig-node] Variable Expansion should verify that a failing subpath expansion can be modified \
+             during the lifecycle of a container [Slow] [Conformance]",
+            mended,
         ),
     ]
 }
@@ -112,4 +117,29 @@ async fn refused(test: Test, value: &str) -> Result<()> {
     test.pods().wait("p", "not to start its container", refused).await?;
     let failed = |events: &[&Value]| events.iter().any(|event| event["reason"] == "Failed");
     test.of(&CORE_EVENT).wait_all("", "an event that says why", failed).await.map(drop)
+}
+
+/// The expansion reads an annotation that is wrong at first.
+async fn mended(test: Test) -> Result<()> {
+    let from = json!({"fieldRef": {"fieldPath": "metadata.annotations['mysubpath']"}});
+    let mut container = test.pause("c");
+    container["env"] = json!([{"name": "PART", "valueFrom": from}]);
+    container["volumeMounts"] = json!([
+        {"name": "v", "mountPath": "/part", "subPathExpr": "$(PART)/p"},
+        {"name": "v", "mountPath": "/whole"},
+    ]);
+    let spec = json!({"volumes": [{"name": "v", "emptyDir": {}}], "containers": [container]});
+    let mut pod = test.pod("p", spec);
+    pod["metadata"]["annotations"] = json!({"mysubpath": "/absolute"});
+    test.pods().create(pod).await?;
+    let refused = |pod: &Value| {
+        let state = &pod["status"]["containerStatuses"][0]["state"]["waiting"]["reason"];
+        matches!(state.as_str(), Some("CreateContainerConfigError" | "CreateContainerError"))
+    };
+    test.pods().wait("p", "not to start its container", refused).await?;
+    let body = json!({"metadata": {"annotations": {"mysubpath": "mypath"}}});
+    test.pods().patch("p", crate::api::Patch::Merge, body).await?;
+    test.ready("p").await?;
+    let steps = ["write /part/f through the part", "cat /whole/mypath/p/f"];
+    expect_in("the file", &test.exec_ok("p", "c", &steps).await?, "through the part")
 }
