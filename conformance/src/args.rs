@@ -38,7 +38,7 @@ pub(crate) enum Command {
     },
 }
 
-/// What to run, where, and how it is reported.
+/// Options shared by the suite and its subcommands.
 #[derive(clap::Args, Clone)]
 pub(crate) struct Options {
     /// How the cluster is reached; as kubectl finds it if left out.

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 
 use crate::test::Test;
 
-/// What a case needs of the cluster or of this machine; without it the case is reported as skipped.
+/// A requirement on the cluster or on this machine; a case that lacks one is reported as skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Containers that run, and the test image.
@@ -23,7 +23,7 @@ type Body = Box<dyn Fn(Test) -> BoxFuture<'static, Result<()>> + Send + Sync>;
 pub struct Case {
     /// Upstream's title where there is one, with its tags.
     pub title: String,
-    /// What it needs.
+    /// Its requirements.
     pub needs: Vec<Need>,
     body: Body,
 }
@@ -58,7 +58,7 @@ impl Case {
         self
     }
 
-    /// Whether it runs while no other does: it changes what others see.
+    /// True for a case that runs alone because it changes what others see.
     #[must_use]
     pub fn serial(&self) -> bool {
         self.title.contains("[Serial]") || self.title.contains("[Disruptive]")

@@ -1,4 +1,4 @@
-//! What a case is given: the cluster, a namespace of its own, and words for pods.
+//! The fixture of a case: the cluster, a namespace of its own, and helpers for pods.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::io::AsyncReadExt;
 use crate::api::{Cluster, Kind, POD, Resource};
 use crate::image;
 
-/// What is the same for every case of a run.
+/// Settings shared by every case of a run.
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// Name of the test image.
@@ -39,14 +39,14 @@ pub struct Test {
     pub(crate) settings: Arc<Settings>,
 }
 
-/// What a container's process printed and how it ended.
+/// Output and outcome of a process in a container.
 #[derive(Debug)]
 pub struct Ran {
     /// Standard output.
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
-    /// Whether it ended with 0.
+    /// True if it exited with 0.
     pub success: bool,
 }
 
@@ -296,7 +296,7 @@ pub fn steps_args(steps: &[&str]) -> Value {
     json!(args)
 }
 
-/// Whether a pod's `Ready` condition is true.
+/// True if a pod's `Ready` condition is true.
 #[must_use]
 pub fn is_ready(pod: &Value) -> bool {
     condition(pod, "Ready")["status"] == "True"

@@ -4,10 +4,10 @@ use std::process::Command;
 
 use e2e::{Cluster, run, tool};
 
-/// What is not built yet, by the titles of its cases, and what takes minutes by its nature.
+/// Titles of cases for features that are not built yet, and of cases that take minutes.
 const LEFT_OUT: &str = "CustomResource|CRD|of a CR|in a CR|match conditions|\
     ValidatingAdmissionPolicy.*should (validate against|allow)|PodSecurity|with a CSR|\
-    metrics from a Kubelet|logs from the container over websockets|ignore a status in a plain write|\
+    metrics from a Kubelet|ignore a status in a plain write|\
     CronJob|\\[Slow\\]";
 
 fn conformance(cluster: &Cluster) -> Command {

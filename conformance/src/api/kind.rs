@@ -13,7 +13,7 @@ pub struct Kind {
     pub plural: Cow<'static, str>,
     /// The kind of its objects.
     pub kind: Cow<'static, str>,
-    /// Whether objects live in namespaces.
+    /// True if objects live in namespaces.
     pub namespaced: bool,
 }
 

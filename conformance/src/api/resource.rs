@@ -116,7 +116,7 @@ impl Resource {
         Ok(created)
     }
 
-    /// What is of the cluster is remembered before it is made, so that it is removed in any case.
+    /// Remembers a cluster-scoped object before it is created, so that it is always removed.
     fn note(&self, object: &Value) {
         if let (false, Some(name)) = (self.kind.namespaced, object["metadata"]["name"].as_str()) {
             self.cluster.trash().add(&self.kind, name);

@@ -76,7 +76,7 @@ impl Wait<'_> {
         }
     }
 
-    /// Whether the condition came to hold before the watch ended.
+    /// True if the condition came to hold before the watch ended.
     async fn follow(
         &mut self,
         watch: &mut Watch,

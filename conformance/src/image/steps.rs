@@ -109,7 +109,7 @@ async fn one(step: &str) -> Result<Option<u8>> {
     Ok(None)
 }
 
-/// Whether the pod's number in its indexed job is odd.
+/// True if the pod's index in its job is odd.
 fn is_odd() -> Result<bool> {
     let index: u32 =
         std::env::var("JOB_COMPLETION_INDEX").context("JOB_COMPLETION_INDEX")?.parse()?;
@@ -130,7 +130,7 @@ fn limits() -> Result<String> {
     Ok(format!("cpu={} memory={}", cpu.trim(), memory.trim()))
 }
 
-/// Who the process is, as `/proc` says.
+/// The process's identity from `/proc`.
 fn identity() -> Result<String> {
     let status = fs::read_to_string("/proc/self/status")?;
     let wanted = ["Uid:", "Gid:", "Groups:", "NoNewPrivs:", "CapEff:", "Seccomp:"];

@@ -1,4 +1,4 @@
-//! What a lying server does to requests, answers and events.
+//! Lies: changes to requests, answers and events.
 
 use std::sync::Arc;
 
@@ -52,8 +52,13 @@ impl Sent {
 
     pub(super) fn bytes(&self) -> Result<Vec<u8>> {
         Ok(match &self.json {
-            Some(json) => serde_json::to_vec(json)?,
-            None => self.raw.to_vec(),
+            // As it was written, with its duplicate fields, unless the lie changed it.
+            Some(json)
+                if serde_json::from_slice::<Value>(&self.raw).ok().as_ref() != Some(json) =>
+            {
+                serde_json::to_vec(json)?
+            }
+            _ => self.raw.to_vec(),
         })
     }
 
@@ -196,7 +201,7 @@ impl Lie {
     }
 }
 
-/// Whether a member of the object called `parent` is meant.
+/// True if a lie's field names the member `key` of the object called `parent`.
 fn meant(parent: &str, key: &str, field: &str) -> bool {
     match field.split_once('.') {
         Some((above, name)) => name == key && above == parent,

@@ -89,7 +89,7 @@ async fn all_of(
     plan: &[(&Mutation, Vec<Arc<Case>>)],
     concerned: &[Arc<Case>],
 ) -> Result<u8> {
-    // What fails through an honest proxy proves nothing when it fails through another.
+    // A case that fails through an honest proxy proves nothing by failing through another.
     let truth = proof.run(&Lie::None, concerned, proof.options.timeout).await?;
     let mut sound = BTreeSet::new();
     for record in &truth {
@@ -164,7 +164,7 @@ impl Proof<'_> {
             kubectl: self.settings.kubectl.clone(),
             nodes: self.settings.nodes.clone(),
         });
-        // What is made is removed past the lie, which may be about deletions.
+        // Objects are removed past the lie, which may be about deletions.
         let lied = Cluster::new(configuration(&options).await?, self.honest.trash().clone())?;
         let show = crate::run::Progress::silent(cases.len());
         let records = tokio::select! {

@@ -51,10 +51,10 @@ struct Shared {
     admin: Client,
     /// As nobody, for requests that bring credentials of their own.
     nobody: Client,
-    /// What the suite says to be the kubeconfig's user.
+    /// The bearer token that stands for the kubeconfig's user.
     token: String,
     lie: Lie,
-    /// What goes on after its request is answered.
+    /// Takes work that continues after its request is answered.
     later: UnboundedSender<Work>,
 }
 

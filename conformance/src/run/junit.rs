@@ -113,7 +113,7 @@ pub(crate) fn read(xml: &str) -> Result<Vec<Record>> {
             _ => {}
         }
     }
-    // What was not selected is "skipped" without a reason of its own.
+    // Ginkgo reports what was not selected as skipped, without a reason.
     let chosen = |record: &Record| match &record.outcome {
         Outcome::Skipped(message) => !message.is_empty() && message != "skipped",
         _ => true,

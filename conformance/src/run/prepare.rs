@@ -1,4 +1,4 @@
-//! What a run finds out before its first case: how the cluster is reached, its nodes, its images.
+//! Preparation of a run: the cluster's address, its nodes, the test image on them.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub(crate) async fn configuration(options: &Options) -> Result<Config> {
     Ok(config)
 }
 
-/// What is the same for all cases; an error if the selected ones cannot run.
+/// The settings of a run; an error if the selected cases cannot run.
 pub(crate) async fn settings(
     options: &Options,
     cluster: &Cluster,

@@ -1,4 +1,4 @@
-//! What is shown while cases run: a line for each that ended, and on a terminal a line that changes.
+//! Progress: a line for each case that ended, and on a terminal a status line.
 
 use std::io::{IsTerminal, Write};
 

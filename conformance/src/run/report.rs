@@ -1,10 +1,10 @@
-//! What came of a run.
+//! The results of a run.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// It held.

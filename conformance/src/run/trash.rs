@@ -1,4 +1,4 @@
-//! What a run made in the cluster, and its removal: after each case, at the end, after Ctrl-C.
+//! Cluster-scoped objects of a run and their removal: after each case, at the end, after Ctrl-C.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl Trash {
         self.objects.lock().retain(|object| !done(object));
     }
 
-    /// What was remembered so far and has a suffix in its name.
+    /// The remembered objects with `suffix` in their names.
     pub(crate) fn of_suffix(&self, suffix: &str) -> Vec<(Kind, String)> {
         let objects = self.objects.lock();
         objects.iter().filter(|(_, name)| name.contains(suffix)).cloned().collect()
@@ -68,7 +68,7 @@ impl Trash {
 
 async fn delete(cluster: &Cluster, kind: &Kind, name: &str) {
     let short = cluster.until(Instant::now() + Duration::from_secs(20));
-    // What is not there any more is what was wanted; what cannot be deleted is waited for below.
+    // An object that is already gone needs no deletion; one that cannot be deleted is waited for below.
     let _ = short.all(kind).delete_with(name, json!({"propagationPolicy": "Background"})).await;
 }
 
@@ -105,6 +105,11 @@ async fn release(resource: &crate::api::Resource, name: &str) {
 
 /// Takes away the finalizers of everything in a namespace, and the grace of its pods.
 async fn release_contents(cluster: &Cluster, namespace: &str) {
+    let namespaces = cluster.all(&NAMESPACE);
+    if let Ok(mut object) = namespaces.get(namespace).await {
+        object["spec"]["finalizers"] = json!(["kubernetes"]);
+        let _ = namespaces.replace_at(&format!("{namespace}/finalize"), &object).await;
+    }
     for kind in ALL.iter().filter(|kind| kind.namespaced) {
         let resource = cluster.namespaced(kind, namespace).within(Duration::from_secs(20));
         let Ok(items) = resource.items("").await else { continue };
@@ -123,7 +128,7 @@ async fn release_contents(cluster: &Cluster, namespace: &str) {
 /// Removes what any run left; how many objects that were.
 pub(crate) async fn clean(cluster: &Cluster) -> Result<usize> {
     let mut found = Vec::new();
-    for kind in ALL.iter().filter(|kind| !kind.namespaced && kind.kind.ends_with("Review").not()) {
+    for kind in ALL.iter().filter(|kind| !kind.namespaced && !kind.kind.ends_with("Review")) {
         let items = match cluster.all(kind).items(&format!("labelSelector={LABEL}")).await {
             Ok(items) => items,
             // A cluster need not serve every kind.
@@ -136,5 +141,3 @@ pub(crate) async fn clean(cluster: &Cluster) -> Result<usize> {
     remove(cluster, &found).await;
     Ok(found.len())
 }
-
-use std::ops::Not;

@@ -94,7 +94,7 @@ async fn preserving(test: Test, root: bool) -> Result<()> {
     expect_eq("the spec", &made["spec"], &spec)
 }
 
-/// What two definitions have in common.
+/// The part of their names that two definitions share.
 enum Same {
     Nothing,
     Group,

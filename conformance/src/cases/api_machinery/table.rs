@@ -179,7 +179,7 @@ async fn protobuf(test: Test) -> Result<()> {
     if !answer.body.windows(15).any(|part| part == b"in-the-haystack") {
         bail!("the answer lacks the data");
     }
-    // What the server wrote, it reads: the same bytes replace the object.
+    // A server reads the bytes that it wrote.
     let request = http::Request::put(maps.object_path("bytes"))
         .header("content-type", kind)
         .header("accept", "application/json")

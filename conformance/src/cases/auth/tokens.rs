@@ -37,7 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// What a token says of itself.
+/// The claims of a token, unverified.
 pub(super) fn claims(token: &str) -> Result<Value> {
     let middle = token.split('.').nth(1).context("a token without claims")?;
     Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(middle)?)?)

@@ -216,7 +216,7 @@ async fn allocation(test: Test) -> Result<()> {
     let body = json!({"spec": {"clusterIP": "10.96.255.254"}});
     let moved = services.patch("first", Patch::Merge, body).await;
     crate::api::expect_refusal(moved, 422, "Invalid")?;
-    // What is given back is free for others.
+    // A released address can be allocated again.
     services.delete("first").await?;
     let object =
         json!({"metadata": {"name": "again"}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});

@@ -1,4 +1,4 @@
-//! What runs in a container: the image's defaults and what overrides them.
+//! Commands and arguments: the image's defaults and the pod's overrides.
 
 use anyhow::Result;
 use serde_json::{Value, json};

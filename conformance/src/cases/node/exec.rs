@@ -68,7 +68,11 @@ async fn logs(test: Test) -> Result<()> {
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
     let mut said = Vec::new();
     while let Some(message) = socket.next().await {
-        said.extend_from_slice(&message?.into_data());
+        let message = message?;
+        if message.is_close() {
+            break;
+        }
+        said.extend_from_slice(&message.into_data());
     }
     expect_in("the log", &String::from_utf8_lossy(&said), "container is alive\n")
 }

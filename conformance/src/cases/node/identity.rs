@@ -1,4 +1,4 @@
-//! Who a container's process is and what it may do.
+//! The identity and the privileges of a container's process.
 
 use anyhow::Result;
 use serde_json::{Value, json};

@@ -76,7 +76,7 @@ fn resources(text: &str) -> Value {
     resources
 }
 
-/// What the status says of a container, as far as it was asked for.
+/// True when a container's status reports the wanted resources.
 fn in_force(pod: &Value, name: &str, wanted: &Value) -> bool {
     let mut statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     let Some(status) = statuses.find(|status| status["name"] == name) else { return false };

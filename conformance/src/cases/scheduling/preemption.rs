@@ -37,7 +37,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// What nobody else asks for: a resource of the node that this case alone knows.
+/// An extended resource that no other pod requests.
 const RESOURCE: &str = "conformance.example.com/slot";
 
 /// Offers so many slots on a node while `work` is done.

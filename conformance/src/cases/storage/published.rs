@@ -118,7 +118,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-/// What is said about the volume and the pod.
+/// Variations of the volume and the pod.
 #[derive(Clone, Copy, Default)]
 struct How {
     mode: Option<i32>,
