@@ -42,6 +42,8 @@ enum Command {
     /// What the demo image runs.
     #[command(subcommand)]
     Demo(DemoCommand),
+    /// Tests a cluster, this one or any other.
+    Conformance(conformance::Args),
     /// Runs the API server alone.
     Apiserver(ApiServerArgs),
     /// Runs the scheduler alone.
@@ -430,7 +432,11 @@ pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     // Libraries that make their own TLS clients find this one; it is the first, so it cannot fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    if !matches!(cli.command, Command::Image(_) | Command::Demo(_) | Command::Status(_)) {
+    let own = matches!(
+        cli.command,
+        Command::Image(_) | Command::Demo(_) | Command::Status(_) | Command::Conformance(_)
+    );
+    if !own {
         // What a cluster writes is its owner's, but for what says otherwise.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         raise_descriptor_limit();
@@ -459,6 +465,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Image(ImageCommand::Ls(cluster)) => control::list(&cluster.dir),
         Command::Demo(DemoCommand::Serve { port }) => on_one_thread(demo::serve(port)),
         Command::Demo(DemoCommand::Get { url }) => on_one_thread(demo::get(&url)),
+        Command::Conformance(args) => return conformance::run(args),
         Command::Apiserver(args) => component::apiserver(args),
         Command::Scheduler(args) => component::scheduler(args),
         Command::ControllerManager(args) => component::controller_manager(args),
