@@ -42,9 +42,11 @@ impl FieldValidation {
     }
 }
 
-/// Steps of a path that are looked at; documents nest less deeply, names may have as many dots as they
-/// like.
-const MAX_STEPS: usize = 1000;
+/// Bytes of a path whose beginnings are looked up: each costs its length, and names may be as long and
+/// have as many dots as they like.
+const MAX_BEGINNING: usize = 1024;
+/// Bytes of the paths of unknown fields. Any number of them may stand below a key of any length.
+const MAX_UNKNOWN_BYTES: usize = 4 << 20;
 /// More findings than this are not collected.
 const MAX_FINDINGS: usize = 100;
 
@@ -84,9 +86,8 @@ fn findings_of_json(
     // a body.
     let names: HashSet<&str> = unknown.iter().map(String::as_str).collect();
     let is_known = |path: &str| {
-        let ends =
-            path.match_indices(['.', '[']).map(|(at, _)| at).take(MAX_STEPS).chain([path.len()]);
-        !ends.into_iter().any(|end| names.contains(&path[..end]))
+        let ends = path.match_indices(['.', '[']).map(|(at, _)| at).chain([path.len()]);
+        !ends.take_while(|end| *end <= MAX_BEGINNING).any(|end| names.contains(&path[..end]))
     };
     let again: Vec<Finding<'_>> =
         duplicates.iter().map(Finding::Again).filter(|found| is_known(found.path().0)).collect();
@@ -159,9 +160,14 @@ pub fn unknown_fields_converted(ty: &Type, value: &mut Value) -> Result<Vec<Stri
 
 fn unknown_paths(ty: &Type, value: &mut Value, converts: bool) -> Result<Vec<String>, Misfit> {
     let mut paths: Vec<String> = Vec::new();
+    let mut bytes = 0;
     let mut unknown = |place: &Place<'_>, name: &str| {
-        let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) };
-        paths.push(path.to_string());
+        if bytes > MAX_UNKNOWN_BYTES {
+            return;
+        }
+        let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) }.to_string();
+        bytes += path.len();
+        paths.push(path);
     };
     let root = Place::default();
     let mut reading = Reading { unknown: &mut unknown, converts };

@@ -109,7 +109,7 @@ pub fn sort_by_place<T>(bytes: &[u8], items: &mut [T], path: impl Fn(&T) -> (&st
     }
     let wanted: HashSet<String> = items.iter().map(|item| path(item).0.to_owned()).collect();
     let places = super::tree::places(&replaced(bytes), wanted);
-    items.sort_by_key(|item| {
+    items.sort_by_cached_key(|item| {
         let (path, again) = path(item);
         let at = places.get(path).map(|(first, second)| if again { *second } else { *first });
         at.unwrap_or(usize::MAX)
@@ -203,6 +203,18 @@ mod tests {
         sort_by_place(text, &mut paths, |(path, again)| (path, *again));
         let sorted = paths.map(|(path, _)| path);
         assert_eq!(sorted, ["z", "m.q[1].b", "m.a", "k", "z", "nowhere"]);
+    }
+
+    #[test]
+    fn no_more_places_are_looked_up_than_are_worth_it() {
+        let (open, close) = ("{\"a\":".repeat(400), "}".repeat(400));
+        let fields = vec!["\"a\":1"; 20_000].join(",");
+        let deep = format!("{{\"z\":1,\"a\":{open}{{{fields}}}{close},\"y\":{{\"a\":1}}}}");
+        let mut paths = [("y.a", false), ("a", false), ("z", false)];
+        sort_by_place(deep.as_bytes(), &mut paths, |(path, again)| (path, *again));
+        assert_eq!(paths.map(|(path, _)| path), ["z", "a", "y.a"]);
+        let wanted = paths.iter().map(|(path, _)| (*path).to_owned()).collect();
+        assert!(!super::super::tree::places(deep.as_bytes(), wanted).contains_key("y.a"));
     }
 
     #[test]

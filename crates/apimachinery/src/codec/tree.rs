@@ -16,10 +16,15 @@ pub(super) struct Context {
     places: RefCell<Places>,
     /// How many have been found, repetitions counted.
     found: Cell<usize>,
+    /// Bytes of paths that have been looked up.
+    looked_up: Cell<usize>,
 }
 
 /// Longer paths keep no order: each time that one is come to costs its length.
 const MAX_PATH: usize = 1024;
+/// Nor does what comes after so many bytes of paths: a document may come to one name in any of its
+/// fields, each as deep as it likes.
+const MAX_LOOKED_UP: usize = 4 << 20;
 
 /// Where a document comes to a field for the first and for the last time, as numbers that grow.
 pub(super) type Places = HashMap<String, (usize, usize)>;
@@ -46,9 +51,15 @@ impl Context {
     /// Notes the place of a field that is asked for.
     fn come_to(&self, name: &str, place: &Place<'_>) {
         let name = name.rsplit('.').next().unwrap_or_default();
-        let Some(wanted) = self.wanted.get(name).filter(|_| place.length() <= MAX_PATH) else {
+        let Some(wanted) = self.wanted.get(name) else { return };
+        if self.looked_up.get() > MAX_LOOKED_UP {
             return;
-        };
+        }
+        let length = place.length();
+        self.looked_up.set(self.looked_up.get() + length.min(MAX_PATH));
+        if length > MAX_PATH {
+            return;
+        }
         let path = place.to_string();
         if wanted.contains(&path) {
             let now = self.found.get();

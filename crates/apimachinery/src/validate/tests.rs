@@ -209,3 +209,30 @@ fn an_empty_list_where_anything_may_stand_is_kept() {
         json!({"managedFields": [{"fieldsV1": []}]})
     );
 }
+
+#[test]
+fn paths_of_unknown_fields_are_bounded() {
+    let slice = Registry::builtin().lookup("resource.k8s.io", "v1", "ResourceSlice").unwrap();
+    let fields: serde_json::Map<String, serde_json::Value> =
+        (0..10_000).map(|i| (format!("x{i}"), json!(1))).collect();
+    let key = "k".repeat(100_000);
+    let mut object = json!({"spec": {"devices": [{"attributes": {&key: fields}}]}});
+    let found = unknown_fields(slice, &mut object).unwrap();
+    assert!(!found.is_empty() && found.len() < 100, "{}", found.len());
+    // They are taken away all the same.
+    assert_eq!(object["spec"]["devices"][0]["attributes"][&key], json!({}));
+}
+
+/// Who calls a field by more than is looked at hears of what is inside of it too.
+#[test]
+fn beginnings_of_long_paths_are_not_looked_up() {
+    for (length, known) in [(10, 1), (2000, 2)] {
+        let name = "x".repeat(length);
+        let document = format!("{{\"{name}\":{{\"a\":1,\"a\":2}}}}");
+        let (mut value, duplicates) = crate::codec::json::decode(document.as_bytes()).unwrap();
+        let json = Some(document.as_bytes());
+        let found =
+            check(deployment(), &mut value, FieldValidation::Warn, &duplicates, json).unwrap();
+        assert_eq!(found.len(), known, "{length}");
+    }
+}

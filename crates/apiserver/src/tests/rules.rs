@@ -158,6 +158,14 @@ async fn names_are_generated_and_judged_by_the_rules_of_their_kind() {
         "spec": {"parentRef": {"resource": "services", "name": "s"}}});
     let refused = api.post("/apis/networking.k8s.io/v1/ipaddresses", &address).await;
     assert_eq!(refused.fails(422)["details"]["name"], "ok-");
+    // What a name is generated from may end with one character more than a name has.
+    let generated = |base: &str| json!({"metadata": {"generateName": base}});
+    let maps = "/api/v1/namespaces/default/configmaps";
+    api.post(maps, &generated(&format!("{}-", "a".repeat(253)))).await.ok();
+    let refused = causes(&api.post(maps, &generated("-")).await);
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    let refused = causes(&api.post(maps, &generated("foo_-")).await);
+    assert!(refused.len() == 1 && refused[0].starts_with("metadata.name: "), "{refused:?}");
     let long = "a".repeat(254);
     let class = json!({"metadata": {"name": long}, "spec": {}});
     let refused = causes(&api.post("/apis/resource.k8s.io/v1/deviceclasses", &class).await);

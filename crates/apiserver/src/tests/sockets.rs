@@ -106,7 +106,8 @@ async fn protobuf_comes_in_binary_messages() {
 async fn a_watch_over_a_socket_ends_with_a_close() {
     let api = Api::start().await;
     let (mut socket, _) = watch(&api, "timeoutSeconds=1", &[]).await.unwrap();
-    assert!(matches!(message(&mut socket).await, Message::Close(_)));
+    let Message::Close(Some(frame)) = message(&mut socket).await else { panic!("no close") };
+    assert_eq!(u16::from(frame.code), 1000);
 }
 
 #[tokio::test]

@@ -118,10 +118,13 @@ type NameRule<'a> = dyn Fn(&str, bool) -> Vec<String> + 'a;
 /// Names of the kind.
 fn own_names<'a>(kind: &'a Kind, object: &'a Object) -> impl Fn(&str, bool) -> Vec<String> + 'a {
     let strategy = kind.strategy;
-    move |name, is_prefix| match name.strip_suffix('-') {
+    move |name, is_prefix| match name.strip_suffix('-').and_then(|stem| stem.char_indices().last())
+    {
         _ if is_prefix && !strategy.checks_generate_name() => Vec::new(),
-        // Judged as if something followed it that may stand there.
-        Some(stem) if is_prefix => strategy.validate_name_of(object, &format!("{stem}a")),
+        // Judged as upstream does: as if the last two characters were one that may stand there.
+        Some((end, _)) if is_prefix => {
+            strategy.validate_name_of(object, &format!("{}a", &name[..end]))
+        }
         _ => strategy.validate_name_of(object, name),
     }
 }

@@ -345,12 +345,13 @@ pub(super) async fn watch(
         Encoding::Protobuf => PROTOBUF_STREAM,
         _ => negotiate::JSON,
     };
+    // A client that does not read never learns that the watch is over.
+    let unread = deadline + UNREAD;
     if socket::is_wanted(request.headers()) {
-        return socket::serve(&mut request, stream, call.accepted.encoding, media_type);
+        return socket::serve(&mut request, stream, call.accepted.encoding, media_type, unread);
     }
     let mut response = encode::respond(StatusCode::OK, media_type, stream);
-    // A client that does not read never learns that the watch is over.
-    response.extensions_mut().insert(limits::Deadline((deadline + UNREAD).into_std()));
+    response.extensions_mut().insert(limits::Deadline(unread.into_std()));
     Ok(response)
 }
 

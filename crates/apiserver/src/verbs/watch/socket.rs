@@ -7,11 +7,14 @@ use futures::{SinkExt, StreamExt};
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::body::{self, Body};
@@ -32,12 +35,14 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     has(CONNECTION, "upgrade") && has(UPGRADE, "websocket")
 }
 
-/// Accepts the handshake (RFC 6455, 4.2.2) and sends the watch when it is done.
+/// Accepts the handshake (RFC 6455, 4.2.2) and sends the watch when it is done. The client has to have
+/// read it by `until`.
 pub(super) fn serve(
     request: &mut Request<Body>,
     watch: Body,
     encoding: Encoding,
     media_type: &'static str,
+    until: Instant,
 ) -> Result<Response<Body>, Status> {
     let headers = request.headers();
     let key = headers.get(KEY).ok_or_else(|| Status::bad_request("missing Sec-WebSocket-Key"))?;
@@ -63,21 +68,34 @@ pub(super) fn serve(
     if let Some(protocol) = protocol {
         headers.insert(PROTOCOL, protocol);
     }
-    telemetry::task::spawn("watch-socket", send(upgrade, watch, encoding));
+    telemetry::task::spawn("watch-socket", send(upgrade, watch, encoding, until));
     Ok(response)
 }
 
-async fn send(upgrade: OnUpgrade, mut watch: Body, encoding: Encoding) {
+async fn send(upgrade: OnUpgrade, watch: Body, encoding: Encoding, until: Instant) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => return tracing::debug!(%error, "connection not upgraded"),
     };
+    pour_until(until, TokioIo::new(upgraded), watch, encoding).await;
+}
+
+/// A client that does not read never learns that the watch is over.
+async fn pour_until<S>(until: Instant, io: S, watch: Body, encoding: Encoding)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let _ = timeout_at(until, pour(io, watch, encoding)).await;
+}
+
+async fn pour<S>(io: S, mut watch: Body, encoding: Encoding)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let config = WebSocketConfig::default()
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
-    let io = TokioIo::new(upgraded);
-    let socket: WebSocketStream<TokioIo<Upgraded>> =
-        WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
+    let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let (mut sink, mut source) = socket.split();
     loop {
         tokio::select! {
@@ -92,7 +110,12 @@ async fn send(upgrade: OnUpgrade, mut watch: Body, encoding: Encoding) {
                 Some(Ok(_)) => {}
             },
             frame = watch.frame() => {
-                let Some(Ok(frame)) = frame else { break };
+                let Some(Ok(frame)) = frame else {
+                    // Clients tell by the code that nothing went wrong.
+                    let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
+                    let _ = sink.send(Message::Close(Some(frame))).await;
+                    break;
+                };
                 let Ok(chunk) = frame.into_data() else { continue };
                 for message in messages(chunk, encoding) {
                     if sink.feed(message).await.is_err() {
@@ -134,7 +157,19 @@ fn messages(mut chunk: Bytes, encoding: Encoding) -> Vec<Message> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_read_is_left() {
+        let (_unread, io) = tokio::io::duplex(64);
+        let watch = body::full("x".repeat(1 << 20));
+        let until = Instant::now() + Duration::from_millis(200);
+        let poured = pour_until(until, io, watch, Encoding::Json);
+        tokio::time::timeout(Duration::from_secs(60), poured).await.expect("left alone");
+        assert!(Instant::now() >= until);
+    }
 
     #[test]
     fn each_event_is_a_message() {
