@@ -88,6 +88,8 @@ def norm(o,k=None,ctx=None):
             elif a in('port','targetPort') and isinstance(b,int) and b in PORTS: r[a]='<port>'
             elif a in('nodePort','healthCheckNodePort') and isinstance(b,int) and 30000<=b<=32767: r[a]='<np>'
             elif a=='continue' and isinstance(b,str) and b: r[a]='<cont>'
+            # Upstream visits bindings in no order.
+            elif a in('resourceRules','nonResourceRules') and 'incomplete' in o and isinstance(b,list): r[a]=sorted(norm(b,a),key=lambda x:json.dumps(x,sort_keys=True))
             elif a=='token' and isinstance(b,str) and len(b)>100: r[a]='<tok>'
             else: r[a]=norm(b,a)
         return r

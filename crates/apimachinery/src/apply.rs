@@ -200,7 +200,11 @@ fn last_applied_fields(shape: &Shape, live: &Value, writer: &Writer<'_>) -> Opti
     }
     let changes = compare::compare(shape, &last, live);
     let fields = extract::extract(shape, &last);
-    Some(fields.difference(&changes.changed()).difference(&changes.removed))
+    let (changed, removed) = changes.split();
+    let mut unchanged = fields;
+    unchanged.subtract(&changed);
+    unchanged.subtract(&removed);
+    Some(unchanged)
 }
 
 /// Records ownership of what a write other than apply changed: compares `new` with `live` (`None`
@@ -225,8 +229,9 @@ pub fn update_managers(ty: &Arc<Type>, live: Option<&Value>, new: &mut Value, wr
     if managers.is_empty() && live.is_some_and(|l| !l.uid().is_empty()) {
         return;
     }
-    let old = live.map_or_else(|| json!({}), without_managers);
-    updater::update(&shape, &old, new, &mut managers, writer);
+    // The record itself is nobody's: that it is missing from one of the two says nothing.
+    let nothing = json!({});
+    updater::update(&shape, live.unwrap_or(&nothing), new, &mut managers, writer);
     managers.cap();
     store(new, &managers);
 }

@@ -10,8 +10,6 @@ pub mod object;
 pub mod openapi;
 pub mod patch;
 pub mod quantity;
-pub mod quota;
-pub mod resources;
 pub mod schema;
 pub mod selector;
 pub mod status;

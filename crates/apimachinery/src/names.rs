@@ -9,7 +9,7 @@ mod network;
 mod other;
 
 pub use dns::{
-    dns1035_label, dns1123_label, dns1123_subdomain, dns1123_subdomain_with_underscore,
+    dns1035_label, dns1123_label, dns1123_subdomain, dns1123_subdomain_with_underscore, long_name,
     wildcard_dns1123_subdomain,
 };
 pub use generate::generate_name;

@@ -13,4 +13,5 @@ pub(crate) use layout::{Layout, Slot};
 pub use model::{Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, Ref, Shape, Type};
 pub use registry::Registry;
 pub(crate) use zeros::is_time_by_value;
-pub use zeros::{write_missing, write_zeros};
+pub(crate) use zeros::is_told_from_none;
+pub use zeros::{has_empty, leave_out_empty, write_missing, write_zeros};

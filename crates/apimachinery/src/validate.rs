@@ -3,13 +3,15 @@
 //! What passes is also brought into the form in which upstream keeps it: nulls are dropped, so
 //! are zeros that Go would not show, and quantities, times and bytes get their canonical text.
 
+mod convert;
 mod scalar;
 
-use crate::codec::Duplicate;
-use crate::schema::{Alternative, Field, Shape, Type};
+use crate::codec::{Duplicate, json};
+use crate::schema::{Alternative, Field, Shape, Type, is_told_from_none};
 use crate::status::Status;
 use crate::text::quote;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use std::fmt;
 
 /// What to do about unknown and duplicate fields (`?fieldValidation=`).
@@ -40,10 +42,64 @@ impl FieldValidation {
     }
 }
 
+/// Steps of a path that are looked at; documents nest less deeply, names may have as many dots as they
+/// like.
+const MAX_STEPS: usize = 1000;
 /// More findings than this are not collected.
 const MAX_FINDINGS: usize = 100;
 
-/// Checks `value`, removes fields the schema does not know, and returns warnings.
+/// Something odd about a field: that nobody knows it, or that it comes twice.
+enum Finding<'a> {
+    Unknown(String),
+    Again(&'a Duplicate),
+}
+
+impl Finding<'_> {
+    /// The field, and whether it is its second time that is odd.
+    fn path(&self) -> (&str, bool) {
+        match self {
+            Self::Unknown(path) => (path, false),
+            Self::Again(Duplicate::Field(path) | Duplicate::Line(_, path)) => (path, true),
+        }
+    }
+}
+
+impl fmt::Display for Finding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(path) => write!(f, "unknown field {}", quote(path)),
+            Self::Again(duplicate) => duplicate.fmt(f),
+        }
+    }
+}
+
+/// What is odd about an object of JSON, in the order of its document: Go reads both at once, and
+/// passes over what it does not know.
+fn findings_of_json(
+    unknown: Vec<String>,
+    duplicates: &[Duplicate],
+    document: Option<&[u8]>,
+) -> Vec<String> {
+    // By its beginnings, of which no object has more: there may be as many unknown fields as fit into
+    // a body.
+    let names: HashSet<&str> = unknown.iter().map(String::as_str).collect();
+    let is_known = |path: &str| {
+        let ends =
+            path.match_indices(['.', '[']).map(|(at, _)| at).take(MAX_STEPS).chain([path.len()]);
+        !ends.into_iter().any(|end| names.contains(&path[..end]))
+    };
+    let again: Vec<Finding<'_>> =
+        duplicates.iter().map(Finding::Again).filter(|found| is_known(found.path().0)).collect();
+    let mut all: Vec<Finding<'_>> =
+        unknown.into_iter().map(Finding::Unknown).chain(again).collect();
+    if let Some(document) = document {
+        json::sort_by_place(document, &mut all, Finding::path);
+    }
+    all.iter().map(ToString::to_string).collect()
+}
+
+/// Checks `value`, removes fields the schema does not know, and returns warnings. `document` is the
+/// JSON that the value was read from, if it was.
 ///
 /// # Errors
 /// 400 for a value of the wrong type, and in `Strict` mode for unknown or duplicate fields.
@@ -52,29 +108,29 @@ pub fn check(
     value: &mut Value,
     mode: FieldValidation,
     duplicates: &[Duplicate],
+    document: Option<&[u8]>,
 ) -> Result<Vec<String>, Status> {
-    let findings = unknown_fields(ty, value).map_err(|e| refuse(ty, &e.0))?;
-    // What is found while reading YAML comes before what is found in the object, and that of JSON
-    // behind: JSON is read as the object.
-    let read_before = matches!(duplicates.first(), Some(Duplicate::Line(..)));
-    let all = |doubled: Vec<String>, mut unknown: Vec<String>| {
-        let mut all = doubled;
-        if read_before {
-            all.append(&mut unknown);
-        } else {
-            unknown.append(&mut all);
-            all = unknown;
-        }
-        all.truncate(MAX_FINDINGS);
-        all
+    let unknown = unknown_paths(ty, value, false).map_err(|e| refuse(ty, &e.0))?;
+    let strict = match mode {
+        FieldValidation::Ignore => return Ok(Vec::new()),
+        _ if unknown.is_empty() && duplicates.is_empty() => return Ok(Vec::new()),
+        mode => mode == FieldValidation::Strict,
     };
-    match mode {
-        FieldValidation::Ignore => Ok(Vec::new()),
-        FieldValidation::Strict if !(findings.is_empty() && duplicates.is_empty()) => {
-            let findings = all(Duplicate::complaints(duplicates), findings);
-            Err(refuse(ty, &format!("strict decoding error: {}", findings.join(", "))))
-        }
-        _ => Ok(all(duplicates.iter().map(ToString::to_string).collect(), findings)),
+    let mut findings = if matches!(duplicates.first(), Some(Duplicate::Line(..))) {
+        // What is found while reading YAML comes before what is found in the object.
+        let doubled = match strict {
+            true => Duplicate::complaints(duplicates),
+            false => duplicates.iter().map(ToString::to_string).collect(),
+        };
+        let unknown = unknown.into_iter().map(|path| Finding::Unknown(path).to_string());
+        doubled.into_iter().chain(unknown).collect()
+    } else {
+        findings_of_json(unknown, duplicates, document)
+    };
+    findings.truncate(MAX_FINDINGS);
+    match strict {
+        true => Err(refuse(ty, &format!("strict decoding error: {}", findings.join(", ")))),
+        false => Ok(findings),
     }
 }
 
@@ -88,14 +144,29 @@ pub struct Misfit(pub String);
 /// # Errors
 /// A value of the wrong type.
 pub fn unknown_fields(ty: &Type, value: &mut Value) -> Result<Vec<String>, Misfit> {
-    let mut findings: Vec<String> = Vec::new();
+    let paths = unknown_paths(ty, value, false)?;
+    Ok(paths.into_iter().map(|path| Finding::Unknown(path).to_string()).collect())
+}
+
+/// The same of an object that upstream converts from a tree of values, in the words of its converter.
+///
+/// # Errors
+/// A value of the wrong type.
+pub fn unknown_fields_converted(ty: &Type, value: &mut Value) -> Result<Vec<String>, Misfit> {
+    let paths = unknown_paths(ty, value, true)?;
+    Ok(paths.into_iter().map(|path| Finding::Unknown(path).to_string()).collect())
+}
+
+fn unknown_paths(ty: &Type, value: &mut Value, converts: bool) -> Result<Vec<String>, Misfit> {
+    let mut paths: Vec<String> = Vec::new();
     let mut unknown = |place: &Place<'_>, name: &str| {
         let path = Place { parent: Some(place), ..Place::step(Step::Field(name)) };
-        findings.push(format!("unknown field {}", quote(&path.to_string())));
+        paths.push(path.to_string());
     };
     let root = Place::default();
-    object(ty, value, &root, &mut unknown).map_err(Misfit)?;
-    Ok(findings)
+    let mut reading = Reading { unknown: &mut unknown, converts };
+    object(ty, value, &root, &mut reading).map_err(Misfit)?;
+    Ok(paths)
 }
 
 fn refuse(ty: &Type, error: &str) -> Status {
@@ -161,15 +232,24 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-type Unknown<'a> = dyn FnMut(&Place<'_>, &str) + 'a;
+/// How an object is read.
+struct Reading<'a> {
+    /// Told of fields that the schema does not know.
+    unknown: &'a mut dyn FnMut(&Place<'_>, &str),
+    /// Not from JSON, but from what that has become (a patched object).
+    converts: bool,
+}
 
 fn object(
     ty: &Type,
     value: &mut Value,
     place: &Place<'_>,
-    unknown: &mut Unknown<'_>,
+    reading: &mut Reading<'_>,
 ) -> Result<(), String> {
     let Value::Object(map) = value else {
+        if reading.converts {
+            return Err(convert::of_struct(value));
+        }
         return Err(format!(
             "json: cannot unmarshal {} into Go value of type {}",
             scalar::describe(value),
@@ -180,7 +260,7 @@ fn object(
     for (name, value) in map.iter_mut() {
         let Some(field) = ty.field(name) else {
             if !ty.open {
-                unknown(place, name);
+                (reading.unknown)(place, name);
                 drop.push(name.clone());
             }
             continue;
@@ -188,9 +268,9 @@ fn object(
         if !value.is_null() {
             let place = Place { within: &field.within, ..place.below(Step::Field(name)) };
             let owner = Owner { ty, place: &place, go_type: field.go_type.as_deref() };
-            check_value(&field.shape, value, &owner, unknown)?;
+            check_value(&field.shape, value, &owner, reading)?;
         }
-        if value.is_null() || is_noise(field, value) {
+        if value.is_null() || is_noise(ty, field, value) {
             drop.push(name.clone());
         }
     }
@@ -201,15 +281,21 @@ fn object(
 }
 
 /// Whether Go would leave the field out of JSON.
-fn is_noise(field: &Field, value: &Value) -> bool {
+fn is_noise(ty: &Type, field: &Field, value: &Value) -> bool {
     // An empty list of managers is a wish to forget them all.
     if !field.omit_empty || field.name == "managedFields" {
         return false;
     }
     match value {
+        // Where anything may stand, that is no list to Go but bytes.
+        Value::Array(_)
+            if matches!(field.shape, Shape::Any | Shape::RawExtension | Shape::FieldsV1) =>
+        {
+            false
+        }
         Value::Array(items) => items.is_empty(),
         _ if field.pointer => false,
-        Value::Object(map) => map.is_empty(),
+        Value::Object(map) => map.is_empty() && !is_told_from_none(ty, field),
         Value::String(s) => s.is_empty(),
         Value::Bool(b) => !b,
         Value::Number(n) => n.as_f64() == Some(0.0),
@@ -244,7 +330,10 @@ impl<'a> Owner<'a> {
     where
         'a: 'b,
     {
-        let items = |go: &'a str| go.strip_prefix("[]").or_else(|| go.strip_prefix("map[string]"));
+        let items = |go: &'a str| {
+            let values = |go: &'a str| Some(go.strip_prefix("map[")?.split_once(']')?.1);
+            go.strip_prefix("[]").or_else(|| values(go))
+        };
         Owner { ty: self.ty, place, go_type: self.go_type.and_then(items) }
     }
 }
@@ -253,19 +342,26 @@ fn check_value(
     shape: &Shape,
     value: &mut Value,
     owner: &Owner<'_>,
-    unknown: &mut Unknown<'_>,
+    reading: &mut Reading<'_>,
 ) -> Result<(), String> {
-    let mismatch = |value: &Value| Err(owner.mismatch(value, &scalar::go_type(shape)));
+    if reading.converts {
+        convert::wrap(shape, value);
+    }
+    let converts = reading.converts;
+    let mismatch = |value: &Value| match converts {
+        true => Err(convert::misfit(shape, value, owner.go_type)),
+        false => Err(owner.mismatch(value, &scalar::go_type(shape))),
+    };
     match shape {
         Shape::Object(ty) => match value {
-            Value::Object(_) => object(ty, value, owner.place, unknown),
+            Value::Object(_) => object(ty, value, owner.place, reading),
             other => mismatch(other),
         },
         Shape::List(list) => match value {
             Value::Array(items) => {
                 for (i, item) in items.iter_mut().enumerate() {
                     let place = owner.place.below(Step::Index(i));
-                    element(&list.item, item, &owner.inside(&place), unknown)?;
+                    element(&list.item, item, &owner.inside(&place), reading)?;
                 }
                 Ok(())
             }
@@ -276,7 +372,7 @@ fn check_value(
                 for (key, entry) in entries {
                     // Keys stand in paths of unknown fields; Go's own messages leave them out.
                     let place = owner.place.below(Step::Field(key));
-                    element(&map.value, entry, &owner.inside(&place), unknown)
+                    element(&map.value, entry, &owner.inside(&place), reading)
                         .map_err(|e| e.replace(&place.fields(), &owner.place.fields()))?;
                 }
                 Ok(())
@@ -284,12 +380,12 @@ fn check_value(
             other => mismatch(other),
         },
         Shape::SchemaOr(alternative, schema) => match (alternative, value) {
-            (_, value @ Value::Object(_)) => object(schema, value, owner.place, unknown),
+            (_, value @ Value::Object(_)) => object(schema, value, owner.place, reading),
             (Alternative::Bool, Value::Bool(_)) => Ok(()),
             (Alternative::Array, Value::Array(schemas)) => {
                 for (i, item) in schemas.iter_mut().enumerate() {
                     let place = owner.place.below(Step::Index(i));
-                    object(schema, item, &place, unknown)?;
+                    object(schema, item, &place, reading)?;
                 }
                 Ok(())
             }
@@ -304,8 +400,12 @@ fn check_value(
         },
         Shape::Any | Shape::RawExtension | Shape::FieldsV1 => Ok(()),
         scalar => scalar::check(scalar, value).map_err(|e| match e {
-            // A number is read as one.
-            scalar::Bad::Type if matches!(shape, Shape::IntOrString) && value.is_number() => {
+            scalar::Bad::Type if converts => convert::misfit(shape, value, owner.go_type),
+            scalar::Bad::Text(text) if converts && matches!(shape, Shape::Bytes) => {
+                format!("error decoding from json: {text}")
+            }
+            // What is no text is read as a number.
+            scalar::Bad::Type if matches!(shape, Shape::IntOrString) => {
                 Owner { go_type: None, ..*owner }.mismatch(value, "int32")
             }
             scalar::Bad::Type => owner.mismatch(value, &scalar::go_type(shape)),
@@ -319,7 +419,7 @@ fn element(
     shape: &Shape,
     value: &mut Value,
     owner: &Owner<'_>,
-    unknown: &mut Unknown<'_>,
+    reading: &mut Reading<'_>,
 ) -> Result<(), String> {
     if value.is_null() {
         match shape {
@@ -331,7 +431,7 @@ fn element(
             _ => return Ok(()),
         }
     }
-    check_value(shape, value, owner, unknown)
+    check_value(shape, value, owner, reading)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
-use rand::Rng;
+use rand::RngExt;
 
 /// Addresses of the service range.
 pub(crate) struct Addresses {
@@ -41,23 +41,34 @@ impl Addresses {
         Err("failed to allocate IP: range is full".into())
     }
 
-    /// Takes the address the client asks for.
-    pub(crate) fn reserve(&self, ip: &str) -> Result<(), String> {
+    /// The address the client asks for, if services may have it.
+    fn usable(&self, ip: &str) -> Result<Ipv4Addr, String> {
         let ip: Ipv4Addr = ip
             .parse()
             .map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
-        if !self.range.contains(&ip) {
+        if self.range.contains(&ip) && ip != self.range.network() && ip != self.range.broadcast() {
+            return Ok(ip);
+        }
+        Err(format!(
+            "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range \
+             of valid IPs is {}",
+            self.range
+        ))
+    }
+
+    /// Tells for a dry run whether the client could have the address, were it free.
+    pub(crate) fn could_have(&self, ip: &str) -> Result<(), String> {
+        self.usable(ip).map(drop)
+    }
+
+    /// Takes the address the client asks for.
+    pub(crate) fn reserve(&self, ip: &str) -> Result<(), String> {
+        if ip.parse().is_ok_and(|ip: Ipv4Addr| !self.range.contains(&ip)) {
             return Err(format!(
                 "failed to allocate IP {ip}: the provided network does not match the current range"
             ));
         }
-        if ip == self.range.network() || ip == self.range.broadcast() {
-            return Err(format!(
-                "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The \
-                 range of valid IPs is {}",
-                self.range
-            ));
-        }
+        let ip = self.usable(ip)?;
         if self.taken.lock().insert(ip) {
             Ok(())
         } else {
@@ -122,6 +133,9 @@ mod tests {
         assert!(addresses.reserve("10.96.0.10").unwrap_err().contains("already allocated"));
         assert!(addresses.reserve("10.97.0.10").unwrap_err().contains("does not match"));
         assert!(addresses.reserve("10.96.0.15").unwrap_err().contains("(10.96.0.15) is not in"));
+        // A dry run does not ask who has an address, and has one range only.
+        assert!(addresses.could_have("10.96.0.10").is_ok());
+        assert!(addresses.could_have("10.97.0.10").unwrap_err().contains("(10.97.0.10) is not in"));
         let mut seen = HashSet::new();
         while let Ok(ip) = addresses.allocate() {
             assert!(seen.insert(ip));

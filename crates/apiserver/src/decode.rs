@@ -39,6 +39,7 @@ pub(crate) fn object(
             unreadable(why.message.trim_start_matches("error converting YAML to JSON: "))
         })?,
         Encoding::Protobuf if bytes.is_empty() => return Err(unreadable("empty data")),
+        Encoding::Protobuf if bytes == protobuf::MAGIC => return Err(unreadable("empty body")),
         Encoding::Protobuf if !bytes.starts_with(protobuf::MAGIC) => {
             let why = protobuf::decode(bytes).err().map(|why| why.message).unwrap_or_default();
             return Err(unreadable(&why));
@@ -60,21 +61,23 @@ pub(crate) fn object(
         return Err(unreadable(&why));
     }
     check_kind(&mut object, expected)?;
-    let warnings = check_fields(&mut object, expected, mode, &duplicates)?;
+    let json = (encoding == Encoding::Json).then_some(bytes);
+    let warnings = check_fields(&mut object, expected, mode, &duplicates, json)?;
     Ok((object, warnings))
 }
 
-/// Checks the fields of an object that was put together from a patch.
+/// Checks the fields of an object, which was read from this JSON or from something else.
 pub(crate) fn check_fields(
     object: &mut Object,
     expected: Expected<'_>,
     mode: FieldValidation,
     duplicates: &[Duplicate],
+    json: Option<&[u8]>,
 ) -> Result<Vec<String>, Status> {
     let schema = Registry::builtin()
         .lookup(expected.group, expected.version, expected.kind)
         .ok_or_else(|| Status::internal(format!("no schema for {}", expected.kind)))?;
-    validate::check(schema, object, mode, duplicates)
+    validate::check(schema, object, mode, duplicates, json)
 }
 
 /// The first bytes of a body, as upstream shows them.
@@ -86,7 +89,7 @@ fn summary(bytes: &[u8]) -> String {
         None => "<empty>".to_owned(),
         Some(b'{') => format!("{}{more}", String::from_utf8_lossy(first)),
         Some(_) => {
-            let hex: String = first.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hex = hex::encode(first);
             format!("{hex}{more}")
         }
     }

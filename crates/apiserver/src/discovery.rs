@@ -246,7 +246,7 @@ fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
         "metadata": {}, "items": items,
     });
     let text = document.to_string();
-    let etag = format!("\"{:X}\"", Sha256::digest(&text));
+    let etag = format!("\"{}\"", hex::encode_upper(Sha256::digest(&text)));
     let mut response = respond(StatusCode::OK, "application/json", full(text));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));

@@ -82,7 +82,8 @@ pub(crate) fn raw_protobuf(kind: &Kind, entry: &Entry) -> Result<Bytes, Status> 
 /// A value's bytes in an encoding.
 pub(crate) fn value_bytes(value: &Value, encoding: Encoding) -> Result<Bytes, Status> {
     Ok(match encoding {
-        Encoding::Json => Bytes::from(value.to_string()),
+        // By bytes: formatting would look at each piece of text twice.
+        Encoding::Json => Bytes::from(serde_json::to_vec(value).map_err(Status::internal)?),
         Encoding::Yaml => Bytes::from(yaml::encode(value)?),
         Encoding::Protobuf => match meta_form(value) {
             Some((api_version, kind, ty)) => {

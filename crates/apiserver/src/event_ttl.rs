@@ -1,7 +1,7 @@
 //! Events live for an hour: each is removed at its own deadline.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -15,48 +15,45 @@ const TTL: Duration = Duration::from_secs(3600);
 /// Changes taken from the log at once.
 const BATCH: usize = 256;
 
-/// Starts the expiry of events.
-pub(crate) fn spawn(server: &Arc<Server>) {
-    let server = Arc::downgrade(server);
-    tokio::spawn(async move {
-        let Some(kind) = registry::find("", "v1", "events") else { return };
-        let mut due: BTreeMap<(Instant, u64), Arc<Entry>> = BTreeMap::new();
-        // Held only for a moment, so that this task does not keep the server alive.
-        let collection = server.upgrade().and_then(|s| s.collection(kind).cloned().ok());
-        let Some(collection) = collection else { return };
-        let mut after = 0;
-        'resume: loop {
-            let Ok((snapshot, revision)) = present(&server, kind) else { return };
-            if after == 0 {
-                for entry in snapshot.range("", "") {
-                    due.insert((Instant::now() + TTL, entry.revision), entry.clone());
-                }
+/// Removes events at their time until the server is gone.
+pub(crate) async fn run(server: Weak<Server>) {
+    let Some(kind) = registry::find("", "v1", "events") else { return };
+    let mut due: BTreeMap<(Instant, u64), Arc<Entry>> = BTreeMap::new();
+    // Held only for a moment, so that this task does not keep the server alive.
+    let collection = server.upgrade().and_then(|s| s.collection(kind).cloned().ok());
+    let Some(collection) = collection else { return };
+    let mut after = 0;
+    'resume: loop {
+        let Ok((snapshot, revision)) = present(&server, kind) else { return };
+        if after == 0 {
+            for entry in snapshot.range("", "") {
+                due.insert((Instant::now() + TTL, entry.revision), entry.clone());
             }
-            after = revision;
-            let Ok(mut cursor) = collection.watch_after(after) else { continue };
-            loop {
-                let Ok(changes) = collection.read(&mut cursor, BATCH) else { continue 'resume };
-                for change in &changes {
-                    due.insert((Instant::now() + TTL, change.revision), change.entry.clone());
-                }
-                if !changes.is_empty() {
-                    continue;
-                }
-                let next = due.keys().next().map(|(at, _)| *at);
-                tokio::select! {
-                    () = cursor.wait() => {}
-                    () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
-                        let Some(server) = server.upgrade() else { return };
-                        expire(&server, kind, &mut due).await;
-                    }
+        }
+        after = revision;
+        let Ok(mut cursor) = collection.watch_after(after) else { continue };
+        loop {
+            let Ok(changes) = collection.read(&mut cursor, BATCH) else { continue 'resume };
+            for change in &changes {
+                due.insert((Instant::now() + TTL, change.revision), change.entry.clone());
+            }
+            if !changes.is_empty() {
+                continue;
+            }
+            let next = due.keys().next().map(|(at, _)| *at);
+            tokio::select! {
+                () = cursor.wait() => {}
+                () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                    let Some(server) = server.upgrade() else { return };
+                    expire(&server, kind, &mut due).await;
                 }
             }
         }
-    });
+    }
 }
 
 fn present(
-    server: &std::sync::Weak<Server>,
+    server: &Weak<Server>,
     kind: &'static Kind,
 ) -> Result<(Arc<crate::cache::Snapshot>, u64), ()> {
     server.upgrade().ok_or(())?.present(kind).map_err(|_| ())

@@ -21,34 +21,30 @@ const DANGLING: &str = "Dangling";
 /// Changes taken from a log at once.
 const BATCH: usize = 256;
 
-/// Starts to watch schemas and levels.
-pub(crate) fn spawn(server: &Arc<Server>) {
-    let server = Arc::downgrade(server);
-    tokio::spawn(async move {
-        let find = |resource| registry::find(GROUP, "v1", resource);
-        let (Some(schemas), Some(levels)) =
-            (find("flowschemas"), find("prioritylevelconfigurations"))
-        else {
-            return;
-        };
-        while let Some((mut schema_changes, mut level_changes)) = begin(&server, schemas, levels) {
-            loop {
-                {
-                    let Some(server) = server.upgrade() else { return };
-                    sync(&server, schemas, levels).await;
-                }
-                tokio::select! {
-                    () = schema_changes.1.wait() => {}
-                    () = level_changes.1.wait() => {}
-                }
-                let read = [&mut schema_changes, &mut level_changes].map(drain);
-                if read.contains(&false) {
-                    // Too far behind: from the start.
-                    break;
-                }
+/// Watches schemas and levels until the server is gone.
+pub(crate) async fn run(server: Weak<Server>) {
+    let find = |resource| registry::find(GROUP, "v1", resource);
+    let (Some(schemas), Some(levels)) = (find("flowschemas"), find("prioritylevelconfigurations"))
+    else {
+        return;
+    };
+    while let Some((mut schema_changes, mut level_changes)) = begin(&server, schemas, levels) {
+        loop {
+            {
+                let Some(server) = server.upgrade() else { return };
+                sync(&server, schemas, levels).await;
+            }
+            tokio::select! {
+                () = schema_changes.1.wait() => {}
+                () = level_changes.1.wait() => {}
+            }
+            let read = [&mut schema_changes, &mut level_changes].map(drain);
+            if read.contains(&false) {
+                // Too far behind: from the start.
+                break;
             }
         }
-    });
+    }
 }
 
 type Changes = (Arc<Collection>, Cursor);

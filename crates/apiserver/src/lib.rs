@@ -26,10 +26,13 @@ mod request;
 mod routes;
 mod server;
 mod service;
+mod trace;
 mod user;
 mod verbs;
+mod warning;
 
 pub use body::{Body, BoxError};
+pub use cache::Corrupt;
 pub use discovery::VERSION;
 pub use server::{ApiServer, Config, StartError};
 pub use service::InProcess;

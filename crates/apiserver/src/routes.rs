@@ -72,7 +72,12 @@ pub(crate) fn no_such_path() -> Status {
 
 /// The same where no API is at all: in plain text.
 pub(crate) fn page_not_found() -> Response<Body> {
-    respond(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", full("404 page not found\n"))
+    plain(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// An answer in plain text.
+pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    respond(status, "text/plain; charset=utf-8", full(text))
 }
 
 /// 405, with the methods that would do.

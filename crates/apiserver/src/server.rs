@@ -6,27 +6,28 @@ use std::time::Instant;
 
 use apimachinery::Status;
 use futures::future::BoxFuture;
-use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT, WARNING,
-};
-use http::{HeaderMap, Request, Response};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, USER_AGENT, WARNING};
+use http::{HeaderMap, Request, Response, StatusCode};
 use ipnet::Ipv4Net;
 use store::{CommitError, Store};
-use tokio_util::sync::CancellationToken;
+use telemetry::task;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Instrument, Span};
 
 use crate::admission::QuotaTurns;
 use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
 use crate::body::{Body, Unread};
-use crate::cache::{Cache, Collection, Entry, Snapshot, prefix};
+use crate::cache::{Cache, Collection, Corrupt, Entry, Snapshot, prefix};
 use crate::limits::{self, Abandoned, InFlight, Work};
 use crate::metrics::Metrics;
 use crate::negotiate::{Accepted, Encoding, Offer};
 use crate::registry::{self, Kind, Sub};
 use crate::request::{Query, RequestInfo};
+use crate::trace::{AUDIT_ID, Stages, Trace};
 use crate::user::User;
 use crate::verbs::{self, Call};
-use crate::{authn, authz, discovery, encode, health, openapi, routes};
+use crate::{authn, authz, discovery, encode, health, openapi, routes, warning};
 
 /// What an API server is made with.
 pub struct Config {
@@ -54,6 +55,9 @@ pub enum StartError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] CommitError),
+    /// What is stored is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
     /// The cluster's own objects could not be made.
     #[error("bootstrapping the cluster: {0}")]
     Bootstrap(#[from] Status),
@@ -83,6 +87,8 @@ pub(crate) struct Server {
     pub(crate) token_uses: authn::Uses,
     in_flight: InFlight,
     work: Work,
+    /// Ends what runs beside the server.
+    _life: DropGuard,
 }
 
 /// An API server. Cloning shares it.
@@ -95,7 +101,7 @@ impl ApiServer {
         let feed = config.store.feed().await?;
         let stored = registry::kinds().filter(|k| k.conversion.is_none());
         let resources = stored.map(|k| (prefix(k.group, k.resource), k.selectable));
-        let cache = Arc::new(Cache::start(feed, resources));
+        let cache = Arc::new(Cache::start(feed, resources)?);
         let settings = Settings {
             addresses: Addresses::new(config.service_range),
             node_ports: NodePorts::new(),
@@ -107,6 +113,7 @@ impl ApiServer {
             service_range: config.service_range,
         };
         let (token_uses, uses) = authn::uses();
+        let life = CancellationToken::new();
         let metrics = Metrics::new(config.metrics, &cache, &config.store);
         let server = Arc::new(Server {
             store: config.store,
@@ -119,11 +126,16 @@ impl ApiServer {
             token_uses,
             in_flight: InFlight::default(),
             work: Work::default(),
+            _life: life.clone().drop_guard(),
         });
         crate::bootstrap::reserve_service_addresses(&server);
         crate::bootstrap::run(&server).await?;
-        crate::event_ttl::spawn(&server);
-        crate::flow_schemas::spawn(&server);
+        let weak = Arc::downgrade(&server);
+        let expire = move |_| crate::event_ttl::run(weak.clone());
+        task::spawn("event-ttl", task::keep("event-ttl", life.clone(), expire));
+        let weak = Arc::downgrade(&server);
+        let tell = move |_| crate::flow_schemas::run(weak.clone());
+        task::spawn("flow-schemas", task::keep("flow-schemas", life, tell));
         authn::track(&server, uses);
         Ok(Self(server))
     }
@@ -144,10 +156,24 @@ fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
+/// Serves a request within its span. A panic harms nobody else; its client has upstream's answer.
+async fn guarded(
+    span: Span,
+    serve: impl Future<Output = Result<Response<Body>, Status>> + Send + 'static,
+) -> Result<Response<Body>, Status> {
+    let serve = task::caught(task::watched("request", serve)).instrument(span);
+    serve.await.unwrap_or_else(|task::Panicked| {
+        let text = "This request caused apiserver to panic. Look in the logs for details.\n";
+        Ok(routes::plain(StatusCode::INTERNAL_SERVER_ERROR, text))
+    })
+}
+
 impl Server {
     async fn handle(self: Arc<Self>, request: Request<Body>, user: Option<User>) -> Response<Body> {
         let begun = Instant::now();
-        let request = request.map(Unread::wrap);
+        let mut request = request.map(Unread::wrap);
+        let trace = Trace::begin(request.method(), request.uri().path(), request.headers());
+        request.extensions_mut().insert(trace.stages.clone());
         let query = Query::parse(request.uri().query());
         let headers = request.headers();
         let accepts_gzip = header(headers, &ACCEPT_ENCODING)
@@ -158,25 +184,30 @@ impl Server {
         let lasts = info.as_ref().is_ok_and(limits::is_long_running);
         let allotted = limits::allotted(&query);
         let deadline = begun + *allotted.as_ref().unwrap_or(&limits::LONGEST);
+        let span = trace.span.clone();
         let outcome = match info {
-            Ok(info) if lasts => self.serve(request, user, info, query).await,
+            Ok(info) if lasts => {
+                guarded(span, self.clone().serve(request, user, info, query)).await
+            }
             Ok(info) => match allotted {
                 Ok(time) if info.is_read() => {
-                    limits::within(time, self.serve(request, user, info, query)).await
+                    limits::within(
+                        time,
+                        guarded(span, self.clone().serve(request, user, info, query)),
+                    )
+                    .await
                 }
                 // A write that has begun is finished, whether or not its client still waits: what
                 // it took for a commit that it never saw would be lost.
                 Ok(time) => {
-                    let server = self.clone();
-                    let mut request = request;
                     let gone = CancellationToken::new();
                     request.extensions_mut().insert(gone.clone());
                     // A write that has not begun when its client leaves never does.
                     let _gone = gone.drop_guard();
-                    let write =
-                        tokio::spawn(async move { server.serve(request, user, info, query).await });
+                    let write = guarded(span, self.clone().serve(request, user, info, query));
+                    let write = task::spawn("request", write);
                     limits::within(time, async {
-                        write.await.unwrap_or_else(|failed| Err(Status::internal(failed)))
+                        write.await.unwrap_or_else(|ended| Err(Status::internal(ended)))
                     })
                     .await
                 }
@@ -196,11 +227,14 @@ impl Server {
             response.extensions_mut().insert(limits::Deadline(deadline));
         }
         let response = if accepts_gzip { crate::service::compress(response) } else { response };
-        self.metrics.requests.end(tracked, served, response)
+        let audit_id = trace.end(response.status(), lasts);
+        let mut response = self.metrics.requests.end(tracked, served, response);
+        response.headers_mut().entry(AUDIT_ID).or_insert(audit_id);
+        response
     }
 
     async fn serve(
-        &self,
+        self: Arc<Self>,
         mut request: Request<Body>,
         user: Option<User>,
         info: RequestInfo,
@@ -211,13 +245,14 @@ impl Server {
             Some(user) => user,
             None => {
                 let begun = Instant::now();
-                let user = authn::authenticate(self, &request);
+                let user = authn::authenticate(&self, &request);
                 let name = user.as_ref().ok().map(|user| user.name.as_str());
                 self.metrics.access.authenticated(name, begun.elapsed());
                 user?
             }
         };
-        let user = authn::impersonate(self, user, request.headers())?;
+        let user = authn::impersonate(&self, user, request.headers())?;
+        Span::current().record("user", &*user.name);
         // The cluster's own components bound themselves.
         let place = if remote { Some(self.in_flight.enter(&user, &info)) } else { None };
         let _place = place.transpose()?;
@@ -225,6 +260,8 @@ impl Server {
         let authorized = self.authorize(&user, info.verb, &info);
         self.metrics.access.authorized(authorized.is_ok(), begun.elapsed());
         authorized?;
+        let stages = request.extensions_mut().remove::<Stages>().unwrap_or_default();
+        stages.passed("authorized");
 
         if !info.is_resource {
             return self.serve_path(&request, &query);
@@ -249,7 +286,7 @@ impl Server {
         let headers = request.headers();
         let agent = header(headers, &USER_AGENT).unwrap_or_default();
         let call = Call {
-            server: self,
+            server: &self,
             user,
             info,
             query,
@@ -260,6 +297,7 @@ impl Server {
             sub,
             dry: false,
             warnings: Default::default(),
+            stages,
         };
         request.extensions_mut().remove::<User>();
         // What there is to warn of is said of a refused request too.
@@ -267,10 +305,9 @@ impl Server {
             Ok(response) => response,
             Err(status) => encode::error(&status, accepted.encoding),
         };
-        for warning in call.warnings.into_inner() {
-            if let Some(value) = warning_header(&warning) {
-                response.headers_mut().append(WARNING, value);
-            }
+        call.stages.passed("answered");
+        for value in warning::headers(call.warnings.into_inner()) {
+            response.headers_mut().append(WARNING, value);
         }
         Ok(response)
     }
@@ -287,6 +324,7 @@ impl Server {
         let (parts, body) = request.into_parts();
         let time = limits::allotted(&call.query)?;
         let body = limits::within(time, crate::body::read(body)).await?;
+        call.stages.passed("read");
         let stored = self.entry(call.kind, &call.info.namespace, &call.info.name);
         let bytes = body.len() + stored.map_or(0, |entry| entry.bytes.len());
         let gone = parts.extensions.get::<CancellationToken>().cloned().unwrap_or_default();
@@ -316,6 +354,8 @@ impl Server {
         let accept = header(request.headers(), &ACCEPT).unwrap_or_default();
         match path {
             "/healthz" | "/livez" | "/readyz" => return Ok(health::check(self, path, query)),
+            #[cfg(test)]
+            "/panics" => panic!("asked to"),
             "/metrics" => return Ok(self.metrics.scrape(request.headers())),
             "/metrics/slis" => return Ok(self.metrics.scrape_service_levels(request.headers())),
             "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
@@ -374,10 +414,4 @@ fn find(info: &RequestInfo) -> Option<(&'static Kind, Option<Sub>)> {
 /// The encoding of errors that are found before anybody asks what the path can answer with.
 fn wanted_encoding(accept: Option<&str>) -> Encoding {
     Accepted::negotiate(accept, Offer::List).map_or(Encoding::Json, |accepted| accepted.encoding)
-}
-
-/// `299 - "text"` (RFC 7234, 5.5), at most as long as upstream's.
-fn warning_header(text: &str) -> Option<HeaderValue> {
-    let clean: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
-    HeaderValue::from_str(&format!("299 - {}", apimachinery::text::quote(&clean))).ok()
 }

@@ -25,7 +25,7 @@ impl Etcd {
         let authority = format!("127.0.0.1:{}", process::free_port()?);
         let client = format!("http://{authority}");
         let peer = format!("http://127.0.0.1:{}", process::free_port()?);
-        let mut child = Command::new("etcd")
+        let mut child = Command::new(std::env::var_os("ETCD").unwrap_or("etcd".into()))
             .args(["--name", "bench", "--data-dir"])
             .arg(dir)
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
@@ -61,6 +61,16 @@ impl Etcd {
     /// A connection to it.
     pub(crate) async fn connect(&self) -> Result<Channel> {
         Channel::connect(&self.authority).await
+    }
+
+    /// Host and port of it.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
     }
 
     pub(crate) async fn stop(mut self) {

@@ -136,10 +136,20 @@ pub(crate) struct Requests {
 impl Requests {
     /// Sends JSON and expects success.
     pub(crate) async fn send(&mut self, method: Method, path: &str, body: Bytes) -> Result<Bytes> {
-        let request = Request::builder()
-            .method(method)
+        self.request(Request::builder().method(method), path, JSON, body).await
+    }
+
+    /// Sends a body of some media type and expects success.
+    pub(crate) async fn request(
+        &mut self,
+        request: http::request::Builder,
+        path: &str,
+        media: &str,
+        body: Bytes,
+    ) -> Result<Bytes> {
+        let request = request
             .uri(format!("https://{}{path}", self.address))
-            .header("content-type", JSON)
+            .header("content-type", media)
             .header("accept", JSON)
             .body(Full::new(body))?;
         let response = self.send.send_request(request).await?;

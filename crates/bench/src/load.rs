@@ -33,14 +33,23 @@ pub(crate) async fn namespace(endpoint: &Endpoint) -> Result<()> {
     }
 }
 
+/// The name of a pod.
+pub(crate) fn pod_name(number: usize) -> String {
+    format!("web-6f7d9c5b8-{number:05}")
+}
+
 /// A pod as a deployment would make it, bound to a node that does not exist.
-fn pod(number: usize) -> Value {
+pub(crate) fn pod(number: usize) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": format!("web-6f7d9c5b8-{number:05}"),
-            "labels": {"app": "web", "pod-template-hash": "6f7d9c5b8"},
+            "name": pod_name(number),
+            "labels": {
+                "app": "web",
+                "pod-template-hash": "6f7d9c5b8",
+                "shard": format!("s{}", number % 100),
+            },
             "annotations": {"example.com/checksum": "0123456789abcdef0123456789abcdef"},
         },
         "spec": {

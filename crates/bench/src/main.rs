@@ -1,10 +1,11 @@
 //! Measurements side by side: each figure with its baseline, their ratio, its target and the verdict.
 //!
 //! `cargo build --release -p coxswain` first; the binary is `$COXSWAIN`, else the release build of
-//! this checkout. Then `cargo run --release -p bench -- [store|list|watch|pods|up|memory|size]…`;
+//! this checkout. Then `cargo run --release -p bench -- [api|store|list|watch|pods|up|memory|size]…`;
 //! without names all run, in under five minutes. Baselines are measured in the same run on the same
 //! machine, alternating with what is compared, so a busy machine slows both; ratios mean more than
-//! figures. `store` needs Debian's `etcd-server` on `PATH`, `pods` needs root.
+//! figures. `api` is set against upstream's server where `KUBE_APISERVER` (and `ETCD`, if it is not on
+//! `PATH`) name the binaries. `store` needs Debian's `etcd-server` on `PATH`, `pods` needs root.
 
 mod benchmarks;
 mod cluster;
@@ -15,6 +16,7 @@ mod http;
 mod load;
 mod process;
 mod report;
+mod servers;
 mod stats;
 
 use std::path::PathBuf;
@@ -37,6 +39,8 @@ struct Cli {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Benchmark {
+    /// Requests to the API server alone, against upstream's with etcd.
+    Api,
     /// Durable puts per second, against etcd and against bare write and fdatasync.
     Store,
     /// LIST of 10,000 pods, against a static buffer.
@@ -95,6 +99,7 @@ fn run(cli: Cli) -> Result<bool> {
 
 async fn measure(benchmark: Benchmark, report: &mut Report) -> Result<()> {
     match benchmark {
+        Benchmark::Api => benchmarks::api::measure(report).await,
         Benchmark::Store => benchmarks::store::measure(report).await,
         Benchmark::List => benchmarks::list::measure(report).await,
         Benchmark::Watch => benchmarks::watch::measure(report).await,

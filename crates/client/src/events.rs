@@ -52,7 +52,7 @@ impl EventRecorder {
     pub fn new(client: Client, component: &str, host: &str, cancel: CancellationToken) -> Self {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let sink = sink::Sink::new(client, component, host);
-        tokio::spawn(async move {
+        telemetry::task::spawn("event-recorder", async move {
             cancel.run_until_cancelled(sink.run(receiver)).await;
         });
         Self { queue }

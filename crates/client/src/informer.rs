@@ -6,6 +6,7 @@ use std::sync::Arc;
 use kube::{Api, Resource};
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
+use telemetry::task;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -91,10 +92,13 @@ impl<K: Kind> Informer<K> {
             synced: watch::Sender::new(false),
             subscribers: Mutex::new(Vec::new()),
         });
-        let reflector = reflector::Reflector::new(api, selection, shared.clone());
-        tokio::spawn(async move {
-            cancel.run_until_cancelled(reflector.run()).await;
-        });
+        let (filled, selection) = (shared.clone(), selection.clone());
+        task::spawn(
+            "informer",
+            task::keep("informer", cancel, move |_| {
+                reflector::Reflector::new(api.clone(), &selection, filled.clone()).run()
+            }),
+        );
         Self { shared }
     }
 

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use rand::Rng;
+use rand::RngExt;
 use telemetry::metrics::Registry;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -11,9 +11,10 @@ pub mod key;
 pub mod leader;
 mod metrics;
 pub mod reconcile;
+pub mod refusals;
 pub mod review;
 pub mod service_account;
-pub mod store;
+mod store;
 pub mod transport;
 pub mod workqueue;
 

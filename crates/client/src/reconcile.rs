@@ -2,22 +2,27 @@
 
 use std::fmt::{Debug, Display};
 use std::hash::Hash;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
+use telemetry::task;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::workqueue::WorkQueue;
 
-/// Runs `workers` tasks over `queue` until `cancel`, then lets the work in hand finish.
+/// From this failure in a row on a key's trouble is a warning, though not every time.
+const PERSISTENT: u32 = 5;
+
+/// Runs `workers` tasks over `queue` until `cancel`, then lets the work in hand finish. `name` is
+/// the controller's, for the log.
 ///
 /// `reconcile` is level-triggered: it looks at the present state of its key. `Ok(None)` ends the
 /// matter until the next event, `Ok(Some(delay))` asks to be called again, and an error puts the
 /// key back with its backoff.
 pub async fn run<K, F, R, E>(
+    name: &'static str,
     queue: WorkQueue<K>,
     workers: usize,
     cancel: CancellationToken,
@@ -25,24 +30,21 @@ pub async fn run<K, F, R, E>(
 ) where
     K: Clone + Eq + Hash + Debug + Send + Sync + 'static,
     F: Fn(K) -> R + Send + Sync + 'static,
-    R: Future<Output = Result<Option<Duration>, E>> + Send,
-    E: Display,
+    R: Future<Output = Result<Option<Duration>, E>> + Send + 'static,
+    E: Display + 'static,
 {
     let reconcile = Arc::new(reconcile);
     let mut tasks = JoinSet::new();
     for _ in 0..workers {
         let (queue, reconcile, cancel) = (queue.clone(), reconcile.clone(), cancel.clone());
-        tasks.spawn(async move {
+        tasks.spawn(task::watched(name, async move {
             while let Some(Some(key)) = cancel.run_until_cancelled(queue.get()).await {
                 // One object that nobody thought of must not stop the work on all others.
-                let attempt = AssertUnwindSafe(async { reconcile(key.clone()).await });
-                match attempt.catch_unwind().await {
-                    Err(panic) => {
-                        let why = panic.downcast_ref::<String>().map(String::as_str);
-                        let why = why.or_else(|| panic.downcast_ref::<&str>().copied());
-                        tracing::error!(?key, why, "reconcile panicked, will retry");
-                        queue.add_rate_limited(key.clone());
-                    }
+                let failures = queue.num_requeues(&key);
+                let span = tracing::info_span!("reconcile", controller = name, ?key, failures);
+                let attempt = task::caught(task::watched(name, reconcile(key.clone())));
+                match attempt.instrument(span.clone()).await {
+                    Err(task::Panicked) => queue.add_rate_limited(key.clone()),
                     Ok(Ok(again)) => {
                         queue.forget(&key);
                         if let Some(delay) = again {
@@ -50,13 +52,19 @@ pub async fn run<K, F, R, E>(
                         }
                     }
                     Ok(Err(error)) => {
-                        tracing::debug!(?key, %error, "reconcile failed, will retry");
+                        let failures = failures.saturating_add(1);
+                        let _entered = span.entered();
+                        if failures >= PERSISTENT && failures.is_power_of_two() {
+                            tracing::warn!(%error, "reconcile keeps failing");
+                        } else {
+                            tracing::debug!(%error, "reconcile failed, will retry");
+                        }
                         queue.add_rate_limited(key.clone());
                     }
                 }
                 queue.done(&key);
             }
-        });
+        }));
     }
     while let Some(result) = tasks.join_next().await {
         if let Err(error) = result
@@ -81,7 +89,7 @@ mod tests {
         let stop = cancel.clone();
         let tries = Arc::new(AtomicU32::new(0));
         let seen = tries.clone();
-        run(queue.clone(), 1, cancel, move |key| {
+        run("test", queue.clone(), 1, cancel, move |key| {
             let (seen, stop) = (seen.clone(), stop.clone());
             async move {
                 assert!(key != "poison" || seen.fetch_add(1, Ordering::SeqCst) > 2, "poison");
@@ -102,7 +110,7 @@ mod tests {
         let calls = Arc::new(AtomicU32::new(0));
         let cancel = CancellationToken::new();
         let (seen, stop) = (calls.clone(), cancel.clone());
-        run(queue.clone(), 2, cancel, move |_| {
+        run("test", queue.clone(), 2, cancel, move |_| {
             let call = seen.fetch_add(1, Ordering::SeqCst);
             let stop = stop.clone();
             async move {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use crate::refusals;
 use bytes::Bytes;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{Method, Request, Response, StatusCode};
@@ -79,16 +80,17 @@ pub fn named(
         let agent = HeaderValue::from_static(name);
         request.headers_mut().entry(USER_AGENT).or_insert(agent);
         let (client, metrics, host) = (client.clone(), metrics.clone(), host.clone());
+        let path = request.uri().path().to_owned();
         async move {
             let (method, begun) = (request.method().clone(), Instant::now());
             let result = client.send(request).await;
             let code = result.as_ref().ok().map(Response::status);
             let code = code.as_ref().map_or("<error>", StatusCode::as_str);
-            let method = known(&method);
-            metrics.results.with([code, method, &host]).inc();
+            let word = known(&method);
+            metrics.results.with([code, word, &host]).inc();
             let took = begun.elapsed().as_secs_f64();
-            metrics.durations.with([method, &host]).observe(took);
-            result.map_err(BoxError::from)
+            metrics.durations.with([word, &host]).observe(took);
+            Ok::<_, BoxError>(refusals::noted(name, &method, &path, result?).await)
         }
     });
     kube::Client::new(service, namespace)

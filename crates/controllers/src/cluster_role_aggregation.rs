@@ -11,8 +11,8 @@ use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::common::meta;
-use crate::common::selector::Selector;
 use crate::{Context, Outcome};
+use rules::selector::Selector;
 
 const WORKERS: usize = 5;
 const MANAGER: &str = "clusterrole-aggregation-controller";

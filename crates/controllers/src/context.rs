@@ -9,6 +9,7 @@ use client::informer::{Event, Informer, Kind};
 use client::{Client, EventRecorder, InformerFactory, WorkQueue};
 use k8s_openapi::NamespaceResourceScope;
 use kube::Api;
+use telemetry::task;
 use tokio_util::sync::CancellationToken;
 
 use crate::Settings;
@@ -53,6 +54,8 @@ pub(crate) type Outcome = Result<Option<Duration>, Error>;
 /// A controller's surroundings for one run.
 #[derive(Clone)]
 pub(crate) struct Context {
+    /// The controller's name.
+    pub(crate) name: &'static str,
     pub(crate) client: Client,
     pub(crate) informers: InformerFactory,
     pub(crate) events: EventRecorder,
@@ -77,12 +80,9 @@ impl Context {
     /// Runs `future` beside the controller; if it panics the controller is restarted.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         let cancel = self.cancel.clone();
-        tokio::spawn(async move {
-            let child = cancel.clone();
-            let task = tokio::spawn(async move {
-                child.run_until_cancelled(future).await;
-            });
-            if task.await.is_err() {
+        let future = task::caught(task::watched(self.name, future));
+        task::spawn(self.name, async move {
+            if let Some(Err(_)) = cancel.run_until_cancelled(future).await {
                 cancel.cancel();
             }
         });
@@ -139,8 +139,9 @@ impl Context {
     where
         K: Clone + Eq + Hash + Debug + Send + Sync + 'static,
         F: Fn(K) -> R + Send + Sync + 'static,
-        R: Future<Output = Outcome> + Send,
+        R: Future<Output = Outcome> + Send + 'static,
     {
-        client::reconcile::run(queue.clone(), workers, self.cancel.clone(), reconcile).await;
+        let cancel = self.cancel.clone();
+        client::reconcile::run(self.name, queue.clone(), workers, cancel, reconcile).await;
     }
 }

@@ -10,9 +10,9 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 
-use crate::common::selector::Selector;
 use crate::common::{meta, namespaced, pod, pod_control, service};
 use crate::{Context, Outcome};
+use rules::selector::Selector;
 
 const MANAGED_BY: (&str, &str) = ("endpoints.kubernetes.io/managed-by", "endpoint-controller");
 const OVER_CAPACITY: (&str, &str) = ("endpoints.kubernetes.io/over-capacity", "truncated");
@@ -129,7 +129,7 @@ impl Controller {
         let enqueue = |pod: &Pod| {
             for service in namespaced::list(&self.services, meta::namespace(pod)) {
                 let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-                if Selector::exact(selector).matches(pod) {
+                if Selector::of_map(selector).matches(pod) {
                     self.queue.add(ObjectKey::of(&*service));
                 }
             }
@@ -162,7 +162,7 @@ impl Controller {
         if selector.is_none_or(|selector| selector.is_empty()) || external || meta::deleting(&*of) {
             return Ok(None);
         }
-        let selector = Selector::exact(selector);
+        let selector = Selector::of_map(selector);
         let pods = namespaced::list(&self.pods, &key.namespace);
         let pods: Vec<_> = pods.into_iter().filter(|pod| selector.matches(&**pod)).collect();
         let (subsets, truncated) = subsets(&pods, &of);

@@ -102,6 +102,7 @@ pub async fn run(config: Config) {
         sign: config.sign,
         metrics: Metrics::of(&config.metrics, &config.informers),
     });
+    tracing::info!(controllers = registry::CONTROLLERS.len(), "the controllers start");
     let mut running = JoinSet::new();
     for controller in registry::CONTROLLERS {
         let client = (config.clients)(controller.identity);

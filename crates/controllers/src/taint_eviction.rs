@@ -12,9 +12,9 @@ use kube::api::{DeleteParams, Preconditions};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::common::toleration::tolerates;
 use crate::common::{meta, pod};
 use crate::{Context, Outcome};
+use rules::tolerations::tolerates;
 
 struct Controller {
     context: Context,

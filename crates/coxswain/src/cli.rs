@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use ipnet::Ipv4Net;
 use kubelet::ImageCredentials;
 
+use crate::logging::{self, LogArgs, LogsArgs};
 use crate::{component, control, daemon, demo};
 
 /// Kubernetes in one binary.
@@ -19,6 +20,8 @@ use crate::{component, control, daemon, demo};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 #[derive(Subcommand)]
@@ -29,6 +32,8 @@ enum Command {
     Down(DirArgs),
     /// Says whether a cluster runs in a directory; exit code 1 if not.
     Status(DirArgs),
+    /// Prints the log of a cluster that runs in the background.
+    Logs(LogsArgs),
     /// Prints the administrator's kubeconfig, or merges it into kubectl's.
     Kubeconfig(KubeconfigArgs),
     /// Works with container images.
@@ -425,21 +430,25 @@ pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     // Libraries that make their own TLS clients find this one; it is the first, so it cannot fail.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_env("COXSWAIN_LOG")
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
-        )
-        .init();
     if !matches!(cli.command, Command::Image(_) | Command::Demo(_) | Command::Status(_)) {
         // What a cluster writes is its owner's, but for what says otherwise.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         raise_descriptor_limit();
     }
+    let mut log = cli.log;
+    if let Command::Up(args) = &cli.command
+        && daemon::is_background()
+    {
+        log.or_to_file(args.dir.join("data").join(logging::CLUSTER_LOG));
+    }
+    if let Err(error) = log.init() {
+        eprintln!("coxswain: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match cli.command {
         Command::Up(args) if args.detach => daemon::detach(&args.dir),
-        Command::Up(args) => crate::up::run(args),
+        Command::Up(args) => crate::up::run(args, log),
+        Command::Logs(args) => logging::show(&args),
         Command::Down(DirArgs { dir }) => daemon::down(&dir),
         Command::Status(DirArgs { dir }) => daemon::status(&dir),
         Command::Kubeconfig(args) => crate::kubeconfig::run(&args),

@@ -9,6 +9,7 @@ use client::leader::{LeaderElection, Outcome};
 use client::service_account::ServiceAccounts;
 use client::{Client, InformerFactory, transport};
 use telemetry::metrics::Registry;
+use telemetry::task;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,11 +35,12 @@ fn until_interrupted(work: impl AsyncFnOnce(CancellationToken) -> Result<()>) ->
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let token = cancel.clone();
-        tokio::spawn(async move {
+        task::spawn_vital("signals", async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            tracing::info!("told to stop");
             token.cancel();
         });
         work(cancel).await
@@ -111,9 +113,11 @@ async fn lead(
     let outcome = election
         .run(cancel, |token| async {
             say!("leading");
+            tracing::info!(lease = name, "leads");
             work(token).await;
         })
         .await;
+    tracing::info!(lease = name, ?outcome, "no longer leads");
     match outcome {
         Outcome::Lost => bail!("the lease {name} was lost"),
         Outcome::Cancelled | Outcome::Finished => Ok(()),
@@ -197,7 +201,12 @@ pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
         tell(serving, &args.kubeconfig, &client, endpoints, &cancel).await?;
         lead(&client, "kube-scheduler", &metrics, cancel, async |cancel| {
             let (client, informers, metrics) = (client.clone(), all.clone(), metrics.clone());
-            scheduler::run(scheduler::Config { client, informers, metrics, cancel }).await;
+            task::keep("scheduler", cancel, move |cancel| {
+                let (client, informers) = (client.clone(), informers.clone());
+                let metrics = metrics.clone();
+                scheduler::run(scheduler::Config { client, informers, metrics, cancel })
+            })
+            .await;
         })
         .await
     })

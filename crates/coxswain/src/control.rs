@@ -65,11 +65,11 @@ pub(crate) fn serve(
     // Left behind by a crash; the node's directory is in use by one process only.
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
-    tokio::spawn(async move {
+    telemetry::task::spawn("control", async move {
         let _dir = dir;
         while let Some(Ok((stream, _))) = cancel.run_until_cancelled(listener.accept()).await {
             let runtime = runtime.clone();
-            tokio::spawn(async move {
+            telemetry::task::spawn("control-request", async move {
                 let (read, mut write) = stream.into_split();
                 let mut line = String::new();
                 if tokio::io::BufReader::new(read).read_line(&mut line).await.is_ok() {

@@ -17,10 +17,15 @@ use crate::dir::ClusterDir;
 /// Set for the background process: its standard input is where it reports.
 const REPORT: &str = "COXSWAIN_REPORT_ON_STDIN";
 
+/// This process was started to run in the background.
+pub(crate) fn is_background() -> bool {
+    std::env::var_os(REPORT).is_some()
+}
+
 /// Starts the same command without `--detach` in a session of its own and waits until it is ready.
 pub(crate) fn detach(dir: &Path) -> Result<()> {
     let dir = ClusterDir::open(dir)?;
-    let log_path = dir.data("up.log");
+    let log_path = dir.data(crate::logging::CLUSTER_LOG);
     let log = OpenOptions::new()
         .create(true)
         .append(true)
@@ -60,7 +65,7 @@ pub(crate) fn detach(dir: &Path) -> Result<()> {
 
 /// Tells whoever detached this process that the cluster is ready.
 pub(crate) fn report_ready() {
-    if std::env::var_os(REPORT).is_some()
+    if is_background()
         && let Ok(fd) = std::io::stdin().as_fd().try_clone_to_owned()
     {
         // Nobody has to be listening any more.

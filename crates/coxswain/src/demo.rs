@@ -32,7 +32,7 @@ pub(crate) async fn serve(port: u16) -> Result<()> {
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         let text = format!("{greeting} from {hostname}\n");
-        tokio::spawn(async move {
+        telemetry::task::spawn("demo-request", async move {
             let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                 let text = text.clone();
                 say!("{} {}", request.method(), request.uri());

@@ -15,6 +15,7 @@ use tokio::process::{Child, Command};
 
 use crate::cli::PodArgs;
 use crate::dir::ClusterDir;
+use crate::logging::LogArgs;
 use crate::plan::Plan;
 
 /// How long a node may take to stop its pods.
@@ -85,6 +86,7 @@ pub(crate) struct Joining<'a> {
     pub(crate) dir: &'a ClusterDir,
     pub(crate) plan: &'a Plan,
     pub(crate) pods_may: &'a PodArgs,
+    pub(crate) log: &'a LogArgs,
     pub(crate) name: String,
     pub(crate) number: u8,
 }
@@ -99,7 +101,7 @@ impl Machine {
 
     /// Makes a node's namespace and starts its process. The node's kubeconfig is there already.
     pub(crate) fn add(&mut self, node: Joining<'_>) -> Result<()> {
-        let Joining { dir, plan, pods_may, name, number } = node;
+        let Joining { dir, plan, pods_may, log, name, number } = node;
         let data = dir.node_data(&name);
         runtime::private::directory(&data).with_context(|| data.display().to_string())?;
         let address = plan.namespace_address(number);
@@ -109,7 +111,7 @@ impl Machine {
             .with_context(|| format!("making the network namespace of node {name}"))?;
         let paths = [
             ("--netns", namespace.netns.clone()),
-            ("--data-dir", data),
+            ("--data-dir", data.clone()),
             ("--kubeconfig", dir.kubeconfig(&format!("kubelet-{name}"))),
             ("--proxy-kubeconfig", dir.kubeconfig("kube-proxy")),
         ];
@@ -123,6 +125,7 @@ impl Machine {
         args.extend(paths.into_iter().flat_map(|(option, path)| [option.into(), path.into()]));
         args.extend(options.into_iter().flat_map(|(option, value)| [option.into(), value.into()]));
         args.extend(pods_may.to_args().into_iter().map(OsString::from));
+        args.extend(log.to_node_args(&data));
         let process = spawn(&args)?;
         let started = Instant::now();
         self.nodes.push(Member { name, namespace, args, process, failures: 0, started, due: None });

@@ -12,6 +12,7 @@ mod daemon;
 mod demo;
 mod dir;
 mod kubeconfig;
+mod logging;
 mod machine;
 mod node;
 mod plan;

@@ -8,6 +8,7 @@ use apiserver::{ApiServer, User};
 use client::{Client, InformerFactory};
 use store::{Embedded, Store};
 use telemetry::metrics::{self, Registry};
+use telemetry::task;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,7 +20,7 @@ use crate::plan::Plan;
 pub(crate) fn open_store(dir: &ClusterDir) -> Result<Arc<dyn Store>> {
     let store = Embedded::open(&dir.data("store"), store::Options::default())?;
     if let Some(what) = store.dropped() {
-        eprintln!("coxswain: the log was damaged at its end. {what}");
+        tracing::warn!(%what, "the store's log was damaged at its end");
     }
     crate::daemon::write_pid(dir)?;
     Ok(Arc::new(store))
@@ -94,7 +95,8 @@ impl ControlPlane {
         for listener in listeners {
             let tls = pki::tls::server(&ids.server, ids.ca.cert(), &["h2", "http/1.1"])?;
             let (server, cancel) = (server.clone(), cancel.clone());
-            tasks.spawn(async move { server.serve(listener, tls, cancel).await });
+            let serve = async move { server.serve(listener, tls, cancel).await };
+            tasks.spawn(task::watched("apiserver", serve));
         }
         let reader = client(&server, User::new(MANAGER, &[]), &metrics);
         let informers = InformerFactory::new(reader, cancel.clone());
@@ -122,7 +124,7 @@ impl ControlPlane {
             };
             client(&server, user, &metrics)
         };
-        tasks.spawn(controllers::run(controllers::Config {
+        let run = controllers::run(controllers::Config {
             clients: Box::new(clients),
             informers: self.informers.clone(),
             cluster_cidr: Some(plan.pods),
@@ -130,16 +132,19 @@ impl ControlPlane {
             sign: Some(sign_secret(signer)),
             metrics: self.metrics.clone(),
             cancel: cancel.clone(),
-        }));
+        });
+        // It supervises each controller; what is left cannot go on alone.
+        task::spawn_vital("controllers", tasks.track_future(run));
     }
 
     /// Starts the scheduler.
     pub(crate) fn start_scheduler(&self, (cancel, tasks): (&CancellationToken, &TaskTracker)) {
-        tasks.spawn(scheduler::run(scheduler::Config {
-            client: self.client(User::new("system:kube-scheduler", &[])),
-            informers: self.informers.clone(),
-            metrics: self.metrics.clone(),
-            cancel: cancel.clone(),
+        let client = self.client(User::new("system:kube-scheduler", &[]));
+        let (informers, metrics) = (self.informers.clone(), self.metrics.clone());
+        tasks.spawn(task::keep("scheduler", cancel.clone(), move |cancel| {
+            let (client, informers) = (client.clone(), informers.clone());
+            let metrics = metrics.clone();
+            scheduler::run(scheduler::Config { client, informers, metrics, cancel })
         }));
     }
 }

@@ -36,8 +36,8 @@ pub(crate) async fn keep(
         let routes = wanted.clone();
         match tokio::task::spawn_blocking(move || network.set_node_routes(&routes)).await {
             Ok(Ok(())) => in_force = wanted,
-            Ok(Err(error)) => eprintln!("coxswain: routes to other nodes: {error}"),
-            Err(panic) => eprintln!("coxswain: routes to other nodes: {panic}"),
+            Ok(Err(error)) => tracing::error!(%error, "routes to other nodes"),
+            Err(panic) => tracing::error!(%panic, "routes to other nodes"),
         }
     }
 }

@@ -88,7 +88,7 @@ pub(crate) async fn serve(
     let address = listener.local_addr()?;
     let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
     let endpoints = Arc::new(endpoints);
-    tokio::spawn(async move {
+    telemetry::task::spawn("serving", async move {
         cancel.run_until_cancelled(accept(listener, acceptor, endpoints)).await;
     });
     Ok(address)

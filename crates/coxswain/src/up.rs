@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use apiserver::User;
 use k8s_openapi::api::core::v1::Node as ApiNode;
+use telemetry::task;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::addons;
 use crate::cli::{PodArgs, RuntimeKind, UpArgs};
 use crate::dir::{ADMIN, ClusterDir, EXTERNAL, Identities, Reach};
+use crate::logging::LogArgs;
 use crate::machine::{Joining, Machine};
 use crate::node::{Node, NodeConfig};
 use crate::plan::Plan;
@@ -32,9 +34,9 @@ impl Progress {
 }
 
 /// Runs the cluster until it is interrupted.
-pub(crate) fn run(args: UpArgs) -> Result<()> {
+pub(crate) fn run(args: UpArgs, log: LogArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(up(args));
+    let outcome = runtime.block_on(up(args, log));
     // Nothing that is left is worth waiting for.
     runtime.shutdown_background();
     outcome
@@ -79,11 +81,12 @@ struct Cluster {
     cancel: CancellationToken,
     tasks: TaskTracker,
     pods_may: PodArgs,
+    log: LogArgs,
     /// The API server's port.
     port: u16,
 }
 
-async fn up(args: UpArgs) -> Result<()> {
+async fn up(args: UpArgs, log: LogArgs) -> Result<()> {
     let progress = Progress(Instant::now());
     let kind = runtime_kind(args.runtime)?;
     if matches!(kind, RuntimeKind::Cri(_)) && args.nodes > 1 {
@@ -91,6 +94,14 @@ async fn up(args: UpArgs) -> Result<()> {
     }
     let listener = plane::listen(args.listen).await?;
     let dir = ClusterDir::open(&args.dir)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        dir = %dir.path().display(),
+        listen = %args.listen,
+        nodes = args.nodes,
+        runtime = ?kind,
+        "the cluster starts"
+    );
     let store = plane::open_store(&dir)?;
     progress.done("store");
 
@@ -120,6 +131,7 @@ async fn up(args: UpArgs) -> Result<()> {
         cancel: CancellationToken::new(),
         tasks: TaskTracker::new(),
         pods_may: args.pods,
+        log,
         port: args.listen.port(),
     };
     let mut nodes = vec![Arc::new(cluster.open_node(0).await?)];
@@ -151,8 +163,12 @@ async fn up(args: UpArgs) -> Result<()> {
         cluster.run(&plane, args.nodes, &mut nodes, &mut machine).await
     }
     .await;
-    if outcome.is_ok() {
-        say!("stopping");
+    match &outcome {
+        Ok(()) => {
+            say!("stopping");
+            tracing::info!("the cluster stops");
+        }
+        Err(error) => tracing::error!(error = format!("{error:#}"), "the cluster stops"),
     }
     // Nodes first: they still report to the API server that their pods have ended. What cannot be
     // removed keeps nothing else from being removed.
@@ -228,8 +244,14 @@ impl Cluster {
                     Some(machine) => {
                         let address = self.plan.namespace_address(number);
                         self.dir.node_identity(&self.ids, &name, address)?;
-                        let (dir, plan, pods_may) = (&self.dir, &self.plan, &self.pods_may);
-                        machine.add(Joining { dir, plan, pods_may, name: name.clone(), number })?;
+                        machine.add(Joining {
+                            dir: &self.dir,
+                            plan: &self.plan,
+                            pods_may: &self.pods_may,
+                            log: &self.log,
+                            name: name.clone(),
+                            number,
+                        })?;
                     }
                     None => {
                         let node = Arc::new(self.open_node(number).await?);
@@ -290,13 +312,14 @@ impl Cluster {
         let (client, informers) = (plane.client(user), plane.informers.clone());
         let (ca, cancel) = (self.ids.ca.cert().to_owned(), self.cancel.clone());
         let (kubelet, failed) = (node.clone(), ended.clone());
-        self.tasks.spawn(async move {
+        self.tasks.spawn(task::watched("kubelet", async move {
+            // However it ends before it is told to: the next start adopts what runs.
+            let _ended = failed.drop_guard();
             let informers = (informers.clone(), &informers);
             if let Err(error) = kubelet.run_kubelet(client, informers, issued, ca, cancel).await {
-                eprintln!("coxswain: {error:#}");
-                failed.cancel();
+                tracing::error!(error = format!("{error:#}"), "the kubelet has failed");
             }
-        });
+        }));
         crate::control::serve(&node.config.data, node.runtime.clone(), self.cancel.clone())
     }
 
@@ -309,11 +332,14 @@ impl Cluster {
             .context("making the DNS service")?;
         let (proxied, informers, cancel) =
             (node.clone(), plane.informers.clone(), self.cancel.clone());
-        self.tasks.spawn(async move {
-            if let Err(error) = proxied.run_proxy(&informers, cancel).await {
-                eprintln!("coxswain: {error:#}");
+        self.tasks.spawn(task::keep("kube-proxy", cancel, move |cancel| {
+            let (node, informers) = (proxied.clone(), informers.clone());
+            async move {
+                if let Err(error) = node.run_proxy(&informers, cancel).await {
+                    tracing::error!(error = format!("{error:#}"), "the service proxy has failed");
+                }
             }
-        });
+        }));
         let dns = dns::DnsConfig {
             listen: vec![SocketAddr::new(address, addons::DNS_PORT)],
             domain: crate::node::DOMAIN.to_owned(),
@@ -321,20 +347,23 @@ impl Cluster {
             metrics: node.metrics.clone(),
         };
         let (informers, cancel) = (plane.informers.clone(), self.cancel.clone());
-        self.tasks.spawn(async move {
-            if let Err(error) = dns::run(&informers, dns, cancel).await {
-                eprintln!("coxswain: cluster DNS: {error}");
+        self.tasks.spawn(task::keep("dns", cancel, move |cancel| {
+            let (informers, dns) = (informers.clone(), dns.clone());
+            async move {
+                if let Err(error) = dns::run(&informers, dns, cancel).await {
+                    tracing::error!(%error, "cluster DNS has failed");
+                }
             }
-        });
+        }));
         if self.kind != RuntimeKind::Embedded {
             return Ok(());
         }
         let importing = node.clone();
-        self.tasks.spawn(async move {
+        self.tasks.spawn(task::watched("import-demo", async move {
             if let Err(error) = importing.import_demo().await {
-                eprintln!("coxswain: {error:#}");
+                tracing::error!(error = format!("{error:#}"), "the demo image is not there");
             }
-        });
+        }));
         Ok(())
     }
 }
@@ -348,7 +377,7 @@ async fn keep_nodes(machine: &mut Option<Machine>, bringing_up: bool) -> Result<
         if bringing_up && !ended.killed {
             bail!("node {ended} has ended");
         }
-        eprintln!("coxswain: node {ended} has ended, and is started again");
+        tracing::error!(node = %ended, "a node's process has ended, and is started again");
         if let Err(error) = machine.restart(&ended) {
             bail!("node {} cannot be started again: {error:#}", ended.name);
         }

@@ -64,6 +64,7 @@ pub async fn run(
     let forwarder = Forwarder::open(&config.resolv_conf, &config.listen);
     let metrics = Metrics::new(&config.metrics, &config.domain);
     let server = Arc::new(Server::new(zone, forwarder, metrics));
+    tracing::info!(domain = config.domain, listen = ?config.listen, "cluster DNS starts");
     let mut sockets = Vec::new();
     for address in config.listen {
         let failed = |source| Error::Listen { address, source };

@@ -78,7 +78,7 @@ impl Server {
                 }
                 Some(Step::Forward(answer, query)) => {
                     let (server, socket) = (Arc::clone(&self), Arc::clone(&socket));
-                    tokio::spawn(async move {
+                    telemetry::task::spawn("dns-tcp", async move {
                         let answer = server.complete(answer, query).await;
                         let sent = send(&socket, peer, &answer, limit).await;
                         let asked = Asked { request: &request, transport: "udp", bytes: length };
@@ -94,7 +94,7 @@ impl Server {
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };
             let server = Arc::clone(&self);
-            tokio::spawn(async move {
+            telemetry::task::spawn("dns-query", async move {
                 let Ok(_place) = server.streams.try_acquire() else { return Ok(()) };
                 server.serve_stream(stream).await
             });

@@ -5,10 +5,13 @@ mod log_rotation;
 
 use std::time::Duration;
 
+pub(crate) use image_gc::{HIGH as IMAGES_HIGH, LOW as IMAGES_LOW, MIN_AGE as IMAGE_MIN_AGE};
+pub(crate) use log_rotation::{MAX_FILES as LOG_MAX_FILES, MAX_SIZE as LOG_MAX_SIZE};
+
 use crate::context::Context;
 
 /// Logs grow and disks fill slowly; upstream looks at logs every 10 s and at images every 5 min.
-const PERIOD: Duration = Duration::from_secs(30);
+pub(crate) const PERIOD: Duration = Duration::from_secs(30);
 const IMAGES_EVERY: u32 = 10;
 
 /// Keeps house for ever.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use client::{Event, EventType};
 use k8s_openapi::api::core::v1::Pod;
+use telemetry::task;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -69,7 +70,7 @@ impl PodManager {
         let known: HashSet<String> =
             informer.store().list().iter().map(|pod| uid(pod).to_owned()).collect();
         self.unseen = known.clone();
-        tokio::spawn(orphans::remove(self.context.clone(), known));
+        telemetry::task::spawn("orphans", orphans::remove(self.context.clone(), known));
         let mut nodes = self.context.node.subscribe();
         loop {
             tokio::select! {
@@ -83,6 +84,7 @@ impl PodManager {
                     Err(RecvError::Closed) => return,
                 },
                 Some(done) = self.tasks.join_next() => {
+                    // Panics end in the task.
                     if let Ok(uid) = done {
                         self.workers.remove(&uid);
                     }
@@ -138,9 +140,11 @@ impl PodManager {
         self.workers.insert(id.clone(), Managed { wanted: pod, worker });
         let (context, cancel) = (self.context.clone(), self.cancel.clone());
         let seen = std::time::Instant::now();
+        let starts = self.context.metrics.worker_starts.clone();
+        let run = move |cancel| Worker::run(context.clone(), receiver.clone(), cancel);
         self.tasks.spawn(async move {
-            context.metrics.worker_starts.observe(seen.elapsed().as_secs_f64());
-            Worker::run(context, receiver, cancel).await;
+            starts.observe(seen.elapsed().as_secs_f64());
+            task::until_done("pod-worker", cancel, run).await;
             id
         });
     }

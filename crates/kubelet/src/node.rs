@@ -4,12 +4,15 @@ mod lease;
 mod register;
 mod status;
 
+pub(crate) use lease::DURATION as LEASE_SECONDS;
+pub(crate) use status::MAX_IMAGES;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use client::helpers::{is_conflict, is_not_found};
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, NodeStatus};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use tokio_util::sync::CancellationToken;
@@ -17,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::context::Context;
 
 /// The status is looked at this often, and written when it changed.
-const LOOK: Duration = Duration::from_secs(10);
+pub(crate) const LOOK: Duration = Duration::from_secs(10);
 /// It is written at least this often, as upstream's `nodeStatusReportFrequency`.
-const REPORT: Duration = Duration::from_secs(300);
+pub(crate) const REPORT: Duration = Duration::from_secs(300);
 /// Wait before registration is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -38,7 +41,7 @@ pub(crate) async fn run(context: Arc<Context>, cancel: CancellationToken) {
 /// Writes the node's status when it changes, and once in a while in any case.
 async fn report(context: &Context) {
     let nodes = Api::<Node>::all(context.config.client.clone());
-    let mut written: Option<(k8s_openapi::api::core::v1::NodeStatus, tokio::time::Instant)> = None;
+    let mut written: Option<(NodeStatus, tokio::time::Instant)> = None;
     let mut ticks = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
@@ -61,6 +64,11 @@ async fn report(context: &Context) {
         let name = &context.config.node_name;
         match nodes.patch_status(name, &PatchParams::default(), &patch).await {
             Ok(_) => {
+                let was = written.as_ref().map(|(status, _)| is_ready(status));
+                let ready = is_ready(&fresh);
+                if was != Some(ready) {
+                    tracing::info!(node = name, ready, "node state");
+                }
                 if written.is_none() {
                     ticks.reset();
                 }
@@ -79,6 +87,11 @@ async fn report(context: &Context) {
             Err(error) => tracing::warn!(%error, "node status not written, will retry"),
         }
     }
+}
+
+fn is_ready(status: &NodeStatus) -> bool {
+    let mut conditions = status.conditions.iter().flatten();
+    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Whether somebody has written that nothing is heard of the node.

@@ -144,7 +144,9 @@ where
                 let users = Arc::new(Mutex::new(BTreeSet::new()));
                 let task = wake_users(informer.clone(), users.clone(), kicks.clone());
                 let stop = cancel.clone();
-                tokio::spawn(async move { stop.run_until_cancelled(task).await });
+                telemetry::task::spawn("pod-objects", async move {
+                    stop.run_until_cancelled(task).await
+                });
                 Entry { informer, users, cancel }
             });
             entry.users.lock().insert(user.to_owned());

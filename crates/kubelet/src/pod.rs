@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use k8s_openapi::api::core::v1::{
     Container, EphemeralContainer, ObjectReference, Pod, PodSpec, PodStatus,
 };
+use rules::container::RestartPolicy;
 
 static NO_SPEC: LazyLock<PodSpec> = LazyLock::new(PodSpec::default);
 static NO_STATUS: LazyLock<PodStatus> = LazyLock::new(PodStatus::default);
@@ -84,7 +85,7 @@ pub(crate) struct Member<'a> {
 pub(crate) fn members(pod: &Pod) -> Vec<Member<'_>> {
     let spec = spec(pod);
     let init = spec.init_containers.iter().flatten().map(|container| Member {
-        role: if is_sidecar(container) { Role::Sidecar } else { Role::Init },
+        role: if container.is_sidecar() { Role::Sidecar } else { Role::Init },
         container: Cow::Borrowed(container),
     });
     let apps = spec
@@ -101,10 +102,6 @@ pub(crate) fn members(pod: &Pod) -> Vec<Member<'_>> {
 /// The container with this name.
 pub(crate) fn member<'a>(pod: &'a Pod, name: &str) -> Option<Member<'a>> {
     members(pod).into_iter().find(|member| member.container.name == name)
-}
-
-pub(crate) fn is_sidecar(container: &Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
 }
 
 fn from_ephemeral(from: &EphemeralContainer) -> Container {

@@ -106,7 +106,7 @@ impl Prober {
                 ask(context.clone(), self.results.clone(), target.clone(), question, probe, began);
             let cancel = if question == Question::Readiness { &all } else { &disturbing };
             let cancel = cancel.clone();
-            tokio::spawn(async move { cancel.run_until_cancelled(task).await });
+            telemetry::task::spawn("probe", async move { cancel.run_until_cancelled(task).await });
         }
     }
 

@@ -7,6 +7,7 @@ use client::{EventRecorder, EventType, Informer};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Service};
 use kube::Api;
 use runtime::{Runtime, SandboxFilter};
+use telemetry::task;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +57,7 @@ pub enum Error {
 /// It could not be started. What goes wrong later is retried and reported through the API.
 pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     let cancel = config.cancel.clone();
+    tracing::info!(node = config.node_name, "the kubelet starts");
     // Statuses and events of the last moments still have to be written when pods are stopped.
     let writers = CancellationToken::new();
     let stop_pods = config.stop_pods_on_exit;
@@ -89,10 +91,11 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
         }
     };
     let status = context.status.clone();
-    let writer = tokio::spawn({
-        let writers = writers.clone();
-        async move { status.run(writers).await }
-    });
+    let write = move |cancel| {
+        let status = status.clone();
+        async move { status.run(cancel).await }
+    };
+    let writer = task::spawn("pod-status", task::keep("pod-status", writers.clone(), write));
     let manager = PodManager::new(context.clone(), cancel.clone());
     let keep_house = cancel.run_until_cancelled(housekeeping::run(&context));
     tokio::join!(serve, node::run(context.clone(), cancel.clone()), manager.run(), keep_house);
@@ -102,6 +105,7 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     writers.cancel();
     // It ends with its token; a panic in it was reported already.
     let _ = writer.await;
+    tracing::info!("the kubelet has stopped");
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod metrics;
 mod portforward;
 mod remote;
 mod routes;
+mod running;
 mod stats;
 mod system_logs;
 mod websocket;

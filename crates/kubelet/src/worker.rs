@@ -26,10 +26,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use runtime::ContainerState;
+use telemetry::task;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::backoff::Backoff;
 use crate::context::Context;
@@ -112,6 +114,14 @@ pub(crate) struct Worker {
     starting: Option<Instant>,
 }
 
+/// However it ends, nothing of it goes on.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.abort();
+        self.context.kicks.unregister(uid(&self.desired.borrow().pod));
+    }
+}
+
 impl Worker {
     /// Runs a worker until its pod is gone, or until `cancel` leaves everything as it is.
     pub(crate) async fn run(
@@ -145,9 +155,8 @@ impl Worker {
         };
         worker.adopt(&pod);
         worker.resizing.adopt(&pod);
-        cancel.run_until_cancelled(worker.work()).await;
-        worker.abort();
-        context.kicks.unregister(&id);
+        let span = tracing::info_span!("pod", pod = full_name(&pod), uid = id);
+        cancel.run_until_cancelled(worker.work().instrument(span)).await;
     }
 
     /// Containers that were ready under a former kubelet stay so until a probe says otherwise.
@@ -320,8 +329,10 @@ impl Worker {
     /// Runs the one step that may take long, and looks again when it is done.
     fn step(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         let kick = self.kick.clone();
-        self.step = Some(tokio::spawn(async move {
-            work.await;
+        let work = task::caught(task::watched("pod-step", work));
+        self.step = Some(task::spawn("pod-step", async move {
+            // The worker looks again, whatever became of it.
+            let _reported = work.await;
             kick.notify_one();
         }));
     }
@@ -341,12 +352,15 @@ impl Worker {
             let (context, pod, status) = (self.context.clone(), pod.clone(), status.clone());
             let (kick, message, name) =
                 (self.kick.clone(), kill.message.clone(), kill.name.clone());
-            let task = tokio::spawn(async move {
+            let stop = task::caught(task::watched("pod-kill", async move {
                 let member = member(&pod, &name);
                 stop::container(&context, &pod, member.as_ref(), &status, grace, &message).await;
+            }));
+            let kill_task = task::spawn("pod-kill", async move {
+                let _reported = stop.await;
                 kick.notify_one();
             });
-            self.killing.insert(kill.id.clone(), task);
+            self.killing.insert(kill.id.clone(), kill_task);
         }
     }
 

@@ -7,9 +7,9 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
+use ring::digest;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use sha2::Digest;
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::x509::X509Name;
@@ -96,11 +96,11 @@ impl ClientCertificate {
         let (_, cert) = X509Certificate::from_der(der)
             .map_err(|e| Error::Crypto(format!("certificate: {e}")))?;
         let validity = cert.validity();
-        let digest = sha2::Sha256::digest(der);
+        let digest = digest::digest(&digest::SHA256, der);
         Ok(Self {
             identity: Identity::of(&cert),
             validity: (validity.not_before.to_datetime(), validity.not_after.to_datetime()),
-            fingerprint: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            fingerprint: hex::encode(digest),
         })
     }
 

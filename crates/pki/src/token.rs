@@ -1,5 +1,6 @@
 //! Service account tokens (KEP-1205): JSON Web Tokens signed with the cluster's ES256 key.
 
+mod es256;
 mod secret;
 
 pub use secret::{SecretClaims, is_of_secret};
@@ -9,8 +10,8 @@ use std::path::Path;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use rcgen::KeyPair;
+use ring::digest;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
@@ -87,6 +88,7 @@ pub struct Signer {
 impl Signer {
     /// Opens the key kept at `path`, making it on first use.
     pub fn open(path: &Path, issuer: &str) -> Result<Self> {
+        es256::install();
         if !path.exists() {
             let key = KeyPair::generate().map_err(|e| Error::Crypto(e.to_string()))?;
             crate::write(path, &key.serialize_pem(), true)?;
@@ -99,13 +101,11 @@ impl Signer {
         let [4, coordinates @ ..] = point else { return Err(malformed("not a P-256 key".into())) };
         let (x, y) = coordinates.split_at(coordinates.len() / 2);
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-        let key_id = URL_SAFE_NO_PAD.encode(Sha256::digest(point));
+        let key_id = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, point));
         Ok(Self {
             issuer: issuer.to_owned(),
-            encoding: EncodingKey::from_ec_pem(pem.as_bytes())
-                .map_err(|e| malformed(e.to_string()))?,
-            decoding: DecodingKey::from_ec_components(&x, &y)
-                .map_err(|e| malformed(e.to_string()))?,
+            encoding: es256::private(pair.serialized_der()),
+            decoding: es256::public(&x, &y).map_err(|e| malformed(e.to_string()))?,
             jwk: serde_json::json!({
                 "use": "sig", "kty": "EC", "crv": "P-256", "alg": "ES256", "kid": key_id, "x": x, "y": y,
             }),

@@ -63,7 +63,8 @@ impl HealthServers {
         match listen(self.netns.as_deref(), port) {
             Ok(listener) => {
                 let (sender, receiver) = watch::channel(endpoints);
-                let task = tokio::spawn(serve(listener, key.clone(), receiver));
+                let task =
+                    telemetry::task::spawn("health-check", serve(listener, key.clone(), receiver));
                 self.running.insert(key, Server { port, endpoints: sender, task });
             }
             Err(error) => tracing::warn!(namespace, name, port, %error, "no service health check"),
@@ -88,7 +89,9 @@ fn listen(netns: Option<&Path>, port: u16) -> network::Result<TcpListener> {
 async fn serve(listener: TcpListener, key: (String, String), endpoints: watch::Receiver<usize>) {
     while let Ok((stream, _)) = listener.accept().await {
         let reply = reply(&key, *endpoints.borrow());
-        tokio::spawn(async move { tokio::time::timeout(PATIENCE, answer(stream, reply)).await });
+        telemetry::task::spawn("health-answer", async move {
+            tokio::time::timeout(PATIENCE, answer(stream, reply)).await
+        });
     }
 }
 

@@ -64,6 +64,7 @@ pub async fn run(
     config: ProxyConfig,
     cancel: CancellationToken,
 ) -> network::Result<()> {
+    tracing::info!(node = config.node_name, "the service proxy starts");
     let services = factory.informer::<Service>();
     let slices = factory.informer::<EndpointSlice>();
     let node = Selection::fields(format!("metadata.name={}", config.node_name));

@@ -97,10 +97,14 @@ pub trait Runtime: Send + Sync + 'static {
     /// `timeout` of zero means none; after it the command is killed.
     ///
     /// # Errors
-    /// [`crate::Error::DeadlineExceeded`] when `timeout` passed.
+    /// [`crate::Error::DeadlineExceeded`] when `timeout` passed, and another when the command could not
+    /// be executed: it then has no exit code.
     async fn exec_sync(&self, id: &str, cmd: Vec<String>, timeout: Duration) -> Result<ExecOutput>;
 
     /// Runs a command in a container with live streams.
+    ///
+    /// # Errors
+    /// As of [`Runtime::exec_sync`]; here or at the session's end.
     async fn exec(&self, id: &str, request: ExecRequest) -> Result<Session>;
 
     /// Connects to the streams of the container's own process.

@@ -116,7 +116,8 @@ impl Cri {
         })?;
         refuse_systemd(&calls, socket).await?;
         let events = broadcast::Sender::new(EVENT_BACKLOG);
-        let watcher = tokio::spawn(events::watch(calls.clone(), events.clone())).abort_handle();
+        let watch = events::watch(calls.clone(), events.clone());
+        let watcher = telemetry::task::spawn("cri-events", watch).abort_handle();
         Ok(Self(Arc::new(Inner {
             calls,
             hierarchies: Hierarchies::detect(),

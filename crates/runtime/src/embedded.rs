@@ -152,7 +152,7 @@ impl Embedded {
         })
         .await?;
         let monitor = network.monitor().map_err(network_error)?;
-        tokio::spawn(keep_whole(Arc::downgrade(&network), monitor));
+        telemetry::task::spawn("pod-network", keep_whole(Arc::downgrade(&network), monitor));
         Ok(())
     }
 }
@@ -226,7 +226,7 @@ fn network_error(error: network::Error) -> Error {
 
 /// A new id: 64 hexadecimal digits.
 fn new_id() -> String {
-    crate::image::hex(&rand::random::<[u8; 32]>())
+    hex::encode(rand::random::<[u8; 32]>())
 }
 
 #[async_trait]

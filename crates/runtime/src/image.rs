@@ -40,18 +40,9 @@ pub fn full_image_name(name: &str) -> Result<String, crate::PullError> {
     Ok(store::parse(name)?.whole())
 }
 
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").ok();
-        text
-    })
-}
-
 /// `sha256:` and the hash in hexadecimal.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(bytes)))
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
 /// What the tar reader says of damage, without the bytes that it quotes: they may be anything, the
@@ -78,7 +69,7 @@ impl<R: io::Read> Hashing<R> {
     }
 
     fn digest(self) -> String {
-        format!("sha256:{}", hex(&self.hash.finalize()))
+        format!("sha256:{}", hex::encode(self.hash.finalize()))
     }
 }
 

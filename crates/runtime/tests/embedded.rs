@@ -107,10 +107,24 @@ async fn exec(node: &Node) -> Outcome {
     assert_eq!(output.stdout, b"out\nimage\n");
     assert_eq!(output.stderr, b"err\n");
 
-    let missing = sync("nosuchprogram").await?;
-    assert_eq!(missing.exit_code, 127);
-    let text = String::from_utf8(missing.stderr)?;
-    assert!(text.contains("exec: \"nosuchprogram\": executable file not found in $PATH"), "{text}");
+    // A command that could not be executed has not exited.
+    for (program, why) in [
+        ("nosuchprogram", "executable file not found in $PATH"),
+        ("/no/such/program", "stat /no/such/program: no such file or directory"),
+        ("/etc", "is a directory"),
+    ] {
+        let request = ExecRequest { cmd: words(program), stdout: true, ..Default::default() };
+        let asked = node.runtime.exec(&id, request).await.map(drop);
+        for refused in [sync(program).await.map(drop), asked] {
+            let text = refused.unwrap_err().to_string();
+            let begins = "failed to exec in container: failed to start exec \"";
+            let ends = format!(
+                "\": OCI runtime exec failed: exec failed: unable to start container process: exec: \
+                 {program:?}: {why}: unknown"
+            );
+            assert!(text.starts_with(begins) && text.ends_with(&ends), "{text}");
+        }
+    }
 
     let pids = String::from_utf8(sync("sh -c 'ls -d /proc/[0-9]*'").await?.stdout)?;
     assert!(pids.lines().any(|line| line == "/proc/1") && pids.lines().count() < 6, "{pids}");

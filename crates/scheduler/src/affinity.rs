@@ -4,7 +4,7 @@ use k8s_openapi::api::core::v1::{Pod, PodAffinityTerm, WeightedPodAffinityTerm};
 
 use crate::cluster::Cluster;
 use crate::pod::PodInfo;
-use crate::selector::Selector;
+use rules::selector::Selector;
 
 /// One term: which pods it speaks of, and how far from them is near.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,9 +36,9 @@ impl Term {
         let among = || self.namespaces.contains(namespace);
         let selected = || {
             !self.namespace_selector.is_nothing()
-                && self.namespace_selector.matches(cluster.namespace_labels(namespace))
+                && self.namespace_selector.matches_labels(cluster.namespace_labels(namespace))
         };
-        self.selector.matches(pod.labels()) && (among() || selected())
+        self.selector.matches_labels(pod.labels()) && (among() || selected())
     }
 
     /// As [`matches`](Self::matches), with the benefit of the doubt where only the labels of the
@@ -46,7 +46,7 @@ impl Term {
     pub(crate) fn may_match(&self, pod: &Pod) -> bool {
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let among = || self.namespaces.iter().any(|name| name == namespace);
-        self.selector.matches(pod.metadata.labels.as_ref())
+        self.selector.matches_labels(pod.metadata.labels.as_ref())
             && (!self.namespace_selector.is_nothing() || among())
     }
 }

@@ -9,8 +9,9 @@ use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 
 use crate::pod::{PodInfo, node_name};
 use crate::resources::Amounts;
-use crate::selector::Labels;
 use groups::{GroupCount, GroupId, Groups};
+use rules::node_selector::NodeFacts;
+use rules::selector::Labels;
 
 mod groups;
 
@@ -42,6 +43,11 @@ impl NodeInfo {
         self.labels()?.get(key).map(String::as_str)
     }
 
+    /// What node selectors ask about.
+    pub(crate) fn facts(&self) -> NodeFacts<'_> {
+        NodeFacts { name: self.name(), labels: self.labels() }
+    }
+
     pub(crate) fn taints(&self) -> impl Iterator<Item = &Taint> {
         let spec = self.node.as_ref().and_then(|n| n.spec.as_ref());
         spec.and_then(|s| s.taints.as_ref()).into_iter().flatten()
@@ -54,7 +60,10 @@ impl NodeInfo {
 
     fn set_node(&mut self, node: Arc<Node>) {
         let status = node.status.as_ref();
-        self.allocatable = Arc::new(Amounts::parse(status.and_then(|s| s.allocatable.as_ref())));
+        self.allocatable = {
+            let given = status.and_then(|s| s.allocatable.as_ref());
+            Arc::new((&rules::resources::Amounts::of(given)).into())
+        };
         let sizes =
             status.and_then(|s| s.images.as_ref()).into_iter().flatten().flat_map(|image| {
                 let size = image.size_bytes.unwrap_or(0);

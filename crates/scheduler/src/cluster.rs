@@ -10,8 +10,8 @@ use crate::change::Change;
 use crate::evictions::Evictions;
 use crate::nominations::Nominations;
 use crate::objects::Objects;
-use crate::selector::Labels;
 use crate::storage::Storage;
+use rules::selector::Labels;
 
 /// Nodes with their pods, and what else the plugins read. One task owns it.
 #[derive(Default)]

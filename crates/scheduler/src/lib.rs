@@ -19,7 +19,6 @@ mod preemption;
 mod queue;
 mod resources;
 mod run;
-mod selector;
 mod storage;
 
 use client::InformerFactory;

@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec, Volume};
 
 use crate::affinity::Terms;
 use crate::resources::{self, Amounts};
-use crate::selector::Labels;
+use rules::container;
+use rules::resources::PodResources;
+use rules::selector::Labels;
 
 /// A host port: address, protocol, number.
 pub(crate) type HostPort = (String, String, i32);
@@ -26,10 +28,11 @@ pub(crate) struct PodInfo {
 
 impl PodInfo {
     pub(crate) fn new(pod: Arc<Pod>) -> Self {
+        let resources = PodResources::of(&pod);
         Self {
             key: ObjectKey::of(&*pod),
-            requests: resources::of_pod(&pod),
-            scored: resources::for_scoring(&pod),
+            requests: (&resources.requests()).into(),
+            scored: resources::for_scoring(&resources),
             ports: host_ports(&pod),
             terms: Terms::of(&pod),
             pod,
@@ -68,12 +71,7 @@ impl PodInfo {
 
 /// The host ports of the containers that keep running.
 pub(crate) fn host_ports(pod: &Pod) -> Vec<HostPort> {
-    let containers = pod.spec.iter().flat_map(|s| {
-        let sidecars = s.init_containers.iter().flatten();
-        s.containers
-            .iter()
-            .chain(sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always")))
-    });
+    let containers = pod.spec.iter().flat_map(container::lasting);
     containers
         .flat_map(|c| c.ports.iter().flatten())
         .filter_map(|p| {

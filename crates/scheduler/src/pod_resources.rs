@@ -1,9 +1,9 @@
 //! What each pod asks for and may use: as many series as there are pods and resources, so that they
 //! are served by themselves.
 
-use apimachinery::resources::{is_huge_page, of_pod};
 use client::Store;
 use k8s_openapi::api::core::v1::Pod;
+use rules::resources::{Amounts, PodResources, is_huge_page};
 use telemetry::metrics::{Desc, Kind, Registry, Samples};
 
 use crate::pod::is_over;
@@ -21,39 +21,42 @@ fn unit(resource: &str) -> &'static str {
 
 /// Adds the requests and limits of all pods in `pods`.
 pub(crate) fn add(registry: &Registry, pods: &Store<Pod>) {
-    for (list, desc) in [
+    let kinds: [(fn(&PodResources) -> Amounts, Desc); 2] = [
         (
-            "requests",
+            PodResources::requests,
             Desc::stable(
                 "kube_pod_resource_request",
                 "Resources requested by workloads on the cluster, broken down by pod. This shows the resource usage the scheduler and kubelet expect per pod for resources along with the unit for the resource if any.",
             ),
         ),
         (
-            "limits",
+            PodResources::limits,
             Desc::stable(
                 "kube_pod_resource_limit",
                 "Resources limit for workloads on the cluster, broken down by pod. This shows the resource usage the scheduler and kubelet expect per pod for resources along with the unit for the resource if any.",
             ),
         ),
-    ] {
+    ];
+    for (of, desc) in kinds {
         let pods = pods.clone();
         let labels = ["namespace", "pod", "node", "scheduler", "priority", "resource", "unit"];
         registry.collect(desc, Kind::Gauge, labels, move |samples: &mut Samples<7>| {
             for pod in pods.list().into_iter().filter(|pod| !is_over(pod)) {
-                sample(&pod, list, samples);
+                sample(&pod, of, samples);
             }
         });
     }
 }
 
-fn sample(pod: &Pod, list: &str, samples: &mut Samples<7>) {
-    let (Some(spec), Ok(value)) = (&pod.spec, serde_json::to_value(pod)) else { return };
+fn sample(pod: &Pod, of: fn(&PodResources) -> Amounts, samples: &mut Samples<7>) {
+    let Some(spec) = &pod.spec else { return };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (namespace, name) = (text(&pod.metadata.namespace), text(&pod.metadata.name));
     let (node, scheduler) = (text(&spec.node_name), text(&spec.scheduler_name));
     let priority = spec.priority.map(|priority| priority.to_string()).unwrap_or_default();
-    for (resource, amount) in of_pod(&value, list).iter().filter(|(_, amount)| !amount.is_zero()) {
+    for (resource, amount) in
+        of(&PodResources::of(pod)).iter().filter(|(_, amount)| !amount.is_zero())
+    {
         let labels =
             [&*namespace, &*name, &*node, &*scheduler, &*priority, resource, unit(resource)];
         samples.add(labels, amount.as_f64());
@@ -81,7 +84,7 @@ mod tests {
             Desc::stable("x", "x"),
             Kind::Gauge,
             ["namespace", "pod", "node", "scheduler", "priority", "resource", "unit"],
-            move |samples: &mut Samples<7>| sample(&pod, "requests", samples),
+            move |samples: &mut Samples<7>| sample(&pod, PodResources::requests, samples),
         );
         let text = registry.encode(Format::Text);
         let lines: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rand::Rng;
+use rand::RngExt;
 
 use crate::framework::{Cycle, FitError, Rejection, histogram};
 use crate::pod::PodInfo;

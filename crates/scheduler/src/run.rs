@@ -71,6 +71,7 @@ struct Scheduler {
 pub async fn run(config: Config) {
     let Config { client, informers, metrics, cancel } = config;
     let metrics = Metrics::of(&metrics);
+    tracing::info!("the scheduler starts");
     let events = EventRecorder::new(client.clone(), "default-scheduler", "", cancel.clone());
     let (done, mut results) = mpsc::unbounded_channel();
     let Some(mut changes) = cancel.run_until_cancelled(change::follow(&informers)).await else {
@@ -194,6 +195,7 @@ impl Scheduler {
     }
 
     fn decide(&mut self, pod: Arc<PodInfo>) {
+        let _cycle = tracing::info_span!("schedule", pod = %pod.key).entered();
         let (verdict, reached) = judge(&pod, &self.cluster, &self.reached, &self.metrics);
         self.reached = reached;
         if !matches!(verdict, Verdict::Node(..)) {
@@ -234,7 +236,7 @@ impl Scheduler {
         let pending = Pending { pod, node, plan };
         let (client, done) = (self.client.clone(), self.done.clone());
         let writes = volumes::writes(&pending, &self.cluster.storage);
-        tokio::spawn(async move {
+        telemetry::task::spawn("bind-volumes", async move {
             let written = volumes::write(&client, &pending, writes).await;
             // Nobody listens any more when the scheduler has ended.
             let _ = done.send(Done::Volumes(pending, written));
@@ -244,7 +246,7 @@ impl Scheduler {
     fn bind(&self, pod: Arc<PodInfo>, node: String) {
         let (client, events, done) = (self.client.clone(), self.events.clone(), self.done.clone());
         let (metrics, past) = (self.metrics.clone(), self.queue.past(&pod.key));
-        tokio::spawn(async move {
+        telemetry::task::spawn("bind", async move {
             let begun = Instant::now();
             let result = binding::bind(&client, &events, &pod, &node).await;
             let status = if result.is_ok() { SUCCESS } else { "Error" };
@@ -270,7 +272,7 @@ impl Scheduler {
         self.cluster.evictions.begin(pod.key.clone(), candidate.victims.clone());
         self.queue.unschedulable(pod.clone(), by, true);
         let (client, events, done) = (self.client.clone(), self.events.clone(), self.done.clone());
-        tokio::spawn(async move {
+        telemetry::task::spawn("preempt", async move {
             for other in yielding {
                 status::clear_nomination(&client, &other.key).await;
             }

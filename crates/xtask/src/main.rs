@@ -1,6 +1,8 @@
 //! Development tasks: `cargo xtask COMMAND`. One file per command.
 
 mod bench;
+#[cfg(test)]
+mod dependencies;
 mod differential;
 mod schema;
 mod test;

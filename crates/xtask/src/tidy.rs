@@ -154,3 +154,58 @@ fn no_path_of_a_developers_machine_is_kept() {
         }
     }
 }
+
+/// The part of a source file that is no test; nothing of a file that is all test.
+fn shipped<'t>(path: &Path, text: &'t str) -> &'t str {
+    let tests = ["tests", "tests.rs", "testing", "testing.rs", "fake.rs", "bench", "xtask"];
+    let mut parts = path.components().filter_map(|part| part.as_os_str().to_str());
+    if parts.any(|part| tests.contains(&part) || part.ends_with("_tests.rs")) {
+        return "";
+    }
+    text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default()
+}
+
+/// Source files under `crates/` by their path there, without their tests.
+fn shipped_files() -> Vec<(String, String)> {
+    let crates = root().join("crates");
+    let files = rust_files().into_iter().filter_map(|(path, text)| {
+        let relative = path.strip_prefix(&crates).ok()?;
+        let shipped = shipped(relative, &text).to_owned();
+        Some((relative.to_string_lossy().into_owned(), shipped))
+    });
+    files.collect()
+}
+
+#[test]
+fn tasks_are_spawned_where_a_panic_is_seen() {
+    for (path, text) in shipped_files() {
+        let home = path == "telemetry/src/task.rs";
+        assert!(
+            home || !text.contains(concat!("tokio::spa", "wn(")),
+            "{path} spawns a task that nobody watches: use telemetry::task"
+        );
+    }
+}
+
+/// Words by which a rule that `rules` has is recognised, and where else they may stand.
+const RULES: &[(&str, &str, &[&str])] = &[
+    ("sidecars", r#"restart_policy.as_deref() == Some("Always")"#, &[]),
+    ("sidecars", r#"["restartPolicy"] == "Always""#, &[]),
+    ("cron schedules", r#""@hourly""#, &[]),
+    ("node selectors", r#""DoesNotExist" => value.is_none()"#, &[]),
+    ("quality of service", r#""BestEffort" =>"#, &["apiserver/src/registry/core/quota.rs"]),
+    ("quality of service", r#""Burstable" =>"#, &[]),
+    ("tolerations", "fn tolerates", &[]),
+];
+
+#[test]
+fn each_rule_is_written_once() {
+    for (path, text) in shipped_files().iter().filter(|(path, _)| !path.starts_with("rules/")) {
+        for (rule, word, elsewhere) in RULES {
+            assert!(
+                !text.contains(word) || elsewhere.contains(&path.as_str()),
+                "{path} has a rule of its own about {rule} ({word}): use the crate `rules`"
+            );
+        }
+    }
+}

@@ -17,17 +17,18 @@ pub(super) struct Comparison {
 
 impl Comparison {
     /// Without the fields in `ignored` and below them.
-    pub(super) fn without(self, ignored: &FieldSet) -> Self {
-        Self {
-            removed: self.removed.recursive_difference(ignored),
-            modified: self.modified.recursive_difference(ignored),
-            added: self.added.recursive_difference(ignored),
+    pub(super) fn without(mut self, ignored: &FieldSet) -> Self {
+        for set in [&mut self.removed, &mut self.modified, &mut self.added] {
+            set.prune(ignored);
         }
+        self
     }
 
-    /// Fields that have a new value.
-    pub(super) fn changed(&self) -> FieldSet {
-        self.modified.clone().union(&self.added)
+    /// Fields that have a new value, and those that are gone.
+    pub(super) fn split(self) -> (FieldSet, FieldSet) {
+        let mut changed = self.modified;
+        changed.absorb(self.added);
+        (changed, self.removed)
     }
 }
 
@@ -48,6 +49,10 @@ fn walk(
     // A null or absent side takes the structure of the other.
     let model = new.filter(|v| !v.is_null()).or(old).or(new);
     let Some(model) = model else { return };
+    // Most of an object is as it was.
+    if old == new {
+        return;
+    }
     let parts = view(shape, model);
     let bare = |side| is_bare(side) && !shows_something(parts, side);
     if matches!(parts, View::Leaf) || (bare(old) && bare(new)) {
@@ -99,14 +104,11 @@ fn entries(
             View::Struct(ty) => ty.field(name).and_then(implied),
             _ => None,
         };
-        let side = |map: Option<&'_ serde_json::Map<String, Value>>| match map {
-            Some(map) => map.get(name).cloned().or_else(|| implied.clone()),
-            None => None,
-        };
-        let (l, r) = (side(old), side(new));
+        let l = old.and_then(|map| map.get(name).or(implied.as_ref()));
+        let r = new.and_then(|map| map.get(name).or(implied.as_ref()));
         if l.is_some() || r.is_some() {
             path.push(element::field(name));
-            walk(shape, l.as_ref(), r.as_ref(), path, found);
+            walk(shape, l, r, path, found);
             path.pop();
         }
     }

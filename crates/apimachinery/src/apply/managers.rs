@@ -136,6 +136,11 @@ impl Managers {
         }
     }
 
+    /// Takes those away who own nothing, as a client may have claimed.
+    pub(super) fn forget_idle(&mut self) {
+        self.0.retain(|_, owned| !owned.fields.is_empty());
+    }
+
     /// Folds the oldest updaters of each version into one until few enough are left.
     pub(super) fn cap(&mut self) {
         let mut updaters: Vec<Id> =

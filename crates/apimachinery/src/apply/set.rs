@@ -3,6 +3,7 @@
 use super::element;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// A set of field paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,8 +17,12 @@ struct Node {
 }
 
 impl Node {
+    fn is_something(&self) -> bool {
+        self.member || !self.below.is_empty()
+    }
+
     fn some(self) -> Option<Self> {
-        (self.member || !self.below.is_empty()).then_some(self)
+        self.is_something().then_some(self)
     }
 }
 
@@ -80,11 +85,62 @@ impl FieldSet {
     #[must_use]
     pub fn union(mut self, other: &Self) -> Self {
         for (element, theirs) in &other.0 {
-            let node = self.node(element);
-            node.member |= theirs.member;
-            node.below = std::mem::take(&mut node.below).union(&theirs.below);
+            match self.0.get_mut(element) {
+                Some(mine) => {
+                    mine.member |= theirs.member;
+                    mine.below = std::mem::take(&mut mine.below).union(&theirs.below);
+                }
+                None => {
+                    self.0.insert(element.clone(), theirs.clone());
+                }
+            }
         }
         self
+    }
+
+    /// Adds the paths of another set.
+    pub(super) fn absorb(&mut self, other: Self) {
+        if self.0.is_empty() {
+            *self = other;
+            return;
+        }
+        for (element, theirs) in other.0 {
+            match self.0.entry(element) {
+                Entry::Vacant(place) => {
+                    place.insert(theirs);
+                }
+                Entry::Occupied(mut mine) => {
+                    let mine = mine.get_mut();
+                    mine.member |= theirs.member;
+                    mine.below.absorb(theirs.below);
+                }
+            }
+        }
+    }
+
+    /// Leaves out the paths of another set and those below them.
+    pub(super) fn prune(&mut self, other: &Self) {
+        for (element, theirs) in &other.0 {
+            let Some(mine) = self.0.get_mut(element) else { continue };
+            if !theirs.member {
+                mine.below.prune(&theirs.below);
+            }
+            if theirs.member || !mine.is_something() {
+                self.0.remove(element);
+            }
+        }
+    }
+
+    /// Leaves out the paths of another set.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        for (element, theirs) in &other.0 {
+            let Some(mine) = self.0.get_mut(element) else { continue };
+            mine.member &= !theirs.member;
+            mine.below.subtract(&theirs.below);
+            if !mine.is_something() {
+                self.0.remove(element);
+            }
+        }
     }
 
     fn filter_map(&self, f: impl Fn(&Node, &Node) -> Node, other: &Self) -> Self {

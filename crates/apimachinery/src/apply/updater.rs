@@ -25,20 +25,20 @@ pub(super) fn update(
     managers: &mut Managers,
     writer: &Writer<'_>,
 ) {
-    let changes = changes(shape, old, new, writer);
-    let changed = changes.changed();
-    let lost = changed.clone().union(&changes.removed);
-    let ids: Vec<Id> = managers.0.keys().cloned().collect();
-    for id in &ids {
-        let owned = &managers.0[id].fields;
-        if owned.intersection(&lost).is_empty() {
-            continue;
+    let (mut own, lost) = changes(shape, old, new, writer).split();
+    if !managers.0.is_empty() {
+        let lost = lost.union(&own);
+        let ids: Vec<Id> = managers.0.keys().cloned().collect();
+        for id in &ids {
+            let owned = &managers.0[id].fields;
+            if owned.intersection(&lost).is_empty() {
+                continue;
+            }
+            managers.take_away(id, &lost);
         }
-        managers.take_away(id, &lost);
     }
-    let own = changed
-        .recursive_difference(&FieldSet::of_fields(writer.reset_fields))
-        .difference(&FieldSet::of_fields(UNOWNED));
+    managers.forget_idle();
+    own.subtract(&FieldSet::of_fields(UNOWNED));
     if own.is_empty() {
         return;
     }
@@ -47,7 +47,7 @@ pub(super) fn update(
         fields: FieldSet::default(),
         time: String::new(),
     });
-    entry.fields = std::mem::take(&mut entry.fields).union(&own);
+    entry.fields.absorb(own);
     entry.time = writer.now.to_owned();
 }
 
@@ -80,8 +80,7 @@ pub(super) fn apply(
         object = prune(shape, &object, &managers, &last.fields);
     }
 
-    let changes = changes(shape, live, &object, writer);
-    let changed = changes.changed();
+    let (changed, removed) = changes(shape, live, &object, writer).split();
     let mut conflicts = Vec::new();
     for (owner, owned) in managers.0.iter().filter(|(other, _)| **other != id) {
         let contested = owned.fields.intersection(&changed);
@@ -94,12 +93,13 @@ pub(super) fn apply(
     if !force && !conflicts.is_empty() {
         return Err(conflicts);
     }
-    let lost = changed.union(&changes.removed);
+    let lost = changed.union(&removed);
     let others: Vec<Id> = managers.0.keys().filter(|other| **other != id).cloned().collect();
     for other in others {
         managers.take_away(&other, &lost);
     }
     managers.take_away(&id, &FieldSet::of_fields(UNOWNED));
+    managers.forget_idle();
     let object = (object != *live).then_some(object);
     Ok(Outcome { object, managers })
 }

@@ -1,4 +1,4 @@
-//! JSON, with duplicate fields noticed.
+//! JSON as Go reads it, with duplicate fields noticed.
 
 use super::Duplicate;
 use super::tree::Context;
@@ -6,12 +6,20 @@ use crate::status::Status;
 use crate::text::quote;
 use serde::de::DeserializeSeed;
 use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashSet;
 
-/// Decodes one JSON document; of duplicate fields the last wins and the path is reported.
+/// Decodes one JSON document; of duplicate fields the last wins, objects are joined, and the path is
+/// reported.
 ///
 /// # Errors
 /// 400 when the bytes are not one well-formed document, or nest too deeply.
 pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
+    decode_unicode(&replaced(bytes))
+}
+
+/// Decodes a document that has nothing but Unicode in its texts.
+pub(super) fn decode_unicode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     let context = Context::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // The seed has a limit of its own; serde_json's would refuse deep JSON schemas.
@@ -20,6 +28,92 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     let value = context.seed().deserialize(&mut deserializer).map_err(refuse)?;
     deserializer.end().map_err(refuse)?;
     Ok((value, context.into_duplicates()))
+}
+
+/// The document with U+FFFD in its texts where they are no Unicode: half of a surrogate pair, or bytes
+/// that are not UTF-8.
+fn replaced(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const REPLACEMENT: &str = "\u{fffd}";
+    let has_surrogates = |bytes: &[u8]| {
+        bytes.windows(3).any(|w| w[0] == b'\\' && w[1] == b'u' && w[2].eq_ignore_ascii_case(&b'd'))
+    };
+    let is_utf8 = std::str::from_utf8(bytes).is_ok();
+    if is_utf8 && !has_surrogates(bytes) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len() + 16);
+    let (mut rest, mut in_text) = (bytes, false);
+    while let Some(first) = rest.first() {
+        let length = match (in_text, first) {
+            (true, b'\\') => match surrogate(rest) {
+                Some(Surrogate::Pair) => 12,
+                Some(Surrogate::Half) => {
+                    out.extend_from_slice(REPLACEMENT.as_bytes());
+                    rest = &rest[6..];
+                    continue;
+                }
+                None => 2,
+            },
+            (_, b'"') => {
+                in_text = !in_text;
+                1
+            }
+            (true, 0x80..) => match character(rest) {
+                0 => {
+                    out.extend_from_slice(REPLACEMENT.as_bytes());
+                    rest = &rest[1..];
+                    continue;
+                }
+                length => length,
+            },
+            _ => 1,
+        };
+        let (this, next) = rest.split_at(length.min(rest.len()));
+        out.extend_from_slice(this);
+        rest = next;
+    }
+    Cow::Owned(out)
+}
+
+/// Length of the character that begins here; 0 if none does.
+fn character(bytes: &[u8]) -> usize {
+    let longest = &bytes[..bytes.len().min(4)];
+    (1..=longest.len()).find(|n| std::str::from_utf8(&longest[..*n]).is_ok()).unwrap_or(0)
+}
+
+enum Surrogate {
+    Pair,
+    Half,
+}
+
+/// The surrogate that is written here as an escape.
+fn surrogate(bytes: &[u8]) -> Option<Surrogate> {
+    let unit = |bytes: &[u8]| {
+        let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        let hexadecimal = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        hexadecimal.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+    };
+    match (unit(bytes)?, bytes.get(6..).and_then(unit)) {
+        (0xd800..=0xdbff, Some(0xdc00..=0xdfff)) => Some(Surrogate::Pair),
+        (0xd800..=0xdfff, _) => Some(Surrogate::Half),
+        _ => None,
+    }
+}
+
+/// Puts paths of fields into the order in which the document comes to them; what it does not have
+/// stays behind. A field that comes twice is come to at its second time if `again` says so.
+pub fn sort_by_place<T>(bytes: &[u8], items: &mut [T], path: impl Fn(&T) -> (&str, bool)) {
+    if items.len() < 2 {
+        return;
+    }
+    let wanted: HashSet<String> = items.iter().map(|item| path(item).0.to_owned()).collect();
+    let places = super::tree::places(&replaced(bytes), wanted);
+    items.sort_by_key(|item| {
+        let (path, again) = path(item);
+        let at = places.get(path).map(|(first, second)| if again { *second } else { *first });
+        at.unwrap_or(usize::MAX)
+    });
 }
 
 /// The words of Go's decoder, by those of ours.
@@ -63,6 +157,9 @@ mod tests {
         let (value, duplicates) =
             decode(br#"{"a":[{"b":1,"b":2}],"c":{"d":{},"d":3,"d":4},"a.b":1}"#).unwrap();
         assert_eq!(value, json!({"a": [{"b": 2}], "c": {"d": 4}, "a.b": 1}));
+        let (value, _) =
+            decode(br#"{"a":{"b":1,"c":{"d":1},"e":[1]},"a":{"b":2,"c":{"f":2},"e":[]}}"#).unwrap();
+        assert_eq!(value, json!({"a": {"b": 2, "c": {"d": 1, "f": 2}, "e": []}}));
         let paths = ["a[0].b", "c.d"].map(|path| Duplicate::Field(path.to_owned()));
         assert_eq!(duplicates, paths);
     }
@@ -74,8 +171,52 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_unicode_is_replaced_in_texts() {
+        for (text, want) in [
+            (&br#"{"a":"\ud800"}"#[..], "\u{fffd}"),
+            (br#"{"a":"x\uDFFFy"}"#, "x\u{fffd}y"),
+            (br#"{"a":"\ud83d\ude00"}"#, "\u{1f600}"),
+            (br#"{"a":"\ud83d\ud83d\ude00"}"#, "\u{fffd}\u{1f600}"),
+            (br#"{"a":"\ud800A"}"#, "\u{fffd}A"),
+            // An escaped backslash begins no other escape.
+            (br#"{"a":"\\ud800"}"#, "\\ud800"),
+            (br#"{"a":"\"\ud800"}"#, "\"\u{fffd}"),
+            (b"{\"a\":\"\xff\xe2\x82z\"}", "\u{fffd}\u{fffd}\u{fffd}z"),
+            ("{\"a\":\"\u{e9}\\ud800\"}".as_bytes(), "\u{e9}\u{fffd}"),
+        ] {
+            let shown = String::from_utf8_lossy(text).into_owned();
+            assert_eq!(decode(text).expect(&shown).0["a"], want, "{shown}");
+        }
+    }
+
+    #[test]
+    fn paths_are_sorted_as_the_document_has_them() {
+        let text = br#"{"z":1,"m":{"q":[{"b":1},{"b":2}],"a":3,"a":4},"k":5,"z":6}"#;
+        let mut paths = [
+            ("nowhere", false),
+            ("k", false),
+            ("m.a", true),
+            ("m.q[1].b", false),
+            ("z", false),
+            ("z", true),
+        ];
+        sort_by_place(text, &mut paths, |(path, again)| (path, *again));
+        let sorted = paths.map(|(path, _)| path);
+        assert_eq!(sorted, ["z", "m.q[1].b", "m.a", "k", "z", "nowhere"]);
+    }
+
+    #[test]
     fn broken_documents_are_refused() {
-        for bytes in [&b"{"[..], b"", b"{\"a\":\"\xff\"}", b"{} {}", b"{\"a\":1e999}", b"[1,]"] {
+        for bytes in [
+            &b"{"[..],
+            b"",
+            b"\xff",
+            b"{\xff:1}",
+            b"{\"a\":\"\\ud8",
+            b"{} {}",
+            b"{\"a\":1e999}",
+            b"[1,]",
+        ] {
             assert_eq!(decode(bytes).unwrap_err().code, 400, "{bytes:?}");
         }
         let deep = |n: usize| [vec![b'['; n], vec![b']'; n]].concat();

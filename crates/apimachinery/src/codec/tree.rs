@@ -3,17 +3,59 @@
 use super::{Duplicate, Duplicates, MAX_DEPTH};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 /// What one document's decoding shares.
+#[derive(Default)]
 pub(super) struct Context {
     duplicates: RefCell<Duplicates>,
+    /// Fields whose places are asked for, by their last names.
+    wanted: HashMap<String, HashSet<String>>,
+    places: RefCell<Places>,
+    /// How many have been found, repetitions counted.
+    found: Cell<usize>,
+}
+
+/// Longer paths keep no order: each time that one is come to costs its length.
+const MAX_PATH: usize = 1024;
+
+/// Where a document comes to a field for the first and for the last time, as numbers that grow.
+pub(super) type Places = HashMap<String, (usize, usize)>;
+
+/// Finds these fields in a document that has been decoded before.
+pub(super) fn places(bytes: &[u8], wanted: HashSet<String>) -> Places {
+    let mut context = Context::new();
+    for path in wanted {
+        let name = path.rsplit('.').next().unwrap_or_default().to_owned();
+        context.wanted.entry(name).or_default().insert(path);
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    deserializer.disable_recursion_limit();
+    // What cannot be read has no places.
+    let _ = context.seed().deserialize(&mut deserializer);
+    context.places.into_inner()
 }
 
 impl Context {
     pub(super) fn new() -> Self {
-        Self { duplicates: RefCell::default() }
+        Self::default()
+    }
+
+    /// Notes the place of a field that is asked for.
+    fn come_to(&self, name: &str, place: &Place<'_>) {
+        let name = name.rsplit('.').next().unwrap_or_default();
+        let Some(wanted) = self.wanted.get(name).filter(|_| place.length() <= MAX_PATH) else {
+            return;
+        };
+        let path = place.to_string();
+        if wanted.contains(&path) {
+            let now = self.found.get();
+            self.found.set(now + 1);
+            let mut places = self.places.borrow_mut();
+            places.entry(path).and_modify(|(_, last)| *last = now).or_insert((now, now));
+        }
     }
 
     pub(super) fn seed(&self) -> Seed<'_> {
@@ -36,6 +78,17 @@ struct Place<'a> {
 enum Step<'a> {
     Key(&'a str),
     Index(usize),
+}
+
+impl Place<'_> {
+    /// About as many bytes as its text has.
+    fn length(&self) -> usize {
+        let own = match self.step {
+            Step::Key(key) => key.len() + 1,
+            Step::Index(_) => 3,
+        };
+        own + self.parent.map_or(0, Place::length)
+    }
 }
 
 impl fmt::Display for Place<'_> {
@@ -134,13 +187,27 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let mut map = Map::new();
         while let Some(key) = access.next_key_seed(Key)? {
             let place = Place { parent: self.place, step: Step::Key(&key) };
+            self.context.come_to(&key, &place);
             let value = access.next_value_seed(self.below(&place))?;
             if map.contains_key(&key) {
                 self.context.duplicates.borrow_mut().report(|| Duplicate::Field(place.to_string()));
             }
-            map.insert(key, value);
+            match (map.get_mut(&key), value) {
+                (Some(Value::Object(before)), Value::Object(again)) => join(before, again),
+                (_, value) => drop(map.insert(key, value)),
+            }
         }
         Ok(Value::Object(map))
+    }
+}
+
+/// Go reads an object that comes again into the one that was there.
+fn join(before: &mut Map<String, Value>, again: Map<String, Value>) {
+    for (key, value) in again {
+        match (before.get_mut(&key), value) {
+            (Some(Value::Object(before)), Value::Object(again)) => join(before, again),
+            (_, value) => drop(before.insert(key, value)),
+        }
     }
 }
 

@@ -49,9 +49,19 @@ pub(super) fn subdomain_pattern_error() -> String {
 /// A lowercase RFC 1123 subdomain, up to 253 bytes: what most object names must be.
 #[must_use]
 pub fn dns1123_subdomain(value: &str) -> Vec<String> {
+    subdomain(value, max_len_error(MAX_SUBDOMAIN))
+}
+
+/// The same in the words of upstream's declarative validation.
+#[must_use]
+pub fn long_name(value: &str) -> Vec<String> {
+    subdomain(value, format!("must be no more than {MAX_SUBDOMAIN} bytes"))
+}
+
+fn subdomain(value: &str, too_long: String) -> Vec<String> {
     let mut errors = Vec::new();
     if value.len() > MAX_SUBDOMAIN {
-        errors.push(max_len_error(MAX_SUBDOMAIN));
+        errors.push(too_long);
     }
     if !is_subdomain(value) {
         errors.push(subdomain_pattern_error());

@@ -1,11 +1,15 @@
-//! RFC 7386.
+//! RFC 7386, and what upstream's library makes of nulls in lists.
 
 use serde_json::{Map, Value};
 
 /// Applies a JSON merge patch.
 pub fn merge_patch(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
+        let was_object = target.is_object();
         *target = patch.clone();
+        if !was_object {
+            prune(target);
+        }
         return;
     };
     if !target.is_object() {
@@ -18,6 +22,19 @@ pub fn merge_patch(target: &mut Value, patch: &Value) {
         } else {
             merge_patch(map.entry(key.as_str()).or_insert(Value::Null), value);
         }
+    }
+}
+
+/// Takes the nulls out of the objects in a value that nothing was merged into. Those in its lists are
+/// items.
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(prune);
+        }
+        Value::Array(items) => items.iter_mut().for_each(prune),
+        _ => {}
     }
 }
 
@@ -41,6 +58,14 @@ mod tests {
             (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
             (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
             (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+            // Beyond it: nulls in what replaces a list or is new.
+            (
+                json!({"a": [{"b": 1}]}),
+                json!({"a": [{"b": null, "c": [null, {"d": null}]}]}),
+                json!({"a": [{"c": [null, {}]}]}),
+            ),
+            (json!({}), json!({"a": [{"b": null}]}), json!({"a": [{}]})),
+            (json!({"a": {"b": 1}}), json!({"a": [{"b": null}]}), json!({"a": [{"b": null}]})),
         ];
         for (mut target, patch, expected) in table {
             merge_patch(&mut target, &patch);

@@ -196,7 +196,7 @@ mod tests {
         });
         let mut object = good.clone();
         object["spec"]["parts"][0]["bad"] = json!(1);
-        let warnings = check(&widget(), &mut object, FieldValidation::Warn, &[]).unwrap();
+        let warnings = check(&widget(), &mut object, FieldValidation::Warn, &[], None).unwrap();
         assert_eq!(warnings, ["unknown field \"spec.parts[0].bad\""]);
         assert_eq!(object, good);
     }

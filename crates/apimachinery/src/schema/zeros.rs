@@ -21,6 +21,55 @@ pub fn write_missing(ty: &Type, object: &mut Value) {
     Zeros { keep_empty: true }.of_type(ty, object);
 }
 
+/// Maps of which admission or validation asks whether they are there, not what is in them: until the
+/// object is stored an empty one is not the same as none.
+const TOLD_FROM_NONE: &[(&str, &str)] = &[
+    ("PodSpec", "overhead"),
+    ("ResourceRequirements", "limits"),
+    ("ResourceRequirements", "requests"),
+];
+
+pub(crate) fn is_told_from_none(ty: &Type, field: &Field) -> bool {
+    TOLD_FROM_NONE.contains(&(ty.short_name(), field.name.as_str()))
+}
+
+/// Takes these maps away where they are empty: nobody stores them, nor owns them.
+pub fn leave_out_empty(ty: &Type, object: &mut Value) {
+    let Value::Object(map) = object else { return };
+    for field in &ty.fields {
+        let Some(value) = map.get_mut(&field.name) else { continue };
+        if is_told_from_none(ty, field) && value.as_object().is_some_and(Map::is_empty) {
+            map.remove(&field.name);
+            continue;
+        }
+        match (&field.shape, value) {
+            (Shape::Object(ty), value) => leave_out_empty(ty, value),
+            (Shape::List(list), Value::Array(items)) => {
+                if let Shape::Object(ty) = &list.item {
+                    items.iter_mut().for_each(|item| leave_out_empty(ty, item));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// There is something that [`leave_out_empty`] would take away.
+#[must_use]
+pub fn has_empty(ty: &Type, object: &Value) -> bool {
+    let Value::Object(map) = object else { return false };
+    ty.fields.iter().any(|field| match (map.get(&field.name), &field.shape) {
+        (None, _) => false,
+        (Some(Value::Object(map)), _) if map.is_empty() => is_told_from_none(ty, field),
+        (Some(value), Shape::Object(ty)) => has_empty(ty, value),
+        (Some(Value::Array(items)), Shape::List(list)) => match &list.item {
+            Shape::Object(ty) => items.iter().any(|item| has_empty(ty, item)),
+            _ => false,
+        },
+        _ => false,
+    })
+}
+
 pub(crate) fn is_time_by_value(field: &Field) -> bool {
     matches!(field.shape, Shape::Time | Shape::MicroTime) && !field.omit_empty && !field.pointer
 }
@@ -159,6 +208,18 @@ mod tests {
                 },
             })
         );
+    }
+
+    #[test]
+    fn maps_that_are_told_from_none_are_not_stored() {
+        let ty = Registry::builtin().lookup("apps", "v1", "Deployment").unwrap();
+        let container = json!({"name": "c", "resources": {"limits": {}, "requests": {"cpu": "1"}}});
+        let mut object = json!({"spec": {"template": {"spec": {
+            "overhead": {}, "nodeSelector": {}, "containers": [container]}}}});
+        leave_out_empty(ty, &mut object);
+        let container = json!({"name": "c", "resources": {"requests": {"cpu": "1"}}});
+        let left = json!({"nodeSelector": {}, "containers": [container]});
+        assert_eq!(object["spec"]["template"]["spec"], left);
     }
 
     #[test]

@@ -18,7 +18,8 @@ fn unknown_and_duplicate_fields_are_found_and_removed() {
     });
     let duplicates = [Duplicate::Field("spec.replicas".to_owned())];
     let mut value = object.clone();
-    let warnings = check(deployment(), &mut value, FieldValidation::Warn, &duplicates).unwrap();
+    let warnings =
+        check(deployment(), &mut value, FieldValidation::Warn, &duplicates, None).unwrap();
     let mut sorted = warnings.clone();
     sorted.sort();
     assert_eq!(
@@ -33,7 +34,7 @@ fn unknown_and_duplicate_fields_are_found_and_removed() {
     assert_eq!(value["spec"]["template"]["spec"]["containers"][0], json!({"name": "c"}));
 
     let mut value = object.clone();
-    let error = check(deployment(), &mut value, FieldValidation::Strict, &[]).unwrap_err();
+    let error = check(deployment(), &mut value, FieldValidation::Strict, &[], None).unwrap_err();
     assert_eq!(error.code, 400);
     assert!(
         error.message.starts_with(
@@ -44,7 +45,9 @@ fn unknown_and_duplicate_fields_are_found_and_removed() {
         error.message
     );
     let mut value = object;
-    assert!(check(deployment(), &mut value, FieldValidation::Ignore, &[]).unwrap().is_empty());
+    assert!(
+        check(deployment(), &mut value, FieldValidation::Ignore, &[], None).unwrap().is_empty()
+    );
 }
 
 #[test]
@@ -82,7 +85,8 @@ fn wrong_types_read_like_go() {
         ),
     ];
     for (mut object, message) in table {
-        let error = check(deployment(), &mut object, FieldValidation::Ignore, &[]).unwrap_err();
+        let error =
+            check(deployment(), &mut object, FieldValidation::Ignore, &[], None).unwrap_err();
         let full =
             format!("Deployment in version \"v1\" cannot be handled as a Deployment: {message}");
         assert_eq!(error.message, full);
@@ -91,7 +95,7 @@ fn wrong_types_read_like_go() {
         (json!({"data": {"a": "%"}}), "illegal base64 data at input byte 0"),
         (json!({"metadata": {"creationTimestamp": "x"}}), "parsing time \"x\""),
     ] {
-        let error = check(secret(), &mut object, FieldValidation::Ignore, &[]).unwrap_err();
+        let error = check(secret(), &mut object, FieldValidation::Ignore, &[], None).unwrap_err();
         assert!(error.message.contains(part), "{}", error.message);
     }
 }
@@ -111,7 +115,7 @@ fn values_get_the_form_upstream_keeps() {
         },
         "status": null,
     });
-    check(deployment(), &mut object, FieldValidation::Strict, &[]).unwrap();
+    check(deployment(), &mut object, FieldValidation::Strict, &[], None).unwrap();
     assert_eq!(
         object,
         json!({
@@ -142,7 +146,66 @@ fn schemas_accept_their_alternatives() {
     });
     let mut object = json!({"spec": {"versions": [{"schema": {"openAPIV3Schema": schema}}]}});
     let before = object.clone();
-    let warnings = check(crd, &mut object, FieldValidation::Strict, &[]).unwrap();
+    let warnings = check(crd, &mut object, FieldValidation::Strict, &[], None).unwrap();
     assert!(warnings.is_empty());
     assert_eq!(object, before);
+}
+
+#[test]
+fn what_is_odd_is_told_in_the_order_of_the_document() {
+    let document = br#"{"zz":1,"spec":{"replicas":1,"bad":{"a":1,"a":2},"replicas":2},
+        "zz":2,"metadata":{"Name":"x"},"Data":1}"#;
+    let (mut value, duplicates) = crate::codec::json::decode(document).unwrap();
+    let found = check(deployment(), &mut value, FieldValidation::Warn, &duplicates, Some(document))
+        .unwrap();
+    // Nobody looks into what is not known.
+    assert_eq!(
+        found,
+        [
+            "unknown field \"zz\"",
+            "unknown field \"spec.bad\"",
+            "duplicate field \"spec.replicas\"",
+            "unknown field \"metadata.Name\"",
+            "unknown field \"Data\"",
+        ]
+    );
+}
+
+#[test]
+fn maps_are_called_by_the_types_of_their_keys() {
+    let slice = Registry::builtin().lookup("resource.k8s.io", "v1", "ResourceSlice").unwrap();
+    let table = [
+        (
+            json!({"attributes": 5}),
+            "cannot unmarshal number into Go struct field Device.spec.devices.attributes of type \
+             map[v1.QualifiedName]v1.DeviceAttribute",
+        ),
+        (
+            json!({"attributes": {"a": 5}}),
+            "cannot unmarshal number into Go struct field Device.spec.devices.attributes of type \
+             v1.DeviceAttribute",
+        ),
+        (
+            json!({"capacity": []}),
+            "cannot unmarshal array into Go struct field Device.spec.devices.capacity of type \
+             map[v1.QualifiedName]v1.DeviceCapacity",
+        ),
+    ];
+    for (device, want) in table {
+        let mut object = json!({"spec": {"devices": [device]}});
+        let error = unknown_fields(slice, &mut object).unwrap_err();
+        assert!(error.0.ends_with(want), "{}", error.0);
+    }
+}
+
+#[test]
+fn an_empty_list_where_anything_may_stand_is_kept() {
+    let set = Registry::builtin().lookup("apps", "v1", "StatefulSet").unwrap();
+    let claims = json!([{"metadata": {"managedFields": [{"fieldsV1": []}], "finalizers": []}}]);
+    let mut object = json!({"spec": {"volumeClaimTemplates": claims}});
+    unknown_fields(set, &mut object).unwrap();
+    assert_eq!(
+        object["spec"]["volumeClaimTemplates"][0]["metadata"],
+        json!({"managedFields": [{"fieldsV1": []}]})
+    );
 }

@@ -1,9 +1,9 @@
 //! LimitRanger: pods and claims keep to the limits of their namespace, and containers that name
 //! no resources get its defaults.
 
-use apimachinery::resources::{Amounts, of_containers};
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
+use rules::resources::{Amounts, Demand, PodResources};
 use serde_json::{Value, json};
 
 use super::{Operation, Plugin, Request};
@@ -109,27 +109,28 @@ fn fill_in(pod: &mut Object, range: &Value) -> Vec<String> {
 }
 
 fn check_pod(limit: &Value, spec: &Value) -> Vec<String> {
-    let both = |requests: Amounts, limits: Amounts| constraint::check(limit, &requests, &limits);
+    let both = |demand: &Demand| constraint::check(limit, &demand.requests, &demand.limits);
     match limit.str_at(&["type"]) {
         "Container" => {
             let containers = ["containers", "initContainers"];
             let containers = containers.into_iter().flat_map(|list| items(spec, list));
-            let amounts = |c: &Value, list: &str| Amounts::read(&c["resources"][list]);
-            containers.flat_map(|c| both(amounts(c, "requests"), amounts(c, "limits"))).collect()
+            containers.flat_map(|c| both(&Demand::read(&c["resources"]))).collect()
         }
-        "Pod" => both(of_pod(spec, "requests"), of_pod(spec, "limits")),
+        "Pod" => both(&of_pod(spec)),
         _ => Vec::new(),
     }
 }
 
-/// What the pod asks for or may use, without overhead: CPU and memory of the pod as a whole take
-/// the place of the sum.
-fn of_pod(spec: &Value, list: &str) -> Amounts {
-    let mut total = of_containers(spec, list);
-    let mut own = Amounts::read(&spec["resources"][list]);
-    own.retain(|name| matches!(name, "cpu" | "memory"));
-    for (name, amount) in own.iter() {
-        total.set(name, amount);
+/// What the pod asks for and may use, without overhead: CPU and memory of the pod as a whole take
+/// the place of the sum. (Huge pages do not, other than for quotas and the scheduler.)
+fn of_pod(spec: &Value) -> Demand {
+    let resources = PodResources::of_spec(spec);
+    let mut total = resources.of_containers();
+    if let Some(whole) = &resources.whole {
+        for name in ["cpu", "memory"] {
+            whole.requests.get(name).into_iter().for_each(|own| total.requests.set(name, own));
+            whole.limits.get(name).into_iter().for_each(|own| total.limits.set(name, own));
+        }
     }
     total
 }

@@ -8,6 +8,7 @@ mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_topology_labels;
+mod policy_params;
 mod priority;
 mod rbac_escalation;
 mod resource_quota;
@@ -124,6 +125,8 @@ const fn both(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
 
 /// The chain.
 pub(crate) static PLUGINS: &[Entry] = &[
+    // Upstream asks this as the last question of the validation.
+    validates("PolicyParams", &policy_params::PolicyParams),
     both("NamespaceLifecycle", &namespace_lifecycle::NamespaceLifecycle),
     both("LimitRanger", &limit_ranger::LimitRanger),
     admits("ServiceAccount", &service_account::ServiceAccount),

@@ -8,11 +8,11 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use apimachinery::apply::{self, Writer};
-use apimachinery::quota::{self, Counted};
 use apimachinery::schema::Registry;
 use apimachinery::{Object, ObjectExt, Status, time};
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rules::quota::{self, Counted};
 use store::Expect;
 use tokio::sync::{Mutex, MutexGuard};
 

@@ -1,8 +1,8 @@
 //! RuntimeClass: pods of a runtime class bear its overhead and go to its nodes.
 
-use apimachinery::resources::Amounts;
 use apimachinery::{Object, ObjectExt, Status, text};
 use async_trait::async_trait;
+use rules::resources::Amounts;
 use serde_json::{Value, json};
 
 use super::{Plugin, Request};
@@ -46,6 +46,10 @@ fn class_of(request: &Request<'_>, pod: &Object) -> Result<Option<Object>, Statu
     let Some(name) = pod.get_path(&["spec", "runtimeClassName"]).and_then(Value::as_str) else {
         return Ok(None);
     };
+    // Upstream asks its client for one, which refuses to.
+    if name.is_empty() {
+        return Err(Status::generic(500, "", "resource name may not be empty"));
+    }
     let kind = registry::find("node.k8s.io", "v1", "runtimeclasses")
         .ok_or_else(|| Status::internal("no runtime classes"))?;
     let entry = request.server.entry(kind, "", name).ok_or_else(|| {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
-use rand::Rng;
+use rand::RngExt;
 use serde_json::{Value, json};
 
 use super::{Plugin, Request};

@@ -10,6 +10,7 @@ use jiff::{Timestamp, ToSpan};
 use pki::{SecretClaims, TokenError};
 use serde_json::json;
 use store::Expect;
+use telemetry::task;
 use tokio::sync::mpsc;
 
 use super::TokenOutcome;
@@ -99,10 +100,12 @@ fn check(server: &Server, token: &str, claims: &SecretClaims) -> Result<(), Stri
 /// Notes uses on the Secrets until the server is gone.
 pub(crate) fn track(server: &Arc<Server>, mut uses: mpsc::Receiver<(String, String)>) {
     let server = Arc::downgrade(server);
-    tokio::spawn(async move {
+    task::spawn("token-uses", async move {
         while let Some((namespace, name)) = uses.recv().await {
             let Some(server) = server.upgrade() else { return };
-            note(&server, &namespace, &name).await;
+            // One Secret that nobody thought of keeps no other from being noted.
+            let note = async move { note(&server, &namespace, &name).await };
+            let _reported = task::caught(task::watched("token-uses", note)).await;
         }
     });
 }

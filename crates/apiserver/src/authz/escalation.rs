@@ -1,5 +1,6 @@
 //! Nobody may grant what they do not have (upstream's escalation check).
 
+use apimachinery::text::aggregate;
 use apimachinery::{Object, ObjectExt, Status};
 use serde_json::Value;
 
@@ -169,8 +170,8 @@ fn check_role(write: &Write<'_>, resource: &str) -> Result<(), Status> {
     // An aggregation rule can gather anything, and taking it away can loosen what it gathered.
     if has_aggregation_rule(role) || write.old.is_some_and(has_aggregation_rule) {
         let everything = [Rule::everything(), Rule::every_path()];
-        let held = write.server.rbac.rules(write.server, write.user, role.namespace());
-        if !uncovered(&held, &everything).is_empty() {
+        let held = write.server.rbac.held(write.server, write.user, role.namespace());
+        if !uncovered(&held.rules, &everything).is_empty() {
             let why = "must have cluster-admin privileges to use the aggregationRule";
             return Err(Status::forbidden(GROUP, resource, role.name(), why));
         }
@@ -198,14 +199,22 @@ fn check_binding(write: &Write<'_>, resource: &str) -> Result<(), Status> {
 /// Refuses to grant what the author does not hold.
 fn check_held(write: &Write<'_>, resource: &str, granted: &[Rule]) -> Result<(), Status> {
     let user = write.user;
-    let held = write.server.rbac.rules(write.server, user, write.object.namespace());
-    let missing = uncovered(&held, granted);
+    let held = write.server.rbac.held(write.server, user, write.object.namespace());
+    let missing = uncovered(&held.rules, granted);
     if missing.is_empty() {
         return Ok(());
     }
     let groups: Vec<String> = user.groups.iter().map(|g| apimachinery::text::quote(g)).collect();
+    let unresolved = match held.unresolved.is_empty() {
+        true => String::new(),
+        false => {
+            let said: Vec<String> =
+                held.unresolved.iter().map(|unresolved| unresolved.to_storage()).collect();
+            format!("; resolution errors: [{}]", aggregate(&said))
+        }
+    };
     let why = format!(
-        "user {} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}",
+        "user {} (groups=[{}]) is attempting to grant RBAC permissions not currently held:\n{}{unresolved}",
         apimachinery::text::quote(&user.name),
         groups.join(" "),
         describe(missing)

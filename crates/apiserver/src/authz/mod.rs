@@ -7,14 +7,15 @@ mod rbac;
 
 use apimachinery::Status;
 use apimachinery::selector::FieldSelector;
-use serde_json::Value;
+use apimachinery::text::aggregate;
+use serde_json::{Value, json};
 
 use crate::request::RequestInfo;
 use crate::server::Server;
 use crate::user::{MASTERS, User};
 
 pub(crate) use node::{POD_CONFIG_MAPS, POD_SECRETS, any_reference, claims_of};
-pub(crate) use rbac::{Rbac, Rule};
+pub(crate) use rbac::{Held, Rbac, Rule};
 
 /// What somebody wants to do.
 #[derive(Clone, Copy)]
@@ -91,28 +92,39 @@ pub(crate) fn decide(server: &Server, attributes: &Attributes<'_>) -> Decision {
     if attributes.user.in_group(MASTERS) {
         return Decision::Allow(String::new());
     }
-    let mut reason = String::new();
+    let mut reasons = Vec::new();
     if attributes.user.node().is_some() {
         match node::decide(server, attributes) {
-            Decision::Deny(why) => reason = why,
+            Decision::Deny(why) => reasons.push(why),
             allow => return allow,
         }
     }
-    match server.rbac.allows(server, attributes) {
-        Some(why) => Decision::Allow(why),
-        None => Decision::Deny(reason),
+    match server.rbac.decide(server, attributes) {
+        Decision::Deny(why) => reasons.push(why),
+        allow => return allow,
     }
+    reasons.retain(|why| !why.is_empty());
+    Decision::Deny(reasons.join("\n"))
 }
 
-/// What a user may do in a namespace, as SelfSubjectRulesReview shows it.
-pub(crate) fn rules_for(server: &Server, user: &User, namespace: &str) -> (Vec<Value>, Vec<Value>) {
-    let rules = server.rbac.rules(server, user, namespace);
+/// What a user may do in a namespace, as the status of a SelfSubjectRulesReview.
+pub(crate) fn rules_for(server: &Server, user: &User, namespace: &str) -> Value {
+    let Held { rules, unresolved } = server.rbac.held(server, user, namespace);
     let (resource, other): (Vec<&Rule>, Vec<&Rule>) =
         rules.iter().partition(|r| r.paths.is_empty());
-    (
-        resource.into_iter().map(Rule::to_resource_rule).collect(),
-        other.into_iter().map(Rule::to_path_rule).collect(),
-    )
+    let resource: Vec<Value> = resource.into_iter().map(Rule::to_resource_rule).collect();
+    let other: Vec<Value> = other.into_iter().map(Rule::to_path_rule).collect();
+    // The rights of a node beyond its role depend on its pods.
+    let incomplete = user.node().is_some();
+    let node = incomplete.then(|| "node authorizer does not support user rule resolution".into());
+    let unresolved = unresolved.iter().map(rbac::Unresolved::to_authorizer);
+    let errors: Vec<String> = node.into_iter().chain(unresolved).collect();
+    let mut status =
+        json!({"resourceRules": resource, "nonResourceRules": other, "incomplete": incomplete});
+    if !errors.is_empty() {
+        status["evaluationError"] = aggregate(&errors).into();
+    }
+    status
 }
 
 /// The 403 of upstream, which says who may not do what.

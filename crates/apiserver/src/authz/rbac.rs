@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use apimachinery::ObjectExt;
+use apimachinery::text::{aggregate, quote};
 use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
 
-use super::Attributes;
+use super::{Attributes, Decision};
 use crate::cache::Collection;
 use crate::server::Server;
 use crate::user::User;
@@ -106,32 +107,99 @@ struct Binding {
     /// Empty for a ClusterRoleBinding.
     namespace: String,
     rules: Vec<Rule>,
+    /// Why there are no rules, when the role is not there.
+    unresolved: Option<Unresolved>,
 }
 
+/// Why a role that is bound gives no rules.
+#[derive(Clone, Debug)]
+pub(crate) enum Unresolved {
+    /// There is none of this kind and name.
+    NotFound(String, String),
+    /// There are none of this kind.
+    Unsupported(String),
+}
+
+impl Unresolved {
+    /// In the words of upstream's authorizer, who names kinds.
+    pub(crate) fn to_authorizer(&self) -> String {
+        match self {
+            Self::NotFound(kind, name) => {
+                format!("{}.{GROUP} {} not found", kind.to_lowercase(), quote(name))
+            }
+            Self::Unsupported(kind) => {
+                format!("unsupported role reference kind: {}", quote(kind))
+            }
+        }
+    }
+
+    /// In those of its storage, which names resources.
+    pub(crate) fn to_storage(&self) -> String {
+        match self {
+            Self::NotFound(kind, name) => {
+                format!("{}s.{GROUP} {} not found", kind.to_lowercase(), quote(name))
+            }
+            Self::Unsupported(_) => self.to_authorizer(),
+        }
+    }
+}
+
+impl Binding {
+    /// The first of its subjects that the user is.
+    fn binds(&self, user: &User) -> Option<&Subject> {
+        self.subjects.iter().find(|subject| subject.is(user))
+    }
+}
+
+/// Somebody who is bound.
 struct Subject {
-    kind: String,
-    name: String,
+    who: Who,
+    /// How the reason names it.
+    title: String,
+}
+
+enum Who {
+    User(String),
+    Group(String),
+    Nobody,
 }
 
 impl Subject {
     fn parse(value: &Value, binding_namespace: &str) -> Self {
         let (kind, name) = (value.str_at(&["kind"]), value.str_at(&["name"]));
-        if kind != "ServiceAccount" {
-            return Self { kind: kind.to_owned(), name: name.to_owned() };
+        let title = format!("{kind} {}", quote(name));
+        match kind {
+            "ServiceAccount" => {
+                let namespace = match value.str_at(&["namespace"]) {
+                    "" => binding_namespace,
+                    namespace => namespace,
+                };
+                Self {
+                    who: Who::User(format!("system:serviceaccount:{namespace}:{name}")),
+                    title: format!("{kind} {}", quote(&format!("{name}/{namespace}"))),
+                }
+            }
+            "User" => Self { who: Who::User(name.to_owned()), title },
+            "Group" => Self { who: Who::Group(name.to_owned()), title },
+            _ => Self { who: Who::Nobody, title },
         }
-        let namespace = match value.str_at(&["namespace"]) {
-            "" => binding_namespace,
-            namespace => namespace,
-        };
-        Self { kind: kind.to_owned(), name: format!("system:serviceaccount:{namespace}:{name}") }
     }
 
     fn is(&self, user: &User) -> bool {
-        match self.kind.as_str() {
-            "Group" => user.in_group(&self.name),
-            _ => user.name == self.name,
+        match &self.who {
+            Who::User(name) => user.name == *name,
+            Who::Group(name) => user.in_group(name),
+            Who::Nobody => false,
         }
     }
+}
+
+/// The rules that apply to somebody.
+#[derive(Default)]
+pub(crate) struct Held {
+    pub(crate) rules: Vec<Rule>,
+    /// Why there may be more: roles that are bound and cannot be read.
+    pub(crate) unresolved: Vec<Unresolved>,
 }
 
 /// Compiled bindings and the revisions they were made of.
@@ -159,20 +227,25 @@ impl Rbac {
         if let Some(compiled) = self.0.load_full().filter(|c| c.of == of) {
             return Some(compiled);
         }
-        let rules = |namespace: &str, reference: &Value| -> Vec<Rule> {
-            let name = reference.str_at(&["name"]);
-            let entry = match reference.str_at(&["kind"]) {
+        // The role, or why there is none.
+        let role = |namespace: &str, kind: &str, name: &str| {
+            let entry = match kind {
                 "Role" => roles.entries.get(format!("{namespace}/{name}").as_str()),
-                _ => cluster_roles.entries.get(name),
+                "ClusterRole" => cluster_roles.entries.get(name),
+                _ => return (Value::Null, Some(Unresolved::Unsupported(kind.to_owned()))),
             };
-            let object = entry.map(|e| e.object()).unwrap_or_default();
-            object["rules"].as_array().into_iter().flatten().map(Rule::parse).collect()
+            match entry {
+                Some(entry) => (entry.object(), None),
+                None => (Value::Null, Some(Unresolved::NotFound(kind.to_owned(), name.to_owned()))),
+            }
         };
         let mut all = Vec::new();
         for entry in cluster_bindings.range("", "").chain(bindings.range("", "")) {
             let object = entry.object();
             let namespace = entry.namespace();
-            let reference = &object["roleRef"];
+            let (kind, name) =
+                (object.str_at(&["roleRef", "kind"]), object.str_at(&["roleRef", "name"]));
+            let (role, unresolved) = role(namespace, kind, name);
             let subjects = object["subjects"].as_array().into_iter().flatten();
             let title = match namespace {
                 "" => format!("ClusterRoleBinding \"{}\"", entry.name()),
@@ -180,14 +253,11 @@ impl Rbac {
             };
             all.push(Binding {
                 title,
-                role: format!(
-                    "{} \"{}\"",
-                    reference.str_at(&["kind"]),
-                    reference.str_at(&["name"])
-                ),
+                role: format!("{kind} {}", quote(name)),
                 subjects: subjects.map(|s| Subject::parse(s, namespace)).collect(),
                 namespace: namespace.to_owned(),
-                rules: rules(namespace, reference),
+                rules: role["rules"].as_array().into_iter().flatten().map(Rule::parse).collect(),
+                unresolved,
             });
         }
         let compiled = Arc::new(Compiled { of, bindings: all });
@@ -195,36 +265,59 @@ impl Rbac {
         Some(compiled)
     }
 
-    /// The reason why it is allowed, if it is.
-    pub(super) fn allows(&self, server: &Server, a: &Attributes<'_>) -> Option<String> {
-        let compiled = self.compiled(server)?;
-        compiled.bindings.iter().find_map(|binding| {
-            let applies =
-                binding.namespace.is_empty() || (a.is_resource && binding.namespace == a.namespace);
-            let subject = applies.then(|| binding.subjects.iter().find(|s| s.is(a.user)))??;
-            binding.rules.iter().any(|rule| rule.allows(a)).then(|| {
-                format!(
-                    "RBAC: allowed by {} of {} to {} \"{}\"",
-                    binding.title, binding.role, subject.kind, subject.name
-                )
-            })
+    /// The answer and its reason: for a refusal that of the roles which might have allowed it.
+    pub(super) fn decide(&self, server: &Server, a: &Attributes<'_>) -> Decision {
+        let Some(compiled) = self.compiled(server) else { return Decision::Deny(String::new()) };
+        let mut unresolved: Vec<&Unresolved> = Vec::new();
+        for binding in &compiled.bindings {
+            if !binding.namespace.is_empty() && binding.namespace != a.namespace {
+                continue;
+            }
+            let Some(subject) = binding.binds(a.user) else { continue };
+            unresolved.extend(&binding.unresolved);
+            if binding.rules.iter().any(|rule| rule.allows(a)) {
+                let Binding { title, role, .. } = binding;
+                let to = &subject.title;
+                return Decision::Allow(format!("RBAC: allowed by {title} of {role} to {to}"));
+            }
+        }
+        Decision::Deny(match unresolved.is_empty() {
+            true => String::new(),
+            false => {
+                let said: Vec<String> = unresolved.iter().map(|why| why.to_authorizer()).collect();
+                format!("RBAC: {}", aggregate(&said))
+            }
         })
     }
 
     /// Every rule that applies to the user in the namespace.
-    pub(super) fn rules(&self, server: &Server, user: &User, namespace: &str) -> Vec<Rule> {
-        let Some(compiled) = self.compiled(server) else { return Vec::new() };
-        let bindings = compiled.bindings.iter().filter(|b| {
-            (b.namespace.is_empty() || b.namespace == namespace)
-                && b.subjects.iter().any(|s| s.is(user))
-        });
-        bindings.flat_map(|b| b.rules.iter().cloned()).collect()
+    pub(super) fn held(&self, server: &Server, user: &User, namespace: &str) -> Held {
+        let mut held = Held::default();
+        let Some(compiled) = self.compiled(server) else { return held };
+        for binding in &compiled.bindings {
+            let here = binding.namespace.is_empty() || binding.namespace == namespace;
+            if here && binding.binds(user).is_some() {
+                held.rules.extend(binding.rules.iter().cloned());
+                held.unresolved.extend(binding.unresolved.clone());
+            }
+        }
+        held
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_as_upstream_names_it() {
+        let role = Unresolved::NotFound("ClusterRole".into(), "r".into());
+        let shown = |resource| format!("{resource}.rbac.authorization.k8s.io \"r\" not found");
+        assert_eq!(role.to_authorizer(), shown("clusterrole"));
+        assert_eq!(role.to_storage(), shown("clusterroles"));
+        let odd = Unresolved::Unsupported("X".into());
+        assert_eq!(odd.to_storage(), "unsupported role reference kind: \"X\"");
+    }
 
     #[test]
     fn rules_cover_what_upstream_says() {

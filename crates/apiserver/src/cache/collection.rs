@@ -1,6 +1,7 @@
 //! All objects of one resource: an ordered persistent map with O(1) snapshots, and its log.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use imbl::OrdMap;
@@ -8,6 +9,7 @@ use store::{Event, Record, Revision};
 
 use super::bell::Bell;
 use super::log::Log;
+use super::parts::Paths;
 use super::{Change, ChangeKind, Cursor, Entry, Expired};
 use crate::registry::Selectable;
 
@@ -38,44 +40,61 @@ impl Snapshot {
 /// The live state of a resource.
 pub(crate) struct Collection {
     selectable: &'static [Selectable],
+    /// What is read of each object when it comes in.
+    read: Paths,
     snapshot: ArcSwap<Snapshot>,
     log: Log,
+}
+
+/// Stored bytes that are no object: nothing may be answered from them.
+#[derive(Debug, thiserror::Error)]
+#[error("the stored object {path} is corrupt: {source}")]
+pub struct Corrupt {
+    path: String,
+    source: serde_json::Error,
 }
 
 impl Collection {
     pub(crate) fn new(selectable: &'static [Selectable], revision: Revision) -> Self {
         let snapshot = Snapshot { revision: 0, entries: OrdMap::new() };
-        Self { selectable, snapshot: ArcSwap::from_pointee(snapshot), log: Log::new(revision) }
+        Self {
+            selectable,
+            read: Entry::paths(selectable),
+            snapshot: ArcSwap::from_pointee(snapshot),
+            log: Log::new(revision),
+        }
     }
 
-    fn entry(&self, path: &str, record: &Record) -> Arc<Entry> {
-        Arc::new(Entry::new(
-            path,
-            record.bytes.clone(),
-            record.revision_at,
-            record.modified,
-            self.selectable,
-        ))
+    fn entry(&self, path: &str, record: &Record) -> Result<Arc<Entry>, Corrupt> {
+        let (bytes, at) = (record.bytes.clone(), record.revision_at);
+        let entry = Entry::new(path, bytes, at, record.modified, self.selectable, &self.read);
+        let corrupt = |source| Corrupt { path: path.to_owned(), source };
+        entry.map(Arc::new).map_err(corrupt)
     }
 
     /// Sets the initial contents.
-    pub(crate) fn fill(&self, records: &[(&str, &Record)]) {
-        let entries: OrdMap<_, _> = records
-            .iter()
-            .map(|(path, record)| self.entry(path, record))
-            .map(|entry| (entry.path().clone(), entry))
-            .collect();
+    ///
+    /// # Errors
+    /// What is stored is no object.
+    pub(crate) fn fill(&self, records: &[(&str, &Record)]) -> Result<(), Corrupt> {
+        let entries = records.iter().map(|(path, record)| self.entry(path, record));
+        let entries = entries.map(|entry| entry.map(|entry| (entry.path().clone(), entry)));
+        let entries: OrdMap<_, _> = entries.collect::<Result<_, _>>()?;
         let revision = records.iter().map(|(_, r)| r.modified).max().unwrap_or(0);
         self.snapshot.store(Arc::new(Snapshot { revision, entries }));
+        Ok(())
     }
 
     /// Applies one committed change. Only the dispatcher calls this.
-    pub(crate) fn apply(&self, path: &str, event: &Event) {
+    ///
+    /// # Errors
+    /// What was committed is no object.
+    pub(crate) fn apply(&self, path: &str, event: &Event) -> Result<(), Corrupt> {
         let mut next = Snapshot::clone(&self.snapshot.load());
         next.revision = event.revision;
         let change = match &event.record {
             Some(record) => {
-                let entry = self.entry(path, record);
+                let entry = self.entry(path, record)?;
                 let previous = next.entries.insert(entry.path().clone(), entry.clone());
                 let kind =
                     if previous.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
@@ -87,11 +106,17 @@ impl Collection {
                     Arc::new(previous.at(event.revision)),
                     Some(previous),
                 ),
-                None => return,
+                None => return Ok(()),
             },
         };
         self.log.push(change);
         self.snapshot.store(Arc::new(next));
+        Ok(())
+    }
+
+    /// Drops what nobody can ask the log for any more, and says when there will be more of it.
+    pub(crate) fn trim(&self, now: Instant) -> Option<Instant> {
+        self.log.trim(now)
     }
 
     /// What wakes the readers of the log; to be rung after changes were applied.
@@ -176,7 +201,7 @@ mod tests {
             (4, "a/y", false),
             (5, "b/z", true),
         ] {
-            collection.apply(path, &event(revision, alive));
+            collection.apply(path, &event(revision, alive)).unwrap();
         }
         let at = |revision| {
             let snapshot = collection.snapshot_at(revision).unwrap();
@@ -199,7 +224,7 @@ mod tests {
         let collection = Collection::new(&[], 0);
         let mut slow = collection.watch_after(0).unwrap();
         for revision in 1..=20_000 {
-            collection.apply("a/x", &event(revision, true));
+            collection.apply("a/x", &event(revision, true)).unwrap();
         }
         assert_eq!(collection.read(&mut slow, 1).err(), Some(Expired));
         assert!(collection.watch_after(1).is_err());

@@ -6,9 +6,9 @@ use apimachinery::codec::protobuf;
 use apimachinery::schema::Type;
 use apimachinery::{Object, ObjectExt};
 use bytes::{BufMut, Bytes, BytesMut};
-use serde_json::Value;
 use store::Revision;
 
+use super::parts::{self, Paths};
 use crate::registry::Selectable;
 
 /// The JSON that precedes the revision in every stored object.
@@ -37,11 +37,12 @@ impl Entry {
         revision_at: usize,
         revision: Revision,
         selectable: &'static [Selectable],
-    ) -> Self {
-        let object: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        read: &Paths,
+    ) -> Result<Self, serde_json::Error> {
+        let object = parts::read(&bytes, read)?;
         let labels = object.labels().map(|(k, v)| (k.into(), v.into())).collect();
         let fields = selectable.iter().map(|s| s.read(&object).into()).collect();
-        Self {
+        Ok(Self {
             bytes,
             revision,
             revision_at: revision_at as u32,
@@ -51,7 +52,13 @@ impl Entry {
             fields,
             selectable,
             raw_protobuf: OnceLock::new(),
-        }
+        })
+    }
+
+    /// What is read of each object when it comes in.
+    pub(super) fn paths(selectable: &'static [Selectable]) -> Paths {
+        let labels: &[&str] = &["metadata", "labels"];
+        std::iter::once(labels).chain(selectable.iter().flat_map(Selectable::paths)).collect()
     }
 
     pub(crate) fn path(&self) -> &Arc<str> {
@@ -85,7 +92,9 @@ impl Entry {
 
     /// The object, decoded anew.
     pub(crate) fn object(&self) -> Object {
-        serde_json::from_slice(&self.bytes).unwrap_or_default()
+        // They were read when the entry was made. Were they not JSON after all, a request that
+        // fails is better than one that is told of an empty object.
+        serde_json::from_slice(&self.bytes).expect("an entry holds JSON")
     }
 
     /// The same state as of a later revision, as a deletion announces it.
@@ -121,10 +130,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_no_object_makes_no_entry() {
+        for bad in ["", "null", "{\"metadata\":"] {
+            let made = Entry::new("ns/x", Bytes::from(bad), 0, 7, &[], &Entry::paths(&[]));
+            assert!(made.is_err(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_deletion_carries_its_own_revision() {
         let text = format!(r#"{{"kind":"X",{REVISION_KEY}7","labels":{{"a":"b"}}}}}}"#);
         let at = text.find(REVISION_KEY).unwrap() + REVISION_KEY.len();
-        let entry = Entry::new("ns/x", Bytes::from(text), at, 7, &[]);
+        let entry = Entry::new("ns/x", Bytes::from(text), at, 7, &[], &Entry::paths(&[])).unwrap();
         assert_eq!((entry.namespace(), entry.name()), ("ns", "x"));
         let gone = entry.at(1234);
         assert_eq!(gone.object().resource_version(), "1234");

@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use store::Revision;
 
 use super::Entry;
@@ -42,6 +43,13 @@ pub(crate) struct Change {
     at: Instant,
     json_frame: OnceLock<Bytes>,
     protobuf_frame: OnceLock<Bytes>,
+    /// Bytes that it keeps, while it is in the log that counts them.
+    counted: Mutex<Option<Counted>>,
+}
+
+struct Counted {
+    bytes: usize,
+    total: Arc<AtomicUsize>,
 }
 
 impl Change {
@@ -58,12 +66,38 @@ impl Change {
             at: Instant::now(),
             json_frame: OnceLock::new(),
             protobuf_frame: OnceLock::new(),
+            counted: Mutex::default(),
         })
+    }
+
+    /// Begins to count in `total`: both states, of which the cache may have neither any more.
+    fn count(&self, total: &Arc<AtomicUsize>) {
+        *self.counted.lock() = Some(Counted { bytes: 0, total: total.clone() });
+        let previous = self.previous.as_ref().map_or(0, |entry| entry.bytes.len());
+        self.count_more(self.entry.bytes.len() + previous);
+    }
+
+    fn count_more(&self, more: usize) {
+        if let Some(counted) = self.counted.lock().as_mut() {
+            counted.bytes += more;
+            counted.total.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    fn count_no_more(&self) {
+        if let Some(counted) = self.counted.lock().take() {
+            counted.total.fetch_sub(counted.bytes, Ordering::Relaxed);
+        }
     }
 
     /// The JSON watch frame, encoded on first use and shared.
     pub(crate) fn json_frame(&self) -> Bytes {
-        self.json_frame.get_or_init(|| json_frame(self.kind.as_str(), &self.entry.bytes)).clone()
+        let make = || {
+            let frame = json_frame(self.kind.as_str(), &self.entry.bytes);
+            self.count_more(frame.len());
+            frame
+        };
+        self.json_frame.get_or_init(make).clone()
     }
 
     /// The protobuf watch frame, made by the first watcher that wants it and shared.
@@ -75,7 +109,11 @@ impl Change {
             return Ok(frame.clone());
         }
         let frame = make()?;
-        Ok(self.protobuf_frame.get_or_init(|| frame).clone())
+        let keep = || {
+            self.count_more(frame.len());
+            frame
+        };
+        Ok(self.protobuf_frame.get_or_init(keep).clone())
     }
 }
 
@@ -92,12 +130,14 @@ pub(crate) fn json_frame(kind: &str, object: &[u8]) -> Bytes {
 
 /// Changes below this number are kept unless they are too big.
 const KEEP: usize = 1024;
-/// Bytes of objects that are kept at most, not counting the newest change.
+/// Bytes of objects and frames that are kept at most, not counting the newest change.
 const KEEP_BYTES: usize = 32 << 20;
 /// Changes above this number are never kept.
 const KEEP_AT_MOST: usize = 16_384;
 /// Between the two, changes younger than this are kept (as upstream's watch cache).
 const KEEP_FOR: Duration = Duration::from_secs(75);
+/// No change is kept for longer: pages of lists have expired by then.
+const KEEP_QUIET: Duration = Duration::from_secs(330);
 
 /// Changes that begin after as many bytes of objects are left for the next read.
 const READ_BYTES: usize = 128 << 10;
@@ -106,8 +146,8 @@ struct Changes {
     kept: VecDeque<Arc<Change>>,
     /// Sequence number of the first kept change.
     first: u64,
-    /// Bytes of the kept objects.
-    bytes: usize,
+    /// Bytes that the kept changes hold.
+    bytes: Arc<AtomicUsize>,
     /// Every change after this revision is kept.
     complete_after: Revision,
 }
@@ -116,10 +156,18 @@ impl Changes {
     /// Whether the oldest change must make room for one more.
     fn is_full(&self) -> bool {
         self.kept.front().is_some_and(|oldest| {
-            self.bytes > KEEP_BYTES
+            self.bytes.load(Ordering::Relaxed) > KEEP_BYTES
                 || self.kept.len() >= KEEP_AT_MOST
                 || (self.kept.len() >= KEEP && oldest.at.elapsed() > KEEP_FOR)
         })
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(gone) = self.kept.pop_front() {
+            self.complete_after = gone.revision;
+            self.first += 1;
+            gone.count_no_more();
+        }
     }
 }
 
@@ -142,22 +190,37 @@ pub(crate) struct Expired;
 
 impl Log {
     pub(crate) fn new(revision: Revision) -> Self {
-        let changes =
-            Changes { kept: VecDeque::new(), first: 0, bytes: 0, complete_after: revision };
+        let changes = Changes {
+            kept: VecDeque::new(),
+            first: 0,
+            bytes: Arc::default(),
+            complete_after: revision,
+        };
         Self { changes: RwLock::new(changes), bell: Arc::default() }
     }
 
     pub(crate) fn push(&self, change: Arc<Change>) {
         let mut changes = self.changes.write();
         while changes.is_full() {
-            if let Some(gone) = changes.kept.pop_front() {
-                changes.complete_after = gone.revision;
-                changes.first += 1;
-                changes.bytes -= gone.entry.bytes.len();
+            changes.drop_oldest();
+        }
+        change.count(&changes.bytes);
+        changes.kept.push_back(change);
+    }
+
+    /// Drops what nobody can ask for any more, and says when there will be more of it.
+    pub(crate) fn trim(&self, now: Instant) -> Option<Instant> {
+        let mut changes = self.changes.write();
+        loop {
+            let due = changes.kept.front()?.at + KEEP_QUIET;
+            if due > now {
+                return Some(due);
+            }
+            changes.drop_oldest();
+            if changes.kept.is_empty() {
+                changes.kept.shrink_to_fit();
             }
         }
-        changes.bytes += change.entry.bytes.len();
-        changes.kept.push_back(change);
     }
 
     /// The bell that wakes the readers; to be rung after changes were added.
@@ -224,5 +287,56 @@ impl Cursor {
 impl Drop for Cursor {
     fn drop(&mut self) {
         self.bell.leave(&self.ear);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(revision: Revision, previous: Option<Arc<Entry>>) -> Arc<Change> {
+        let text = format!(r#"{{"metadata":{{"resourceVersion":"{revision}"}}}}"#);
+        let paths = Entry::paths(&[]);
+        let entry = Entry::new("ns/x", text.into(), 32, revision, &[], &paths).unwrap();
+        Change::new(ChangeKind::Modified, Arc::new(entry), previous)
+    }
+
+    fn bytes(log: &Log) -> usize {
+        log.changes.read().bytes.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn everything_that_a_change_keeps_is_counted_while_it_is_kept() {
+        let log = Log::new(0);
+        let first = change(1, None);
+        let second = change(2, Some(first.entry.clone()));
+        let object = first.entry.bytes.len();
+        log.push(first.clone());
+        log.push(second.clone());
+        assert_eq!(bytes(&log), 3 * object);
+        let frame = second.json_frame().len();
+        let other: Result<Bytes, ()> = second.protobuf_frame(|| Ok(Bytes::from_static(b"1234")));
+        assert_eq!((second.json_frame().len(), other.unwrap().len()), (frame, 4));
+        assert_eq!(bytes(&log), 3 * object + frame + 4);
+        assert_eq!(log.trim(Instant::now() + 2 * KEEP_QUIET), None);
+        assert_eq!(bytes(&log), 0);
+        // A watcher that has it still makes its frame, which is no longer the log's.
+        first.json_frame();
+        assert_eq!(bytes(&log), 0);
+    }
+
+    #[test]
+    fn a_quiet_log_is_emptied_when_nobody_can_ask_for_it() {
+        let log = Log::new(0);
+        log.push(change(1, None));
+        let due = log.trim(Instant::now()).unwrap();
+        assert!(due > Instant::now() + KEEP_QUIET / 2);
+        assert_eq!(log.after(0).map(|_| ()), Ok(()));
+        let mut cursor = log.after(1).unwrap();
+        assert_eq!(log.trim(due), None);
+        assert_eq!(log.after(0).map(|_| ()), Err(Expired));
+        log.push(change(2, None));
+        let read: Vec<_> = log.read(&mut cursor, 9).unwrap().iter().map(|c| c.revision).collect();
+        assert_eq!(read, [2], "who has seen all goes on");
     }
 }

@@ -8,15 +8,17 @@ mod collection;
 mod entry;
 mod horizon;
 mod log;
+mod parts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use store::{Event, Feed, Key, Record, Revision};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
+pub use collection::Corrupt;
 pub(crate) use collection::{Collection, Snapshot};
 pub(crate) use entry::{Entry, REVISION_KEY};
 use horizon::Horizon;
@@ -50,7 +52,7 @@ impl Cache {
     pub(crate) fn start(
         feed: Feed,
         resources: impl Iterator<Item = (String, &'static [Selectable])>,
-    ) -> Self {
+    ) -> Result<Self, Corrupt> {
         let collections: HashMap<_, _> = resources
             .map(|(prefix, fields)| (prefix, Arc::new(Collection::new(fields, feed.revision))))
             .collect();
@@ -63,13 +65,14 @@ impl Cache {
         }
         for (prefix, records) in filling {
             match collections.get(prefix) {
-                Some(collection) => collection.fill(&records),
+                Some(collection) => collection.fill(&records)?,
                 None => tracing::warn!(prefix, "stored objects of an unknown resource are kept"),
             }
         }
         let (publish, applied) = watch::channel(feed.revision);
-        tokio::spawn(dispatch(collections.clone(), feed.events, publish));
-        Self { collections, applied, horizon: Horizon::default() }
+        let dispatch = dispatch(collections.clone(), feed.events, publish);
+        telemetry::task::spawn_vital("cache-dispatch", dispatch);
+        Ok(Self { collections, applied, horizon: Horizon::default() })
     }
 
     /// The collection of a resource.
@@ -102,6 +105,8 @@ impl Cache {
     }
 }
 
+/// Logs are looked through for old changes no sooner than this after the first change.
+const TRIM_AFTER: Duration = Duration::from_secs(60);
 /// Readers woken before others get their turn.
 const WAKE_AT_ONCE: usize = 32;
 
@@ -112,21 +117,47 @@ async fn dispatch(
     publish: watch::Sender<Revision>,
 ) {
     let mut ringing: Vec<Arc<Collection>> = Vec::new();
+    // When a log has changes that nobody can ask for any more. Logs that are written to look after
+    // themselves; this is for those that have become quiet.
+    let mut trim_at: Option<Instant> = None;
     loop {
         // Changes go before readers: who is woken after them sends them at once.
         let batch = if ringing.is_empty() {
-            let Some(batch) = events.recv().await else { return };
-            Some(batch)
+            let quiet = async {
+                match trim_at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                batch = events.recv() => match batch {
+                    Some(batch) => Some(batch),
+                    None => return,
+                },
+                () = quiet => {
+                    let now = Instant::now();
+                    let due = collections.values().filter_map(|log| log.trim(now)).min();
+                    trim_at = due.map(|at| at.max(now + TRIM_AFTER));
+                    None
+                }
+            }
         } else {
             events.try_recv().ok()
         };
         if let Some(batch) = batch {
+            // The first look finds how long it really takes.
+            trim_at.get_or_insert_with(|| Instant::now() + TRIM_AFTER);
             let mut changed: Vec<&Arc<Collection>> = Vec::new();
             for event in batch.iter() {
                 if let Some((prefix, rest)) = split(&event.key)
                     && let Some(collection) = collections.get(prefix)
                 {
-                    collection.apply(rest, event);
+                    if let Err(corrupt) = collection.apply(rest, event) {
+                        // It was acknowledged, and cannot be shown: the process must not go on as
+                        // if it were not there.
+                        panic!("{corrupt}");
+                    }
                     if !changed.iter().any(|c| Arc::ptr_eq(c, collection)) {
                         changed.push(collection);
                     }
@@ -172,7 +203,7 @@ mod tests {
     async fn every_reader_of_many_hears_of_every_change() {
         let (send, events) = tokio::sync::mpsc::unbounded_channel();
         let feed = Feed { revision: 0, records: Default::default(), events };
-        let cache = Cache::start(feed, [(prefix("", "pods"), &[][..])].into_iter());
+        let cache = Cache::start(feed, [(prefix("", "pods"), &[][..])].into_iter()).unwrap();
         let collection = cache.collection("", "pods").unwrap().clone();
         let readers: Vec<_> = (0..10 * WAKE_AT_ONCE)
             .map(|_| {

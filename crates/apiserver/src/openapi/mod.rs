@@ -43,7 +43,7 @@ struct Document {
 
 impl Document {
     fn new(bytes: Vec<u8>) -> Self {
-        let etag = format!("{:X}", Sha256::digest(&bytes));
+        let etag = hex::encode_upper(Sha256::digest(&bytes));
         Self { bytes: bytes.into(), etag }
     }
 

@@ -23,6 +23,7 @@ fn available(object: &Value) -> Value {
 pub(super) static KINDS: &[Kind] =
     &[Kind::new("apiregistration.k8s.io", "v1", "APIService", "apiservices", "apiservice")
         .any_finalizer()
+        .stored_at("apiregistration.k8s.io/apiservices")
         .categories(&["api-extensions"])
         .subs(&[Sub::Status])
         .strategy(&Service)

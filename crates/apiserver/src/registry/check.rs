@@ -3,6 +3,7 @@
 mod conditions;
 mod diff;
 mod domain;
+pub(crate) mod json_path;
 mod labels;
 mod rules;
 mod shown;

@@ -8,7 +8,7 @@ use super::strategy::items_mut;
 
 /// Drops them from a pod or from the template that an object has; `old` is what it was.
 pub(crate) fn drop_disabled(kind: &Kind, object: &mut Object, old: Option<&Object>) {
-    let Some(path) = pod_spec(kind) else { return };
+    let Some(path) = kind.pod_spec else { return };
     let was = old.and_then(|old| old.get_path(path)).unwrap_or(&Value::Null);
     let mut spec = Some(object);
     for name in path {
@@ -16,19 +16,6 @@ pub(crate) fn drop_disabled(kind: &Kind, object: &mut Object, old: Option<&Objec
     }
     if let Some(spec) = spec {
         of_spec(spec, was);
-    }
-}
-
-/// Where a kind has the spec of pods.
-fn pod_spec(kind: &Kind) -> Option<&'static [&'static str]> {
-    match (kind.group, kind.kind) {
-        ("", "Pod") => Some(&["spec"]),
-        ("", "PodTemplate") => Some(&["template", "spec"]),
-        ("", "ReplicationController")
-        | ("apps", "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet")
-        | ("batch", "Job") => Some(&["spec", "template", "spec"]),
-        ("batch", "CronJob") => Some(&["spec", "jobTemplate", "spec", "template", "spec"]),
-        _ => None,
     }
 }
 

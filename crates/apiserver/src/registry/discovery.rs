@@ -83,6 +83,10 @@ impl Strategy for Slice {
         differs_in_wish(object, old) || labels(object) != labels(old)
     }
 
+    fn raises_generation_early(&self) -> bool {
+        true
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| check_slice(object, None))
     }

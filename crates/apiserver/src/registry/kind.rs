@@ -35,6 +35,11 @@ impl Selectable {
         self
     }
 
+    /// Where [`read`](Self::read) looks.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &'static [&'static str]> {
+        [self.path, self.otherwise].into_iter().filter(|path| !path.is_empty())
+    }
+
     pub(crate) fn read(&self, object: &Value) -> String {
         let own = object.get_path(self.path).filter(|v| *v != "");
         match own.or_else(|| object.get_path(self.otherwise).filter(|_| !self.otherwise.is_empty()))
@@ -165,6 +170,8 @@ pub(crate) struct Rechecks {
     pub(crate) change: usize,
     /// Whether names of finalizers must be known.
     pub(crate) finalizers: bool,
+    /// Whether what may not change is looked at before all else.
+    pub(crate) change_first: bool,
 }
 
 /// One row of the registry.
@@ -193,6 +200,10 @@ pub(crate) struct Kind {
     pub(crate) rechecks: Rechecks,
     /// Whether `metadata.generation` counts changes of anything but metadata and status.
     pub(crate) generation: bool,
+    /// Where upstream keeps the objects, if not below their resource.
+    stored_at: Option<&'static str>,
+    /// The spec of a pod that an object has or makes.
+    pub(crate) pod_spec: Option<&'static [&'static str]>,
 }
 
 impl Kind {
@@ -221,8 +232,10 @@ impl Kind {
             conversion: None,
             access: Access::Stored,
             deprecated: None,
-            rechecks: Rechecks { whole: 1, change: 1, finalizers: true },
+            rechecks: Rechecks { whole: 1, change: 1, finalizers: true, change_first: false },
             generation: false,
+            stored_at: None,
+            pod_spec: None,
         }
     }
 
@@ -303,6 +316,11 @@ impl Kind {
         self
     }
 
+    pub(crate) const fn change_first(mut self) -> Self {
+        self.rechecks.change_first = true;
+        self
+    }
+
     pub(crate) const fn any_finalizer(mut self) -> Self {
         self.rechecks.finalizers = false;
         self
@@ -311,6 +329,25 @@ impl Kind {
     pub(crate) const fn generation(mut self) -> Self {
         self.generation = true;
         self
+    }
+
+    pub(crate) const fn stored_at(mut self, place: &'static str) -> Self {
+        self.stored_at = Some(place);
+        self
+    }
+
+    pub(crate) const fn pod_spec(mut self, path: &'static [&'static str]) -> Self {
+        self.pod_spec = Some(path);
+        self
+    }
+
+    /// Upstream's key of an object, which its messages tell.
+    pub(crate) fn storage_key(&self, object: &Object) -> String {
+        let place = self.stored().unwrap_or(self).stored_at.unwrap_or(self.resource);
+        match self.namespaced {
+            true => format!("/{place}/{}/{}", object.namespace(), object.name()),
+            false => format!("/{place}/{}", object.name()),
+        }
     }
 
     /// `apps/v1`, or `v1`.
@@ -367,6 +404,20 @@ impl Kind {
         }
     }
 
+    /// There are empty maps that admission tells from none.
+    pub(crate) fn has_empty(&self, object: &Object) -> bool {
+        self.pod_spec.is_some() && self.schema().is_some_and(|ty| schema::has_empty(ty, object))
+    }
+
+    /// Takes away the empty maps that admission tells from none, and that nobody stores.
+    pub(crate) fn leave_out_empty(&self, object: &mut Object) {
+        if self.pod_spec.is_some()
+            && let Some(ty) = self.schema()
+        {
+            schema::leave_out_empty(ty, object);
+        }
+    }
+
     /// Whether the row has the subresource.
     pub(crate) fn has(&self, sub: Sub) -> bool {
         self.subs.contains(&sub)
@@ -375,11 +426,6 @@ impl Kind {
     /// Group of the collection that holds the objects.
     pub(crate) fn stored_group(&self) -> &'static str {
         self.conversion.map_or(self.group, |c| c.group)
-    }
-
-    /// Group and resource of that collection.
-    pub(crate) fn stored_resource(&self) -> (&'static str, &'static str) {
-        (self.stored_group(), self.resource)
     }
 
     /// The name under which the stored kind selects by the same field.

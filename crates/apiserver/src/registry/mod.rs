@@ -41,7 +41,7 @@ pub(crate) use column::Column;
 pub(crate) use columns::column_definitions;
 pub(crate) use deletion::DefaultPolicy;
 pub(crate) use disabled::drop_disabled;
-pub(crate) use kind::{Access, Kind, SCALE, Selectable, Sub, api_version};
+pub(crate) use kind::{Access, Kind, Rechecks, SCALE, Selectable, Sub, api_version};
 pub(crate) use reviews::check_access_review;
 pub(crate) use strategy::{Context, items_mut};
 pub(crate) use warnings::warnings;

@@ -11,6 +11,8 @@ pub(crate) struct Context<'a> {
     pub(crate) settings: &'a crate::Settings,
     /// Who asks.
     pub(crate) user: &'a crate::user::User,
+    /// Whether nothing will come of it.
+    pub(crate) dry_run: bool,
 }
 
 /// Something that only namespaces with a label may have.
@@ -113,6 +115,11 @@ pub(crate) trait Strategy: Sync {
         differs_in_wish(object, old)
     }
 
+    /// Whether that is asked of the change as it was wished, before it is prepared.
+    fn raises_generation_early(&self) -> bool {
+        false
+    }
+
     /// Warnings for the client, shown by kubectl.
     fn warnings(&self, _object: &Object) -> Vec<String> {
         Vec::new()
@@ -131,6 +138,16 @@ pub(crate) trait Strategy: Sync {
     /// Messages for an invalid name.
     fn validate_name(&self, name: &str) -> Vec<String> {
         apimachinery::names::dns1123_subdomain(name)
+    }
+
+    /// The same, where it depends on the rest of the object what it may be called.
+    fn validate_name_of(&self, _object: &Object, name: &str) -> Vec<String> {
+        self.validate_name(name)
+    }
+
+    /// A name that begins with `base`.
+    fn generate_name(&self, base: &str) -> String {
+        apimachinery::names::generate_name(base, rand::random())
     }
 
     /// True when the stem that names are generated from must be valid itself.

@@ -8,6 +8,10 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use store::{Embedded, Options};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 
 use crate::body::{Body, full};
 use crate::metrics::Metrics;
@@ -96,6 +100,30 @@ impl Api {
         .await
         .unwrap();
         Self { server, dir }
+    }
+
+    /// Serves on a TLS connection of loopback until the end of the test, and opens one to it as
+    /// somebody who may do everything.
+    pub(super) async fn connect(&self) -> TlsStream<TcpStream> {
+        let ca = pki::Authority::open(self.dir.path(), "ca").unwrap();
+        let address = std::net::IpAddr::from([127, 0, 0, 1]);
+        let subject = pki::Subject {
+            name: "apiserver",
+            ips: &[address],
+            usage: pki::Usage::Server,
+            ..Default::default()
+        };
+        let tls = pki::tls::server(&ca.issue(&subject).unwrap(), ca.cert(), &["http/1.1"]).unwrap();
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let server = self.server.clone();
+        tokio::spawn(async move { server.serve(listener, tls, CancellationToken::new()).await });
+
+        let subject =
+            pki::Subject { name: "tester", group: "system:masters", ..Default::default() };
+        let client = pki::tls::client(&ca.issue(&subject).unwrap(), ca.cert()).unwrap();
+        let stream = TcpStream::connect(at).await.unwrap();
+        TlsConnector::from(Arc::new(client)).connect(address.into(), stream).await.unwrap()
     }
 
     /// What the server counts.

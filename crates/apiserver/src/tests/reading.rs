@@ -49,6 +49,97 @@ async fn a_list_is_the_same_in_every_encoding() {
     api.ask(Method::GET, &all).header("accept", TABLE).send().await.fails(400);
 }
 
+/// Autoscalers, because an older version of them shows as annotations what it has no fields for.
+#[tokio::test]
+async fn one_list_is_the_same_in_every_form() {
+    let api = Api::start().await;
+    let root = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+    for name in ["a", "b"] {
+        let memory = json!({"type": "Resource", "resource": {"name": "memory",
+            "target": {"type": "AverageValue", "averageValue": "1Gi"}}});
+        let scaler = json!({"metadata": {"name": name, "labels": {"l": name}}, "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+            "maxReplicas": 3, "metrics": [memory]}});
+        api.post(root, &scaler).await.ok();
+    }
+    for (version, meta) in [("v1", "v1"), ("v2", "v1"), ("v1", "v1beta1"), ("v2", "v1beta1")] {
+        let uri = root.replace("v2", version);
+        let form = |media_type: &str, form: &str| {
+            format!("application/{media_type};as={form};g=meta.k8s.io;v={meta}")
+        };
+        let read = async |uri: &str, media_type: &str, form: String| -> Value {
+            let answer = api.ask(Method::GET, uri).header("accept", &form).send().await;
+            assert_eq!(answer.code, 200, "{form}");
+            match media_type {
+                "yaml" => apimachinery::codec::yaml::decode(&answer.bytes).unwrap().0,
+                "json" => answer.json(),
+                _ => apimachinery::codec::protobuf::decode(&answer.bytes).unwrap(),
+            }
+        };
+        let lists = "PartialObjectMetadataList";
+        let partial = read(&uri, "json", form("json", lists)).await;
+        assert_eq!(
+            (partial.kind(), partial.api_version()),
+            (lists, &*format!("meta.k8s.io/{meta}"))
+        );
+        assert_eq!(partial["items"].as_array().map(Vec::len), Some(2));
+        // The older version of a protobuf list differs in the name of its version alone.
+        let others = match meta {
+            "v1" => &["yaml", "vnd.kubernetes.protobuf"][..],
+            _ => &["yaml"],
+        };
+        for media_type in others {
+            let mut other = read(&uri, media_type, form(media_type, lists)).await;
+            // An item of a protobuf list has its kind from the list.
+            for (item, same) in other["items"]
+                .as_array_mut()
+                .unwrap()
+                .iter_mut()
+                .zip(partial["items"].as_array().unwrap())
+            {
+                for field in ["kind", "apiVersion"] {
+                    item[field] = same[field].clone();
+                }
+            }
+            assert_eq!(other, partial, "{media_type} {version} {meta}");
+        }
+
+        let message = async |form: String| {
+            let answer = api.ask(Method::GET, &uri).header("accept", &form).send().await;
+            let at = answer.bytes.windows(lists.len()).position(|w| w == lists.as_bytes());
+            answer.bytes.slice(at.unwrap()..)
+        };
+        let asked = form("vnd.kubernetes.protobuf", lists);
+        assert_eq!(message(asked.replace("v1beta1", "v1")).await, message(asked).await);
+
+        let objects = read(&uri, "json", "application/json".into()).await;
+        let table = read(&uri, "json", form("json", "Table")).await;
+        assert_eq!(read(&uri, "yaml", form("yaml", "Table")).await, table);
+        let column = |name: &str| {
+            let columns = table["columnDefinitions"].as_array().unwrap();
+            columns.iter().position(|column| column["name"] == name).unwrap()
+        };
+        let whole =
+            read(&format!("{uri}?includeObject=Object"), "json", form("json", "Table")).await;
+        for (i, item) in partial["items"].as_array().unwrap().iter().enumerate() {
+            let row = &table["rows"][i];
+            assert_eq!(row["cells"][column("Name")], item["metadata"]["name"]);
+            assert_eq!(&row["object"], item, "{version} {meta}");
+            let (of_row, of_list) = (&whole["rows"][i], &objects["items"][i]);
+            assert_eq!(of_row["cells"], row["cells"]);
+            assert_eq!(of_row["object"]["spec"], of_list["spec"]);
+            assert_eq!(of_row["object"]["metadata"], of_list["metadata"]);
+            assert_eq!(of_row["object"].kind(), "HorizontalPodAutoscaler");
+        }
+        for list in [&partial, &table] {
+            assert_eq!(list.resource_version(), objects.resource_version());
+        }
+        // A table has no protobuf form.
+        let accept = form("vnd.kubernetes.protobuf", "Table");
+        api.ask(Method::GET, &uri).header("accept", &accept).send().await.fails(406);
+    }
+}
+
 #[tokio::test]
 async fn versions_select_what_is_read() {
     let api = with_maps(5).await;
@@ -119,4 +210,26 @@ async fn health_checks_are_counted() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_answers_and_harms_nobody() {
+    let api = Api::start().await;
+    for method in [Method::GET, Method::POST] {
+        let answer = api.ask(method, "/panics").send().await;
+        assert_eq!(answer.code.as_u16(), 500);
+        let text = "This request caused apiserver to panic. Look in the logs for details.\n";
+        assert_eq!(answer.bytes, text);
+        api.get(MAPS).await.ok();
+    }
+    assert!(telemetry::task::panics()["request"] >= 2);
+}
+
+#[tokio::test]
+async fn every_answer_names_its_request() {
+    let api = Api::start().await;
+    let named = api.ask(Method::GET, MAPS).header("audit-id", "mine").send().await;
+    assert_eq!(named.headers["audit-id"], "mine");
+    let other = api.get("/no/such/path").await;
+    assert_eq!(other.headers["audit-id"].len(), 36);
 }

@@ -3,6 +3,7 @@
 use apimachinery::object::{MAX_DEPTH, is_deeper_than};
 use apimachinery::{Object, ObjectExt, Status};
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::Value;
 use store::{CommitError, Expect, Op, Revision};
 
@@ -34,35 +35,37 @@ fn check_storable(object: &Object, value: &store::Value) -> Result<(), Failure> 
 
 /// JSON with the resourceVersion left open, and where it goes.
 pub(crate) fn encode_stored(object: &Object) -> store::Value {
-    let mut text = String::with_capacity(1024);
-    let field = |text: &mut String, name: &str, value: &Value| {
-        text.push_str(&Value::from(name).to_string());
-        text.push(':');
-        text.push_str(&value.to_string());
-    };
-    text.push('{');
-    for name in ["kind", "apiVersion"] {
-        field(&mut text, name, &object[name]);
-        text.push(',');
-    }
-    text.push_str(REVISION_KEY);
+    let mut text = Vec::with_capacity(4096);
+    put(&mut text, b"{\"kind\":", &object["kind"]);
+    put(&mut text, b",\"apiVersion\":", &object["apiVersion"]);
+    text.push(b',');
+    text.extend_from_slice(REVISION_KEY.as_bytes());
     let revision_at = text.len();
-    text.push('"');
+    text.push(b'"');
     for (name, value) in object.meta().into_iter().flatten() {
         if name != "resourceVersion" && name != "selfLink" {
-            text.push(',');
-            field(&mut text, name, value);
+            put_field(&mut text, name, value);
         }
     }
-    text.push('}');
+    text.push(b'}');
     for (name, value) in object.as_object().into_iter().flatten() {
         if !matches!(name.as_str(), "kind" | "apiVersion" | "metadata") {
-            text.push(',');
-            field(&mut text, name, value);
+            put_field(&mut text, name, value);
         }
     }
-    text.push('}');
+    text.push(b'}');
     store::Value { bytes: Bytes::from(text), revision_at }
+}
+
+fn put_field(text: &mut Vec<u8>, name: &str, value: &Value) {
+    put(text, b",", name);
+    put(text, b":", value);
+}
+
+fn put(text: &mut Vec<u8>, before: &[u8], value: &(impl Serialize + ?Sized)) {
+    text.extend_from_slice(before);
+    // Neither a tree nor a name has anything that JSON has not, and a vector takes everything.
+    let _ = serde_json::to_writer(text, value);
 }
 
 impl Server {

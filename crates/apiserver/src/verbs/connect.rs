@@ -5,6 +5,7 @@
 
 mod address;
 mod forward;
+mod html;
 mod links;
 mod log;
 mod path;

@@ -54,9 +54,10 @@ pub(super) async fn create_object(
     strategy.default(&mut object);
     if ownership == Ownership::Update {
         // Before admission: what a plugin sets is nobody's.
-        record(call, None, &mut object);
+        record_new(call, &mut object);
     }
     admission::admit(call, Operation::Create, &mut object, None).await?;
+    call.stages.passed("admitted");
 
     let mut tries = 0;
     loop {
@@ -131,6 +132,7 @@ async fn finish(
     admission::validate(call, Operation::Create, Some(object), None)
         .await
         .map_err(Failure::Refused)?;
+    kind.leave_out_empty(object);
     if versioned {
         return Err(Failure::Refused(Status::bad_request(
             "resourceVersion should not be set on objects to be created",
@@ -142,7 +144,10 @@ async fn finish(
             None => Ok(()),
         };
     }
-    call.server.commit(kind, object, Expect::Absent).await
+    call.stages.passed("validated");
+    let committed = call.server.commit(kind, object, Expect::Absent).await;
+    call.stages.passed("committed");
+    committed
 }
 
 /// The complaint about an object that only namespaces of a certain label may have.
@@ -169,6 +174,17 @@ pub(super) fn labelled(call: &Call<'_>, object: &Object, old: Option<&Object>) -
 /// Fields that this path does not write, so that nobody comes to own them through it.
 pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
     call.kind.strategy.reset_fields(call.sub, call.kind.has(Sub::Status))
+}
+
+/// Records who made a new object, of which nobody owns what nobody stores.
+fn record_new(call: &Call<'_>, object: &mut Object) {
+    if !call.kind.has_empty(object) {
+        return record(call, None, object);
+    }
+    let mut stored = object.clone();
+    call.kind.leave_out_empty(&mut stored);
+    record(call, None, &mut stored);
+    object.set_meta("managedFields", stored["metadata"]["managedFields"].take());
 }
 
 /// Records in managedFields what this write changed.

@@ -67,14 +67,23 @@ pub(super) fn json_list(kind: &'static Kind, entries: Vec<Arc<Entry>>, metadata:
     );
     // Items leave their type to the list's. It is what an object begins with.
     let of_item = format!(r#"{{"kind":"{name}","apiVersion":"{api_version}","#);
-    let items = entries.into_iter().map(move |entry| {
-        let bytes = entry_bytes(kind, &entry, Encoding::Json)?;
-        Ok(match bytes.strip_prefix(of_item.as_bytes()) {
-            Some(rest) => Bytes::from([b"{", rest].concat()),
-            None => bytes,
-        })
+    let items = entries.into_iter().enumerate().flat_map(move |(i, entry)| {
+        let bytes = match entry_bytes(kind, &entry, Encoding::Json) {
+            Ok(bytes) => bytes,
+            Err(status) => return [Err(status), Ok(Bytes::new())],
+        };
+        let typed = bytes.starts_with(of_item.as_bytes());
+        let before: &[u8] = match (i > 0, typed) {
+            (true, true) => b",{",
+            (false, true) => b"{",
+            (true, false) => b",",
+            (false, false) => b"",
+        };
+        let rest = if typed { bytes.slice(of_item.len()..) } else { bytes };
+        [Ok(Bytes::from_static(before)), Ok(rest)]
     });
-    separated(head, items, "]}\n")
+    let tail = Ok(Bytes::from_static(b"]}\n"));
+    streamed(iter::once(Ok(head.into())).chain(items).chain(iter::once(tail)))
 }
 
 /// A list whose items are made of the entries one by one. `list` has all its fields, and those that

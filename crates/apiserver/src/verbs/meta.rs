@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt, Status, names, time};
-use rand::Rng;
 use serde_json::Value;
 
 use super::Call;
@@ -54,8 +53,7 @@ pub(super) fn fill_new(object: &mut Object, kind: &Kind) {
     if object.name().is_empty() {
         let base = object.str_at(&["metadata", "generateName"]).to_owned();
         if !base.is_empty() {
-            let name = names::generate_name(&base, rand::rng().random());
-            object.set_meta("name", name.into());
+            object.set_meta("name", kind.strategy.generate_name(&base).into());
         }
     }
     object.set_meta("creationTimestamp", time::now_rfc3339().into());
@@ -114,22 +112,37 @@ pub(super) fn drop_duplicate_owners(call: &Call<'_>, object: &mut Object) {
     }
 }
 
+/// Messages for an invalid name, or for an invalid beginning of one.
+type NameRule<'a> = dyn Fn(&str, bool) -> Vec<String> + 'a;
+
+/// Names of the kind.
+fn own_names<'a>(kind: &'a Kind, object: &'a Object) -> impl Fn(&str, bool) -> Vec<String> + 'a {
+    let strategy = kind.strategy;
+    move |name, is_prefix| match name.strip_suffix('-') {
+        _ if is_prefix && !strategy.checks_generate_name() => Vec::new(),
+        // Judged as if something followed it that may stand there.
+        Some(stem) if is_prefix => strategy.validate_name_of(object, &format!("{stem}a")),
+        _ => strategy.validate_name_of(object, name),
+    }
+}
+
+/// What a name of any kind must be: it stands in a path.
+fn any_names(name: &str, is_prefix: bool) -> Vec<String> {
+    if is_prefix { names::path_segment_prefix(name) } else { names::path_segment_name(name) }
+}
+
 /// Checks the metadata of any object.
-fn validate(kind: &Kind, object: &Object) -> ErrorList {
+fn validate(kind: &Kind, object: &Object, names_of: &NameRule<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     let meta = Path::new("metadata");
     let generate = object.str_at(&["metadata", "generateName"]);
-    if !generate.is_empty() && kind.strategy.checks_generate_name() {
-        // Judged as if something followed it that may stand there.
-        let stem = generate.strip_suffix('-').map(|stem| format!("{stem}a"));
-        let messages = kind.strategy.validate_name(stem.as_deref().unwrap_or(generate));
-        errors.invalid_all(&meta.child("generateName"), generate, messages);
+    if !generate.is_empty() {
+        errors.invalid_all(&meta.child("generateName"), generate, names_of(generate, true));
     }
     if object.name().is_empty() {
         errors.push(FieldError::required(&meta.child("name"), "name or generateName is required"));
     } else {
-        let messages = kind.strategy.validate_name(object.name());
-        errors.invalid_all(&meta.child("name"), object.name(), messages);
+        errors.invalid_all(&meta.child("name"), object.name(), names_of(object.name(), false));
     }
     if kind.namespaced {
         if object.namespace().is_empty() {
@@ -199,28 +212,34 @@ fn validate_known_finalizers(errors: &mut ErrorList, object: &Object) {
 
 /// Checks the metadata of a new object.
 pub(super) fn validate_new(kind: &Kind, object: &Object) -> ErrorList {
-    let mut errors = validate(kind, object);
+    let mut errors = validate(kind, object, &own_names(kind, object));
     if kind.rechecks.finalizers {
         validate_known_finalizers(&mut errors, object);
     }
     errors
 }
 
-/// Checks the metadata of a changed object: once for all kinds, and then as often as upstream's
-/// validation of the kind does.
+/// Checks the metadata of a changed object as all kinds do.
 pub(super) fn validate_changed(kind: &Kind, object: &Object, old: &Object) -> ErrorList {
-    let mut errors = validate(kind, object);
+    let mut errors = validate(kind, object, &any_names);
     errors.extend(validate_update(object, old));
+    errors
+}
+
+/// Looks at it again, as often as upstream's validation of the kind does: as at the metadata of a new
+/// object, and as at that of a changed one.
+pub(super) fn recheck(kind: &Kind, object: &Object, old: &Object) -> [ErrorList; 2] {
+    let [mut whole, mut change] = [ErrorList::new(), ErrorList::new()];
     for _ in 0..kind.rechecks.whole {
-        errors.extend(validate_new(kind, object));
+        whole.extend(validate_new(kind, object));
     }
     for _ in 0..kind.rechecks.change {
-        errors.extend(validate_update(object, old));
+        change.extend(validate_update(object, old));
         if kind.rechecks.finalizers {
-            validate_known_finalizers(&mut errors, object);
+            validate_known_finalizers(&mut change, object);
         }
     }
-    errors
+    [whole, change]
 }
 
 /// An owner as Go writes it.

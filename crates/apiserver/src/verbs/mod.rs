@@ -32,6 +32,7 @@ use crate::negotiate::{Accepted, Encoding};
 use crate::registry::{Access, Context, Kind, Sub};
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
+use crate::trace::Stages;
 use crate::user::User;
 
 pub(crate) use commit::Failure;
@@ -52,6 +53,8 @@ pub(crate) struct Call<'a> {
     pub(crate) dry: bool,
     /// Shown to the client in Warning headers.
     pub(crate) warnings: Mutex<Vec<String>>,
+    /// Where the request has come.
+    pub(crate) stages: Stages,
 }
 
 /// Media type of a server-side apply.
@@ -78,13 +81,14 @@ impl<'a> Call<'a> {
             sub,
             dry: self.dry,
             warnings: Default::default(),
+            stages: self.stages.clone(),
         }
     }
 }
 
 impl Call<'_> {
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { settings: &self.server.settings, user: &self.user }
+        Context { settings: &self.server.settings, user: &self.user, dry_run: self.dry_run() }
     }
 
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
@@ -144,6 +148,7 @@ impl Call<'_> {
         let mode = self.field_validation();
         let (object, warnings) = crate::decode::object(&bytes, encoding, expected, mode)?;
         self.warn(warnings);
+        self.stages.passed("decoded");
         Ok(object)
     }
 

@@ -87,8 +87,11 @@ impl Patch {
     /// not mention is not one the client insists on.
     pub(super) fn onto(&self, call: &Call<'_>, old: &Object, ty: &Type) -> Result<Object, Status> {
         let mut object = self.patched(old, ty)?;
-        let unknown = validate::unknown_fields(ty, &mut object)
-            .map_err(|why| self.refuse(old, ty, &why.0))?;
+        let unknown = match self.form {
+            Form::Strategic => validate::unknown_fields_converted(ty, &mut object),
+            _ => validate::unknown_fields(ty, &mut object),
+        };
+        let unknown = unknown.map_err(|why| self.refuse(old, ty, &why.0))?;
         let found: Vec<String> = self.duplicates.iter().cloned().chain(unknown).collect();
         match self.mode {
             FieldValidation::Strict if !found.is_empty() => {
@@ -111,7 +114,7 @@ impl Patch {
     /// says where the object was never written out.
     fn refuse(&self, old: &Object, ty: &Type, why: &str) -> Status {
         let (shown, why) = match (self.form, self.patched(old, ty)) {
-            (Form::Strategic, _) => (text::go_value(&self.value), converted(why)),
+            (Form::Strategic, _) => (text::go_value(&self.value), why.to_owned()),
             (_, Ok(patched)) => (shown_patched(ty, old, &patched), why.to_owned()),
             (_, Err(status)) => return status,
         };
@@ -251,13 +254,13 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
 /// The outcome of an apply as an object is kept. Until then zeros and nulls count: who applies an
 /// empty value owns it, although it does not show.
 pub(super) fn merged(ty: &Type, mut object: Object, applied: &Object) -> Result<Object, Status> {
-    validate::unknown_fields(ty, &mut object).map_err(|why| {
+    validate::unknown_fields_converted(ty, &mut object).map_err(|why| {
         let kind = apply::shown_kind(applied.api_version(), applied.kind());
         let message = format!(
             "failed to convert new object ({}) to proper version: unable to convert unstructured \
              object to {kind}: {}",
             apply::shown_object(applied),
-            converted(&why.0)
+            why.0
         );
         Status::generic(500, "", message)
     })?;
@@ -285,14 +288,6 @@ pub(super) fn check_configuration(
 }
 
 const GO_MAP: &str = "Go value of type map[string]interface {}";
-
-/// Where upstream converts what it has decoded before, it says so of bytes.
-fn converted(why: &str) -> String {
-    match why.strip_prefix("illegal base64") {
-        Some(_) => format!("error decoding from json: {why}"),
-        None => why.to_owned(),
-    }
-}
 
 fn undecoded(status: Status) -> Status {
     let message = format!("error decoding YAML: {}", status.message);

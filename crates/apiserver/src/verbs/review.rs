@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::create::record;
 use super::{Call, meta};
 use crate::authn::TokenOutcome;
-use crate::authz::{Attributes, Decision};
+use crate::authz::{self, Attributes, Decision};
 use crate::body::Body;
 use crate::encode;
 use crate::registry::check_access_review;
@@ -28,10 +28,11 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>
         }
         "TokenReview" => token(call, &review)?,
         "SelfSubjectRulesReview" => {
-            if review.str_at(&["spec", "namespace"]).is_empty() {
+            let namespace = review.str_at(&["spec", "namespace"]);
+            if namespace.is_empty() {
                 return Err(Status::bad_request("no namespace on request"));
             }
-            let status = rules(call, &review);
+            let status = authz::rules_for(call.server, &call.user, namespace);
             review = empty(call);
             status
         }
@@ -135,7 +136,7 @@ fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
             }
         }
     };
-    let (allowed, reason) = match crate::authz::decide(call.server, &attributes) {
+    let (allowed, reason) = match authz::decide(call.server, &attributes) {
         Decision::Allow(reason) => (true, reason),
         Decision::Deny(reason) => (false, reason),
     };
@@ -212,18 +213,4 @@ fn selected_fields(selector: &Value) -> Option<FieldSelector> {
         })
     });
     Some(FieldSelector { terms: terms.collect() })
-}
-
-fn rules(call: &Call<'_>, review: &Object) -> Value {
-    let namespace = review.str_at(&["spec", "namespace"]);
-    let (resource, other) = crate::authz::rules_for(call.server, &call.user, namespace);
-    let mut status =
-        json!({"resourceRules": resource, "nonResourceRules": other, "incomplete": false});
-    if call.user.node().is_some() {
-        // The rights of a node beyond its role depend on its pods.
-        status["incomplete"] = true.into();
-        let why = "node authorizer does not support user rule resolution";
-        status["evaluationError"] = why.into();
-    }
-    status
 }

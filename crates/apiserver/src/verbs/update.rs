@@ -17,7 +17,7 @@ use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::cache::Entry;
 use crate::encode::view;
-use crate::registry::{self, Kind, Sub, items_mut};
+use crate::registry::{self, Kind, Rechecks, Sub, items_mut};
 
 /// Tries of an unconditional write before giving up on a busy object.
 const TRIES: usize = 64;
@@ -112,24 +112,6 @@ pub(super) async fn change(
     Err(stale(call))
 }
 
-/// Where upstream keeps the object, which its messages tell.
-fn storage_key(kind: &Kind, object: &Object) -> String {
-    let place = match kind.stored_resource() {
-        ("", "nodes") => "minions".to_owned(),
-        ("", "replicationcontrollers") => "controllers".to_owned(),
-        ("", "endpoints") => "services/endpoints".to_owned(),
-        ("", "services") => "services/specs".to_owned(),
-        ("networking.k8s.io", "ingresses") => "ingress".to_owned(),
-        (group @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), resource) => {
-            format!("{group}/{resource}")
-        }
-        (_, resource) => resource.to_owned(),
-    };
-    let namespace =
-        if kind.namespaced { format!("/{}", object.namespace()) } else { String::new() };
-    format!("/{place}{namespace}/{}", object.name())
-}
-
 async fn attempt(
     call: &Call<'_>,
     entry: &Arc<Entry>,
@@ -149,7 +131,7 @@ async fn attempt(
                 "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, \
                  AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object \
                  meta: {}",
-                storage_key(kind, old),
+                kind.storage_key(old),
                 old.uid()
             ),
         )));
@@ -193,7 +175,9 @@ async fn write(
         kind.strategy.after_delete(&call.context(), old);
         return Ok(false);
     }
+    call.stages.passed("validated");
     call.server.commit(kind, object, Expect::At(entry.revision)).await?;
+    call.stages.passed("committed");
     Ok(true)
 }
 
@@ -207,7 +191,13 @@ async fn prepare(
 ) -> Result<ErrorList, Status> {
     let kind = call.kind;
     let strategy = kind.strategy;
-    keep_what_the_path_cannot_change(call, object, old);
+    // Upstream does not say what these paths reset: who writes through them comes to own all of the
+    // wish, although nothing comes of a part of it.
+    let owns_the_wish = matches!(call.sub, Some(Sub::Resize | Sub::EphemeralContainers));
+    if !owns_the_wish {
+        keep_what_the_path_cannot_change(call, object, old);
+    }
+    kind.leave_out_empty(object);
     meta::keep_old(object, old);
     meta::drop_duplicate_owners(call, object);
     kind.write_missing(object);
@@ -217,8 +207,16 @@ async fn prepare(
         // Before admission: what a plugin sets is nobody's.
         record(call, Some(old), object);
     }
+    if owns_the_wish {
+        keep_what_the_path_cannot_change(call, object, old);
+    }
     admission::admit(call, Operation::Update, object, Some(old)).await?;
+    call.stages.passed("admitted");
     let mut errors = ErrorList::new();
+    // Bindings and reports are no new wishes.
+    let counts = kind.generation && !matches!(call.sub, Some(Sub::Binding | Sub::Status));
+    let raised_early =
+        counts && strategy.raises_generation_early() && strategy.raises_generation(object, old);
     if call.sub.is_none() {
         registry::drop_disabled(kind, object, Some(old));
         errors = strategy.prepare_for_update(&call.context(), object, old);
@@ -235,9 +233,7 @@ async fn prepare(
         strategy.prepare_for_status(object, old);
     }
     kind.write_zeros(object);
-    // Bindings and reports are no new wishes.
-    let wish = !matches!(call.sub, Some(Sub::Binding | Sub::Status));
-    if wish && kind.generation && strategy.raises_generation(object, old) {
+    if raised_early || (counts && strategy.raises_generation(object, old)) {
         object.set_meta("generation", (old.generation() + 1).into());
     }
     Ok(errors)
@@ -254,12 +250,14 @@ fn validate(
     let strategy = kind.strategy;
     // An object that cannot be prepared is not judged further.
     if errors.is_empty() {
+        let [whole, change] = meta::recheck(kind, object, old);
         errors = meta::validate_changed(kind, object, old);
-        errors.extend(labelled(call, object, Some(old)));
-        errors.extend(match call.sub {
+        let mut rules = labelled(call, object, Some(old));
+        rules.extend(match call.sub {
             Some(Sub::Status) => strategy.validate_status(object, old),
             sub => strategy.validate_change(sub, object, old),
         });
+        errors.extend(in_order(kind, object, whole, change, rules));
     }
     if !errors.0.is_empty() {
         return Err(Status::invalid(kind.stored_group(), kind.kind, object.name(), errors));
@@ -269,6 +267,33 @@ fn validate(
         call.warn(registry::warnings(kind, object, Some(old)));
     }
     Ok(())
+}
+
+/// The complaints of a kind's validation: `rules` are those that are not about the metadata.
+fn in_order(
+    kind: &Kind,
+    object: &Object,
+    mut whole: ErrorList,
+    change: ErrorList,
+    mut rules: ErrorList,
+) -> ErrorList {
+    let Rechecks { whole: times, change_first, .. } = kind.rechecks;
+    if change_first {
+        let mut all = change;
+        all.extend(whole);
+        all.extend(rules);
+        return all;
+    }
+    // The object is judged as if it were new, and then the change.
+    let first = match change.is_empty() || times == 0 {
+        true => 0,
+        false => kind.strategy.validate(object).0.len().min(rules.0.len()),
+    };
+    let rest = rules.0.split_off(first);
+    whole.extend(rules);
+    whole.extend(change);
+    whole.0.extend(rest);
+    whole
 }
 
 /// Takes the resources of the containers from `wanted`, or all of them when they are not the same

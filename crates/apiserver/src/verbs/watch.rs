@@ -14,7 +14,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
-use rand::Rng;
+use rand::RngExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, Sleep, sleep_until};
 

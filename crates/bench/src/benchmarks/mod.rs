@@ -1,5 +1,6 @@
 //! One file per benchmark.
 
+pub(crate) mod api;
 pub(crate) mod list;
 pub(crate) mod memory;
 pub(crate) mod pods;

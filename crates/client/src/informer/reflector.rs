@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{AsyncBufReadExt, StreamExt, pin_mut};
 use kube::Api;
 use kube::api::{ListParams, WatchParams};
-use rand::Rng;
+use rand::RngExt;
 use tokio::time::Instant;
 
 use super::item::{Change, Page};
@@ -71,7 +71,7 @@ impl<K: Kind> Reflector<K> {
                         backoff.reset();
                     }
                     Err(error) => {
-                        tracing::debug!(url = self.api.resource_url(), %error, "list failed");
+                        self.failed("list", &error, &backoff);
                         backoff.wait().await;
                     }
                 }
@@ -84,10 +84,20 @@ impl<K: Kind> Reflector<K> {
                     backoff.wait().await;
                 }
                 Ended::Failed(error) => {
-                    tracing::debug!(url = self.api.resource_url(), %error, "watch failed");
+                    self.failed("watch", &error, &backoff);
                     backoff.wait().await;
                 }
             }
+        }
+    }
+
+    /// A server that is away for a moment is no news, one that stays away is.
+    fn failed(&self, what: &str, error: &kube::Error, backoff: &Backoff) {
+        let url = self.api.resource_url();
+        if backoff.is_longest() {
+            tracing::warn!(url, %error, "{what} keeps failing");
+        } else {
+            tracing::debug!(url, %error, "{what} failed");
         }
     }
 
@@ -203,8 +213,17 @@ impl Backoff {
         self.failures = 0;
     }
 
+    fn full(&self) -> Duration {
+        BACKOFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_LAST)
+    }
+
+    /// It has failed so often that it is asked as seldom as can be.
+    fn is_longest(&self) -> bool {
+        self.full() == BACKOFF_LAST
+    }
+
     async fn wait(&mut self) {
-        let full = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(16)).min(BACKOFF_LAST);
+        let full = self.full();
         self.failures += 1;
         let part = rand::rng().random_range(0.5..1.0);
         tokio::time::sleep(full.mul_f64(part)).await;

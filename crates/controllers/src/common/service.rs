@@ -3,6 +3,8 @@
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use rules::container;
+
 use super::{meta, pod};
 
 /// Whether a Service has no address of its own.
@@ -25,10 +27,7 @@ pub(crate) fn target_port(pod: &Pod, port: &ServicePort) -> Option<i32> {
     };
     let protocol = port.protocol.as_deref().unwrap_or("TCP");
     let spec = pod.spec.as_ref()?;
-    // Sidecars serve as well as containers do.
-    let sidecars = spec.init_containers.iter().flatten();
-    let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
-    let ports = spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten());
+    let ports = container::lasting(spec).flat_map(|c| c.ports.iter().flatten());
     let mut ports = ports.filter(|p| p.protocol.as_deref().unwrap_or("TCP") == protocol);
     ports.find(|p| p.name.as_ref() == Some(name)).map(|p| p.container_port)
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::CronJob;
 
-use super::schedule::Schedule;
+use rules::cron::Schedule;
+
 use crate::common::meta;
 
 /// Starts are looked for a little late, so that a clock set back does not miss them (upstream's
@@ -13,6 +14,11 @@ use crate::common::meta;
 const DELTA: SignedDuration = SignedDuration::from_millis(100);
 /// More missed starts than this are worth a warning.
 const MANY: i64 = 100;
+
+/// A schedule whose starts cannot be told apart.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("time difference between two schedules is less than 1 second")]
+pub(super) struct NeverRuns;
 
 /// Where a schedule stands.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,7 +44,7 @@ pub(super) fn standing(
     schedule: &Schedule,
     now: Timestamp,
     limited: bool,
-) -> Result<Standing, String> {
+) -> Result<Standing, NeverRuns> {
     let last = cron.status.as_ref().and_then(|status| status.last_schedule_time.as_ref());
     let mut earliest = last.map_or_else(|| meta::created(cron), |time| time.0);
     let deadline = cron.spec.as_ref().and_then(|spec| spec.starting_deadline_seconds);
@@ -46,18 +52,17 @@ pub(super) fn standing(
         let limit = now.checked_sub(SignedDuration::from_secs(seconds)).unwrap_or(earliest);
         earliest = earliest.max(limit);
     }
-    let never = || "time difference between two schedules is less than 1 second".to_owned();
-    let first = schedule.next(earliest).ok_or_else(never)?;
+    let first = schedule.next(earliest).ok_or(NeverRuns)?;
     if now < first {
         return Ok(Standing { earliest, due: None, missed: 0 });
     }
-    let second = schedule.next(first).ok_or_else(never)?;
+    let second = schedule.next(first).ok_or(NeverRuns)?;
     if now < second {
         return Ok(Standing { earliest, due: Some(first), missed: 0 });
     }
     let between = second.duration_since(first).as_secs();
     if between < 1 {
-        return Err(never());
+        return Err(NeverRuns);
     }
     // Not all of them are gone through: there may be years of them.
     let missed = now.duration_since(first).as_secs() / between + 1;

@@ -1,7 +1,6 @@
 //! Starts Jobs by the clock.
 
 mod missed;
-mod schedule;
 mod start;
 mod status;
 
@@ -19,7 +18,7 @@ use kube::api::PostParams;
 use crate::common::written::Written;
 use crate::common::{claim, meta};
 use crate::{Context, Error, Outcome};
-use schedule::Schedule;
+use rules::cron::{self, CronError, Schedule};
 
 const WORKERS: usize = 5;
 
@@ -57,10 +56,10 @@ pub(crate) async fn run(context: Context) {
 }
 
 /// The schedule in its time zone: the one the spec names, else that of this machine.
-fn schedule_of(cron: &CronJob) -> Result<Schedule, String> {
-    let Some(spec) = &cron.spec else { return Err("empty spec string".into()) };
+fn schedule_of(cron: &CronJob) -> Result<Schedule, CronError> {
+    let Some(spec) = &cron.spec else { return Err(CronError::Empty) };
     let local = match &spec.time_zone {
-        Some(name) => schedule::zone(name)?,
+        Some(name) => cron::zone(name)?,
         None => TimeZone::system(),
     };
     Schedule::parse(&spec.schedule, local)
@@ -157,7 +156,7 @@ impl Controller {
             return Ok(None);
         }
         let named = spec.time_zone.as_deref();
-        if let Some((name, Err(error))) = named.map(|name| (name, schedule::zone(name))) {
+        if let Some((name, Err(error))) = named.map(|name| (name, cron::zone(name))) {
             warn("UnknownTimeZone", format!("invalid timeZone: {name:?}: {error}"));
             return Ok(None);
         }

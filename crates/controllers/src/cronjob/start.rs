@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{ObjectMeta, PostParams};
 
-use super::{Controller, schedule, status};
+use super::{Controller, status};
 use crate::Error;
 use crate::common::{meta, pod_control};
 use crate::context::message;
@@ -23,8 +23,8 @@ pub(super) fn job_name(cron: &CronJob, at: Timestamp) -> String {
 /// The Job of a start.
 fn job(cron: &CronJob, at: Timestamp) -> Result<Job, Error> {
     let spec = cron.spec.clone().unwrap_or_default();
-    let zone = schedule::zone(spec.time_zone.as_deref().unwrap_or_default());
-    let local = at.to_zoned(zone.map_err(Error::other)?);
+    let zone = rules::cron::zone(spec.time_zone.as_deref().unwrap_or_default());
+    let local = at.to_zoned(zone.map_err(|error| Error::other(error.to_string()))?);
     let text = if local.offset().is_zero() {
         local.strftime("%Y-%m-%dT%H:%M:%SZ")
     } else {

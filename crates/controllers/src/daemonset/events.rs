@@ -8,7 +8,7 @@ use kube::Resource;
 
 use super::Controller;
 use crate::common::meta;
-use crate::common::selector::Selector;
+use rules::selector::Selector;
 
 impl Controller {
     pub(super) fn set_event(&self, event: &Event<DaemonSet>) {
@@ -93,7 +93,7 @@ impl Controller {
         }
         for set in self.sets.list_in(meta::namespace(orphan)) {
             let selector = set.spec.as_ref().map(|spec| &spec.selector);
-            if Selector::optional(selector).matches(orphan) {
+            if Selector::new(selector).matches_labels(orphan.meta().labels.as_ref()) {
                 self.queue.add(ObjectKey::of(&*set));
             }
         }

@@ -24,10 +24,10 @@ use kube::api::PostParams;
 
 use crate::common::batch::slow_start;
 use crate::common::expectations::Expectations;
-use crate::common::selector::Selector;
 use crate::common::written::Written;
 use crate::common::{claim, meta, pod_control};
 use crate::{Context, Error, Outcome};
+use rules::selector::Selector;
 use scene::{Plan, Scene};
 
 const WORKERS: usize = 2;
@@ -94,7 +94,7 @@ impl Controller {
         if !self.written.seen(&*set) {
             return Ok(None);
         }
-        let selector = Selector::optional(set.spec.as_ref().map(|spec| &spec.selector));
+        let selector = Selector::new(set.spec.as_ref().map(|spec| &spec.selector));
         if selector.is_everything() {
             let text = "This daemon set is selecting all pods. A non-empty selector is required.";
             self.context.events.event(&*set, Warning, "SelectingAll", text);

@@ -11,8 +11,8 @@ use serde_json::json;
 use super::Controller;
 use crate::Error;
 use crate::common::history::{self, REVISION_LABEL, Wanted};
-use crate::common::selector::Selector;
 use crate::common::{claim, meta};
+use rules::selector::Selector;
 
 /// The revision of the present template, and the former ones.
 pub(super) struct History {

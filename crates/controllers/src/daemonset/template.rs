@@ -6,7 +6,9 @@ use k8s_openapi::api::core::v1::{
 };
 
 use crate::common::history::REVISION_LABEL;
-use crate::common::{meta, node_selector, pod, pod_control, toleration};
+use crate::common::{meta, pod, pod_control};
+use rules::node_selector::{self, NodeFacts};
+use rules::tolerations::{self, untolerated};
 
 const FIELD: &str = "metadata.name";
 const GENERATION: &str = "deprecated.daemonset.template.generation";
@@ -36,7 +38,7 @@ fn tolerate(spec: &mut PodSpec) {
             effect: Some((*effect).into()),
             ..Toleration::default()
         };
-        toleration::add(spec, every);
+        tolerations::add(spec.tolerations.get_or_insert_default(), every);
     }
 }
 
@@ -117,11 +119,15 @@ pub(super) enum Wants {
 pub(super) fn wants(spec: &PodSpec, node: &Node) -> Wants {
     let elsewhere =
         spec.node_name.as_deref().is_some_and(|n| !n.is_empty() && n != meta::name(node));
-    if elsewhere || !node_selector::matches(spec, node) {
+    let facts = NodeFacts { name: meta::name(node), labels: node.metadata.labels.as_ref() };
+    let taints = || node.spec.iter().flat_map(|spec| spec.taints.iter().flatten());
+    let tolerations = spec.tolerations.as_deref().unwrap_or_default();
+    let tolerates = |effects| untolerated(tolerations, taints(), effects).is_none();
+    if elsewhere || !node_selector::admits(spec, facts) {
         Wants::Nothing
-    } else if toleration::tolerates_all(spec, node, &["NoSchedule", "NoExecute"]) {
+    } else if tolerates(&["NoSchedule", "NoExecute"]) {
         Wants::Run
-    } else if toleration::tolerates_all(spec, node, &["NoExecute"]) {
+    } else if tolerates(&["NoExecute"]) {
         Wants::Keep
     } else {
         Wants::Nothing

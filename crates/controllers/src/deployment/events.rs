@@ -6,8 +6,8 @@ use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{Controller, update};
-use crate::common::selector::Selector;
 use crate::common::{claim, meta};
+use rules::selector::Selector;
 
 impl Controller {
     pub(super) fn deployment_event(&self, event: &Event<Deployment>) {
@@ -61,7 +61,7 @@ impl Controller {
     fn enqueue_matching(&self, orphan: &ReplicaSet) {
         for deployment in self.deployments.list_in(meta::namespace(orphan)) {
             let selector = deployment.spec.as_ref().map(|spec| &spec.selector);
-            let selector = Selector::optional(selector);
+            let selector = Selector::new(selector);
             if !selector.is_everything() && selector.matches(orphan) {
                 self.queue.add(ObjectKey::of(&*deployment));
             }

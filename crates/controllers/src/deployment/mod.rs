@@ -20,10 +20,10 @@ use client::{ObjectKey, Store, WorkQueue};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::common::selector::Selector;
 use crate::common::{claim, meta};
 use crate::{Context, Error, Outcome};
 use fleet::Fleet;
+use rules::selector::Selector;
 
 const WORKERS: usize = 5;
 
@@ -83,7 +83,7 @@ impl Controller {
 
 impl Rollout<'_> {
     async fn run(&mut self) -> Outcome {
-        let selector = Selector::optional(self.deployment.spec.as_ref().map(|s| &s.selector));
+        let selector = Selector::new(self.deployment.spec.as_ref().map(|s| &s.selector));
         if selector.is_everything() {
             self.context.events.event(
                 &self.deployment,

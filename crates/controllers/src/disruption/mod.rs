@@ -17,10 +17,10 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Resource;
 use kube::api::PostParams;
 
-use crate::common::selector::Selector;
 use crate::common::written::Written;
 use crate::common::{meta, namespaced};
 use crate::{Context, Error, Outcome};
+use rules::selector::Selector;
 use scale::Expected;
 
 struct Controller {
@@ -88,7 +88,7 @@ pub(crate) async fn run(context: Context) {
 
 fn covers(budget: &PodDisruptionBudget, pod: &Pod) -> bool {
     let selector = budget.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-    Selector::optional(selector).matches(pod)
+    Selector::new(selector).matches(pod)
 }
 
 impl Controller {

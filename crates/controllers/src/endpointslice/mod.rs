@@ -11,10 +11,10 @@ use client::{Event, ObjectKey, Store, WorkQueue};
 use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::common::selector::Selector;
 use crate::common::slices::{Group, Slices, Template, Wanted};
 use crate::common::{meta, namespaced, service};
 use crate::{Context, Outcome};
+use rules::selector::Selector;
 
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 const WORKERS: usize = 5;
@@ -76,7 +76,7 @@ impl Controller {
         let enqueue = |pod: &Pod| {
             for service in namespaced::list(&self.services, meta::namespace(pod)) {
                 let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-                if Selector::exact(selector).matches(pod) {
+                if Selector::of_map(selector).matches(pod) {
                     self.queue.add(ObjectKey::of(&*service));
                 }
             }
@@ -99,7 +99,7 @@ impl Controller {
             return Ok(None);
         };
         let Some(spec) = &of.spec else { return Ok(None) };
-        let selector = Selector::exact(spec.selector.as_ref());
+        let selector = Selector::of_map(spec.selector.as_ref());
         let managed = spec.selector.as_ref().is_some_and(|selector| !selector.is_empty());
         if !managed || spec.type_.as_deref() == Some("ExternalName") || meta::deleting(&*of) {
             return Ok(None);

@@ -8,6 +8,8 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 
+use rules::container::RestartPolicy;
+
 use crate::common::{meta, pod};
 
 /// Wait after the first failure (upstream's `DefaultJobPodFailureBackOff`).
@@ -74,7 +76,7 @@ pub(super) fn finished(pod: &Pod) -> Timestamp {
 fn containers_finished(pod: &Pod) -> Option<Timestamp> {
     let status = pod.status.as_ref()?;
     let sidecars = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
-    let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
+    let sidecars = sidecars.filter(|container| container.is_sidecar());
     let sidecars: Vec<&str> = sidecars.map(|container| container.name.as_str()).collect();
     let is_sidecar = |status: &&ContainerStatus| sidecars.contains(&status.name.as_str());
     let init = status.init_container_statuses.iter().flatten().filter(is_sidecar);

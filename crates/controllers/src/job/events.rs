@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::orphans::Orphan;
 use super::{Controller, conditions, finalizer};
 use crate::common::meta;
-use crate::common::selector::Selector;
+use rules::selector::Selector;
 
 /// Pods of one Job change together: waiting a little saves writes of its status. (Upstream waits
 /// a second; within one process that would be most of a short Job's time.)
@@ -100,7 +100,7 @@ impl Controller {
         }
         for job in self.jobs.list_in(meta::namespace(orphan)) {
             let selector = job.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-            if Selector::optional(selector).matches(orphan) {
+            if Selector::new(selector).matches(orphan) {
                 self.queue.add_after(ObjectKey::of(&*job), BATCH);
             }
         }

@@ -28,7 +28,6 @@ use k8s_openapi::api::batch::v1::{Job, JobCondition};
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::common::expectations::Expectations;
-use crate::common::selector::Selector;
 use crate::common::written::Written;
 use crate::common::{claim, meta};
 use crate::{Context, Outcome};
@@ -36,6 +35,7 @@ use conditions::{SUCCESS_CRITERIA_MET, SUSPENDED, holds};
 use manage::Done;
 use orphans::Orphan;
 use round::Round;
+use rules::selector::Selector;
 
 const WORKERS: usize = 5;
 /// Waits after a failed write; upstream's `DefaultJobApiBackOff` and `MaxJobApiBackOff`, but that
@@ -131,7 +131,7 @@ impl Controller {
         // Before the pods are looked at: one that appears in between must not satisfy it.
         let may_manage = self.expectations.satisfied(key);
         let selector = job.spec.as_ref().and_then(|spec| spec.selector.as_ref());
-        let selector = Selector::optional(selector);
+        let selector = Selector::new(selector);
         let pods = claim::claim_with(
             &self.context,
             job,

@@ -127,6 +127,7 @@ impl Controller {
     async fn declare_lost(&self, mut node: Node) -> Result<Node, Error> {
         health::lose(&mut node, client::helpers::now());
         let name = meta::name(&node).to_owned();
+        tracing::warn!(node = name, "nothing is heard of the node: it counts as lost");
         let text = format!("Node {name} status is now: NodeNotReady");
         self.context.events.event(&node, Normal, "NodeNotReady", text);
         let api = self.context.all::<Node>();

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 use serde::Serialize;
 
 use crate::common::pod_control::Owner;
-use crate::common::selector::Selector;
+use rules::selector::Selector;
 
 /// What is wanted.
 pub(super) struct Spec {
@@ -38,7 +38,7 @@ impl Replicated for ReplicaSet {
     }
 
     fn selector(&self) -> Selector {
-        Selector::optional(self.spec.as_ref().map(|spec| &spec.selector))
+        Selector::new(self.spec.as_ref().map(|spec| &spec.selector))
     }
 
     fn status(&self) -> ReplicaSetStatus {
@@ -56,13 +56,13 @@ impl Replicated for ReplicationController {
         Spec {
             replicas: spec.replicas.unwrap_or(1),
             min_ready_seconds: spec.min_ready_seconds.unwrap_or(0),
-            selector: Selector::exact(spec.selector.as_ref()),
+            selector: Selector::of_map(spec.selector.as_ref()),
             template: spec.template.unwrap_or_default(),
         }
     }
 
     fn selector(&self) -> Selector {
-        Selector::exact(self.spec.as_ref().and_then(|spec| spec.selector.as_ref()))
+        Selector::of_map(self.spec.as_ref().and_then(|spec| spec.selector.as_ref()))
     }
 
     fn status(&self) -> ReplicaSetStatus {

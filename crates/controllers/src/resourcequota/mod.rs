@@ -11,8 +11,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apimachinery::quota;
-use apimachinery::resources::Amounts;
 use client::helpers::is_not_found;
 use client::informer::Informer;
 use client::{Event, ObjectKey, Store, WorkQueue};
@@ -21,6 +19,8 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use parking_lot::{Mutex, RwLock};
+use rules::quota;
+use rules::resources::Amounts;
 use serde_json::Value;
 use tokio::time::Instant;
 

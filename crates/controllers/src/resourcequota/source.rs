@@ -1,10 +1,10 @@
 //! A kind whose objects are counted.
 
-use apimachinery::quota::{self, Counted};
-use apimachinery::resources::Amounts;
 use client::Store;
 use client::informer::Kind;
 use k8s_openapi::jiff::Timestamp;
+use rules::quota::{self, Counted};
+use rules::resources::Amounts;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use apimachinery::quota::Counted;
 use client::Event;
 use client::informer::{Informer, Kind, Selection};
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Service};
@@ -12,6 +11,7 @@ use k8s_openapi::api::resource::v1::ResourceClaim;
 use k8s_openapi::jiff::Timestamp;
 use kube::core::{DynamicObject, PartialObjectMeta};
 use parking_lot::Mutex;
+use rules::quota::Counted;
 use serde::Serialize;
 
 use super::source::Source;

@@ -8,7 +8,7 @@ use kube::Resource;
 
 use super::{Controller, identity};
 use crate::common::meta;
-use crate::common::selector::Selector;
+use rules::selector::Selector;
 
 impl Controller {
     pub(super) fn set_event(&self, event: &Event<StatefulSet>) {
@@ -63,7 +63,7 @@ impl Controller {
             return;
         }
         for set in self.sets.list_in(meta::namespace(orphan)) {
-            let selector = Selector::optional(set.spec.as_ref().map(|spec| &spec.selector));
+            let selector = Selector::new(set.spec.as_ref().map(|spec| &spec.selector));
             if selector.matches(orphan) && identity::is_member(&set, orphan) {
                 self.queue.add(ObjectKey::of(&*set));
             }

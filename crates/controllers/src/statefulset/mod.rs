@@ -19,11 +19,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 
 use crate::common::batch::slow_start;
-use crate::common::selector::Selector;
 use crate::common::written::Written;
 use crate::common::{claim, meta};
 use crate::{Context, Error, Outcome};
 use plan::Step;
+use rules::selector::Selector;
 use scene::Scene;
 
 const WORKERS: usize = 5;
@@ -81,7 +81,7 @@ impl Controller {
         if !self.written.seen(&*set) {
             return Ok(None);
         }
-        let selector = Selector::optional(set.spec.as_ref().map(|spec| &spec.selector));
+        let selector = Selector::new(set.spec.as_ref().map(|spec| &spec.selector));
         let matches = |pod: &Pod| selector.matches(pod) && identity::is_member(&set, pod);
         let pods = claim::claim(&self.context, &*set, &self.pods, matches).await?;
         let history = self.history(&set, &selector).await?;

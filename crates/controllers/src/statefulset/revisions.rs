@@ -8,8 +8,8 @@ use super::scene::{Scene, Version};
 use super::{Controller, identity};
 use crate::Error;
 use crate::common::history::{self, Wanted};
-use crate::common::selector::Selector;
 use crate::common::{claim, meta};
+use rules::selector::Selector;
 
 const HASH_LABEL: &str = "controller.kubernetes.io/hash";
 

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use crate::context::Context;
 
 /// From this share of the disk on images are removed, in percent; upstream's default.
-const HIGH: u64 = 85;
+pub(crate) const HIGH: u64 = 85;
 /// Until this share is reached.
-const LOW: u64 = 80;
+pub(crate) const LOW: u64 = 80;
 /// A younger image may be about to be used.
-const MIN_AGE: Duration = Duration::from_secs(120);
+pub(crate) const MIN_AGE: Duration = Duration::from_secs(120);
 
 /// What is known of the images' use.
 #[derive(Default)]

@@ -13,9 +13,9 @@ use runtime::{ContainerFilter, ContainerState};
 use crate::context::Context;
 
 /// Size from which a log is rotated, as upstream's `containerLogMaxSize`.
-const MAX_SIZE: u64 = 10 << 20;
+pub(crate) const MAX_SIZE: u64 = 10 << 20;
 /// Files per container, the present one included, as upstream's `containerLogMaxFiles`.
-const MAX_FILES: usize = 5;
+pub(crate) const MAX_FILES: usize = 5;
 
 /// Rotates the logs of all running containers that need it.
 pub(super) async fn rotate(context: &Context) {

@@ -71,7 +71,7 @@ impl Credential {
             namespace: text(&secret.metadata.namespace),
             name: text(&secret.metadata.name),
             uid: text(&secret.metadata.uid),
-            credential_hash: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+            credential_hash: hex::encode(hash.finalize()),
         };
         Self { auth, secret }
     }

@@ -273,7 +273,7 @@ impl PullRecords {
 /// A name that any text can be kept under.
 fn path(directory: &Path, of: &str) -> PathBuf {
     let hash = Sha256::digest(of.as_bytes());
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(hash);
     directory.join(format!("sha256-{hex}"))
 }
 

@@ -14,7 +14,7 @@ use crate::context::Context;
 
 const NAMESPACE: &str = "kube-node-lease";
 /// After this time without a renewal the node counts as lost.
-const DURATION: i32 = 40;
+pub(crate) const DURATION: i32 = 40;
 const PERIOD: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -28,6 +28,7 @@ pub(super) async fn renew(context: &Context) {
             Ok(lease) => {
                 held = Some(lease);
                 if std::mem::take(&mut lost) {
+                    tracing::info!("the node lease is renewed again");
                     // Others may have declared the node lost meanwhile.
                     context.node_doubted.store(true, Ordering::Release);
                     context.node_changed.notify_one();
@@ -35,8 +36,11 @@ pub(super) async fn renew(context: &Context) {
                 PERIOD
             }
             Err(error) => {
-                tracing::debug!(%error, "node lease not renewed, will retry");
-                lost = true;
+                if std::mem::replace(&mut lost, true) {
+                    tracing::debug!(%error, "node lease not renewed, will retry");
+                } else {
+                    tracing::warn!(%error, "node lease not renewed, will retry");
+                }
                 RETRY
             }
         };

@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use crate::context::Context;
 use crate::machine::available_memory;
 
-const MAX_IMAGES: usize = 50;
+pub(crate) const MAX_IMAGES: usize = 50;
 const MAX_NAMES: usize = 5;
 /// Below this much free memory, in bytes, the node is under pressure; upstream's eviction default.
 const LEAST_MEMORY: i64 = 100 << 20;

@@ -50,7 +50,7 @@ async fn check(host: &str, port: u16, service: &str) -> Result<u64, Failed> {
             .map_err(|error| Failed::Connect(error.to_string()))?;
     let call = |error: &dyn std::fmt::Display| Failed::Call(format!("health rpc failed: {error}"));
     // It ends by itself once nobody waits for an answer.
-    tokio::spawn(connection);
+    telemetry::task::spawn("probe-connection", connection);
     let uri = format!("http://{}/grpc.health.v1.Health/Check", join(host, port));
     let request = Request::post(uri)
         .header("content-type", "application/grpc")

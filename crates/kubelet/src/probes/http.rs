@@ -135,7 +135,7 @@ where
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
     // It ends by itself once nobody waits for an answer.
-    tokio::spawn(connection);
+    telemetry::task::spawn("probe-connection", connection);
     let response = sender.send_request(request).await.map_err(text)?;
     let status = response.status();
     let location = response.headers().get(LOCATION);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use crate::admission;
-use crate::pod::qos::{Qos, class, pod_request};
+use crate::pod::qos::{class, pod_request};
 use crate::pod::spec;
+use rules::resources::QosClass;
 
 /// A resize that the node may have room for later.
 pub(crate) const DEFERRED: &str = "Deferred";
@@ -49,7 +50,7 @@ pub(crate) fn rank(wanted: &Pod, allocated: &Pod) -> (bool, i64, bool) {
         .iter()
         .any(|resource| pod_request(wanted, resource) > pod_request(allocated, resource));
     let priority = i64::from(spec(wanted).priority.unwrap_or(0));
-    (grows, -priority, class(wanted) != Qos::Guaranteed)
+    (grows, -priority, class(wanted) != QosClass::Guaranteed)
 }
 
 #[cfg(test)]

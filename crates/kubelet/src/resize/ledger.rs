@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::amounts::Amounts;
 use crate::dirs::Dirs;
-use crate::pod::{full_name, is_sidecar, spec, uid};
+use crate::pod::{full_name, spec, uid};
 use crate::quantity;
+use rules::container::RestartPolicy;
 
 /// The page of one pod, by container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -141,7 +142,7 @@ impl Ledger {
 /// Containers whose resources may change while they run.
 fn resizable(pod: &Pod) -> impl Iterator<Item = &Container> {
     let spec = spec(pod);
-    let sidecars = spec.init_containers.iter().flatten().filter(|container| is_sidecar(container));
+    let sidecars = spec.init_containers.iter().flatten().filter(|container| container.is_sidecar());
     sidecars.chain(&spec.containers)
 }
 

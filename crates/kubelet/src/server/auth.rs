@@ -39,14 +39,16 @@ pub(super) async fn check<B>(
         return Ok(());
     }
     let node = &context.config.node_name;
-    let (verb, subresource) = (verb(request.method()), subresource(request.uri().path()));
-    if may(context, &identity, verb, subresource).await {
-        return Ok(());
+    let (verb, subresources) = (verb(request.method()), subresources(request.uri().path()));
+    for subresource in subresources {
+        if may(context, &identity, verb, subresource).await {
+            return Ok(());
+        }
     }
     let message = format!(
-        "Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{subresource}], \
-         name={node})",
-        identity.user
+        "Forbidden (user={}, verb={verb}, resource=nodes, subresource(s)=[{}], name={node})",
+        identity.user,
+        subresources.join(" ")
     );
     Err((StatusCode::FORBIDDEN, message))
 }
@@ -88,25 +90,25 @@ fn verb(method: &Method) -> &'static str {
     }
 }
 
-/// The part of the node a path is about, as upstream maps them.
-fn subresource(path: &str) -> &'static str {
+/// The parts of the node a path is about, as upstream maps them: the right to any of them is enough.
+fn subresources(path: &str) -> &'static [&'static str] {
     let below = |prefix: &str| {
         path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     if below("/stats") {
-        "stats"
+        &["stats"]
     } else if below("/metrics") {
-        "metrics"
+        &["metrics"]
     } else if below("/logs") {
-        "log"
+        &["log"]
     } else if below("/pods") || below("/runningpods") {
-        "pods"
+        &["pods", "proxy"]
     } else if below("/healthz") {
-        "healthz"
+        &["healthz", "proxy"]
     } else if below("/configz") {
-        "configz"
+        &["configz", "proxy"]
     } else {
-        "proxy"
+        &["proxy"]
     }
 }
 
@@ -117,15 +119,17 @@ mod tests {
     #[test]
     fn paths_and_their_subresources() {
         let table = [
-            ("/stats/summary", "stats"),
-            ("/metrics/resource", "metrics"),
-            ("/metricsx", "proxy"),
-            ("/exec/ns/p/c", "proxy"),
-            ("/containerLogs/ns/p/c", "proxy"),
-            ("/pods", "pods"),
+            ("/stats/summary", &["stats"][..]),
+            ("/metrics/resource", &["metrics"]),
+            ("/metricsx", &["proxy"]),
+            ("/exec/ns/p/c", &["proxy"]),
+            ("/containerLogs/ns/p/c", &["proxy"]),
+            ("/pods", &["pods", "proxy"]),
+            ("/runningpods/", &["pods", "proxy"]),
+            ("/configz", &["configz", "proxy"]),
         ];
         for (path, wanted) in table {
-            assert_eq!(subresource(path), wanted, "{path}");
+            assert_eq!(subresources(path), wanted, "{path}");
         }
     }
 }

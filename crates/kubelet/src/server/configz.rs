@@ -1,43 +1,73 @@
-//! `/configz`: how this kubelet is configured, in upstream's words.
+//! `/configz`: what this kubelet goes by, in the fields of upstream's `KubeletConfiguration`. Only those
+//! that mean something here are told.
 
-use serde_json::{Map, Value, json};
+use std::net::IpAddr;
+use std::time::Duration;
 
-use super::{Answer, json as answer};
-use crate::config::{ImageCredentials, KubeletConfig};
+use serde_json::{Value, json};
+
+use crate::config::ImageCredentials;
 use crate::context::Context;
+use crate::{housekeeping, node};
 
-pub(super) fn serve(context: &Context) -> Answer {
-    answer(&json!({"kubeletconfig": of(&context.config)}))
+pub(super) fn shown(context: &Context) -> Value {
+    let config = &context.config;
+    let (policy, allowed) = verification(&config.image_credentials);
+    let mut shown = json!({
+        "enableServer": config.server.is_some(),
+        "podLogsDir": context.dirs.logs(),
+        "authentication": {
+            "x509": {}, "webhook": {"enabled": true}, "anonymous": {"enabled": false},
+        },
+        "authorization": {"mode": "Webhook", "webhook": {}},
+        "enableDebuggingHandlers": true,
+        "enableSystemLogHandler": true,
+        "imagePullCredentialsVerificationPolicy": policy,
+        "clusterDomain": config.cluster_domain,
+        "clusterDNS": config.cluster_dns.iter().map(IpAddr::to_string).collect::<Vec<_>>(),
+        "nodeStatusUpdateFrequency": go_duration(node::LOOK),
+        "nodeStatusReportFrequency": go_duration(node::REPORT),
+        "nodeLeaseDurationSeconds": node::LEASE_SECONDS,
+        "nodeStatusMaxImages": node::MAX_IMAGES,
+        "imageMinimumGCAge": go_duration(housekeeping::IMAGE_MIN_AGE),
+        "imageGCHighThresholdPercent": housekeeping::IMAGES_HIGH,
+        "imageGCLowThresholdPercent": housekeeping::IMAGES_LOW,
+        "containerLogMaxSize": format!("{}Mi", housekeeping::LOG_MAX_SIZE >> 20),
+        "containerLogMaxFiles": housekeeping::LOG_MAX_FILES,
+        "containerLogMonitorInterval": go_duration(housekeeping::PERIOD),
+        "cgroupDriver": "cgroupfs",
+        "maxPods": config.max_pods,
+        "registerNode": true,
+        "containerRuntimeEndpoint": "",
+    });
+    if let Some(server) = &config.server {
+        shown["address"] = server.listen.ip().to_string().into();
+        shown["port"] = server.listen.port().into();
+    }
+    for (field, list) in [
+        ("preloadedImagesVerificationAllowlist", allowed),
+        ("allowedUnsafeSysctls", &config.allowed_unsafe_sysctls),
+    ] {
+        if !list.is_empty() {
+            shown[field] = json!(list);
+        }
+    }
+    json!({"kubeletconfig": shown})
 }
 
-fn of(config: &KubeletConfig) -> Value {
-    let mut out = Map::new();
-    let mut set = |name: &str, value: Value| out.insert(name.to_owned(), value);
-    set("enableServer", config.server.is_some().into());
-    if let Some(server) = &config.server {
-        set("address", server.listen.ip().to_string().into());
-        set("port", server.listen.port().into());
-    }
-    set("authentication", json!({"webhook": {"enabled": true}, "anonymous": {"enabled": false}}));
-    set("authorization", json!({"mode": "Webhook"}));
-    set("clusterDomain", config.cluster_domain.clone().into());
-    let dns: Vec<String> = config.cluster_dns.iter().map(ToString::to_string).collect();
-    set("clusterDNS", dns.into());
-    set("maxPods", config.max_pods.into());
-    if !config.allowed_unsafe_sysctls.is_empty() {
-        set("allowedUnsafeSysctls", config.allowed_unsafe_sysctls.clone().into());
-    }
-    let (policy, list) = match &config.image_credentials {
-        ImageCredentials::NeverVerify => ("NeverVerify", None),
-        ImageCredentials::NeverVerifyPreloadedImages => ("NeverVerifyPreloadedImages", None),
-        ImageCredentials::NeverVerifyAllowlistedImages(list) => {
-            ("NeverVerifyAllowlistedImages", Some(list.clone()))
+/// Upstream's name of the policy, and the images that it names.
+fn verification(policy: &ImageCredentials) -> (&'static str, &[String]) {
+    match policy {
+        ImageCredentials::NeverVerify => ("NeverVerify", &[]),
+        ImageCredentials::NeverVerifyPreloadedImages => ("NeverVerifyPreloadedImages", &[]),
+        ImageCredentials::NeverVerifyAllowlistedImages(images) => {
+            ("NeverVerifyAllowlistedImages", images)
         }
-        ImageCredentials::AlwaysVerify => ("AlwaysVerify", None),
-    };
-    set("imagePullCredentialsVerificationPolicy", policy.into());
-    if let Some(list) = list {
-        set("preloadedImagesVerificationAllowlist", list.into());
+        ImageCredentials::AlwaysVerify => ("AlwaysVerify", &[]),
     }
-    out.into()
+}
+
+fn go_duration(duration: Duration) -> String {
+    let nanos = i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+    apimachinery::time::format_duration(nanos)
 }

@@ -47,7 +47,7 @@ pub(super) async fn serve(
         Err((code, message)) => return refuse(code, message),
     };
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(QUEUE);
-    tokio::spawn(async move {
+    telemetry::task::spawn("container-log", async move {
         if let Err(error) = follow::send(&context, source, options, &sender).await {
             let _ = sender.send(Err(error)).await;
         }

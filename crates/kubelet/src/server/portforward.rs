@@ -47,7 +47,7 @@ pub(super) async fn serve(
             Err(refusal) => return *refusal,
         };
         let ports = ports(query);
-        tokio::spawn(async move {
+        telemetry::task::spawn("port-forward", async move {
             let socket = match websocket::upgraded(upgrade).await {
                 Ok(socket) => socket,
                 Err(error) => return tracing::debug!(%error, "connection not upgraded"),
@@ -65,7 +65,7 @@ pub(super) async fn serve(
         Err(refusal) => return *refusal,
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
+    telemetry::task::spawn("port-forward", async move {
         match upgrade.await {
             Ok(upgraded) => over_spdy(context, sandbox, Box::new(TokioIo::new(upgraded))).await,
             Err(error) => tracing::debug!(%error, "connection not upgraded"),

@@ -85,19 +85,7 @@ pub(super) async fn attach(
 /// Moves bytes both ways until the process has ended and all it wrote has been sent, or the
 /// caller is gone.
 async fn connect(session: runtime::Result<Session>, streams: &mut Streams) -> runtime::Result<i32> {
-    let session = match session {
-        Ok(session) => session,
-        Err(error) => {
-            if let (runtime::Error::Start { message, .. }, Some(stderr)) =
-                (&error, streams.stderr.as_mut().or(streams.stdout.as_mut()))
-            {
-                // The exit code alone would not tell what was not found.
-                let _ = stderr.write_all(format!("{message}\n").as_bytes()).await;
-            }
-            return Err(error);
-        }
-    };
-    let Session { stdin, stdout, stderr, resize, exit } = session;
+    let Session { stdin, stdout, stderr, resize, exit } = session?;
     let input = async {
         if let (Some(mut from), Some(mut to)) = (streams.stdin.take(), stdin) {
             // A process that reads no more is its own business.

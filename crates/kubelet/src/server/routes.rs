@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{
-    Answer, configz, json, logs, metrics, portforward, refuse, remote, stats, system_logs, text,
-    websocket,
+    Answer, configz, json, logs, metrics, portforward, refuse, remote, running, stats, system_logs,
+    text, websocket,
 };
 use crate::context::Context;
 
@@ -23,12 +23,16 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
     let stream = get || *request.method() == Method::POST;
     match parts[..] {
         ["healthz"] if get => text(StatusCode::OK, "ok"),
+        ["configz"] if get => json(&configz::shown(&context)),
         ["pods"] if get => json(&pods(&context)),
+        ["runningpods"] if get => match running::list(&context).await {
+            Ok(pods) => json(&pods),
+            Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        },
         ["metrics"] if get => metrics::own(&context, request.headers()).await,
         ["metrics", "resource"] if get => metrics::resource(&context, request.headers()).await,
         ["metrics", "cadvisor"] if get => metrics::cadvisor(&context, request.headers()).await,
         ["metrics", "probes"] if get => metrics::probes(&context, request.headers()),
-        ["configz"] if get => configz::serve(&context),
         ["logs", ..] if get => {
             system_logs::serve(path.strip_prefix("/logs").unwrap_or_default()).await
         }
@@ -52,8 +56,8 @@ pub(super) async fn route(context: Arc<Context>, request: Request<Incoming>) -> 
             portforward::serve(context.clone(), namespace, pod, &query, request).await
         }
         [
-            "healthz" | "pods" | "metrics" | "configz" | "stats" | "containerLogs" | "exec"
-            | "attach" | "portForward" | "logs",
+            "healthz" | "configz" | "pods" | "runningpods" | "metrics" | "stats" | "containerLogs"
+            | "exec" | "attach" | "portForward" | "logs",
             ..,
         ] if !stream => refuse(StatusCode::METHOD_NOT_ALLOWED, "405: Method Not Allowed"),
         _ => refuse(StatusCode::NOT_FOUND, "404 page not found"),

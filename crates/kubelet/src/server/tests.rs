@@ -157,11 +157,44 @@ async fn only_the_cluster_and_its_administrators_get_in() {
     assert_eq!((code, &status(&body)["reason"]), (401, &json!("Unauthorized")));
     let (code, body) = rig.get(Some(("jane", "devs")), "/pods").await;
     assert_eq!(code, 403);
-    let message = "Forbidden (user=jane, verb=get, resource=nodes, subresource(s)=[pods], name=n1)";
+    let message =
+        "Forbidden (user=jane, verb=get, resource=nodes, subresource(s)=[pods proxy], name=n1)";
     assert_eq!(status(&body)["message"], message);
     assert_eq!(rig.get(None, "/healthz").await, (200, "ok".to_owned()));
     let (code, body) = rig.get(ADMIN, "/pods").await;
     assert_eq!((code, &status(&body)["items"][0]["metadata"]["name"]), (200, &json!("p")));
+}
+
+#[tokio::test]
+async fn what_runs_and_by_which_rules_is_told() {
+    let rig = rig().await;
+    let read = async |path: &str| -> Value {
+        let (code, body) = rig.get(ADMIN, path).await;
+        assert_eq!(code, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    };
+    for path in ["/runningpods/", "/runningpods"] {
+        let pods = read(path).await;
+        assert_eq!(
+            (&pods["kind"], &pods["items"].as_array().unwrap().len()),
+            (&json!("PodList"), &1)
+        );
+        let pod = &pods["items"][0];
+        assert_eq!(pod["metadata"], json!({"namespace": "ns", "name": "p", "uid": "u"}));
+        let containers = pod["spec"]["containers"].as_array().unwrap();
+        let names: Vec<&Value> = containers.iter().map(|container| &container["name"]).collect();
+        assert_eq!(names, ["a"]);
+    }
+    let config = &read("/configz").await["kubeletconfig"];
+    assert_eq!(config["maxPods"], 110);
+    assert_eq!(config["clusterDomain"], "cluster.local");
+    assert_eq!(config["nodeStatusReportFrequency"], "5m0s");
+    assert_eq!(config["containerLogMaxSize"], "10Mi");
+    assert_eq!(config["imagePullCredentialsVerificationPolicy"], "NeverVerifyPreloadedImages");
+    assert_eq!(config["enableServer"], false);
+    for path in ["/configz", "/runningpods/"] {
+        assert_eq!(rig.get(Some(("jane", "devs")), path).await.0, 403);
+    }
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ pub(crate) fn hash(container: &Container) -> String {
     digest.update([0]);
     digest.update(container.image.as_deref().unwrap_or_default().as_bytes());
     let bytes = digest.finalize();
-    bytes[..4].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&bytes[..4])
 }
 
 /// The hash a container was made with.

@@ -59,7 +59,9 @@ mod tests {
     fn requests_become_shares_and_limits_quotas() {
         let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [
             {"name": "a", "resources": {"requests": {"cpu": "500m"}}},
-            {"name": "b", "resources": {"limits": {"cpu": "5m", "memory": "64Mi"}}},
+            {"name": "b", "resources": {
+                "requests": {"cpu": "5m", "memory": "64Mi"},
+                "limits": {"cpu": "5m", "memory": "64Mi"}}},
         ]}}))
         .unwrap();
         let containers = &crate::pod::spec(&pod).containers;

@@ -4,8 +4,9 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition};
 
 use super::Inputs;
 use crate::plan::sandbox_needed;
-use crate::pod::{is_sidecar, spec, status as known_status};
+use crate::pod::{spec, status as known_status};
 use crate::resize::mark::{IN_PROGRESS, PENDING};
+use rules::container::RestartPolicy;
 
 const TRUE: &str = "True";
 const FALSE: &str = "False";
@@ -80,7 +81,7 @@ pub(super) fn generate(
 
 fn containers_ready(pod: &Pod, statuses: &[ContainerStatus], phase: &str) -> Value {
     let spec = spec(pod);
-    let sidecars = spec.init_containers.iter().flatten().filter(|c| is_sidecar(c));
+    let sidecars = spec.init_containers.iter().flatten().filter(|c| c.is_sidecar());
     let (mut unknown, mut unready) = (Vec::new(), Vec::new());
     for container in sidecars.chain(&spec.containers) {
         match statuses.iter().find(|status| status.name == container.name) {
@@ -150,8 +151,11 @@ fn initialised(pod: &Pod, inputs: &Inputs<'_>, statuses: &[ContainerStatus], pha
         match statuses.iter().find(|status| status.name == container.name) {
             None => unknown.push(container.name.as_str()),
             Some(status) => {
-                let done =
-                    if is_sidecar(container) { status.started == Some(true) } else { status.ready };
+                let done = if container.is_sidecar() {
+                    status.started == Some(true)
+                } else {
+                    status.ready
+                };
                 if !done {
                     incomplete.push(container.name.as_str());
                 }
@@ -174,7 +178,7 @@ pub(super) fn is_initialised(pod: &Pod, inputs: &Inputs<'_>) -> bool {
     }
     spec.init_containers.iter().flatten().all(|container| {
         view.current(&container.name).is_some_and(|status| {
-            if is_sidecar(container) {
+            if container.is_sidecar() {
                 status.state == runtime::ContainerState::Running
                     && (container.startup_probe.is_none() || inputs.probes.has_started(&status.id))
             } else {

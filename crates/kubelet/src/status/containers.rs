@@ -8,6 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
 use super::{Inputs, resources, termination};
+use crate::plan::should_restart;
 use crate::pod::{Member, Role, members, spec, status as known_status};
 
 /// Statuses of the containers with these roles, in the order of the spec.
@@ -41,8 +42,10 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     let mut state = ContainerState::default();
     let mut last_state = ContainerState::default();
     match waiting {
-        // What was waited for is the next instance of one that has ended.
-        Some(waiting) if !runs && !inputs.terminal => {
+        // What was waited for is the next instance of one that has ended. Where there is none, as of one
+        // that could not be started and is not tried again, it stays ended: to say later that it waits
+        // would be refused.
+        Some(waiting) if !runs && !inputs.terminal && should_restart(pod, container, latest) => {
             state.waiting = Some(ContainerStateWaiting {
                 reason: Some(waiting.reason.clone()),
                 message: Some(waiting.message.clone()).filter(|message| !message.is_empty()),

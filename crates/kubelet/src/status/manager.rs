@@ -88,7 +88,7 @@ impl StatusManager {
             let this = this.clone();
             async move { this.write(&uid).await.map(|()| None) }
         };
-        reconcile::run(self.queue.clone(), WRITERS, cancel, write).await;
+        reconcile::run("pod-status", self.queue.clone(), WRITERS, cancel, write).await;
     }
 
     /// What the API refuses for good would be refused again: somebody has to know, and nothing of

@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
-use crate::pod::{is_sidecar, spec};
+use crate::pod::spec;
+use rules::container::RestartPolicy;
 
 /// The phase from the statuses of init and app containers, as upstream computes it. `terminal`
 /// means that nothing will be started any more.
@@ -19,7 +20,7 @@ pub(crate) fn phase(
     let (mut init_pending, mut init_failed) = (false, false);
     for container in spec.init_containers.iter().flatten() {
         let state = state_of(find(init, &container.name).as_ref());
-        if is_sidecar(container) {
+        if container.is_sidecar() {
             init_pending |= matches!(state, State::Unknown | State::Waiting);
         } else {
             match state {

@@ -36,6 +36,8 @@ struct State {
     calls: Vec<String>,
     /// Images that cannot be pulled.
     missing: Vec<String>,
+    /// Containers whose process cannot be started.
+    broken: Vec<String>,
     no_user_namespaces: bool,
 }
 
@@ -79,6 +81,11 @@ impl Simulated {
 
     pub(crate) fn without_user_namespaces(&self) {
         self.state.lock().no_user_namespaces = true;
+    }
+
+    /// Makes the process of a container fail to start.
+    pub(crate) fn breaks(&self, name: &str) {
+        self.state.lock().broken.push(name.to_owned());
     }
 
     /// Makes pulls of this image fail.
@@ -279,6 +286,16 @@ impl Runtime for Simulated {
     }
 
     async fn start_container(&self, id: &str) -> Result<()> {
+        let name = self.name(id);
+        if self.state.lock().broken.contains(&name) {
+            if let Some(status) = self.state.lock().containers.get_mut(id) {
+                status.state = ContainerState::Exited;
+                (status.exit_code, status.reason) = (128, "StartError".into());
+                status.finished_at = Some(Timestamp::now());
+            }
+            self.announce(ContainerEventKind::Stopped, id);
+            return Err(Error::Start { message: "no such file".into(), exit_code: 128 });
+        }
         if let Some(status) = self.state.lock().containers.get_mut(id) {
             status.state = ContainerState::Running;
             status.started_at = Some(Timestamp::now());

@@ -56,7 +56,7 @@ impl Channel {
         let (sender, connection) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .map_err(|_| failed(&"timed out"))??;
-        tokio::spawn(async move {
+        telemetry::task::spawn("cri-connection", async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to the container runtime lost");
             }

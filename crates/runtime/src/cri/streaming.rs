@@ -35,7 +35,7 @@ async fn connect(url: &str, protocol: &str) -> Result<Client> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(url, error))?;
-    tokio::spawn(connection.with_upgrades());
+    telemetry::task::spawn("cri-stream", connection.with_upgrades());
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::post(path)
         .header(HOST, uri.authority().map_or("localhost", |authority| authority.as_str()))

@@ -137,7 +137,7 @@ impl Embedded {
         mut child: tokio::process::Child,
     ) {
         let runtime = self.clone();
-        tokio::spawn(async move {
+        telemetry::task::spawn("container-exit", async move {
             child.wait().await.ok();
             runtime.finish(&container, Some(running)).await;
         });
@@ -151,7 +151,7 @@ impl Embedded {
         pidfd: OwnedFd,
     ) {
         let runtime = self.clone();
-        tokio::spawn(async move {
+        telemetry::task::spawn("container-shim", async move {
             // SAFETY: the descriptor is owned by the AsyncFd and never replaced.
             let pidfd = unsafe { tokio::io::unix::AsyncFd::register(pidfd) };
             if let Ok(pidfd) = pidfd {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
@@ -70,9 +70,7 @@ impl Embedded {
             Some((StartReply::Started(_), fds)) => {
                 session(pipes, fds, UnixStream::from_std(control)?, &request)
             }
-            Some((StartReply::Failed { message, exit_code }, _)) => {
-                Ok(failed(message, exit_code, &request))
-            }
+            Some((StartReply::Failed { message, .. }, _)) => Err(not_started(&message)),
             None => Err(Error::Internal("the exec helper ended early".to_owned())),
         }
     }
@@ -175,7 +173,7 @@ fn session(
         .ok_or_else(|| Error::Internal("the exec helper sent no terminal".to_owned()))?;
     let sizes = master.as_fd().try_clone_to_owned()?;
     let (sender, mut receiver) = mpsc::channel::<TerminalSize>(8);
-    tokio::spawn(async move {
+    telemetry::task::spawn("exec-session", async move {
         while let Some(size) = receiver.recv().await {
             shim::resize_terminal(&sizes, size.width, size.height).ok();
         }
@@ -193,18 +191,14 @@ fn session(
     })
 }
 
-/// A command that could not be executed looks like one that said so and exited.
-fn failed(message: String, exit_code: i32, request: &ExecRequest) -> Session {
-    let text = Box::new(io::Cursor::new(format!("{message}\n").into_bytes()));
-    let (stdout, stderr): (Box<dyn AsyncRead + Send + Unpin>, Option<Reader>) =
-        if request.tty { (text, None) } else { (Box::new(tokio::io::empty()), Some(text)) };
-    Session {
-        stdin: request.stdin.then(|| Box::new(tokio::io::sink()) as Writer),
-        stdout: Some(stdout),
-        stderr,
-        resize: request.tty.then(|| mpsc::channel(8).0),
-        exit: futures::future::ready(Ok(exit_code)).boxed(),
-    }
+/// A command that could not be executed has no exit code: in containerd's words, which clients and
+/// events show.
+fn not_started(message: &str) -> Error {
+    Error::Internal(format!(
+        "failed to exec in container: failed to start exec \"{}\": OCI runtime exec failed: exec \
+         failed: {message}: unknown",
+        super::new_id()
+    ))
 }
 
 /// Waits for the helper's last word. Dropping this drops the control socket, which ends the

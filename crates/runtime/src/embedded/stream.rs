@@ -53,8 +53,11 @@ impl Embedded {
         let (attached, ready) = oneshot::channel();
         let (resize, sizes) = mpsc::channel(8);
         let (done, exit) = oneshot::channel();
-        tokio::spawn(send_input(input, sizes, writer));
-        tokio::spawn(receive_output(reader, stdout_sink, stderr_sink, attached, done));
+        telemetry::task::spawn("stream-input", send_input(input, sizes, writer));
+        telemetry::task::spawn(
+            "stream-output",
+            receive_output(reader, stdout_sink, stderr_sink, attached, done),
+        );
         ready.await.map_err(|_| Error::Internal("the shim did not answer".to_owned()))?;
         let exit = async move {
             match exit.await {

@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use super::manifest::Source;
 use super::model::{ConfigFile, Descriptor};
 use super::store::{Names, normalise};
-use super::{ImageStore, hex, token};
+use super::{ImageStore, token};
 use crate::api::{PulledImage, RegistryAuth};
 use crate::{PullError, Result};
 
@@ -216,7 +216,7 @@ async fn download(
         file.write_all(&bytes).await?;
     }
     file.flush().await?;
-    let found = format!("sha256:{}", hex(&hash.finalize()));
+    let found = format!("sha256:{}", hex::encode(hash.finalize()));
     if found == descriptor.digest {
         return Ok(());
     }

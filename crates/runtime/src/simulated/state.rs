@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::EXIT_ANNOTATION;
 use crate::api::*;
-use crate::image::{digest_of, hex};
+use crate::image::digest_of;
 use crate::{Error, Result};
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl State {
             NamespaceMode::Node => Vec::new(),
             _ => vec![self.allocate()?],
         };
-        let id = hex(&rand::random::<[u8; 32]>());
+        let id = hex::encode(rand::random::<[u8; 32]>());
         let status = SandboxStatus {
             id: id.clone(),
             metadata: config.metadata,
@@ -155,7 +155,7 @@ impl State {
         }
         let image = self.image(&config.image);
         let status = ContainerStatus {
-            id: hex(&rand::random::<[u8; 32]>()),
+            id: hex::encode(rand::random::<[u8; 32]>()),
             sandbox_id: sandbox_id.to_owned(),
             metadata: config.metadata,
             state: ContainerState::Created,

@@ -74,7 +74,7 @@ impl Connection {
         let (read, write) = tokio::io::split(connection);
         let (outgoing, to_write) = mpsc::channel(QUEUE);
         let encoder = Encoder::new()?;
-        let writer = tokio::spawn(async move {
+        let writer = telemetry::task::spawn("spdy-writer", async move {
             if let Err(error) = write_frames(write, to_write, encoder).await {
                 tracing::debug!(%error, "SPDY connection not written");
             }
@@ -83,7 +83,7 @@ impl Connection {
         let guard = ended.clone().drop_guard();
         let open = Open(Arc::new(Mutex::new(Some(HashMap::new()))));
         let (streams, replies) = (open.clone(), outgoing.clone());
-        let reader = tokio::spawn(async move {
+        let reader = telemetry::task::spawn("spdy-reader", async move {
             let _guard = guard;
             let frames = FrameReader::new(read);
             if let Err(error) = read_frames(frames, &streams, replies, opened).await {

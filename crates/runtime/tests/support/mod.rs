@@ -416,7 +416,7 @@ pub(crate) fn linked_archive(path: &Path, secret: &str) -> std::io::Result<()> {
 
 fn sha256(bytes: &[u8]) -> String {
     use sha2::Digest;
-    format!("sha256:{:x}", sha2::Sha256::digest(bytes))
+    format!("sha256:{}", hex::encode(sha2::Sha256::digest(bytes)))
 }
 
 fn append<W: std::io::Write>(

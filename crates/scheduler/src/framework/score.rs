@@ -1,6 +1,6 @@
 //! Scores, 0 to 100 for each node.
 
-use rand::Rng;
+use rand::RngExt;
 
 use super::Cycle;
 use crate::cache::NodeInfo;

@@ -8,7 +8,6 @@ mod node_ports;
 mod node_unschedulable;
 mod resources_balanced;
 mod resources_fit;
-mod selector;
 mod taint_toleration;
 mod topology_spread;
 pub(crate) mod volume_binding;

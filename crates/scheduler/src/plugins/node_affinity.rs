@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::{NodeAffinity, NodeSelectorTerm};
 
-use super::selector;
 use crate::cache::NodeInfo;
 use crate::framework::score::by_largest;
 use crate::framework::{Cycle, Plugin, Rejection, Score};
 use crate::pod::PodInfo;
+use rules::node_selector;
 
 pub(super) const PLUGIN: Plugin = Plugin {
     prefilter: Some(prefilter),
@@ -49,9 +49,7 @@ fn prefilter(cycle: &mut Cycle<'_>) -> Result<(), Rejection> {
 
 /// Whether a node has what the pod requires of nodes.
 pub(super) fn attracted(pod: &PodInfo, node: &NodeInfo) -> bool {
-    let wanted = pod.spec().and_then(|s| s.node_selector.as_ref()).into_iter().flatten();
-    wanted.into_iter().all(|(key, value)| node.label(key) == Some(value))
-        && required(pod).is_none_or(|terms| terms.iter().any(|term| selector::matches(term, node)))
+    pod.spec().is_none_or(|spec| node_selector::admits(spec, node.facts()))
 }
 
 fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
@@ -65,7 +63,7 @@ fn score(cycle: &Cycle<'_>, nodes: &[&NodeInfo]) -> Option<Vec<i64>> {
     let affinity = affinity(cycle.pod)?;
     let terms = affinity.preferred_during_scheduling_ignored_during_execution.as_deref()?;
     let sum = |node: &&NodeInfo| {
-        let met = terms.iter().filter(|term| selector::matches(&term.preference, node));
+        let met = terms.iter().filter(|term| node_selector::holds(&term.preference, node.facts()));
         met.map(|term| i64::from(term.weight)).sum()
     };
     by_largest(nodes.iter().map(sum).collect())

@@ -2,9 +2,10 @@
 
 use k8s_openapi::api::core::v1::Taint;
 
-use super::taint_toleration::tolerates;
+use super::taint_toleration::tolerations;
 use crate::cache::NodeInfo;
 use crate::framework::{Cycle, Plugin, Rejection};
+use rules::tolerations::tolerates;
 
 pub(super) const PLUGIN: Plugin = Plugin {
     filter: Some(filter),
@@ -21,7 +22,7 @@ fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
         effect: "NoSchedule".into(),
         ..Taint::default()
     };
-    if tolerates(&cycle.pod.pod, &taint) {
+    if tolerations(&cycle.pod.pod).iter().any(|one| tolerates(one, &taint)) {
         return Ok(());
     }
     Err(Rejection::unresolvable("node(s) were unschedulable"))

@@ -5,7 +5,9 @@ use crate::change::Change;
 use crate::framework::score::each;
 use crate::framework::{Cycle, MAX_SCORE, Plugin, PluginSet, Rejection, Score};
 use crate::pod::PodInfo;
-use crate::resources;
+use crate::resources::Amounts;
+use k8s_openapi::api::core::v1::Pod;
+use rules::resources::PodResources;
 
 pub(super) const PLUGIN: Plugin = Plugin {
     filter: Some(filter),
@@ -49,12 +51,16 @@ fn free(cycle: &Cycle<'_>, node: &NodeInfo) -> i64 {
     shares.iter().flatten().sum::<i64>() / count.max(1)
 }
 
+fn asked(pod: &Pod) -> Amounts {
+    (&PodResources::of(pod).requests()).into()
+}
+
 fn helps(pod: &PodInfo, change: &Change) -> bool {
     if change.departed_pod().is_some() {
         return true;
     }
     if let Some((old, new)) = change.changed_pod() {
-        let (before, now) = (resources::of_pod(old), resources::of_pod(new));
+        let (before, now) = (asked(old), asked(new));
         return pod.requests.0.iter().any(|(n, wanted)| *wanted > 0 && now.get(n) < before.get(n));
     }
     change.node_with_new(|node| node.status.as_ref()?.allocatable.as_ref())

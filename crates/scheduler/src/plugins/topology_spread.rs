@@ -114,7 +114,7 @@ fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {
         let Some(domain) = node.label(constraint.key) else {
             return Err(Rejection::unresolvable(UNLABELLED));
         };
-        let own = i64::from(constraint.selector.matches(cycle.pod.labels()));
+        let own = i64::from(constraint.selector.matches_labels(cycle.pod.labels()));
         let there = domains.counts.get(domain).copied().unwrap_or(0);
         if there + own - domains.least() > constraint.max_skew {
             return Err(Rejection::resolvable(MISMATCH));
@@ -131,7 +131,7 @@ fn helps(pod: &PodInfo, change: &Change) -> bool {
     let Constraints(constraints) = of_pod(pod, "DoNotSchedule");
     let counts = |other: &Pod| {
         other.metadata.namespace.as_ref() == Some(&pod.key.namespace)
-            && constraints.iter().any(|c| c.selector.matches(other.metadata.labels.as_ref()))
+            && constraints.iter().any(|c| c.selector.matches_labels(other.metadata.labels.as_ref()))
     };
     match change.changed_pod() {
         Some((old, new)) => counts(old) != counts(new),

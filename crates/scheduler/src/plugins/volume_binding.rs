@@ -4,12 +4,12 @@ use client::{Event, ObjectKey};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 
-use super::selector;
 use crate::cache::NodeInfo;
 use crate::change::Change;
 use crate::framework::{Cycle, Plugin, Rejection};
 use crate::pod::{PodInfo, claim_of};
 use crate::storage::{Plan, class_of, class_of_volume, is_bound, volume_name};
+use rules::node_selector;
 
 mod matching;
 #[cfg(test)]
@@ -110,7 +110,7 @@ fn check(
 pub(crate) fn reaches(node: &NodeInfo, volume: &PersistentVolume) -> bool {
     let affinity = volume.spec.as_ref().and_then(|s| s.node_affinity.as_ref());
     let required = affinity.and_then(|a| a.required.as_ref());
-    required.is_none_or(|r| r.node_selector_terms.iter().any(|term| selector::matches(term, node)))
+    required.is_none_or(|r| node_selector::selects(r, node.facts()))
 }
 
 fn filter(cycle: &Cycle<'_>, node: &NodeInfo) -> Result<(), Rejection> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::pod::PodInfo;
-use crate::selector::Selector;
+use rules::selector::Selector;
 
 struct Budget<'a> {
     selector: Selector,
@@ -51,7 +51,7 @@ impl<'a> Budgets<'a> {
             for (at, budget) in budgets.iter().enumerate() {
                 let unlabelled = pod.labels().is_none_or(|labels| labels.is_empty());
                 let counted = budget.disrupted.iter().any(|name| **name == pod.key.name);
-                if unlabelled || counted || !budget.selector.matches(pod.labels()) {
+                if unlabelled || counted || !budget.selector.matches_labels(pod.labels()) {
                     continue;
                 }
                 let used = used.entry((namespace, at)).or_default();

@@ -51,7 +51,7 @@ pub(super) fn report(
     }
     if status.as_object().is_some_and(|status| !status.is_empty()) {
         let (client, key) = (client.clone(), pod.key.clone());
-        tokio::spawn(async move { write(&client, &key, status).await });
+        telemetry::task::spawn("pod-status", async move { write(&client, &key, status).await });
     }
 }
 

@@ -63,7 +63,13 @@ pub(crate) fn spawn(
         snapshotting: None,
     };
     let thread = std::thread::Builder::new().name("store-writer".into()).spawn(move || {
-        writer.run();
+        // Nobody would be told otherwise: whoever waits for a commit would wait for ever.
+        let run = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| writer.run()));
+        if let Err(panic) = run {
+            telemetry::task::report("store-writer", &*panic);
+            let text = telemetry::task::panic_text(&*panic);
+            writer.give_up(format!("the writer has panicked: {text}"));
+        }
         if let Some(running) = writer.snapshotting.take() {
             let _ = running.join();
         }
@@ -88,6 +94,8 @@ impl Writer {
                 return self.give_up(reason);
             }
             let Some(Taken { mut batch, after }) = self.take(spare) else { return };
+            let (writes, bytes) = (batch.events.len(), batch.encoded.len());
+            let _batch = tracing::debug_span!("batch", writes, bytes).entered();
             match self.write(&mut batch) {
                 Ok(()) => {}
                 Err(Failure::Full(error)) => {

@@ -51,8 +51,8 @@ pub(crate) enum Ty {
     Name(String),
     Pointer(Box<Ty>),
     Slice(Box<Ty>),
-    /// Keys are always strings of some kind.
-    Map(Box<Ty>),
+    /// The name of the keys' type, always a string of some kind, and the type of the values.
+    Map(String, Box<Ty>),
 }
 
 /// The value of a `+key=value` marker.
@@ -205,8 +205,8 @@ fn parse_type(text: &str) -> Result<Ty> {
         return Ok(Ty::Slice(Box::new(parse_type(rest)?)));
     }
     if let Some(rest) = text.strip_prefix("map[") {
-        let (_, value) = rest.split_once(']').context("map without value type")?;
-        return Ok(Ty::Map(Box::new(parse_type(value)?)));
+        let (key, value) = rest.split_once(']').context("map without value type")?;
+        return Ok(Ty::Map(key.to_owned(), Box::new(parse_type(value)?)));
     }
     Ok(Ty::Name(text.to_owned()))
 }
@@ -222,7 +222,7 @@ mod tests {
              const Best Mode = \"best\"\n\tWorst = Mode(\"worst\")\n\tOdd = Mode(other.Odd)\n\n// +kind\n\n// Doc.\ntype A struct {\n\
              \tmetav1.TypeMeta `json:\",inline\"`\n\t// lost\n\n\t// Doc.\n\t// +listType=set\n\
              \tB []*intstr.T `json:\"b,omitempty\" protobuf:\"bytes,1,rep,name=b\"` // trailing\n\
-             \tC map[string]int32\n}\n\ntype D = metav1.E\n",
+             \tC map[Mode]int32\n}\n\ntype D = metav1.E\n",
         )
         .unwrap();
         assert_eq!(file.imports["metav1"], "a/meta/v1");
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(fields[1].tags["protobuf"], "bytes,1,rep,name=b");
         let pointer = Ty::Pointer(Box::new(Ty::Name("intstr.T".into())));
         assert_eq!(fields[1].ty, Ty::Slice(Box::new(pointer)));
-        assert_eq!(fields[2].ty, Ty::Map(Box::new(Ty::Name("int32".into()))));
+        assert_eq!(fields[2].ty, Ty::Map("Mode".into(), Box::new(Ty::Name("int32".into()))));
         assert!(matches!(&file.decls[1].body, Body::Other { alias: true, .. }));
     }
 }

@@ -116,8 +116,15 @@ impl World {
         match ty {
             Ty::Pointer(inner) => below(inner),
             Ty::Slice(inner) => below(inner).map(|(name, values)| (format!("[]{name}"), values)),
-            Ty::Map(inner) => {
-                below(inner).map(|(name, values)| (format!("map[string]{name}"), values))
+            Ty::Map(key, inner) => {
+                let key = below(&Ty::Name(key.clone())).map(|(name, _)| name);
+                let (value, values) = match below(inner) {
+                    Some(named) => named,
+                    // Keys of another name have to be told with whatever their values are.
+                    None if key.is_some() => (self.plain(import, file, inner)?, Vec::new()),
+                    None => return None,
+                };
+                Some((format!("map[{}]{value}", key.as_deref().unwrap_or("string")), values))
             }
             Ty::Name(name) => {
                 let (target, local) = match name.split_once('.') {
@@ -145,6 +152,25 @@ impl World {
                 Some((format!("{package}.{local}"), values))
             }
         }
+    }
+
+    /// What Go calls a type that is what it seems.
+    fn plain(&self, import: &str, file: &File, ty: &Ty) -> Option<String> {
+        Some(match ty {
+            Ty::Pointer(inner) => format!("*{}", self.plain(import, file, inner)?),
+            Ty::Slice(inner) => format!("[]{}", self.plain(import, file, inner)?),
+            Ty::Map(key, inner) => format!("map[{key}]{}", self.plain(import, file, inner)?),
+            Ty::Name(name) => {
+                let (target, local) = match name.split_once('.') {
+                    Some((prefix, local)) => (file.imports.get(prefix)?.as_str(), local),
+                    None => (import, name.as_str()),
+                };
+                // Only types of Go itself are of no package.
+                let own = name.contains('.') || self.find(import, local).is_some();
+                let package = own.then(|| target.rsplit('/').next()).flatten();
+                package.map_or_else(|| local.to_owned(), |package| format!("{package}.{local}"))
+            }
+        })
     }
 
     /// The values of a type's constants that are those of another package.

@@ -232,7 +232,7 @@ fn shape(world: &World, import: &str, package: &Package, file: &File, ty: &Ty) -
         Ty::Pointer(inner) => shape(world, import, package, file, inner)?,
         Ty::Slice(inner) if **inner == Ty::Name("byte".into()) => "bytes".into(),
         Ty::Slice(inner) => format!("[]{}", shape(world, import, package, file, inner)?),
-        Ty::Map(inner) => format!("{{}}{}", shape(world, import, package, file, inner)?),
+        Ty::Map(_, inner) => format!("{{}}{}", shape(world, import, package, file, inner)?),
         Ty::Name(name) => match world.resolve(import, file, name)? {
             Meaning::Basic(word) => word.to_owned(),
             Meaning::Wrapped(home, file, ty) => {

@@ -178,7 +178,7 @@ proptest! {
                 continue;
             }
             // Zeros that Go would not show do not survive, and need not.
-            check(ty, &mut object, FieldValidation::Strict, &[]).unwrap();
+            check(ty, &mut object, FieldValidation::Strict, &[], None).unwrap();
             let back = decode(&encode(&object).unwrap()).unwrap();
             prop_assert_eq!(&back, &object, "{}", ty.name);
         }

@@ -183,3 +183,14 @@ proptest! {
         let _ = decode(text.as_bytes());
     }
 }
+
+/// YAML has no half of a surrogate pair, although JSON has.
+#[test]
+fn json_that_is_no_yaml_is_refused() {
+    let refused = decode(br#"{"a":"\ud800"}"#).unwrap_err();
+    assert!(
+        refused.message.ends_with("found invalid Unicode character escape code"),
+        "{refused:?}"
+    );
+    assert_eq!(decode(br#"{"a":"\u00e9"}"#).unwrap().0, json!({"a": "\u{e9}"}));
+}

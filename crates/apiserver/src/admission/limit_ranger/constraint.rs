@@ -2,7 +2,7 @@
 
 use apimachinery::ObjectExt;
 use apimachinery::quantity::Quantity;
-use apimachinery::resources::Amounts;
+use rules::resources::Amounts;
 use serde_json::Value;
 
 /// Complaints about something that has requests and limits.

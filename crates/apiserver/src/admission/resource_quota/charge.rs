@@ -1,9 +1,9 @@
 //! What an object costs a quota, and whether that can be had.
 
-use apimachinery::quota::{self, Counted};
-use apimachinery::resources::Amounts;
 use apimachinery::{Object, ObjectExt};
 use jiff::Timestamp;
+use rules::quota::{self, Counted};
+use rules::resources::Amounts;
 
 /// An object to be charged to quotas.
 pub(super) struct Bill<'a> {

@@ -9,7 +9,7 @@ use super::rules::{
     FAILURE_POLICIES, check_match_conditions, check_match_resources, default_match_resources,
 };
 use crate::registry::Sub;
-use crate::registry::check::{Field, check, check_conditions, check_label_selector};
+use crate::registry::check::{Field, check, check_conditions, check_label_selector, json_path};
 use crate::registry::strategy::{
     ALL_METADATA, Context, Strategy, clear_status, ensure, set_default,
 };
@@ -78,8 +78,11 @@ impl Strategy for Policy {
             let status = object.at("status");
             for warning in status.at("typeChecking").items("expressionWarnings") {
                 warning.needs("warning");
-                if warning.str("fieldRef").trim().is_empty() {
-                    warning.at("fieldRef").required("");
+                let (field, text) = (warning.at("fieldRef"), warning.str("fieldRef").trim());
+                if text.is_empty() {
+                    field.required("");
+                } else if let Err(why) = json_path::read(&format!("{{{text}}}")) {
+                    field.invalid_value(text, format!("invalid JSONPath: {why}"));
                 }
             }
             check_conditions(&status);

@@ -5,7 +5,7 @@ mod spec;
 mod structural;
 
 use apimachinery::field::ErrorList;
-use apimachinery::{Object, names};
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
 use super::Sub;
@@ -23,6 +23,7 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
 )
 .rechecks(0, 1)
 .any_finalizer()
+.stored_at("apiextensions.k8s.io/customresourcedefinitions")
 .short(&["crd", "crds"])
 .categories(&["api-extensions"])
 .subs(&[Sub::Status])
@@ -92,8 +93,14 @@ impl Strategy for Definition {
         ErrorList::new()
     }
 
-    fn validate_name(&self, name: &str) -> Vec<String> {
-        names::dns1123_subdomain(name)
+    fn validate_name_of(&self, object: &Object, name: &str) -> Vec<String> {
+        let mut messages = names::dns1123_subdomain(name);
+        let spec = &object["spec"];
+        let (plural, group) = (spec.str_at(&["names", "plural"]), spec.str_at(&["group"]));
+        if name != format!("{plural}.{group}") {
+            messages.push("must be spec.names.plural+\".\"+spec.group".to_owned());
+        }
+        messages
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

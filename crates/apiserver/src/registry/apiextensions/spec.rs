@@ -29,15 +29,6 @@ fn all(field: &Field<'_>, rule: Names, prefix: &str) {
 
 pub(super) fn check_definition(object: &Field<'_>, old: Option<&Object>) {
     let spec = object.at("spec");
-    if old.is_none() {
-        let wanted = format!("{}.{}", spec.at("names").str("plural"), spec.str("group"));
-        let meta = object.at("metadata");
-        for name in ["generateName", "name"].iter().map(|field| meta.at(field)) {
-            if !name.text().is_empty() && name.text() != wanted {
-                name.invalid("must be spec.names.plural+\".\"+spec.group");
-            }
-        }
-    }
     check_spec(&spec);
     if let Some(old) = old {
         check_immutable(&spec, old);
@@ -345,9 +336,11 @@ fn check_stored_versions(object: &Field<'_>) {
     }
     let spec = object.at("spec");
     let known: Vec<&str> = spec.items("versions").map(|v| v.str("name")).collect();
-    for version in spec.items("versions").filter(|v| v.flag("storage")) {
+    // Each accounts for one version: a second of the same name is not among them.
+    let mut left: HashSet<&str> = status.strings("storedVersions").collect();
+    for version in spec.items("versions") {
         let name = version.str("name");
-        if !status.strings("storedVersions").any(|stored| stored == name) {
+        if !left.remove(name) && version.flag("storage") {
             stored.invalid(format!("must have the storage version {name}"));
         }
     }

@@ -23,6 +23,7 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
     Kind::new("apps", "v1", kind, resource, singular).namespaced()
 }
 
+const POD: &[&str] = &["spec", "template", "spec"];
 const TEMPLATE: &[&str] = &["spec", "template", "spec", "containers"];
 const CONTAINERS: Column = Column::make("Containers", |o| containers(o, TEMPLATE));
 const IMAGES: Column = Column::make("Images", |o| images(o, TEMPLATE));
@@ -58,6 +59,7 @@ pub(super) static KINDS: &[Kind] = &[
         .in_all()
         .subs(&[Sub::Status])
         .strategy(&DaemonSet)
+        .pod_spec(POD)
         .generation()
         .columns(&[
             NAME,
@@ -80,6 +82,7 @@ pub(super) static KINDS: &[Kind] = &[
         .in_all()
         .subs(&[Sub::Scale, Sub::Status])
         .strategy(&Deployment)
+        .pod_spec(POD)
         .generation()
         .columns(&[
             NAME,
@@ -99,6 +102,7 @@ pub(super) static KINDS: &[Kind] = &[
         .in_all()
         .subs(&[Sub::Scale, Sub::Status])
         .strategy(&ReplicaSet)
+        .pod_spec(POD)
         .generation()
         .columns(&[
             NAME,
@@ -116,6 +120,7 @@ pub(super) static KINDS: &[Kind] = &[
         .in_all()
         .subs(&[Sub::Scale, Sub::Status])
         .strategy(&StatefulSet)
+        .pod_spec(POD)
         .generation()
         .columns(&[
             NAME,

@@ -5,11 +5,11 @@ use apimachinery::{Object, ObjectExt};
 
 use super::job::default_template_parts;
 use super::rules::check_job_spec;
-use super::schedule::{self, is_time_zone};
 use crate::registry::Sub;
 use crate::registry::check::{Field, check};
 use crate::registry::strategy::{Strategy, ensure, set_default};
 use crate::registry::workload::invalid_selector;
+use rules::cron::{self, Schedule};
 
 pub(super) struct CronJob;
 
@@ -62,8 +62,8 @@ fn check_spec(spec: &Field<'_>, old: Option<&Object>) {
 /// Zones in the schedule are let be where they stood before.
 fn check_schedule(spec: &Field<'_>, zone_before: bool) {
     let (text, at) = (spec.str("schedule"), spec.at("schedule"));
-    if let Err(why) = schedule::check(text) {
-        at.invalid(why);
+    if let Err(why) = Schedule::parse(text, jiff::tz::TimeZone::UTC) {
+        at.invalid(why.to_string());
     }
     if !text.contains("TZ") {
         return;
@@ -96,7 +96,7 @@ fn check_time_zone(spec: &Field<'_>) {
             "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
         );
     }
-    if name != "Local" && !is_time_zone(name) {
+    if name != "Local" && !cron::is_zone(name) {
         unknown();
     }
 }

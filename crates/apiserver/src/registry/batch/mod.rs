@@ -5,7 +5,6 @@ mod indexes;
 mod job;
 mod policies;
 mod rules;
-mod schedule;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -31,6 +30,7 @@ pub(super) static KINDS: &[Kind] = &[
         .in_all()
         .subs(&[Sub::Status])
         .strategy(&cronjob::CronJob)
+        .pod_spec(&["spec", "jobTemplate", "spec", "template", "spec"])
         .generation()
         .columns(&[
             NAME,
@@ -63,6 +63,7 @@ pub(super) static KINDS: &[Kind] = &[
         .subs(&[Sub::Status])
         .selectable(&[Selectable::new("status.successful", &["status", "succeeded"]).or("0")])
         .strategy(&job::Job)
+        .pod_spec(&["spec", "template", "spec"])
         .generation()
         .columns(&[
             NAME,

@@ -195,7 +195,7 @@ fn check_indexes(status: &Field<'_>, new: &Value, old: &Value) {
 
 fn check_counters(status: &Field<'_>, new: &Value, old: &Value) {
     let number = |job: &Value, field: &str| job["status"][field].as_i64().unwrap_or(0);
-    let more_ready = number(new, "ready") > number(new, "active");
+    let more_ready = status.has("ready") && number(new, "ready") > number(new, "active");
     if more_ready && (changed(new, old, "ready") || changed(new, old, "active")) {
         status.at("ready").invalid("cannot set more ready pods than active");
     }

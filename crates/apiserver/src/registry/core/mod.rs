@@ -62,6 +62,7 @@ pub(super) static KINDS: &[Kind] = &[
     row("Endpoints", "endpoints", "endpoints")
         .namespaced()
         .short(&["ep"])
+        .stored_at("services/endpoints")
         .strategy(&endpoints::Endpoints)
         .deprecated(DEPRECATED_ENDPOINTS)
         .columns(&[NAME, Column::make("Endpoints", service::endpoints), AGE]),
@@ -80,6 +81,7 @@ pub(super) static KINDS: &[Kind] = &[
         .columns(&[NAME, Column::text_or("Status", &["status", "phase"], ""), AGE]),
     row("Node", "nodes", "node")
         .short(&["no"])
+        .stored_at("minions")
         .subs(&[Sub::Proxy, Sub::Status])
         .selectable(
             &[Selectable::new("spec.unschedulable", &["spec", "unschedulable"]).or("false")],
@@ -90,6 +92,7 @@ pub(super) static KINDS: &[Kind] = &[
         .namespaced()
         .short(&["pvc"])
         .subs(STATUS)
+        .change_first()
         .strategy(&volume::Claim)
         .columns(volume::CLAIM_COLUMNS),
     row("PersistentVolume", "persistentvolumes", "persistentvolume")
@@ -116,6 +119,7 @@ pub(super) static KINDS: &[Kind] = &[
         ])
         .selectable(pod::SELECTABLE)
         .strategy(&pod::Pod)
+        .pod_spec(&["spec"])
         .generation()
         .row_conditions(pod::row_conditions)
         .columns(pod::COLUMNS),
@@ -123,6 +127,7 @@ pub(super) static KINDS: &[Kind] = &[
         .rechecks(0, 1)
         .namespaced()
         .strategy(&pod::PodTemplate)
+        .pod_spec(&["template", "spec"])
         .generation()
         .columns(pod::TEMPLATE_COLUMNS),
     replicationcontroller::ROW,
@@ -148,6 +153,7 @@ pub(super) static KINDS: &[Kind] = &[
         .rechecks(0, 1)
         .namespaced()
         .short(&["svc"])
+        .stored_at("services/specs")
         .in_all()
         .subs(&[Sub::Proxy, Sub::Status])
         .selectable(&[

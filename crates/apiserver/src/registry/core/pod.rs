@@ -6,8 +6,8 @@ mod scheduling;
 mod validate;
 
 use apimachinery::field::ErrorList;
-use apimachinery::resources::qos_class;
 use apimachinery::{Object, ObjectExt};
+use rules::resources::PodResources;
 use serde_json::{Value, json};
 
 use crate::registry::Sub;
@@ -91,7 +91,7 @@ impl Strategy for Pod {
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
-        let qos = qos_class(object);
+        let qos = PodResources::of_tree(object).qos_class().as_str();
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
         scheduling::note_gates(object);
         scheduling::merge_label_keys(object);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use apimachinery::field::ErrorList;
 use apimachinery::quantity::{Format, Quantity};
-use apimachinery::resources::may_overcommit;
 use apimachinery::{Object, ObjectExt, names};
+use rules::resources::may_overcommit;
 use serde_json::{Value, json};
 
 use super::resource_names::{

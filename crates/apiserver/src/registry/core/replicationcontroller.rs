@@ -11,6 +11,7 @@ use crate::registry::kind::{Kind, Selectable};
 use crate::registry::strategy::{Strategy, set_default};
 use crate::registry::workload::{check_replicated_counts, check_running_template};
 
+const POD: &[&str] = &["spec", "template", "spec"];
 const TEMPLATE: &[&str] = &["spec", "template", "spec", "containers"];
 
 pub(super) const ROW: Kind =
@@ -18,6 +19,8 @@ pub(super) const ROW: Kind =
         .rechecks(0, 1)
         .namespaced()
         .short(&["rc"])
+        .stored_at("controllers")
+        .pod_spec(POD)
         .in_all()
         .subs(&[Sub::Scale, Sub::Status])
         .selectable(&[Selectable::new("status.replicas", &["status", "replicas"]).or("0")])
@@ -39,6 +42,10 @@ struct Controller;
 impl Strategy for Controller {
     fn checks_generate_name(&self) -> bool {
         false
+    }
+
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        apimachinery::names::long_name(name)
     }
 
     fn default(&self, object: &mut Object) {

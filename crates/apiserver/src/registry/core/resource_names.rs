@@ -2,7 +2,7 @@
 
 use apimachinery::names;
 use apimachinery::quantity::Quantity;
-use apimachinery::resources::{is_extended, is_huge_page, is_native};
+use rules::resources::{is_extended, is_huge_page, is_native};
 
 use crate::registry::check::Field;
 

@@ -1,6 +1,7 @@
 //! Service: columns, defaults and strategy; the columns of Endpoints.
 
 mod allocate;
+mod families;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -168,7 +169,11 @@ impl Strategy for Service {
         update::drop_what_the_type_had(object, old);
         update::keep_what_was_given(object, old);
         // Addresses that cannot be allocated are all there is to say.
-        let errors = check(object, |object| rules::check_addresses(&object.at("spec"), Some(old)));
+        let mut errors =
+            check(object, |object| rules::check_addresses(&object.at("spec"), Some(old)));
+        if errors.is_empty() && allocate::uses_cluster_ip(object) {
+            errors = families::complete(object, old);
+        }
         if !errors.is_empty() {
             return errors;
         }

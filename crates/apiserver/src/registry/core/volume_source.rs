@@ -102,7 +102,8 @@ const PERSISTENT: &[Source] = &[
     source("csi", disks::csi_persistent),
 ];
 
-fn exactly_one(volume: &Field<'_>, sources: &[Source], in_pod: bool) {
+/// The name of the source, the first if there are several.
+fn exactly_one(volume: &Field<'_>, sources: &[Source], in_pod: bool) -> Option<&'static str> {
     let mut found = 0;
     for source in sources.iter().filter(|s| volume.has(s.name)) {
         // Upstream forgets to look at how many there are already.
@@ -119,6 +120,7 @@ fn exactly_one(volume: &Field<'_>, sources: &[Source], in_pod: bool) {
     if found == 0 {
         volume.required("must specify a volume type");
     }
+    sources.iter().map(|source| source.name).find(|name| volume.has(name))
 }
 
 const TARGET_TOO_LONG: &str = "Total length of <volume name>:<iscsi.targetPortal> must be under \
@@ -129,27 +131,28 @@ fn target_too_long(iscsi: &Field<'_>, volume: &str) -> bool {
     iscsi.has("initiatorName") && volume.len() + 1 + iscsi.str("targetPortal").len() > 64
 }
 
-/// Checks the source of a volume of a pod, or of a template, where an image may still be unknown.
-pub(in crate::registry) fn check_pod_source(volume: &Field<'_>, in_pod: bool) {
-    exactly_one(volume, POD, true);
-    let others = || POD.iter().any(|source| source.name != "image" && volume.has(source.name));
-    if let (true, Some(image)) = (in_pod, volume.opt("image"))
-        && !others()
-    {
-        image.needs("reference");
+/// Checks the source of a volume of a pod, or of a template, where an image may still be unknown; and
+/// names it.
+pub(in crate::registry) fn check_pod_source(
+    volume: &Field<'_>,
+    in_pod: bool,
+) -> Option<&'static str> {
+    let source = exactly_one(volume, POD, true);
+    if in_pod && source == Some("image") {
+        volume.at("image").needs("reference");
     }
     if let Some(iscsi) = volume.opt("iscsi")
         && target_too_long(&iscsi, volume.str("name"))
     {
         volume.at("name").invalid(TARGET_TOO_LONG);
     }
+    source
 }
 
 /// Checks the source of a persistent volume of this name.
 pub(in crate::registry) fn check_persistent_source(spec: &Field<'_>, name: &str) {
-    exactly_one(spec, PERSISTENT, false);
-    let first = PERSISTENT.iter().find(|s| spec.has(s.name));
-    if first.is_some_and(|s| s.name == "local") && !spec.has("nodeAffinity") {
+    let source = exactly_one(spec, PERSISTENT, false);
+    if source == Some("local") && !spec.has("nodeAffinity") {
         spec.at("nodeAffinity").required("Local volume requires node affinity");
     }
     if let Some(iscsi) = spec.opt("iscsi")

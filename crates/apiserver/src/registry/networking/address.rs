@@ -16,6 +16,11 @@ impl Strategy for IpAddress {
         check(&value, |name| name.canonical_ip()).0.into_iter().map(|e| e.detail).collect()
     }
 
+    /// Nothing can be added to an address.
+    fn generate_name(&self, base: &str) -> String {
+        base.to_owned()
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             let spec = object.at("spec");

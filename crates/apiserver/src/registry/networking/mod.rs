@@ -38,6 +38,7 @@ pub(super) static KINDS: &[Kind] = &[
     row("Ingress", "ingresses", "ingress")
         .namespaced()
         .short(&["ing"])
+        .stored_at("ingress")
         .subs(&[Sub::Status])
         .strategy(&ingress::Ingress)
         .generation()

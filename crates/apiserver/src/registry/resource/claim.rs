@@ -184,6 +184,10 @@ impl Strategy for Class {
         false
     }
 
+    fn validate_name(&self, name: &str) -> Vec<String> {
+        names::long_name(name)
+    }
+
     fn prepare(&self, object: &mut Object) {
         if let Some(spec) = object.get_mut("spec") {
             drop_fields(spec, &["extendedResourceName"]);

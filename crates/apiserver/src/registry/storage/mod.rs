@@ -88,6 +88,7 @@ pub(super) static KINDS: &[Kind] = &[
         ]),
     row("VolumeAttributesClass", "volumeattributesclasses", "volumeattributesclass")
         .short(&["vac"])
+        .change_first()
         .strategy(&attachment::AttributesClass)
         .columns(&[NAME, Column::text_or("DriverName", &["driverName"], ""), AGE]),
 ];

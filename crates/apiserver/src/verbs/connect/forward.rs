@@ -71,7 +71,7 @@ pub(super) async fn forward(
         .await
         .map_err(|e| unreachable(&e))?;
     // The connection serves this one exchange and ends with it.
-    tokio::spawn(connection.with_upgrades());
+    telemetry::task::spawn("connect-proxy", connection.with_upgrades());
 
     let uri: Uri =
         target.path.parse().map_err(|_| Status::bad_request("the path cannot be proxied"))?;
@@ -96,7 +96,7 @@ pub(super) async fn forward(
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let node_side = hyper::upgrade::on(&mut answer);
         if let Some(client_side) = client_side {
-            tokio::spawn(async move {
+            telemetry::task::spawn("connect-proxy", async move {
                 if let (Ok(client), Ok(node)) = tokio::join!(client_side, node_side) {
                     let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
                     // Either side may hang up; that is how streams end.

@@ -1,18 +1,14 @@
 //! Links of what is proxied lead through the proxy: in `Location`, and in the attributes of HTML that
 //! hold a URL.
 
-use std::sync::Arc;
-
 use futures::stream::try_unfold;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use lol_html::send::{HtmlRewriter, Settings};
-use lol_html::{MemorySettings, element};
-use parking_lot::Mutex;
 
 use super::forward::Target;
+use super::html::{Rewrite, Tags};
 use crate::body::{Body, BoxError};
 
 /// Elements and their attributes that hold a URL
@@ -44,9 +40,6 @@ const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("source", &["src"]),
     ("video", &["poster", "src"]),
 ];
-
-/// Bytes that one tag may take; what follows a longer one stays as it is.
-const MEMORY: usize = 1 << 20;
 
 /// How links of one exchange are rewritten.
 #[derive(Clone)]
@@ -97,48 +90,31 @@ impl Links {
     }
 
     fn lead_html_back(self, body: Body) -> Body {
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let sink = written.clone();
-        let handler = element!("*", move |element| {
-            let name = element.tag_name();
-            let attributes = ATTRIBUTES.iter().find(|(known, _)| *known == name);
-            for attribute in attributes.into_iter().flat_map(|(_, attributes)| *attributes) {
-                let link = element.get_attribute(attribute);
-                if let Some(link) = link.and_then(|link| self.rewrite(&link)) {
-                    element.set_attribute(attribute, &link)?;
+        let chunks = try_unfold((body, Some(Tags::new(self))), |(mut body, tags)| async move {
+            let Some(mut tags) = tags else { return Ok(None) };
+            let mut written = Vec::new();
+            let rest = match body.frame().await.transpose()? {
+                Some(frame) => {
+                    tags.write(&frame.into_data().unwrap_or_default(), &mut written);
+                    Some(tags)
                 }
-            }
-            Ok(())
-        });
-        let memory = MemorySettings::new()
-            .with_max_allowed_memory_usage(MEMORY)
-            .with_graceful_bail_out_on_memory_limit_exceeded(true);
-        let settings = Settings::new_send()
-            .with_memory_settings(memory)
-            .with_strict(false)
-            .append_element_content_handler(handler);
-        let rewriter =
-            HtmlRewriter::new(settings, move |chunk: &[u8]| sink.lock().extend_from_slice(chunk));
-        let chunks = try_unfold((body, Some(rewriter)), move |(mut body, rewriter)| {
-            let written = written.clone();
-            async move {
-                let Some(mut rewriter) = rewriter else { return Ok(None) };
-                let rest = match body.frame().await.transpose()? {
-                    Some(frame) => {
-                        let data = frame.into_data().unwrap_or_default();
-                        rewriter.write(&data).map_err(BoxError::from)?;
-                        Some(rewriter)
-                    }
-                    None => {
-                        rewriter.end().map_err(BoxError::from)?;
-                        None
-                    }
-                };
-                let chunk = std::mem::take(&mut *written.lock());
-                Ok::<_, BoxError>(Some((Frame::data(chunk.into()), (body, rest))))
-            }
+                None => {
+                    tags.end(&mut written);
+                    None
+                }
+            };
+            Ok::<_, BoxError>(Some((Frame::data(written.into()), (body, rest))))
         });
         StreamBody::new(chunks).boxed_unsync()
+    }
+}
+
+impl Rewrite for Links {
+    fn value(&self, element: &str, attribute: &str, value: &str) -> Option<String> {
+        let known = ATTRIBUTES.iter().find(|(known, _)| *known == element);
+        known.filter(|(_, attributes)| attributes.contains(&attribute))?;
+        // A path may hold what ends a value.
+        self.rewrite(value).map(|link| link.replace('"', "&quot;"))
     }
 }
 

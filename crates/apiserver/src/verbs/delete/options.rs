@@ -118,7 +118,7 @@ fn of_body(call: &Call<'_>, bytes: &[u8]) -> Result<Value, Status> {
     if !value.is_object() || !matches!(value.kind(), "" | "DeleteOptions") {
         return Err(Status::bad_request("decoded object cannot be converted to DeleteOptions"));
     }
-    decode::check_fields(&mut value, OPTIONS, FieldValidation::Ignore, &duplicates)?;
+    decode::check_fields(&mut value, OPTIONS, FieldValidation::Ignore, &duplicates, None)?;
     Ok(value)
 }
 

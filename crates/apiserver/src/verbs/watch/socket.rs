@@ -41,12 +41,13 @@ pub(super) fn serve(
 ) -> Result<Response<Body>, Status> {
     let headers = request.headers();
     let key = headers.get(KEY).ok_or_else(|| Status::bad_request("missing Sec-WebSocket-Key"))?;
-    if headers.get(VERSION).is_some_and(|version| version != "13") {
+    if headers.get(VERSION).is_none_or(|version| version != "13") {
         return Err(Status::bad_request("missing or bad WebSocket Version"));
     }
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
         .map_err(|_| Status::bad_request("bad Sec-WebSocket-Key"))?;
-    // Whatever single protocol the client asks for, its messages are the same.
+    // Whatever single protocol the client asks for, its messages are the same. An `Origin` is not
+    // demanded, as upstream's library does: only browsers have one.
     let protocol = headers.get(PROTOCOL).cloned();
     if protocol.as_ref().is_some_and(|p| p.as_bytes().contains(&b',')) {
         return Err(Status::bad_request("bad WebSocket Protocol"));
@@ -62,7 +63,7 @@ pub(super) fn serve(
     if let Some(protocol) = protocol {
         headers.insert(PROTOCOL, protocol);
     }
-    tokio::spawn(send(upgrade, watch, encoding));
+    telemetry::task::spawn("watch-socket", send(upgrade, watch, encoding));
     Ok(response)
 }
 

@@ -44,6 +44,27 @@ async fn restarts_are_counted_on_where_the_runtime_has_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_could_not_be_started_and_is_not_tried_again_has_ended() {
+    let rig = Rig::new();
+    rig.runtime.breaks("a");
+    let containers = json!([{"name": "a"}, {"name": "b"}]);
+    rig.create(json!({"restartPolicy": "Never", "containers": containers}));
+    rig.until("b runs", |s| container(s, 1)["state"]["running"].is_object()).await;
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    let ended = |status: &Value| {
+        let state = &container(status, 0)["state"];
+        assert_eq!(state["terminated"]["reason"], "StartError", "{status}");
+        assert_eq!(state["terminated"]["exitCode"], 128);
+    };
+    // While the other runs, and when it has ended too.
+    ended(&rig.api.get(POD).unwrap()["status"]);
+    rig.runtime.exit("b", 0);
+    rig.until("failed", |status| status["phase"] == "Failed").await;
+    ended(&rig.api.get(POD).unwrap()["status"]);
+    assert!(rig.api.events().iter().any(|event| event == "Failed: Error: no such file"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pod_whose_status_is_refused_can_be_deleted() {
     let rig = Rig::new();
     rig.api.refuse_statuses(true);

@@ -8,7 +8,6 @@ pub(super) fn of_exec(result: &runtime::Result<i32>, structured: bool) -> Option
     match result {
         Ok(0) => success(structured),
         Ok(code) => Some(exit_code(*code, structured)),
-        Err(Error::Start { exit_code: code, .. }) => Some(exit_code(*code, structured)),
         Err(error) => Some(internal(error, "error executing command in container", structured)),
     }
 }
@@ -67,9 +66,11 @@ mod tests {
         let failed = parsed(Ok(3));
         assert_eq!(failed["reason"], "NonZeroExitCode");
         assert_eq!(failed["details"]["causes"][0], json!({"reason": "ExitCode", "message": "3"}));
-        let start = Error::Start { message: "no such file".into(), exit_code: 127 };
-        assert_eq!(parsed(Err(start))["details"]["causes"][0]["message"], "127");
-        assert_eq!(parsed(Err(Error::Internal("x".into())))["reason"], "InternalError");
+        let refused = parsed(Err(Error::Internal("x".into())));
+        let message = "error executing command in container: x";
+        assert_eq!((&refused["reason"], &refused["code"]), (&json!("InternalError"), &json!(500)));
+        assert_eq!(refused["message"], format!("Internal error occurred: {message}"));
+        assert_eq!(refused["details"]["causes"], json!([{ "message": message }]));
         assert_eq!(of_exec(&Ok(0), false), None);
         assert!(of_attach(&Ok(3), true).unwrap().contains("Success"));
     }

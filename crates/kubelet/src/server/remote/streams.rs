@@ -98,7 +98,7 @@ where
             Ok(accepted) => accepted,
             Err(refusal) => return *refusal,
         };
-        tokio::spawn(async move {
+        telemetry::task::spawn("remote-streams", async move {
             match websocket::upgraded(upgrade).await {
                 Ok(socket) => work(over_websocket(socket, protocol, wanted).await).await,
                 Err(error) => tracing::debug!(%error, "connection not upgraded"),
@@ -111,7 +111,7 @@ where
         Err(refusal) => return *refusal,
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    tokio::spawn(async move {
+    telemetry::task::spawn("remote-streams", async move {
         let streams = async {
             let upgraded = upgrade.await.map_err(io::Error::other)?;
             over_spdy(Session::new(Box::new(TokioIo::new(upgraded)))?, protocol, wanted).await

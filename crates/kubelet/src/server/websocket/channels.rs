@@ -96,11 +96,11 @@ impl Channels {
         }
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
-        let reader = tokio::spawn(async move {
+        let reader = telemetry::task::spawn("websocket-reader", async move {
             let _guard = guard;
             read(source, codec, senders).await;
         });
-        let writer = Some(tokio::spawn(write(sink, messages)));
+        let writer = Some(telemetry::task::spawn("websocket-writer", write(sink, messages)));
         Self { codec, outgoing, readers, reader, writer, ended }
     }
 

@@ -24,7 +24,7 @@ pub(in crate::server) fn pour(mut request: Request<Incoming>, answer: Answer) ->
         Ok(shaken) => shaken,
         Err(refusal) => return *refusal,
     };
-    tokio::spawn(async move {
+    telemetry::task::spawn("websocket-pour", async move {
         if let Ok(socket) = upgraded(upgrade).await {
             carry(socket, answer, protocol == BASE64).await;
         }

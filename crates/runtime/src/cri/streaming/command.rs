@@ -43,7 +43,7 @@ async fn open(client: Client, wanted: Wanted) -> std::io::Result<Session> {
     if wanted.tty {
         let to = client.open(stream_type("resize")).await?.writer;
         let (sender, sizes) = mpsc::channel(4);
-        tokio::spawn(send_sizes(sizes, to));
+        telemetry::task::spawn("cri-resize", send_sizes(sizes, to));
         resize = Some(sender);
     }
     Ok(Session { stdin, stdout, stderr, resize, exit: exit(client, error).boxed() })

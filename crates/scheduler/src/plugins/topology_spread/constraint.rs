@@ -6,7 +6,7 @@ use crate::cache::NodeInfo;
 use crate::framework::Cycle;
 use crate::plugins::{node_affinity, taint_toleration};
 use crate::pod::PodInfo;
-use crate::selector::{Labels, Selector};
+use rules::selector::{Labels, Selector};
 
 /// A constraint, read once.
 #[derive(Clone)]
@@ -44,12 +44,12 @@ impl<'a> Constraint<'a> {
     /// Whether a node's pods count.
     pub(super) fn counts_on(&self, pod: &PodInfo, node: &NodeInfo) -> bool {
         (!self.honour_affinity || node_affinity::attracted(pod, node))
-            && (!self.honour_taints || taint_toleration::untolerated(pod, node).is_none())
+            && (!self.honour_taints || taint_toleration::in_the_way(pod, node).is_none())
     }
 
     /// Whether a pod of the namespace counts. To count everybody is to count nobody, as upstream.
     pub(super) fn counts(&self, labels: Option<&Labels>) -> bool {
-        !self.selector.is_everything() && self.selector.matches(labels)
+        !self.selector.is_everything() && self.selector.matches_labels(labels)
     }
 }
 

@@ -5,7 +5,7 @@ use client::helpers::controller_of;
 use super::constraint::{Constraint, Constraints};
 use crate::cluster::Cluster;
 use crate::pod::PodInfo;
-use crate::selector::{Labels, Selector};
+use rules::selector::{Labels, Selector};
 
 /// Upstream's system defaults; empty for a pod that nothing selects.
 pub(super) fn constraints(pod: &PodInfo, cluster: &Cluster) -> Constraints<'static> {

@@ -4,8 +4,8 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
 use super::reaches;
 use crate::cache::NodeInfo;
-use crate::selector::Selector;
 use crate::storage::{belongs_to, bytes, class_of, class_of_volume};
+use rules::selector::Selector;
 
 /// The bytes a claim asks for.
 pub(super) fn wanted(claim: &PersistentVolumeClaim) -> i64 {
@@ -33,7 +33,7 @@ pub(super) fn find<'a: 'b, 'b>(
         let available =
             volume.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Available");
         if available
-            && selector.as_ref().is_none_or(|s| s.matches(volume.metadata.labels.as_ref()))
+            && selector.as_ref().is_none_or(|s| s.matches_labels(volume.metadata.labels.as_ref()))
             && class_of(claim) == class_of_volume(volume)
             && has_modes(claim, volume)
             && smallest.is_none_or(|(least, _)| size < least)

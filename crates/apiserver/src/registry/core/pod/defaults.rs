@@ -2,9 +2,9 @@
 
 use std::sync::LazyLock;
 
-use apimachinery::resources::{is_huge_page, is_pod_level, may_overcommit, of_containers};
 use apimachinery::{Object, ObjectExt};
 use regex::Regex;
+use rules::resources::{PodResources, is_huge_page, is_pod_level, may_overcommit};
 use serde_json::{Map, Value, json};
 
 use crate::registry::strategy::{ensure, set_default};
@@ -64,14 +64,15 @@ pub(super) fn default_pod_resources(spec: &mut Value) {
     if !given("limits") && !given("requests") {
         return;
     }
+    let of_containers = PodResources::of_spec(spec).of_containers();
     let absent = |spec: &Value, list: &str, name: &str| spec["resources"][list][name].is_null();
-    for (name, limit) in of_containers(spec, "limits").iter() {
+    for (name, limit) in of_containers.limits.iter() {
         if is_huge_page(name) && absent(spec, "requests", name) && absent(spec, "limits", name) {
             spec.set_path(&["resources", "limits", name], limit.into());
         }
     }
     let Some(limits) = spec["resources"]["limits"].as_object().cloned() else { return };
-    for (name, request) in of_containers(spec, "requests").iter() {
+    for (name, request) in of_containers.requests.iter() {
         if is_pod_level(name) && may_overcommit(name) && absent(spec, "requests", name) {
             spec.set_path(&["resources", "requests", name], request.into());
         }

@@ -1,6 +1,7 @@
 //! The pod columns that take more than a path.
 
 use apimachinery::ObjectExt;
+use rules::container::RestartPolicy;
 use serde_json::Value;
 
 use crate::registry::column::since;
@@ -16,12 +17,12 @@ fn list_len(pod: &Value, path: &[&str]) -> usize {
 /// Whether the init container of this name is a sidecar.
 fn is_sidecar(pod: &Value, name: &Value) -> bool {
     let init = pod.get_path(&["spec", "initContainers"]).and_then(Value::as_array);
-    init.into_iter().flatten().any(|c| c["name"] == *name && c["restartPolicy"] == "Always")
+    init.into_iter().flatten().any(|c| c["name"] == *name && c.is_sidecar())
 }
 
 fn sidecars(pod: &Value) -> usize {
     let init = pod.get_path(&["spec", "initContainers"]).and_then(Value::as_array);
-    init.into_iter().flatten().filter(|c| c["restartPolicy"] == "Always").count()
+    init.into_iter().flatten().filter(|c| c.is_sidecar()).count()
 }
 
 /// `ready/total`, counting sidecars.

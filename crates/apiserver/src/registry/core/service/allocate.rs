@@ -5,8 +5,8 @@ use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
 use super::rules::check_addresses;
-use super::{list, needs_health_check};
-use crate::registry::check::{Field, check};
+use super::{families, list, needs_health_check};
+use crate::registry::check::check;
 use crate::registry::strategy::{Context, items_mut};
 
 pub(super) fn uses_cluster_ip(object: &Object) -> bool {
@@ -89,36 +89,38 @@ fn take(ctx: &Context<'_>, object: &mut Object, old: &Object, taken: &mut Taken)
     if uses_cluster_ip(object) {
         let path = Path::new("spec").child("clusterIPs");
         errors = check(object, |object| check_addresses(&object.at("spec"), None));
-        errors.0.extend(check(object, |object| check_families(&object.at("spec"))).0);
+        if errors.is_empty() {
+            errors = families::complete(object, old);
+        }
         if !errors.is_empty() {
             return errors;
         }
         let wanted = object.str_at(&["spec", "clusterIP"]).to_owned();
         let kept = !wanted.is_empty() && wanted == old.str_at(&["spec", "clusterIP"]);
         if wanted != "None" && !kept {
-            let given = if wanted.is_empty() {
-                ctx.settings.addresses.allocate().map(|ip| {
-                    object.set_path(&["spec", "clusterIP"], ip.to_string().into());
-                })
-            } else {
-                ctx.settings.addresses.reserve(&wanted)
+            let addresses = &ctx.settings.addresses;
+            let given = match (wanted.as_str(), ctx.dry_run) {
+                ("", _) => addresses.allocate().map(|ip| ip.to_string()),
+                (wanted, false) => addresses.reserve(wanted).map(|()| wanted.to_owned()),
+                (wanted, true) => addresses.could_have(wanted).map(|()| wanted.to_owned()),
             };
-            if let Err(why) = given {
-                errors.0.push(FieldError::invalid(&path, json!([wanted]), why));
-                return errors;
+            let ip = match given {
+                Ok(ip) => ip,
+                Err(why) => {
+                    errors.0.push(FieldError::invalid(&path, json!([wanted]), why));
+                    return errors;
+                }
+            };
+            object.set_path(&["spec", "clusterIP"], ip.clone().into());
+            if !ctx.dry_run {
+                taken.address = Some(ip);
+            } else if wanted.is_empty() {
+                addresses.release(&ip);
             }
-            taken.address = Some(object.str_at(&["spec", "clusterIP"]).to_owned());
         }
         let ip = object.str_at(&["spec", "clusterIP"]).to_owned();
         if object.get_path(&["spec", "clusterIPs"]).is_none() {
             object.set_path(&["spec", "clusterIPs"], json!([ip]));
-        }
-        for (field, value) in
-            [("ipFamilies", json!(["IPv4"])), ("ipFamilyPolicy", "SingleStack".into())]
-        {
-            if object.get_path(&["spec", field]).is_none() {
-                object.set_path(&["spec", field], value);
-            }
         }
     }
     if uses_node_ports(object) {
@@ -168,20 +170,11 @@ fn take(ctx: &Context<'_>, object: &mut Object, old: &Object, taken: &mut Taken)
     errors
 }
 
-/// This cluster has IPv4 only.
-fn check_families(spec: &Field<'_>) {
-    for family in spec.items("ipFamilies").filter(|f| f.text() == "IPv6") {
-        family.invalid("not configured on this cluster");
-    }
-    if spec.str("ipFamilyPolicy") == "RequireDualStack" {
-        spec.at("ipFamilyPolicy").invalid("this cluster is not configured for dual-stack services");
-    }
-}
-
-/// Gives back what `old` held and `new` does not.
+/// Gives back what `old` held and `new` does not. A dry run holds no address, and may show one that
+/// is another's.
 pub(super) fn release(ctx: &Context<'_>, old: &Object, new: &Object) {
     let ip = old.str_at(&["spec", "clusterIP"]);
-    if ip != new.str_at(&["spec", "clusterIP"]) {
+    if !ctx.dry_run && ip != new.str_at(&["spec", "clusterIP"]) {
         ctx.settings.addresses.release(ip);
     }
     let kept = node_ports(new);

@@ -55,7 +55,8 @@ pub(super) fn keep_what_was_given(object: &mut Object, old: &Object) {
         {
             object.set_path(&["spec", "clusterIPs"], json!([ip]));
         }
-        for field in ADDRESSES {
+        // Families and their policy follow from these.
+        for field in ["clusterIP", "clusterIPs"] {
             if object.get_path(&["spec", field]).is_none()
                 && let Some(value) = old.get_path(&["spec", field])
             {

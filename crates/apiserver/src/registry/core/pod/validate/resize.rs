@@ -1,8 +1,9 @@
 //! What a resize of a running pod may change (KEP-1287).
 
 use apimachinery::field::{ErrorList, FieldError, Path};
-use apimachinery::resources::qos_class;
 use apimachinery::{Object, ObjectExt};
+use rules::container::RestartPolicy;
+use rules::resources::PodResources;
 use serde_json::Value;
 
 use super::annotations::MIRROR;
@@ -22,10 +23,10 @@ pub(in crate::registry::core::pod) fn validate_resize(pod: &Object, old: &Object
         check_pod(pod);
         let (spec, was) = (pod.at("spec"), &old["spec"]);
         let class = match old.str_at(&["status", "qosClass"]) {
-            "" => qos_class(old),
+            "" => PodResources::of_tree(old).qos_class().as_str(),
             class => class,
         };
-        if class != qos_class(pod.value()) {
+        if class != PodResources::of_tree(pod.value()).qos_class().as_str() {
             spec.invalid_value(
                 pod.at("status").str("qosClass"),
                 "Pod QOS Class may not change as a result of resizing",
@@ -83,14 +84,10 @@ fn check_order(spec: &Field<'_>, was: &Value) {
     }
 }
 
-fn is_sidecar(container: &Value) -> bool {
-    container["restartPolicy"] == "Always"
-}
-
 fn check_rest(spec: &Field<'_>, was: &Value) {
     for name in ["initContainers", "containers"] {
         let pairs = spec.items(name).zip(list(was, name));
-        for (now, was) in pairs.filter(|(_, was)| name == "containers" || is_sidecar(was)) {
+        for (now, was) in pairs.filter(|(_, was)| name == "containers" || was.is_sidecar()) {
             check_removals(&now.at("resources"), &was["resources"]);
         }
     }
@@ -105,7 +102,7 @@ fn check_rest(spec: &Field<'_>, was: &Value) {
         }
     }
     for (now, was) in spec.items("initContainers").zip(list(was, "initContainers")) {
-        if is_sidecar(now.value()) {
+        if now.value().is_sidecar() {
             if without_compute(now.value(), was) != *was {
                 refuse("only cpu and memory resources for sidecar containers are mutable");
             }

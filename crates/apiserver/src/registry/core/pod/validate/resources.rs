@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use apimachinery::resources::{is_huge_page, is_pod_level, may_overcommit, of_containers};
 use apimachinery::{Object, ObjectExt, names};
+use rules::resources::{PodResources, is_huge_page, is_pod_level, may_overcommit};
 
 use super::Scope;
 use crate::registry::check::{Field, quantity};
@@ -197,7 +197,8 @@ pub(super) fn check_pod_level(spec: &Field<'_>, scope: &Scope<'_>) {
         }
     });
     check_container_claims(&resources, &scope.claims);
-    for (name, sum) in of_containers(spec.value(), "requests").iter() {
+    let of_containers = PodResources::of_spec(spec.value()).of_containers();
+    for (name, sum) in of_containers.requests.iter() {
         if let Some((_, own)) = resources.entries("requests").find(|(n, _)| *n == name)
             && sum > own.quantity()
         {
@@ -206,7 +207,7 @@ pub(super) fn check_pod_level(spec: &Field<'_>, scope: &Scope<'_>) {
             ));
         }
     }
-    for (name, sum) in of_containers(spec.value(), "limits").iter() {
+    for (name, sum) in of_containers.limits.iter() {
         if is_huge_page(name)
             && let Some((_, own)) = resources.entries("limits").find(|(n, _)| *n == name)
             && sum > own.quantity()

@@ -19,9 +19,9 @@ pub(super) fn check<'a>(spec: &Field<'a>, pod: Option<&Object>) -> HashMap<&'a s
     let mut good = HashMap::new();
     for volume in spec.items("volumes") {
         let before = volume.count();
-        check_pod_source(&volume, pod.is_some());
+        let source = check_pod_source(&volume, pod.is_some());
         let name = volume.str("name");
-        if volume.has("ephemeral") && !pod_name.is_empty() && !name.is_empty() {
+        if source == Some("ephemeral") && !pod_name.is_empty() && !name.is_empty() {
             let claim = format!("{pod_name}-{name}");
             for message in names::dns1123_subdomain(&claim) {
                 let detail = format!("PVC name {}: {message}", apimachinery::text::quote(&claim));
