@@ -34,7 +34,7 @@ pub(crate) fn object(
     let unparsed =
         |why: &str| unreadable(&format!("couldn't get version/kind; json parse error: {why}"));
     let (mut object, duplicates) = match encoding {
-        Encoding::Json => json::decode(bytes).map_err(|why| unparsed(&why.message))?,
+        Encoding::Json => json::decode_object(bytes).map_err(|why| unparsed(&why.message))?,
         Encoding::Yaml => yaml::decode(bytes).map_err(|why| {
             unreadable(why.message.trim_start_matches("error converting YAML to JSON: "))
         })?,

@@ -9,18 +9,26 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Decodes one JSON document; of duplicate fields the last wins, objects are joined, and the path is
-/// reported.
+/// Decodes one JSON document; of duplicate fields the last wins, and the path is reported.
 ///
 /// # Errors
 /// 400 when the bytes are not one well-formed document, or nest too deeply.
 pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
-    decode_unicode(&replaced(bytes))
+    decode_unicode(&replaced(bytes), false)
+}
+
+/// As [`decode`], for what Go reads into structs: an object that comes again is read into the one
+/// that was there. (Go does so by type: not in raw values, nor in the values of maps of structs.)
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_object(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
+    decode_unicode(&replaced(bytes), true)
 }
 
 /// Decodes a document that has nothing but Unicode in its texts.
-pub(super) fn decode_unicode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
-    let context = Context::new();
+pub(super) fn decode_unicode(bytes: &[u8], joins: bool) -> Result<(Value, Vec<Duplicate>), Status> {
+    let context = Context::joining(joins);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // The seed has a limit of its own; serde_json's would refuse deep JSON schemas.
     deserializer.disable_recursion_limit();
@@ -158,10 +166,19 @@ mod tests {
             decode(br#"{"a":[{"b":1,"b":2}],"c":{"d":{},"d":3,"d":4},"a.b":1}"#).unwrap();
         assert_eq!(value, json!({"a": [{"b": 2}], "c": {"d": 4}, "a.b": 1}));
         let (value, _) =
-            decode(br#"{"a":{"b":1,"c":{"d":1},"e":[1]},"a":{"b":2,"c":{"f":2},"e":[]}}"#).unwrap();
+            decode_object(br#"{"a":{"b":1,"c":{"d":1},"e":[1]},"a":{"b":2,"c":{"f":2},"e":[]}}"#)
+                .unwrap();
         assert_eq!(value, json!({"a": {"b": 2, "c": {"d": 1, "f": 2}, "e": []}}));
         let paths = ["a[0].b", "c.d"].map(|path| Duplicate::Field(path.to_owned()));
         assert_eq!(duplicates, paths);
+    }
+
+    #[test]
+    fn what_comes_again_joins_an_object_and_replaces_in_a_patch() {
+        let text = br#"{"metadata":{"labels":{"a":"1"}},"metadata":{"labels":{"b":"2"}}}"#;
+        let labels = |value: Value| value["metadata"]["labels"].clone();
+        assert_eq!(labels(decode(text).unwrap().0), json!({"b": "2"}));
+        assert_eq!(labels(decode_object(text).unwrap().0), json!({"a": "1", "b": "2"}));
     }
 
     #[test]

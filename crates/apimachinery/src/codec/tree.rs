@@ -11,6 +11,8 @@ use std::fmt;
 #[derive(Default)]
 pub(super) struct Context {
     duplicates: RefCell<Duplicates>,
+    /// An object that comes again is read into the one before.
+    joins: bool,
     /// Fields whose places are asked for, by their last names.
     wanted: HashMap<String, HashSet<String>>,
     places: RefCell<Places>,
@@ -46,6 +48,11 @@ pub(super) fn places(bytes: &[u8], wanted: HashSet<String>) -> Places {
 impl Context {
     pub(super) fn new() -> Self {
         Self::default()
+    }
+
+    /// For documents that Go reads into structs.
+    pub(super) fn joining(joins: bool) -> Self {
+        Self { joins, ..Self::default() }
     }
 
     /// Notes the place of a field that is asked for.
@@ -204,7 +211,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
                 self.context.duplicates.borrow_mut().report(|| Duplicate::Field(place.to_string()));
             }
             match (map.get_mut(&key), value) {
-                (Some(Value::Object(before)), Value::Object(again)) => join(before, again),
+                (Some(Value::Object(before)), Value::Object(again)) if self.context.joins => {
+                    join(before, again);
+                }
                 (_, value) => drop(map.insert(key, value)),
             }
         }

@@ -29,7 +29,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     // Programs send JSON, which is read faster as what it is.
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
     let as_json = match first {
-        Some(b'{' | b'[') => json::decode_unicode(bytes).ok(),
+        Some(b'{' | b'[') => json::decode_unicode(bytes, false).ok(),
         _ => None,
     };
     match as_json {

@@ -117,7 +117,8 @@ impl Registry {
         Self(Arc::new(Inner { entries, encoder, shared, registered, unexpected }))
     }
 
-    /// What all users of this registry have together, made by the first of them.
+    /// What all users of this registry have together, made by the first of them; `make` itself must
+    /// not ask for what is shared.
     pub fn shared<T: Send + Sync + 'static>(&self, make: impl FnOnce(&Self) -> T) -> Arc<T> {
         let mut shared = self.0.shared.lock();
         let known = shared.get(&TypeId::of::<T>()).cloned();
