@@ -19,9 +19,12 @@ fn unit(resource: &str) -> &'static str {
     }
 }
 
+/// What of a pod's resources is told.
+type List = fn(&PodResources) -> Amounts;
+
 /// Adds the requests and limits of all pods in `pods`.
 pub(crate) fn add(registry: &Registry, pods: &Store<Pod>) {
-    let kinds: [(fn(&PodResources) -> Amounts, Desc); 2] = [
+    let kinds: [(List, Desc); 2] = [
         (
             PodResources::requests,
             Desc::stable(
@@ -48,7 +51,7 @@ pub(crate) fn add(registry: &Registry, pods: &Store<Pod>) {
     }
 }
 
-fn sample(pod: &Pod, of: fn(&PodResources) -> Amounts, samples: &mut Samples<7>) {
+fn sample(pod: &Pod, of: List, samples: &mut Samples<7>) {
     let Some(spec) = &pod.spec else { return };
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let (namespace, name) = (text(&pod.metadata.namespace), text(&pod.metadata.name));
