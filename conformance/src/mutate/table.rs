@@ -613,7 +613,6 @@ pub(super) fn mutations() -> Vec<Mutation> {
             told("allowed", json!(true)),
             &["SubjectReview should", "SelfSubjectReview should"],
         ),
-        ("authenticated", told("authenticated", json!(true)), &["another audience or a forged"]),
         ("user-info", Hidden(&["user"]), &["successful TokenReview"]),
         (
             "automount",
@@ -653,7 +652,7 @@ pub(super) fn mutations() -> Vec<Mutation> {
                 "set by admission",
             ],
         ),
-        ("defaults", Unknown(&["defaultRequest", "default"]), &["have those defaults applied"]),
+        ("defaults", Unknown(&["defaultRequest", "default"]), &["has those defaults applied"]),
         // Metrics and events.
         ("metrics", Blank("/metrics"), &["all metrics from API server"]),
         ("summary", Empty("/api/v1/nodes"), &["tell what pods use"]),
