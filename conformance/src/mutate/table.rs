@@ -68,13 +68,7 @@ pub(super) fn mutations() -> Vec<Mutation> {
         (
             "hidden-deleted",
             Silent("DELETED"),
-            &[
-                "Watchers should (observe|be able)",
-                KINDS,
-                "Garbage collector should delete",
-                "should be submitted and removed",
-                "RecreateDeployment",
-            ],
+            &["Watchers should (observe|be able)", KINDS, "should be submitted and removed"],
         ),
         (
             "no-delete",
@@ -143,7 +137,7 @@ pub(super) fn mutations() -> Vec<Mutation> {
         (
             "apply-as-merge",
             OtherPatch("apply-patch", "application/merge-patch+json"),
-            &["ServerSideApply"],
+            &["ServerSideApply should (create|give|remove|not|merge|ignore|leave|demand)"],
         ),
         (
             "force",
@@ -170,7 +164,6 @@ pub(super) fn mutations() -> Vec<Mutation> {
             Unknown(&["finalizers"]),
             &[
                 "until its last finalizer",
-                "refuse new objects while",
                 "apply a finalizer to a Namespace",
                 "should delete pod first",
                 "keep the rc around",
@@ -620,7 +613,6 @@ pub(super) fn mutations() -> Vec<Mutation> {
             told("allowed", json!(true)),
             &["SubjectReview should", "SelfSubjectReview should"],
         ),
-        ("authenticated", told("authenticated", json!(true)), &["another audience or a forged"]),
         ("user-info", Hidden(&["user"]), &["successful TokenReview"]),
         (
             "automount",
@@ -660,7 +652,7 @@ pub(super) fn mutations() -> Vec<Mutation> {
                 "set by admission",
             ],
         ),
-        ("defaults", Unknown(&["defaultRequest", "default"]), &["have those defaults applied"]),
+        ("defaults", Unknown(&["defaultRequest", "default"]), &["has those defaults applied"]),
         // Metrics and events.
         ("metrics", Blank("/metrics"), &["all metrics from API server"]),
         ("summary", Empty("/api/v1/nodes"), &["tell what pods use"]),

@@ -160,6 +160,8 @@ async fn yaml(test: Test) -> Result<()> {
         .header("accept", "application/yaml")
         .body(text.as_bytes().to_vec())?;
     let answer = test.cluster.send(request).await?.success()?;
+    let kind = answer.header("content-type").to_owned();
+    expect_eq("the content type", &json!(kind), &json!("application/yaml"))?;
     let read: Value = serde_yaml_ng::from_slice(&answer.body).context("the answer is no YAML")?;
     expect_eq("the data as YAML", &read["data"], &json!({"flag": "yes"}))?;
     let kept = maps.get("written").await?;

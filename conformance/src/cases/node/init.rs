@@ -106,7 +106,7 @@ async fn fails_never(test: Test) -> Result<()> {
 
 async fn sidecars(test: Test) -> Result<()> {
     let mount = json!([{"name": "v", "mountPath": "/v"}]);
-    let mut side = test.container("side", &["write /v/ready yes", "hold"]);
+    let mut side = test.container("side", &["sleep 2", "write /v/ready yes", "hold"]);
     side["restartPolicy"] = "Always".into();
     side["startupProbe"] = json!({"exec": {"command": crate::cases::node::do_command(&["cat /v/ready"])},
         "periodSeconds": 1});

@@ -19,7 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
             );
             cases.push(pod_case(&title, move |test| value(test, projected, field, set, expected)));
         };
-        resource("container's cpu limit", "limits.cpu", true, Some("2"));
+        resource("container's cpu limit", "limits.cpu", true, Some("38"));
         resource("container's memory limit", "limits.memory", true, Some("67108864"));
         resource("container's cpu request", "requests.cpu", true, Some("1"));
         resource("container's memory request", "requests.memory", true, Some("33554432"));
@@ -80,7 +80,7 @@ async fn value(
     let mut container = json!({"name": "c", "volumeMounts": [{"name": "v", "mountPath": "/v"}]});
     if set {
         container["resources"] = json!({"requests": {"cpu": "250m", "memory": "32Mi"},
-            "limits": {"cpu": "1250m", "memory": "64Mi"}});
+            "limits": {"cpu": "37500m", "memory": "64Mi"}});
     }
     let spec = json!({"volumes": volume(projected, items, None), "containers": [container]});
     let log = test.output(spec, &["print value", "cat /v/value"]).await?;
