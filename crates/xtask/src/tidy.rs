@@ -157,7 +157,7 @@ fn no_path_of_a_developers_machine_is_kept() {
 
 /// The part of a source file that is no test; nothing of a file that is all test.
 fn shipped<'t>(path: &Path, text: &'t str) -> &'t str {
-    let tests = ["tests", "tests.rs", "testing", "testing.rs", "fake.rs", "bench", "xtask"];
+    let tests = ["tests", "tests.rs", "testing", "testing.rs", "fake.rs", "bench", "fuzz", "xtask"];
     let mut parts = path.components().filter_map(|part| part.as_os_str().to_str());
     if parts.any(|part| tests.contains(&part) || part.ends_with("_tests.rs")) {
         return "";

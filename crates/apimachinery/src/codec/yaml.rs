@@ -8,6 +8,7 @@ mod resolve;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use budget::Budget;
 pub use encode::encode;
@@ -61,7 +62,9 @@ fn read(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
         line: 0,
         duplicates: Duplicates::default(),
     };
-    let value = reader.document().map_err(refuse)?;
+    // Where libyaml meets the zero at the end of its buffer, the parser panics for want of one.
+    let document = catch_unwind(AssertUnwindSafe(|| reader.document()));
+    let value = document.unwrap_or_else(|_| Err(Error::Event.into())).map_err(refuse)?;
     Ok((value, reader.duplicates.into_list()))
 }
 
