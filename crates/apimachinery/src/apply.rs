@@ -13,7 +13,7 @@ mod updater;
 mod view;
 
 pub use scale::{scale_managers, workload_managers};
-pub use set::FieldSet;
+pub use set::{BadStep, FieldSet, FieldsError};
 
 use crate::object::ObjectExt;
 use crate::schema::{Ref, Shape, Type};

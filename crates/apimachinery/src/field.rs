@@ -253,6 +253,14 @@ impl ErrorList {
     }
 }
 
+impl fmt::Display for ErrorList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+impl std::error::Error for ErrorList {}
+
 impl std::ops::Deref for ErrorList {
     type Target = Vec<FieldError>;
     fn deref(&self) -> &Self::Target {

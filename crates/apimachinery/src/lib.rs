@@ -19,3 +19,6 @@ pub mod validate;
 
 pub use object::{Object, ObjectExt};
 pub use status::Status;
+
+#[cfg(test)]
+mod fuzz_tests;

@@ -63,22 +63,46 @@ pub fn parse_duration(text: &str) -> Option<i64> {
     if rest == "0" {
         return Some(0);
     }
-    let mut total = 0f64;
-    let mut exact = 0i64;
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total = 0_u64;
     while !rest.is_empty() {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, tail) = rest.split_at(end);
         let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(end);
         let (_, nanos) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        match number.parse::<i64>() {
-            Ok(n) => exact = exact.checked_add(n.checked_mul(*nanos)?)?,
-            Err(_) => total += number.parse::<f64>().ok()? * *nanos as f64,
+        total = total.checked_add(amount(number, nanos.unsigned_abs())?)?;
+        if total > MOST {
+            return None;
         }
         rest = tail;
     }
-    let nanos = exact.checked_add(total as i64)?;
-    (!text.is_empty()).then_some(if negative { -nanos } else { nanos })
+    let nanos = i128::from(total);
+    i64::try_from(if negative { -nanos } else { nanos }).ok()
+}
+
+/// Nanoseconds of the longest negative duration.
+const MOST: u64 = 1 << 63;
+
+/// A decimal number of units. Digits of a fraction that a word has no room for do not count, as with
+/// Go.
+fn amount(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+        return None;
+    }
+    let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
+    let (mut digits, mut scale) = (0_u64, 1_f64);
+    for digit in fraction.bytes().map(|byte| u64::from(byte - b'0')) {
+        let more = digits.checked_mul(10).and_then(|tens| tens.checked_add(digit));
+        let Some(more) = more.filter(|more| *more <= MOST) else { break };
+        digits = more;
+        scale *= 10.0;
+    }
+    let part = (digits as f64 * (unit as f64 / scale)) as u64;
+    whole.checked_mul(unit)?.checked_add(part)
 }
 
 /// Formats nanoseconds as a Go duration.

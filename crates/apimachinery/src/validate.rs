@@ -4,6 +4,7 @@
 //! are zeros that Go would not show, and quantities, times and bytes get their canonical text.
 
 mod convert;
+mod misfit;
 mod scalar;
 
 use crate::codec::{Duplicate, json};
@@ -13,6 +14,9 @@ use crate::text::quote;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::fmt;
+
+pub use misfit::Misfit;
+pub use scalar::Content;
 
 /// What to do about unknown and duplicate fields (`?fieldValidation=`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +115,7 @@ pub fn check(
     duplicates: &[Duplicate],
     document: Option<&[u8]>,
 ) -> Result<Vec<String>, Status> {
-    let unknown = unknown_paths(ty, value, false).map_err(|e| refuse(ty, &e.0))?;
+    let unknown = unknown_paths(ty, value, false).map_err(|e| refuse(ty, &e.to_string()))?;
     let strict = match mode {
         FieldValidation::Ignore => return Ok(Vec::new()),
         _ if unknown.is_empty() && duplicates.is_empty() => return Ok(Vec::new()),
@@ -134,11 +138,6 @@ pub fn check(
         false => Ok(findings),
     }
 }
-
-/// Why a value does not fit its type, in the words of Go's decoder.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Misfit(pub String);
 
 /// Checks `value`, removes fields the schema does not know, and names them.
 ///
@@ -171,7 +170,7 @@ fn unknown_paths(ty: &Type, value: &mut Value, converts: bool) -> Result<Vec<Str
     };
     let root = Place::default();
     let mut reading = Reading { unknown: &mut unknown, converts };
-    object(ty, value, &root, &mut reading).map_err(Misfit)?;
+    object(ty, value, &root, &mut reading)?;
     Ok(paths)
 }
 
@@ -198,6 +197,8 @@ struct Place<'a> {
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Field(&'a str),
+    /// Of a map: it stands in paths of unknown fields; Go's own messages leave it out.
+    Key(&'a str),
     Index(usize),
 }
 
@@ -230,8 +231,8 @@ impl fmt::Display for Place<'_> {
         }
         let first = self.parent.is_none_or(|p| p.step.is_none());
         match self.step {
-            Some(Step::Field(name)) if first => f.write_str(name),
-            Some(Step::Field(name)) => write!(f, ".{name}"),
+            Some(Step::Field(name) | Step::Key(name)) if first => f.write_str(name),
+            Some(Step::Field(name) | Step::Key(name)) => write!(f, ".{name}"),
             Some(Step::Index(i)) => write!(f, "[{i}]"),
             None => Ok(()),
         }
@@ -251,16 +252,12 @@ fn object(
     value: &mut Value,
     place: &Place<'_>,
     reading: &mut Reading<'_>,
-) -> Result<(), String> {
+) -> Result<(), Misfit> {
     let Value::Object(map) = value else {
         if reading.converts {
             return Err(convert::of_struct(value));
         }
-        return Err(format!(
-            "json: cannot unmarshal {} into Go value of type {}",
-            scalar::describe(value),
-            scalar::go_name(ty)
-        ));
+        return Err(Misfit::Value { found: scalar::describe(value), wanted: scalar::go_name(ty) });
     };
     let mut drop = Vec::new();
     for (name, value) in map.iter_mut() {
@@ -318,18 +315,19 @@ struct Owner<'a> {
 }
 
 impl<'a> Owner<'a> {
-    fn mismatch(&self, value: &Value, go_type: &str) -> String {
+    fn mismatch(&self, value: &Value, go_type: &str) -> Misfit {
         let go_type = self.go_type.unwrap_or(go_type);
         let found = match value {
             // Go shows the number only where a number was wanted.
             Value::Number(_) if !go_type.starts_with("int") => "number".to_owned(),
             value => scalar::describe(value),
         };
-        format!(
-            "json: cannot unmarshal {found} into Go struct field {}.{} of type {go_type}",
-            self.ty.short_name(),
-            self.place.fields()
-        )
+        Misfit::Field {
+            found,
+            owner: self.ty.short_name().to_owned(),
+            fields: self.place.fields(),
+            wanted: go_type.to_owned(),
+        }
     }
 
     fn inside<'b>(&'b self, place: &'b Place<'b>) -> Owner<'b>
@@ -349,7 +347,7 @@ fn check_value(
     value: &mut Value,
     owner: &Owner<'_>,
     reading: &mut Reading<'_>,
-) -> Result<(), String> {
+) -> Result<(), Misfit> {
     if reading.converts {
         convert::wrap(shape, value);
     }
@@ -376,10 +374,8 @@ fn check_value(
         Shape::Map(map) => match value {
             Value::Object(entries) => {
                 for (key, entry) in entries {
-                    // Keys stand in paths of unknown fields; Go's own messages leave them out.
-                    let place = owner.place.below(Step::Field(key));
-                    element(&map.value, entry, &owner.inside(&place), reading)
-                        .map_err(|e| e.replace(&place.fields(), &owner.place.fields()))?;
+                    let place = owner.place.below(Step::Key(key));
+                    element(&map.value, entry, &owner.inside(&place), reading)?;
                 }
                 Ok(())
             }
@@ -401,21 +397,21 @@ fn check_value(
                     Some(other) => Err(owner.mismatch(other, "string")),
                 }
             }
-            (Alternative::Bool, _) => Err("boolean or JSON schema expected".to_owned()),
+            (Alternative::Bool, _) => Err(Misfit::NoSchema),
             (_, other) => mismatch(other),
         },
         Shape::Any | Shape::RawExtension | Shape::FieldsV1 => Ok(()),
         scalar => scalar::check(scalar, value).map_err(|e| match e {
             scalar::Bad::Type if converts => convert::misfit(shape, value, owner.go_type),
-            scalar::Bad::Text(text) if converts && matches!(shape, Shape::Bytes) => {
-                format!("error decoding from json: {text}")
+            scalar::Bad::Content(why) if converts && matches!(shape, Shape::Bytes) => {
+                Misfit::Bytes(why)
             }
             // What is no text is read as a number.
             scalar::Bad::Type if matches!(shape, Shape::IntOrString) => {
                 Owner { go_type: None, ..*owner }.mismatch(value, "int32")
             }
             scalar::Bad::Type => owner.mismatch(value, &scalar::go_type(shape)),
-            scalar::Bad::Text(text) => text,
+            scalar::Bad::Content(why) => why.into(),
         }),
     }
 }
@@ -426,7 +422,7 @@ fn element(
     value: &mut Value,
     owner: &Owner<'_>,
     reading: &mut Reading<'_>,
-) -> Result<(), String> {
+) -> Result<(), Misfit> {
     if value.is_null() {
         match shape {
             Shape::String | Shape::Bytes => *value = "".into(),

@@ -4,11 +4,40 @@
 //! creations never share an address. A reservation whose commit fails is given back by the caller.
 
 use std::collections::HashSet;
-use std::net::Ipv4Addr;
+use std::net::{AddrParseError, Ipv4Addr};
 
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use rand::RngExt;
+
+/// Why an address cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AddressError {
+    #[error("failed to allocate IP: range is full")]
+    Full,
+    #[error("must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
+    Malformed(#[source] AddrParseError),
+    #[error(
+        "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range of \
+         valid IPs is {range}"
+    )]
+    Reserved { ip: Ipv4Addr, range: Ipv4Net },
+    #[error("failed to allocate IP {0}: the provided network does not match the current range")]
+    Outside(Ipv4Addr),
+    #[error("failed to allocate IP {0}: provided IP is already allocated")]
+    Taken(Ipv4Addr),
+}
+
+/// Why a node port cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PortError {
+    #[error("failed to allocate a nodePort: range is full")]
+    Full,
+    #[error("provided port is not in the valid range. The range of valid ports is {FIRST}-{LAST}")]
+    Outside,
+    #[error("provided port is already allocated")]
+    Taken,
+}
 
 /// Addresses of the service range.
 pub(crate) struct Addresses {
@@ -23,7 +52,7 @@ impl Addresses {
 
     /// Takes a free address outside the lower band, which is left to those who ask by number
     /// (KEP-3070: min(max(16, size/16), 256) addresses).
-    pub(crate) fn allocate(&self) -> Result<Ipv4Addr, String> {
+    pub(crate) fn allocate(&self) -> Result<Ipv4Addr, AddressError> {
         let size = 1u32 << (32 - self.range.prefix_len());
         let band = (size / 16).clamp(16, 256).min(size.saturating_sub(2));
         let base = u32::from(self.range.network());
@@ -38,42 +67,30 @@ impl Addresses {
                 return Ok(ip);
             }
         }
-        Err("failed to allocate IP: range is full".into())
+        Err(AddressError::Full)
     }
 
     /// The address the client asks for, if services may have it.
-    fn usable(&self, ip: &str) -> Result<Ipv4Addr, String> {
-        let ip: Ipv4Addr = ip
-            .parse()
-            .map_err(|_| "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")?;
+    fn usable(&self, ip: &str) -> Result<Ipv4Addr, AddressError> {
+        let ip: Ipv4Addr = ip.parse().map_err(AddressError::Malformed)?;
         if self.range.contains(&ip) && ip != self.range.network() && ip != self.range.broadcast() {
             return Ok(ip);
         }
-        Err(format!(
-            "failed to allocate IP {ip}: the provided IP ({ip}) is not in the valid range. The range \
-             of valid IPs is {}",
-            self.range
-        ))
+        Err(AddressError::Reserved { ip, range: self.range })
     }
 
     /// Tells for a dry run whether the client could have the address, were it free.
-    pub(crate) fn could_have(&self, ip: &str) -> Result<(), String> {
+    pub(crate) fn could_have(&self, ip: &str) -> Result<(), AddressError> {
         self.usable(ip).map(drop)
     }
 
     /// Takes the address the client asks for.
-    pub(crate) fn reserve(&self, ip: &str) -> Result<(), String> {
-        if ip.parse().is_ok_and(|ip: Ipv4Addr| !self.range.contains(&ip)) {
-            return Err(format!(
-                "failed to allocate IP {ip}: the provided network does not match the current range"
-            ));
+    pub(crate) fn reserve(&self, ip: &str) -> Result<(), AddressError> {
+        if let Some(ip) = ip.parse().ok().filter(|ip| !self.range.contains(ip)) {
+            return Err(AddressError::Outside(ip));
         }
         let ip = self.usable(ip)?;
-        if self.taken.lock().insert(ip) {
-            Ok(())
-        } else {
-            Err(format!("failed to allocate IP {ip}: provided IP is already allocated"))
-        }
+        if self.taken.lock().insert(ip) { Ok(()) } else { Err(AddressError::Taken(ip)) }
     }
 
     pub(crate) fn release(&self, ip: &str) {
@@ -96,24 +113,24 @@ impl NodePorts {
         Self { taken: Mutex::new(HashSet::new()) }
     }
 
-    pub(crate) fn allocate(&self, protocol: &str) -> Result<u16, String> {
+    pub(crate) fn allocate(&self, protocol: &str) -> Result<u16, PortError> {
         let mut taken = self.taken.lock();
         let start = rand::rng().random_range(FIRST..=LAST);
         (start..=LAST)
             .chain(FIRST..start)
             .find(|port| taken.insert((protocol.to_owned(), *port)))
-            .ok_or_else(|| "failed to allocate a nodePort: range is full".into())
+            .ok_or(PortError::Full)
     }
 
-    pub(crate) fn reserve(&self, protocol: &str, port: i64) -> Result<(), String> {
+    pub(crate) fn reserve(&self, protocol: &str, port: i64) -> Result<(), PortError> {
         let port = u16::try_from(port)
             .ok()
             .filter(|p| (FIRST..=LAST).contains(p))
-            .ok_or_else(|| format!("provided port is not in the valid range. The range of valid ports is {FIRST}-{LAST}"))?;
+            .ok_or(PortError::Outside)?;
         if self.taken.lock().insert((protocol.to_owned(), port)) {
             Ok(())
         } else {
-            Err("provided port is already allocated".into())
+            Err(PortError::Taken)
         }
     }
 
@@ -130,12 +147,28 @@ mod tests {
     fn addresses_are_given_once() {
         let addresses = Addresses::new("10.96.0.0/28".parse().unwrap());
         addresses.reserve("10.96.0.10").unwrap();
-        assert!(addresses.reserve("10.96.0.10").unwrap_err().contains("already allocated"));
-        assert!(addresses.reserve("10.97.0.10").unwrap_err().contains("does not match"));
-        assert!(addresses.reserve("10.96.0.15").unwrap_err().contains("(10.96.0.15) is not in"));
+        assert!(
+            addresses.reserve("10.96.0.10").unwrap_err().to_string().contains("already allocated")
+        );
+        assert!(
+            addresses.reserve("10.97.0.10").unwrap_err().to_string().contains("does not match")
+        );
+        assert!(
+            addresses
+                .reserve("10.96.0.15")
+                .unwrap_err()
+                .to_string()
+                .contains("(10.96.0.15) is not in")
+        );
         // A dry run does not ask who has an address, and has one range only.
         assert!(addresses.could_have("10.96.0.10").is_ok());
-        assert!(addresses.could_have("10.97.0.10").unwrap_err().contains("(10.97.0.10) is not in"));
+        assert!(
+            addresses
+                .could_have("10.97.0.10")
+                .unwrap_err()
+                .to_string()
+                .contains("(10.97.0.10) is not in")
+        );
         let mut seen = HashSet::new();
         while let Ok(ip) = addresses.allocate() {
             assert!(seen.insert(ip));

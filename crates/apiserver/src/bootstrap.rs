@@ -33,7 +33,7 @@ pub(crate) fn reserve_service_addresses(server: &Server) {
         if !matches!(ip, "" | "None")
             && let Err(why) = server.settings.addresses.reserve(ip)
         {
-            tracing::warn!(service = %entry.path(), why, "stored service address");
+            tracing::warn!(service = %entry.path(), %why, "stored service address");
         }
         for port in service["spec"]["ports"].as_array().into_iter().flatten() {
             if let Some(number) = port["nodePort"].as_i64().filter(|n| *n > 0) {

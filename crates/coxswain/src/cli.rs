@@ -119,25 +119,30 @@ impl RuntimeKind {
     }
 }
 
-impl FromStr for RuntimeKind {
-    type Err = String;
+/// Why text names no runtime.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoRuntime {
+    #[error(
+        "cri: wants the absolute path of a socket, such as cri:/run/containerd/containerd.sock"
+    )]
+    Socket,
+    #[error("expected embedded, simulated or cri:<socket>")]
+    Unknown,
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for RuntimeKind {
+    type Err = NoRuntime;
+
+    fn from_str(text: &str) -> Result<Self, NoRuntime> {
         match (text, text.strip_prefix("cri:")) {
             ("embedded", _) => Ok(Self::Embedded),
             ("simulated", _) => Ok(Self::Simulated),
             (_, Some(socket)) => {
                 // Other kubelets are given the socket as a URL.
                 let path = PathBuf::from(socket.strip_prefix("unix://").unwrap_or(socket));
-                if path.is_absolute() {
-                    Ok(Self::Cri(path))
-                } else {
-                    Err("cri: wants the absolute path of a socket, such as \
-                         cri:/run/containerd/containerd.sock"
-                        .to_owned())
-                }
+                if path.is_absolute() { Ok(Self::Cri(path)) } else { Err(NoRuntime::Socket) }
             }
-            _ => Err("expected embedded, simulated or cri:<socket>".to_owned()),
+            _ => Err(NoRuntime::Unknown),
         }
     }
 }

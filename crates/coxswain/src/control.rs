@@ -38,7 +38,13 @@ enum Request {
     Images,
 }
 
-type Answer = std::result::Result<Vec<Image>, String>;
+/// What is answered. Why something failed is text: whoever asked reads it from the socket.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answer {
+    Images(Vec<Image>),
+    Failed(String),
+}
 
 /// An image as `coxswain image ls` shows it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -73,7 +79,9 @@ pub(crate) fn serve(
                 let (read, mut write) = stream.into_split();
                 let mut line = String::new();
                 if tokio::io::BufReader::new(read).read_line(&mut line).await.is_ok() {
-                    let answer = answer(&*runtime, &line).await;
+                    let images = images(&*runtime, &line).await;
+                    let answer =
+                        images.map_or_else(|e| Answer::Failed(e.to_string()), Answer::Images);
                     let text = serde_json::to_string(&answer).unwrap_or_default();
                     // Who asked may have left.
                     let _ = write.write_all(format!("{text}\n").as_bytes()).await;
@@ -85,13 +93,13 @@ pub(crate) fn serve(
     Ok(())
 }
 
-async fn answer(runtime: &dyn Runtime, line: &str) -> Answer {
-    let request: Request = serde_json::from_str(line).map_err(|e| e.to_string())?;
+async fn images(runtime: &dyn Runtime, line: &str) -> Result<Vec<Image>> {
+    let request: Request = serde_json::from_str(line)?;
     let images = match request {
         Request::Import(path) => runtime.import_image(&path).await,
         Request::Images => runtime.list_images().await,
     };
-    Ok(images.map_err(|e| e.to_string())?.into_iter().map(Image::from).collect())
+    Ok(images?.into_iter().map(Image::from).collect())
 }
 
 /// The directories of the nodes that run in a cluster's directory.
@@ -116,7 +124,10 @@ fn ask(node: &Path, request: &Request) -> Result<Vec<Image>> {
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     let answer: Answer = serde_json::from_str(&line).context("the cluster hung up")?;
-    answer.map_err(anyhow::Error::msg)
+    match answer {
+        Answer::Images(images) => Ok(images),
+        Answer::Failed(why) => bail!(why),
+    }
 }
 
 /// `coxswain image import`: into every node of the cluster.

@@ -219,4 +219,6 @@ async fn send(socket: &UdpSocket, peer: SocketAddr, answer: &Message, limit: u16
 }
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::{Api, Resource};
 use parking_lot::Mutex;
+use tokio::time::error::Elapsed;
 use tokio_util::sync::CancellationToken;
 
 use crate::kick::Kicks;
@@ -19,6 +20,15 @@ use crate::spec::env::referenced;
 
 /// How long a reader waits for the first answer of the API server.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
+
+/// Why a watched object cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("object {:?}/{:?} not registered", .0.namespace, .0.name)]
+    NotRegistered(ObjectKey),
+    #[error("failed to sync {kind} cache: timed out waiting for the condition")]
+    NotSynced { kind: &'static str, source: Elapsed },
+}
 
 /// The watched objects.
 pub(crate) struct Objects {
@@ -99,7 +109,7 @@ where
     ///
     /// # Errors
     /// The API server gives no answer, or no pod registered this name.
-    pub(crate) async fn get(&self, namespace: &str, name: &str) -> Result<Option<Arc<K>>, String> {
+    pub(crate) async fn get(&self, namespace: &str, name: &str) -> Result<Option<Arc<K>>, Error> {
         let key = ObjectKey::new(namespace, name);
         let informer = match &self.source {
             Source::Api { entries, .. } => {
@@ -108,11 +118,9 @@ where
             #[cfg(test)]
             Source::Fixed(objects) => return Ok(objects.get(&key).cloned()),
         };
-        let informer = informer
-            .ok_or_else(|| format!("object {:?}/{:?} not registered", key.namespace, key.name))?;
-        tokio::time::timeout(FIRST_ANSWER, informer.wait_synced()).await.map_err(|_| {
-            format!("failed to sync {} cache: timed out waiting for the condition", self.kind)
-        })?;
+        let informer = informer.ok_or_else(|| Error::NotRegistered(key.clone()))?;
+        let synced = tokio::time::timeout(FIRST_ANSWER, informer.wait_synced()).await;
+        synced.map_err(|source| Error::NotSynced { kind: self.kind, source })?;
         Ok(informer.store().get(&key))
     }
 

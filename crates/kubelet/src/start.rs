@@ -76,7 +76,8 @@ pub(crate) async fn start(
 
     let attempt = next_attempt(pod, member, view);
     let config = container::config(context, pod, own, attempt, &image, &place).await;
-    let config = config.map_err(|message| {
+    let config = config.map_err(|error| {
+        let message = error.to_string();
         failed(&message);
         Failed::new("CreateContainerConfigError", message)
     })?;
@@ -104,14 +105,14 @@ pub(crate) async fn start(
     let hook = own.lifecycle.as_ref().and_then(|lifecycle| lifecycle.post_start.as_ref());
     if let Some(hook) = hook {
         let ip = pod_ip(context, pod, sandbox);
-        if let Err(message) = hooks::run(context, pod, own, &id, &ip, hook).await {
+        if let Err(error) = hooks::run(context, pod, own, &id, &ip, hook).await {
             event(EventType::Warning, "FailedPostStartHook", "PostStartHook failed");
             if let Ok(status) = context.runtime.container_status(&id).await {
                 let grace = stop::default_grace(pod);
                 stop::container(context, pod, Some(member), &status, grace, "FailedPostStartHook")
                     .await;
             }
-            return Err(Failed::new("PostStartHookError", message));
+            return Err(Failed::new("PostStartHookError", error.to_string()));
         }
     }
     Ok(())

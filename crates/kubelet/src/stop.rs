@@ -64,7 +64,7 @@ pub(crate) async fn container(
         match tokio::time::timeout(grace, run).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!(pod = crate::pod::full_name(pod), error, "preStop hook failed");
+                tracing::debug!(pod = crate::pod::full_name(pod), %error, "preStop hook failed");
                 event(EventType::Warning, "FailedPreStopHook", "PreStopHook failed");
             }
             Err(_) => {

@@ -23,6 +23,28 @@ use crate::dirs::{SUBPATHS, VOLUMES};
 use crate::pod::{members, spec, uid};
 use crate::spec::downward::Facts;
 
+/// Why a volume cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The text of the `FailedMount` event.
+    #[error("MountVolume.SetUp failed for volume {volume:?} : {source}")]
+    SetUp { volume: String, source: Box<Error> },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    #[error(transparent)]
+    HostPath(#[from] host_path::Error),
+    #[error(transparent)]
+    Claim(#[from] persistent::Error),
+    #[error(transparent)]
+    Group(#[from] ownership::Error),
+    #[error(transparent)]
+    Walk(#[from] tokio::task::JoinError),
+    #[error("this kubelet has no plugin for the volume's source")]
+    NoPlugin,
+}
+
 /// A volume that is ready on the node.
 #[derive(Clone, Debug)]
 pub(crate) struct MountedVolume {
@@ -57,13 +79,13 @@ impl Mounted {
 /// has `begun` to run containers, what they made of a volume's owners is theirs.
 ///
 /// # Errors
-/// A volume cannot be prepared; the message is that of the `FailedMount` event.
+/// A volume cannot be prepared.
 pub(crate) async fn prepare(
     context: &Context,
     pod: &Pod,
     facts: &Facts,
     begun: bool,
-) -> Result<Mounted, String> {
+) -> Result<Mounted, Error> {
     let mut used = BTreeSet::new();
     for member in members(pod) {
         let mounts = member.container.volume_mounts.iter().flatten();
@@ -76,8 +98,9 @@ pub(crate) async fn prepare(
     let wanted = |volume: &&Volume| used.contains(&volume.name) && volume.image.is_none();
     for volume in spec(pod).volumes.iter().flatten().filter(wanted) {
         let one = prepare_one(context, pod, volume, facts, begun, &mut mounted.refresh_at);
-        let one = one.await.map_err(|error| {
-            format!("MountVolume.SetUp failed for volume {:?} : {error}", volume.name)
+        let one = one.await.map_err(|error| Error::SetUp {
+            volume: volume.name.clone(),
+            source: Box::new(error),
         })?;
         mounted.volumes.insert(volume.name.clone(), one);
     }
@@ -102,7 +125,7 @@ pub(crate) async fn refresh(
     context: &Context,
     pod: &Pod,
     facts: &Facts,
-) -> Result<Option<Timestamp>, String> {
+) -> Result<Option<Timestamp>, Error> {
     let mut refresh_at = None;
     for volume in spec(pod).volumes.iter().flatten() {
         let path = files_path(context, pod, volume);
@@ -111,8 +134,7 @@ pub(crate) async fn refresh(
             && let Some(content) =
                 files::content(context, pod, volume, facts, &mut refresh_at).await?
         {
-            atomic::write(&path, &content, ownership::fs_group(pod))
-                .map_err(|error| error.to_string())?;
+            atomic::write(&path, &content, ownership::fs_group(pod))?;
         }
     }
     Ok(refresh_at)
@@ -130,7 +152,7 @@ async fn prepare_one(
     facts: &Facts,
     begun: bool,
     refresh_at: &mut Option<Timestamp>,
-) -> Result<MountedVolume, String> {
+) -> Result<MountedVolume, Error> {
     let fs_group = ownership::fs_group(pod);
     let plain = |path: PathBuf| MountedVolume { path, readonly: false, image: None, group: None };
     if let Some(source) = &volume.empty_dir {
@@ -160,17 +182,17 @@ async fn prepare_one(
     }
     if let Some(content) = files::content(context, pod, volume, facts, refresh_at).await? {
         let path = files_path(context, pod, volume);
-        atomic::write(&path, &content, fs_group).map_err(|error| error.to_string())?;
+        atomic::write(&path, &content, fs_group)?;
         return Ok(MountedVolume { path, readonly: true, image: None, group: None });
     }
-    Err("this kubelet has no plugin for the volume's source".to_owned())
+    Err(Error::NoPlugin)
 }
 
 /// A volume may have millions of files: the walk has a thread of its own.
-async fn own(path: &Path, group: u32, on_root_mismatch: bool) -> Result<(), String> {
+async fn own(path: &Path, group: u32, on_root_mismatch: bool) -> Result<(), Error> {
     let path = path.to_owned();
     let walk = move || ownership::apply(&path, group, on_root_mismatch);
-    tokio::task::spawn_blocking(walk).await.map_err(|error| error.to_string())?
+    Ok(tokio::task::spawn_blocking(walk).await??)
 }
 
 /// Others use the volume as it is: it stays theirs.

@@ -379,7 +379,7 @@ impl Worker {
             }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
-                tracing::debug!(pod = full_name(pod), error, "volumes not refreshed");
+                tracing::debug!(pod = full_name(pod), %error, "volumes not refreshed");
                 self.wake_in(Duration::from_secs(30));
             }
             Err(_) => self.wake_in(Duration::from_secs(30)),

@@ -9,3 +9,6 @@ pub mod quota;
 pub mod resources;
 pub mod selector;
 pub mod tolerations;
+
+#[cfg(test)]
+mod fuzz_tests;

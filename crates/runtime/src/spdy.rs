@@ -9,6 +9,9 @@ mod frame;
 mod headers;
 mod session;
 
+#[cfg(test)]
+mod fuzz_tests;
+
 pub use channel::{ChannelWriter, reader};
 pub use client::Client;
 pub use headers::Headers;

@@ -324,7 +324,7 @@ impl Scheduler {
                     self.cluster.storage.forget(&pending.plan);
                     self.bind(pending.pod, pending.node);
                 }
-                Err(reason) => self.volumes_failed(pending, &reason),
+                Err(error) => self.volumes_failed(pending, &error.to_string()),
             }
         }
     }

@@ -17,6 +17,11 @@ pub(crate) const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
 const BIND_COMPLETED: &str = "pv.kubernetes.io/bind-completed";
 const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 
+/// A class, by name, that does not say when its claims are bound.
+#[derive(Debug, thiserror::Error)]
+#[error("VolumeBindingMode not set for StorageClass {0:?}")]
+pub(crate) struct NoBindingMode(String);
+
 /// Storage as decisions see it.
 #[derive(Default)]
 pub(crate) struct Storage {
@@ -76,13 +81,16 @@ impl Storage {
     /// The class of a claim and whether it asks to wait for a pod; only a class that exists does.
     ///
     /// # Errors
-    /// In upstream's words, for a class without a binding mode.
-    pub(crate) fn waits_for_consumer(&self, claim: &PersistentVolumeClaim) -> Result<bool, String> {
+    /// The class has no binding mode.
+    pub(crate) fn waits_for_consumer(
+        &self,
+        claim: &PersistentVolumeClaim,
+    ) -> Result<bool, NoBindingMode> {
         let name = class_of(claim);
         let Some(class) = self.classes.named(name) else { return Ok(false) };
         match class.volume_binding_mode.as_deref() {
             Some(mode) => Ok(mode == "WaitForFirstConsumer"),
-            None => Err(format!("VolumeBindingMode not set for StorageClass {name:?}")),
+            None => Err(NoBindingMode(name.to_owned())),
         }
     }
 }

@@ -4,6 +4,7 @@ mod bench;
 #[cfg(test)]
 mod dependencies;
 mod differential;
+mod fuzz;
 mod schema;
 mod test;
 #[cfg(test)]
@@ -17,11 +18,12 @@ fn main() -> Result<()> {
     match args.first().map(String::as_str) {
         Some("bench") => bench::run(&args[1..]),
         Some("differential") => differential::run(&args[1..]),
+        Some("fuzz") => fuzz::run(&args[1..]),
         Some("schema") => schema::run(&args[1..]),
         Some("test") => test::run(),
         Some("tools") => tools::Tools::find().map(|tools| println!("{tools:#?}")),
         other => bail!(
-            "unknown command {:?}; there are: bench [NAME…], differential [MODULE…], schema [--check], test, tools",
+            "unknown command {:?}; there are: bench [NAME…], differential [MODULE…], fuzz [SECONDS], schema [--check], test, tools",
             other.unwrap_or("")
         ),
     }

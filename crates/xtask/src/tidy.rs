@@ -161,7 +161,7 @@ fn no_path_of_a_developers_machine_is_kept() {
 
 /// The part of a source file that is no test; nothing of a file that is all test.
 fn shipped<'t>(path: &Path, text: &'t str) -> &'t str {
-    let tests = ["tests", "tests.rs", "testing", "testing.rs", "fake.rs", "bench", "xtask"];
+    let tests = ["tests", "tests.rs", "testing", "testing.rs", "fake.rs", "bench", "fuzz", "xtask"];
     let mut parts = path.components().filter_map(|part| part.as_os_str().to_str());
     if parts.any(|part| tests.contains(&part) || part.ends_with("_tests.rs")) {
         return "";
@@ -188,6 +188,64 @@ fn tasks_are_spawned_where_a_panic_is_seen() {
             home || !text.contains(concat!("tokio::spa", "wn(")),
             "{path} spawns a task that nobody watches: use telemetry::task"
         );
+    }
+}
+
+/// Parameters of the `Result` whose `<` has just been passed, without blanks.
+fn parameters(text: &str) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let (mut depth, mut before) = (0, ' ');
+    for c in text.chars() {
+        match c {
+            '<' | '(' | '[' => depth += 1,
+            // Not that of an arrow.
+            '>' if before == '-' => {}
+            '>' | ')' | ']' if depth == 0 => break,
+            '>' | ')' | ']' => depth -= 1,
+            ',' if depth == 0 => {
+                found.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        before = c;
+        if let Some(last) = found.last_mut().filter(|_| !c.is_whitespace()) {
+            last.push(c);
+        }
+    }
+    found
+}
+
+/// True where text stands for an error.
+fn has_text_for_error(source: &str) -> bool {
+    let as_parameter = source.split("Result<").skip(1).any(|rest| {
+        let all = parameters(rest);
+        ["String", "E=String", "&str", "&'staticstr"]
+            .iter()
+            .any(|text| all.get(1).is_some_and(|error| error == text))
+    });
+    let as_type = ["type Err = String;", "type Error = String;"];
+    as_parameter || as_type.iter().any(|word| source.contains(word))
+}
+
+#[test]
+fn errors_have_types() {
+    for (source, wanted) in [
+        ("fn f() -> Result<(), String> {}", true),
+        ("fn f() -> Result<\n    (A, B<C>),\n    String,\n> {}", true),
+        ("type Result<T, E = String> = std::result::Result<T, E>;", true),
+        ("type Result<T> = std::result::Result<T, String>;", true),
+        ("f: &dyn Fn(&str) -> Result<A, String>", true),
+        ("fn f() -> Result<Box<dyn Fn() -> A>, &'static str> {}", true),
+        ("    type Err = String;", true),
+        ("fn f() -> Result<String, Error> {}", false),
+        ("fn f() -> Result<String> { HashMap<A, String> }", false),
+        ("fn f() -> Result<BTreeMap<String, String>, Error> {}", false),
+    ] {
+        assert_eq!(has_text_for_error(source), wanted, "{source}");
+    }
+    for (path, text) in shipped_files() {
+        assert!(!has_text_for_error(&text), "{path}: an error is text there; give it a type");
     }
 }
 

@@ -4,6 +4,42 @@ use super::view::implied;
 use crate::schema::{ListKind, ListShape, Shape};
 use serde_json::{Map, Value};
 
+/// Why an item of a list has no step.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoIdentity {
+    #[error("associative list without keys has an element that's a map type")]
+    Map,
+    #[error("not supported: associative list with lists as elements")]
+    List,
+    #[error("associative list without keys has an element that's an explicit null")]
+    Null,
+    #[error("associative list with keys may not have a null element")]
+    KeyedNull,
+    #[error("associative list with keys may not have non-map elements")]
+    KeyedScalar,
+    #[error(
+        "associative list with keys has an element that omits all key fields [{}] (and doesn't \
+         have default values for any key fields)",
+        quoted(.0)
+    )]
+    NoKeys(Vec<String>),
+}
+
+fn quoted(keys: &[String]) -> String {
+    keys.iter().map(|key| crate::text::quote(key)).collect::<Vec<_>>().join(" ")
+}
+
+/// Why text is no step.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("bad path element {text:?}: {source}")]
+    Json { text: String, source: serde_json::Error },
+    #[error("bad path element {text:?}: {source}")]
+    Index { text: String, source: std::num::ParseIntError },
+    #[error("missing colon: {0:?}")]
+    Colon(String),
+}
+
 /// A step into a struct or map.
 pub(super) fn field(name: &str) -> String {
     format!("f:{name}")
@@ -15,20 +51,13 @@ pub(super) fn field_name(element: &str) -> Option<&str> {
 }
 
 /// The step that identifies an item of a list, or why it has none.
-pub(super) fn item(list: &ListShape, item: &Value) -> Result<String, String> {
+pub(super) fn item(list: &ListShape, item: &Value) -> Result<String, NoIdentity> {
     match list.kind {
         ListKind::Map => keyed(list, item),
         _ => match item {
-            Value::Object(_) => {
-                Err("associative list without keys has an element that's a map type".to_owned())
-            }
-            Value::Array(_) => {
-                Err("not supported: associative list with lists as elements".to_owned())
-            }
-            Value::Null => {
-                Err("associative list without keys has an element that's an explicit null"
-                    .to_owned())
-            }
+            Value::Object(_) => Err(NoIdentity::Map),
+            Value::Array(_) => Err(NoIdentity::List),
+            Value::Null => Err(NoIdentity::Null),
             scalar => Ok(format!("v:{scalar}")),
         },
     }
@@ -36,13 +65,11 @@ pub(super) fn item(list: &ListShape, item: &Value) -> Result<String, String> {
 
 /// Keys that are absent take their default, which is zero for those that Go never omits, or are left
 /// out when they have none.
-fn keyed(list: &ListShape, item: &Value) -> Result<String, String> {
+fn keyed(list: &ListShape, item: &Value) -> Result<String, NoIdentity> {
     let map = match item {
         Value::Object(map) => map,
-        Value::Null => {
-            return Err("associative list with keys may not have a null element".to_owned());
-        }
-        _ => return Err("associative list with keys may not have non-map elements".to_owned()),
+        Value::Null => return Err(NoIdentity::KeyedNull),
+        _ => return Err(NoIdentity::KeyedScalar),
     };
     let default = |key: &str| match &list.item {
         Shape::Object(ty) => {
@@ -57,12 +84,7 @@ fn keyed(list: &ListShape, item: &Value) -> Result<String, String> {
         .filter_map(|key| Some((key.as_str(), map.get(key).cloned().or_else(|| default(key))?)))
         .collect();
     if keys.is_empty() {
-        let names: Vec<String> = list.keys.iter().map(|k| crate::text::quote(k)).collect();
-        return Err(format!(
-            "associative list with keys has an element that omits all key fields [{}] (and \
-             doesn't have default values for any key fields)",
-            names.join(" ")
-        ));
+        return Err(NoIdentity::NoKeys(list.keys.clone()));
     }
     keys.sort_unstable_by_key(|(k, _)| *k);
     Ok(key_element(keys.iter().map(|(k, v)| (*k, v))))
@@ -74,8 +96,8 @@ fn key_element<'a>(keys: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
 }
 
 /// Brings a step that came from outside into the one form that compares equal.
-pub(super) fn parse(text: &str) -> Result<String, String> {
-    let bad = |e: serde_json::Error| format!("bad path element {text:?}: {e}");
+pub(super) fn parse(text: &str) -> Result<String, Malformed> {
+    let bad = |source| Malformed::Json { text: text.to_owned(), source };
     match text.split_once(':') {
         Some(("f", _)) => Ok(text.to_owned()),
         Some(("k", json)) => {
@@ -89,10 +111,10 @@ pub(super) fn parse(text: &str) -> Result<String, String> {
             Ok(format!("v:{value}"))
         }
         Some(("i", index)) => {
-            index.parse::<i64>().map_err(|e| format!("bad path element {text:?}: {e}"))?;
-            Ok(text.to_owned())
+            let bad = |source| Malformed::Index { text: text.to_owned(), source };
+            index.parse::<i64>().map(|_| text.to_owned()).map_err(bad)
         }
-        _ => Err(format!("missing colon: {text:?}")),
+        _ => Err(Malformed::Colon(text.to_owned())),
     }
 }
 

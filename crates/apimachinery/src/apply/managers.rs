@@ -1,12 +1,29 @@
 //! `metadata.managedFields`: who owns what.
 
-use super::set::FieldSet;
+use super::set::{FieldSet, FieldsError};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// More managers than this that did not apply are folded into one.
 const MAX_UPDATERS: usize = 10;
 const ANCIENT: &str = "ancient-changes";
+
+/// Why a list is none of managers.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("managed fields must be a list")]
+    NotList,
+    #[error("operation must be `Apply` or `Update`")]
+    Operation,
+    #[error("apiVersion must not be empty")]
+    NoVersion,
+    #[error("missing fieldsType in managed fields entry {0}")]
+    NoType(usize),
+    #[error("invalid fieldsType {fields_type:?} in managed fields entry {entry}")]
+    Type { fields_type: String, entry: usize },
+    #[error(transparent)]
+    Fields(#[from] FieldsError),
+}
 
 /// How a manager writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,11 +57,11 @@ pub(super) struct Managers(pub(super) BTreeMap<Id, Owned>);
 
 impl Managers {
     /// Reads the list; null is the empty one.
-    pub(super) fn decode(list: Option<&Value>) -> Result<Self, String> {
+    pub(super) fn decode(list: Option<&Value>) -> Result<Self, Error> {
         let entries = match list {
             None | Some(Value::Null) => return Ok(Self::default()),
             Some(Value::Array(entries)) => entries,
-            Some(_) => return Err("managed fields must be a list".to_owned()),
+            Some(_) => return Err(Error::NotList),
         };
         let mut managers = BTreeMap::new();
         for (i, entry) in entries.iter().enumerate() {
@@ -52,19 +69,17 @@ impl Managers {
             let operation = match text("operation") {
                 "Apply" => Operation::Apply,
                 "Update" => Operation::Update,
-                _ => return Err("operation must be `Apply` or `Update`".to_owned()),
+                _ => return Err(Error::Operation),
             };
             let api_version = text("apiVersion").to_owned();
             if api_version.is_empty() {
-                return Err("apiVersion must not be empty".to_owned());
+                return Err(Error::NoVersion);
             }
             match text("fieldsType") {
                 "FieldsV1" => {}
-                "" => return Err(format!("missing fieldsType in managed fields entry {i}")),
+                "" => return Err(Error::NoType(i)),
                 other => {
-                    return Err(format!(
-                        "invalid fieldsType {other:?} in managed fields entry {i}"
-                    ));
+                    return Err(Error::Type { fields_type: other.to_owned(), entry: i });
                 }
             }
             let fields = match entry.get("fieldsV1") {

@@ -5,6 +5,22 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
+/// Why a value is no set in the `FieldsV1` form.
+#[derive(Debug, thiserror::Error)]
+pub enum FieldsError {
+    /// It, or something in it, is no object.
+    #[error("fields must be an object")]
+    NotObject,
+    /// A step is malformed.
+    #[error(transparent)]
+    Step(#[from] BadStep),
+}
+
+/// A malformed step of a path.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct BadStep(#[from] element::Malformed);
+
 /// A set of field paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet(BTreeMap<String, Node>);
@@ -240,14 +256,14 @@ impl FieldSet {
     ///
     /// # Errors
     /// When a step is malformed.
-    pub fn from_fields_v1(value: &Value) -> Result<Self, String> {
-        let Value::Object(map) = value else { return Err("fields must be an object".to_owned()) };
+    pub fn from_fields_v1(value: &Value) -> Result<Self, FieldsError> {
+        let Value::Object(map) = value else { return Err(FieldsError::NotObject) };
         let mut set = Self::default();
         for (text, below) in map.iter().filter(|(text, _)| *text != ".") {
             let member = below.as_object().is_some_and(|b| b.is_empty() || b.contains_key("."));
             let below = Self::from_fields_v1(below)?;
             if let Some(node) = (Node { member, below }).some() {
-                set.0.insert(element::parse(text)?, node);
+                set.0.insert(element::parse(text).map_err(BadStep::from)?, node);
             }
         }
         Ok(set)

@@ -3,20 +3,22 @@
 
 mod budget;
 mod encode;
+mod error;
 mod resolve;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use budget::Budget;
 pub use encode::encode;
+use error::Error;
 use libyaml_safer::{Encoding, EventData, Parser};
 use resolve::{Scalar, resolve};
 use serde_json::{Map, Value};
 
 use super::{Duplicate, Duplicates, MAX_DEPTH, json};
 use crate::status::Status;
-use crate::text::quote;
 
 /// More directives are refused: each is compared with all before it.
 const MAX_DIRECTIVES: usize = 32;
@@ -40,10 +42,12 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
 }
 
 fn read(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
-    let refuse = |why| Status::bad_request(format!("error converting YAML to JSON: yaml: {why}"));
+    let refuse = |why: Box<Error>| {
+        Status::bad_request(format!("error converting YAML to JSON: yaml: {why}"))
+    };
     let text = transcode(bytes).map_err(refuse)?;
     if directives(&text) > MAX_DIRECTIVES {
-        return Err(refuse("too many directives".to_owned()));
+        return Err(refuse(Error::Directives.into()));
     }
     let mut input: &[u8] = &text;
     let mut parser = Parser::new();
@@ -58,11 +62,14 @@ fn read(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
         line: 0,
         duplicates: Duplicates::default(),
     };
-    let value = reader.document().map_err(refuse)?;
+    // Where libyaml meets the zero at the end of its buffer, the parser panics for want of one.
+    let document = catch_unwind(AssertUnwindSafe(|| reader.document()));
+    let value = document.unwrap_or_else(|_| Err(Error::Event.into())).map_err(refuse)?;
     Ok((value, reader.duplicates.into_list()))
 }
 
-type Result<T, E = String> = std::result::Result<T, E>;
+/// Boxed, as reading nests deeply.
+type Result<T, E = Box<Error>> = std::result::Result<T, E>;
 
 struct Reader<'a> {
     parser: Parser<'a>,
@@ -80,7 +87,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn next(&mut self) -> Result<EventData> {
         self.budget.event(self.depth)?;
-        let event = self.parser.parse().map_err(|e| explain(&e))?;
+        let event = self.parser.parse().map_err(Error::Parser)?;
         self.line = event.start_mark.line as usize + 1;
         Ok(event.data)
     }
@@ -106,9 +113,7 @@ impl Reader<'_> {
             EventData::Scalar { anchor, tag, value, plain_implicit, .. } => {
                 let value = match resolve(tag.as_deref(), value, plain_implicit)? {
                     Scalar::Value(value) => value,
-                    Scalar::NotFinite(text) => {
-                        return Err(format!("json: unsupported value: {text}"));
-                    }
+                    Scalar::NotFinite(text) => return Err(Error::NotFinite(text).into()),
                 };
                 self.keep(anchor, value)
             }
@@ -122,14 +127,14 @@ impl Reader<'_> {
                 let fields = self.fields()?;
                 self.leave(anchor, Value::Object(fields))
             }
-            _ => Err("unknown problem parsing YAML content".to_owned()),
+            _ => Err(Error::Event.into()),
         }
     }
 
     fn enter(&mut self, anchor: Option<&str>) -> Result<()> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(format!("exceeded max depth of {MAX_DEPTH}"));
+            return Err(Error::Depth.into());
         }
         if let Some(anchor) = anchor {
             self.open.insert(anchor.to_owned());
@@ -156,10 +161,10 @@ impl Reader<'_> {
 
     fn alias(&mut self, anchor: &str) -> Result<Value> {
         if self.open.contains(anchor) {
-            return Err(format!("anchor '{anchor}' value contains itself"));
+            return Err(Error::Circle(anchor.to_owned()).into());
         }
         let Some(value) = self.anchors.get(anchor) else {
-            return Err(format!("unknown anchor '{anchor}' referenced"));
+            return Err(Error::Anchor(anchor.to_owned()).into());
         };
         self.budget.copy(value)?;
         Ok(value.clone())
@@ -200,17 +205,16 @@ impl Reader<'_> {
 
     /// The merge key: what it brings wins over what stands before it.
     fn merge(&mut self, map: &mut Map<String, Value>, event: EventData) -> Result<()> {
-        let refuse = || Err("map merge requires map or sequence of maps as the value".to_owned());
         match self.value(event)? {
             Value::Object(base) => map.extend(base),
             Value::Array(bases) => {
                 // Earlier ones take precedence.
                 for base in bases.into_iter().rev() {
-                    let Value::Object(base) = base else { return refuse() };
+                    let Value::Object(base) = base else { return Err(Error::Merge.into()) };
                     map.extend(base);
                 }
             }
-            _ => return refuse(),
+            _ => return Err(Error::Merge.into()),
         }
         Ok(())
     }
@@ -224,8 +228,8 @@ fn transcode(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
         _ => return Ok(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).into()),
     };
     let units = bytes[2..].chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-    let text: std::result::Result<String, _> = char::decode_utf16(units).collect();
-    let text = text.map_err(|_| "invalid Unicode character".to_owned())?;
+    let text: Result<String, _> = char::decode_utf16(units).collect();
+    let text = text.map_err(Error::Encoding)?;
     Ok(text.into_bytes().into())
 }
 
@@ -260,26 +264,13 @@ fn key_text(key: Value) -> Result<String> {
             None => Ok(number.to_string()),
         },
         Value::Bool(flag) => Ok(flag.to_string()),
-        Value::Null => Err("unsupported map key of type: <nil>".to_owned()),
+        Value::Null => Err(Error::NullKey.into()),
         other => {
             let mut shown = other.to_string();
             shown.truncate(shown.char_indices().nth(40).map_or(shown.len(), |(at, _)| at));
-            Err(format!("invalid map key: {}", quote(&shown)))
+            Err(Error::Key(shown).into())
         }
     }
-}
-
-/// The parser's complaint in upstream's words.
-fn explain(error: &libyaml_safer::Error) -> String {
-    use libyaml_safer::ErrorKind;
-    let scanner = matches!(error.kind(), ErrorKind::Scanner);
-    let line = |mark: Option<libyaml_safer::Mark>| mark.map_or(0, |m| m.line);
-    let line = match (line(error.context_mark()), line(error.problem_mark())) {
-        (0, 0) => return error.problem().to_owned(),
-        (0, problem) => problem,
-        (context, _) => context,
-    };
-    format!("line {}: {}", line + u64::from(scanner), error.problem())
 }
 
 #[cfg(test)]

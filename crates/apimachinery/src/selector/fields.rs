@@ -34,7 +34,7 @@ impl FieldSelector {
                     "invalid selector: '{text}'; can't understand '{term}'"
                 ))
             })?;
-            let value = unescape(value).map_err(Status::bad_request)?;
+            let value = unescape(value).map_err(|e| Status::bad_request(e.to_string()))?;
             terms.push(FieldTerm { field: field.to_owned(), value, equal });
         }
         Ok(Self { terms })
@@ -108,7 +108,16 @@ fn split_term(term: &str) -> Option<(&str, bool, &str)> {
     Some((field, true, value))
 }
 
-fn unescape(text: &str) -> Result<String, String> {
+/// Why text is no value of a term.
+#[derive(Debug, thiserror::Error)]
+enum Malformed {
+    #[error("invalid field selector: invalid escape sequence: {0}")]
+    Escape(String),
+    #[error("invalid field selector: unescaped character in value: {0}")]
+    Unescaped(u32),
+}
+
+fn unescape(text: &str) -> Result<String, Malformed> {
     let mut value = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -117,17 +126,10 @@ fn unescape(text: &str) -> Result<String, String> {
                 Some(c @ ('\\' | ',' | '=')) => value.push(c),
                 next => {
                     let sequence: String = std::iter::once('\\').chain(next).collect();
-                    return Err(format!(
-                        "invalid field selector: invalid escape sequence: {sequence}"
-                    ));
+                    return Err(Malformed::Escape(sequence));
                 }
             },
-            ',' | '=' => {
-                let code = u32::from(c);
-                return Err(format!(
-                    "invalid field selector: unescaped character in value: {code}"
-                ));
-            }
+            ',' | '=' => return Err(Malformed::Unescaped(u32::from(c))),
             c => value.push(c),
         }
     }

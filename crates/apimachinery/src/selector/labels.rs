@@ -42,10 +42,10 @@ pub enum Operator {
 }
 
 /// Complains about a malformed label key, as a field error at `path`.
-pub(super) fn check_key(key: &str, path: &str) -> Result<(), String> {
+pub(super) fn check_key(key: &str, path: &str) -> Result<(), FieldError> {
     match names::qualified_name(key) {
         errors if errors.is_empty() => Ok(()),
-        errors => Err(FieldError::invalid(&Path::new(path), key, errors.join("; ")).to_string()),
+        errors => Err(FieldError::invalid(&Path::new(path), key, errors.join("; "))),
     }
 }
 
@@ -54,7 +54,7 @@ impl Requirement {
     ///
     /// # Errors
     /// In upstream's words, when key or operands are malformed.
-    pub fn new(key: &str, operator: Operator, values: Vec<String>) -> Result<Self, String> {
+    pub fn new(key: &str, operator: Operator, values: Vec<String>) -> Result<Self, ErrorList> {
         let mut errors = ErrorList::new();
         let complaints = names::qualified_name(key);
         if !complaints.is_empty() {
@@ -101,7 +101,7 @@ impl Requirement {
         if errors.is_empty() {
             Ok(Self { key: key.to_owned(), operator, values })
         } else {
-            Err(errors.message())
+            Err(errors)
         }
     }
 
@@ -131,7 +131,7 @@ impl LabelSelector {
     /// # Errors
     /// 400 in upstream's words.
     pub fn parse(text: &str) -> Result<Self, Status> {
-        let requirements = parse::parse(text).map_err(Status::bad_request)?;
+        let requirements = parse::parse(text).map_err(|e| Status::bad_request(e.to_string()))?;
         Ok(Self { requirements, nothing: false })
     }
 
@@ -168,8 +168,8 @@ impl LabelSelector {
             let key = expression.str_at(&["key"]);
             requirements.push(Requirement::new(key, operator, values.collect()));
         }
-        let requirements =
-            requirements.into_iter().collect::<Result<_, _>>().map_err(Status::bad_request)?;
+        let requirements = requirements.into_iter().collect::<Result<_, _>>();
+        let requirements = requirements.map_err(|e| Status::bad_request(e.message()))?;
         Ok(Self { requirements, nothing: false })
     }
 

@@ -2,9 +2,30 @@
 
 use super::labels::{Operator, Requirement};
 use super::lexer::{Token, scan};
+use crate::field::{ErrorList, FieldError};
 use std::collections::BTreeSet;
 
-type Result<T> = std::result::Result<T, String>;
+/// Why text is no selector, in upstream's words.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("unable to parse requirement: {0}")]
+    Requirement(#[source] Box<Error>),
+    #[error("found '{found}', expected: {wanted}")]
+    Found { found: String, wanted: &'static str },
+    // Upstream forgot the comma here.
+    #[error("found '{0}' expected: '('")]
+    NotOpen(String),
+    #[error(transparent)]
+    Key(#[from] Box<FieldError>),
+    #[error(transparent)]
+    Invalid(#[from] ErrorList),
+}
+
+fn found<T>(found: &str, wanted: &'static str) -> Result<T> {
+    Err(Error::Found { found: found.to_owned(), wanted })
+}
+
+type Result<T> = std::result::Result<T, Error>;
 
 /// Parses into requirements sorted by key.
 pub(super) fn parse(text: &str) -> Result<Vec<Requirement>> {
@@ -44,32 +65,24 @@ impl<'a> Parser<'a> {
         loop {
             match self.peek() {
                 (Token::Identifier | Token::Not, _) => {
-                    let requirement = self
-                        .requirement()
-                        .map_err(|e| format!("unable to parse requirement: {e}"))?;
-                    requirements.push(requirement);
+                    let requirement = self.requirement();
+                    requirements.push(requirement.map_err(|e| Error::Requirement(Box::new(e)))?);
                     match self.next() {
                         (Token::End, _) => return Ok(requirements),
                         (Token::Comma, _) => match self.peek() {
                             (Token::Identifier | Token::Not, _) => {}
                             (_, text) => {
-                                return Err(format!(
-                                    "found '{text}', expected: identifier after ','"
-                                ));
+                                return found(text, "identifier after ','");
                             }
                         },
                         (_, text) => {
-                            return Err(format!(
-                                "found '{text}', expected: ',' or 'end of string'"
-                            ));
+                            return found(text, "',' or 'end of string'");
                         }
                     }
                 }
                 (Token::End, _) => return Ok(requirements),
                 (_, text) => {
-                    return Err(format!(
-                        "found '{text}', expected: !, identifier, or 'end of string'"
-                    ));
+                    return found(text, "!, identifier, or 'end of string'");
                 }
             }
         }
@@ -82,14 +95,14 @@ impl<'a> Parser<'a> {
             (token, key) = self.next();
         }
         if token != Token::Identifier {
-            return Err(format!("found '{key}', expected: identifier"));
+            return found(key, "identifier");
         }
-        super::labels::check_key(key, "<nil>")?;
+        super::labels::check_key(key, "<nil>").map_err(Box::new)?;
         if negated {
-            return Requirement::new(key, Operator::DoesNotExist, Vec::new());
+            return Ok(Requirement::new(key, Operator::DoesNotExist, Vec::new())?);
         }
         if let (Token::End | Token::Comma, _) = self.peek() {
-            return Requirement::new(key, Operator::Exists, Vec::new());
+            return Ok(Requirement::new(key, Operator::Exists, Vec::new())?);
         }
         let (token, text) = self.operator_token();
         self.position += 1;
@@ -99,14 +112,14 @@ impl<'a> Parser<'a> {
             Token::Greater => Operator::GreaterThan,
             Token::Less => Operator::LessThan,
             _ => {
-                return Err(format!("found '{text}', expected: in, notin, =, ==, !=, gt, lt"));
+                return found(text, "in, notin, =, ==, !=, gt, lt");
             }
         };
         let values = match token {
             Token::In | Token::NotIn => self.set()?,
             _ => vec![self.exact()?],
         };
-        Requirement::new(key, operator, values)
+        Ok(Requirement::new(key, operator, values)?)
     }
 
     fn exact(&mut self) -> Result<String> {
@@ -115,7 +128,7 @@ impl<'a> Parser<'a> {
         }
         match self.next() {
             (Token::Identifier, text) => Ok(text.to_owned()),
-            (_, text) => Err(format!("found '{text}', expected: identifier")),
+            (_, text) => found(text, "identifier"),
         }
     }
 
@@ -123,14 +136,14 @@ impl<'a> Parser<'a> {
     fn set(&mut self) -> Result<Vec<String>> {
         match self.next() {
             (Token::Open, _) => {}
-            (_, text) => return Err(format!("found '{text}' expected: '('")),
+            (_, text) => return Err(Error::NotOpen(text.to_owned())),
         }
         let mut values = BTreeSet::new();
         let mut after_comma = true;
         match self.peek() {
             (Token::Identifier | Token::Comma | Token::Close, _) => {}
             (_, text) => {
-                return Err(format!("found '{text}', expected: ',', ')' or identifier"));
+                return found(text, "',', ')' or identifier");
             }
         }
         loop {
@@ -141,7 +154,7 @@ impl<'a> Parser<'a> {
                     match self.peek() {
                         (Token::Comma | Token::Close, _) => {}
                         (_, text) => {
-                            return Err(format!("found '{text}', expected: ',' or ')'"));
+                            return found(text, "',' or ')'");
                         }
                     }
                 }
@@ -154,7 +167,7 @@ impl<'a> Parser<'a> {
                     }
                     after_comma = true;
                 }
-                (_, text) => return Err(format!("found '{text}', expected: ',', or identifier")),
+                (_, text) => return found(text, "',', or identifier"),
             }
         }
     }

@@ -104,7 +104,7 @@ fn zone(rest: &str) -> Result<&str, Fault> {
         return Ok(rest);
     }
     let misfit = || Fault::Misfit(rest.to_owned(), ZONE);
-    let own = rest.get(..6).ok_or_else(misfit)?;
+    let own = rest.get(..6).filter(|own| own.is_ascii()).ok_or_else(misfit)?;
     let number = |text: &str| {
         let digits = text.bytes().all(|b| b.is_ascii_digit());
         if digits { text.parse::<u32>().ok() } else { None }

@@ -1,6 +1,7 @@
 //! The words of upstream's converter from trees of values to typed objects, which patched and applied
 //! objects go through instead of the JSON decoder.
 
+use super::Misfit;
 use crate::schema::Shape;
 use serde_json::Value;
 
@@ -18,23 +19,23 @@ fn kind(value: &Value) -> &'static str {
 }
 
 /// The complaint about what is no struct.
-pub(super) fn of_struct(value: &Value) -> String {
-    format!("cannot restore struct from: {}", kind(value))
+pub(super) fn of_struct(value: &Value) -> Misfit {
+    Misfit::Struct(kind(value))
 }
 
 /// The complaint about a value that does not fit; `go_type` is what Go calls the wanted type where the
 /// shape does not tell.
-pub(super) fn misfit(shape: &Shape, value: &Value, go_type: Option<&str>) -> String {
+pub(super) fn misfit(shape: &Shape, value: &Value, go_type: Option<&str>) -> Misfit {
     let found = kind(value);
-    let plain = |wanted: &str, converts: bool| match converts {
-        true => format!("cannot convert {found} to {}", go_type.unwrap_or(wanted)),
-        false => format!("unrecognized type: {wanted}"),
+    let plain = |wanted: &'static str, converts: bool| match converts {
+        true => Misfit::Convert { found, wanted: go_type.unwrap_or(wanted).to_owned() },
+        false => Misfit::Unrecognized(wanted),
     };
     let number = value.is_number();
     match shape {
         Shape::Object(_) | Shape::SchemaOr(..) => of_struct(value),
-        Shape::Map(_) => format!("cannot restore map from {found}"),
-        Shape::List(_) | Shape::Bytes => format!("cannot restore slice from {found}"),
+        Shape::Map(_) => Misfit::Restore { wanted: "map", found },
+        Shape::List(_) | Shape::Bytes => Misfit::Restore { wanted: "slice", found },
         // To Go a whole number may be a character.
         Shape::String => plain("string", found == "int64"),
         Shape::Bool => plain("bool", false),
@@ -43,13 +44,12 @@ pub(super) fn misfit(shape: &Shape, value: &Value, go_type: Option<&str>) -> Str
         Shape::Double => plain("float64", number),
         // These read JSON themselves.
         Shape::IntOrString => {
-            let shown = super::scalar::describe(value);
-            format!("json: cannot unmarshal {shown} into Go value of type int32")
+            Misfit::Value { found: super::scalar::describe(value), wanted: "int32".to_owned() }
         }
-        _ => format!(
-            "json: cannot unmarshal {} into Go value of type string",
-            crate::text::json_type(value)
-        ),
+        _ => Misfit::Value {
+            found: crate::text::json_type(value).to_owned(),
+            wanted: "string".to_owned(),
+        },
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
             ),
         ] {
             let misfit = unknown_fields_converted(ty, &mut object).unwrap_err();
-            assert_eq!(misfit.0, want, "{object}");
+            assert_eq!(misfit.to_string(), want, "{object}");
         }
         let mut object = json!({"spec": {"replicas": 4_294_967_298_u64, "minReadySeconds": 3.0}});
         unknown_fields_converted(ty, &mut object).unwrap();

@@ -1,6 +1,6 @@
 //! Scalars: their types, their canonical text, and what Go calls them.
 
-use crate::quantity::Quantity;
+use crate::quantity::{Quantity, QuantityError};
 use crate::schema::{Shape, Type};
 use crate::text::quote;
 use crate::time;
@@ -13,14 +13,38 @@ pub(super) enum Bad {
     /// Its JSON type.
     Type,
     /// Its content.
-    Text(String),
+    Content(Content),
+}
+
+/// Why the content of a scalar says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Content {
+    /// No quantity.
+    #[error(transparent)]
+    Quantity(#[from] QuantityError),
+    /// No base64 from this byte on.
+    #[error("illegal base64 data at input byte {0}")]
+    Base64(usize),
+    /// No time.
+    #[error("{}", time::complaint(text, layout))]
+    Time {
+        /// The text.
+        text: String,
+        /// Go's example of how it should be.
+        layout: &'static str,
+    },
+    /// No duration.
+    #[error("time: invalid duration {}", quote(.0))]
+    Duration(String),
+}
+
+impl<T: Into<Content>> From<T> for Bad {
+    fn from(content: T) -> Self {
+        Self::Content(content.into())
+    }
 }
 
 /// Checks a scalar and brings it into its canonical form.
-/// Quantities read whatever stands for them themselves.
-const NO_QUANTITY: &str = "quantities must match the regular expression \
-    '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
-
 pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
     let ok = match (shape, &*value) {
         (Shape::String, Value::String(_)) | (Shape::Bool, Value::Bool(_)) => true,
@@ -32,18 +56,18 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
             n.as_i64().is_some_and(|n| i32::try_from(n).is_ok())
         }
         (Shape::Quantity, Value::String(text)) => {
-            let normal = Quantity::normalize(text.trim()).map_err(|e| Bad::Text(e.to_string()))?;
+            let normal = Quantity::normalize(text.trim())?;
             replace(value, normal);
             true
         }
         (Shape::Quantity, Value::Number(n)) => {
-            let normal =
-                Quantity::normalize(&n.to_string()).map_err(|e| Bad::Text(e.to_string()))?;
+            let normal = Quantity::normalize(&n.to_string())?;
             replace(value, normal);
             true
         }
         (Shape::Quantity, Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-            return Err(Bad::Text(NO_QUANTITY.to_owned()));
+            // Quantities read whatever stands for them themselves.
+            return Err(QuantityError::Format.into());
         }
         (Shape::Bytes, Value::String(text)) => {
             let normal = base64(text)?;
@@ -53,7 +77,7 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
         (Shape::Time | Shape::MicroTime, Value::String(text)) => {
             let t = time::parse(text).ok_or_else(|| bad_time(shape, text))?;
             if matches!(shape, Shape::MicroTime) && !has_micros(text) {
-                return Err(bad_time(shape, text));
+                return Err(bad_time(shape, text).into());
             }
             let normal = match shape {
                 Shape::Time => time::rfc3339(t),
@@ -63,8 +87,8 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
             true
         }
         (Shape::Duration, Value::String(text)) => {
-            let nanos = time::parse_duration(text)
-                .ok_or_else(|| Bad::Text(format!("time: invalid duration {}", quote(text))))?;
+            let nanos = time::parse_duration(text);
+            let nanos = nanos.ok_or_else(|| Content::Duration(text.clone()))?;
             replace(value, time::format_duration(nanos));
             true
         }
@@ -86,14 +110,11 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-fn base64(text: &str) -> Result<String, Bad> {
+fn base64(text: &str) -> Result<String, Content> {
     let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
     match LENIENT.decode(&plain) {
         Ok(bytes) => Ok(LENIENT.encode(bytes)),
-        Err(_) => {
-            let at = corrupt(text.as_bytes());
-            Err(Bad::Text(format!("illegal base64 data at input byte {at}")))
-        }
+        Err(_) => Err(Content::Base64(corrupt(text.as_bytes()))),
     }
 }
 
@@ -133,12 +154,12 @@ fn has_micros(text: &str) -> bool {
     digits.bytes().take_while(u8::is_ascii_digit).count() == 6
 }
 
-fn bad_time(shape: &Shape, text: &str) -> Bad {
+fn bad_time(shape: &Shape, text: &str) -> Content {
     let layout = match shape {
-        Shape::Time => crate::time::TIME,
-        _ => crate::time::MICRO_TIME,
+        Shape::Time => time::TIME,
+        _ => time::MICRO_TIME,
     };
-    Bad::Text(crate::time::complaint(text, layout))
+    Content::Time { text: text.to_owned(), layout }
 }
 
 /// What Go's decoder calls a JSON value; for numbers that do not fit it shows the number.
@@ -207,9 +228,8 @@ mod tests {
             ("aGk=k", "4"),
             ("a===", "1"),
         ] {
-            let got = base64(text).unwrap_or_else(|bad| match bad {
-                Bad::Text(text) => text.rsplit(' ').next().unwrap_or_default().to_owned(),
-                Bad::Type => "type".to_owned(),
+            let got = base64(text).unwrap_or_else(|bad| {
+                bad.to_string().rsplit(' ').next().unwrap_or_default().to_owned()
             });
             assert_eq!(got, want, "{text:?}");
         }

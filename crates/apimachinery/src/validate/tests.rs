@@ -194,7 +194,7 @@ fn maps_are_called_by_the_types_of_their_keys() {
     for (device, want) in table {
         let mut object = json!({"spec": {"devices": [device]}});
         let error = unknown_fields(slice, &mut object).unwrap_err();
-        assert!(error.0.ends_with(want), "{}", error.0);
+        assert!(error.to_string().ends_with(want), "{error}");
     }
 }
 

@@ -10,9 +10,19 @@ use crate::registry;
 
 mod toleration;
 
-const MISMATCH: &str = "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead";
-const STRAY: &str =
-    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead";
+/// Why a pod does not go with its class.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum Mismatch {
+    #[error("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")]
+    Overhead,
+    #[error("pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead")]
+    Stray,
+    #[error(
+        "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {class}; \
+         pod.spec.nodeSelector[{key}] = {pod}"
+    )]
+    NodeSelector { key: String, class: String, pod: String },
+}
 
 pub(super) struct RuntimeClass;
 
@@ -33,9 +43,10 @@ impl Plugin for RuntimeClass {
         let class = class_of(request, pod)?.unwrap_or_default();
         let (defined, own) = (&class["overhead"], &pod["spec"]["overhead"]);
         let wrong = if defined.is_null() {
-            (!own.is_null()).then_some(STRAY)
+            (!own.is_null()).then_some(Mismatch::Stray)
         } else {
-            (Amounts::read(&defined["podFixed"]) != Amounts::read(own)).then_some(MISMATCH)
+            (Amounts::read(&defined["podFixed"]) != Amounts::read(own))
+                .then_some(Mismatch::Overhead)
         };
         wrong.map_or(Ok(()), |why| Err(request.forbidden(why)))
     }
@@ -58,14 +69,14 @@ fn class_of(request: &Request<'_>, pod: &Object) -> Result<Option<Object>, Statu
     Ok(Some(entry.object()))
 }
 
-fn set_overhead(pod: &mut Object, class: &Value) -> Result<(), String> {
+fn set_overhead(pod: &mut Object, class: &Value) -> Result<(), Mismatch> {
     if class["overhead"].is_null() {
         return Ok(());
     }
     let fixed = &class["overhead"]["podFixed"];
     let own = Amounts::read(&pod["spec"]["overhead"]);
     if !own.is_empty() && own != Amounts::read(fixed) {
-        return Err(MISMATCH.into());
+        return Err(Mismatch::Overhead);
     }
     if !fixed.is_null() {
         pod["spec"]["overhead"] = fixed.clone();
@@ -73,7 +84,7 @@ fn set_overhead(pod: &mut Object, class: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn set_scheduling(pod: &mut Object, scheduling: &Value) -> Result<(), String> {
+fn set_scheduling(pod: &mut Object, scheduling: &Value) -> Result<(), Mismatch> {
     if scheduling.is_null() {
         return Ok(());
     }
@@ -81,12 +92,8 @@ fn set_scheduling(pod: &mut Object, scheduling: &Value) -> Result<(), String> {
         let path = ["spec", "nodeSelector", key];
         if let Some(own) = pod.get_path(&path).filter(|own| *own != value) {
             let show = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-            return Err(format!(
-                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {}; \
-                 pod.spec.nodeSelector[{key}] = {}",
-                show(value),
-                show(own)
-            ));
+            let (class, pod) = (show(value), show(own));
+            return Err(Mismatch::NodeSelector { key: key.clone(), class, pod });
         }
         pod.set_path(&path, value.clone());
     }
@@ -109,8 +116,8 @@ mod tests {
         for (overhead, result) in [
             (Value::Null, Ok(())),
             (json!({"cpu": "0.1"}), Ok(())),
-            (json!({"cpu": "1"}), Err(MISMATCH.to_owned())),
-            (json!({"cpu": "100m", "memory": "1"}), Err(MISMATCH.to_owned())),
+            (json!({"cpu": "1"}), Err(Mismatch::Overhead)),
+            (json!({"cpu": "100m", "memory": "1"}), Err(Mismatch::Overhead)),
         ] {
             let mut pod = json!({"spec": {"overhead": overhead}});
             assert_eq!(set_overhead(&mut pod, &class), result, "{overhead}");
@@ -132,7 +139,7 @@ mod tests {
         assert_eq!(pod["spec"]["tolerations"], scheduling["tolerations"]);
         let mut pod = json!({"spec": {"nodeSelector": {"a": "2"}}});
         assert_eq!(
-            set_scheduling(&mut pod, &scheduling).unwrap_err(),
+            set_scheduling(&mut pod, &scheduling).unwrap_err().to_string(),
             "conflict: runtimeClass.scheduling.nodeSelector[a] = 1; pod.spec.nodeSelector[a] = 2"
         );
     }

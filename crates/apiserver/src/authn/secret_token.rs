@@ -47,7 +47,7 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
         ));
     }
     match check(server, token, &claims) {
-        Err(why) => TokenOutcome::Invalid(why),
+        Err(why) => TokenOutcome::Invalid(why.to_string()),
         Ok(()) => {
             let mut user = User::service_account(&claims.namespace, &claims.account);
             user.uid = claims.account_uid;
@@ -56,27 +56,46 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
     }
 }
 
-fn check(server: &Server, token: &str, claims: &SecretClaims) -> Result<(), String> {
+/// Why the token of a Secret is not good.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("Token has been invalidated")]
+    NoSecret,
+    #[error("Token does not match server's copy")]
+    Mismatch,
+    #[error("ServiceAccount {namespace}/{account} has been deleted")]
+    NoAccount { namespace: String, account: String },
+    #[error("ServiceAccount UID ({uid}) does not match claim ({claimed})")]
+    Uid { uid: String, claimed: String },
+    #[error(
+        "the token in secret {namespace}/{secret} for service account {namespace}/{account} has \
+         been marked invalid. Use tokens from the TokenRequest API or manually created secret-based \
+         tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use of \
+         this token"
+    )]
+    MarkedInvalid { namespace: String, secret: String, account: String },
+}
+
+fn check(server: &Server, token: &str, claims: &SecretClaims) -> Result<(), Refusal> {
     let (namespace, name) = (&claims.namespace, &claims.secret);
     let find = |resource: &str, name: &str| {
         let kind = registry::find("", "v1", resource)?;
         server.entry(kind, namespace, name).map(|entry| entry.object())
     };
     let present = |object: &Object| object.deletion_timestamp().is_none();
-    let secret = find("secrets", name).filter(present).ok_or("Token has been invalidated")?;
+    let secret = find("secrets", name).filter(present).ok_or(Refusal::NoSecret)?;
     let kept = STANDARD.decode(secret.str_at(&["data", "token"])).unwrap_or_default();
     if kept != token.as_bytes() {
-        return Err("Token does not match server's copy".to_owned());
+        return Err(Refusal::Mismatch);
     }
-    let account = find("serviceaccounts", &claims.account)
-        .filter(present)
-        .ok_or_else(|| format!("ServiceAccount {namespace}/{} has been deleted", claims.account))?;
+    let account = find("serviceaccounts", &claims.account).filter(present);
+    let account = account.ok_or_else(|| Refusal::NoAccount {
+        namespace: namespace.clone(),
+        account: claims.account.clone(),
+    })?;
     if account.uid() != claims.account_uid {
-        return Err(format!(
-            "ServiceAccount UID ({}) does not match claim ({})",
-            account.uid(),
-            claims.account_uid
-        ));
+        let (uid, claimed) = (account.uid().to_owned(), claims.account_uid.clone());
+        return Err(Refusal::Uid { uid, claimed });
     }
     // A day ahead is a server whose clock is.
     let now = Timestamp::now().to_zoned(TimeZone::UTC).date();
@@ -86,13 +105,11 @@ fn check(server: &Server, token: &str, claims: &SecretClaims) -> Result<(), Stri
         let _ = server.token_uses.try_send((namespace.clone(), name.clone()));
     }
     if secret.label(INVALID_SINCE).is_some_and(|since| !since.is_empty()) {
-        return Err(format!(
-            "the token in secret {namespace}/{name} for service account {namespace}/{} has been \
-             marked invalid. Use tokens from the TokenRequest API or manually created secret-based \
-             tokens, or remove the '{INVALID_SINCE}' label from the secret to temporarily allow use \
-             of this token",
-            claims.account
-        ));
+        return Err(Refusal::MarkedInvalid {
+            namespace: namespace.clone(),
+            secret: name.clone(),
+            account: claims.account.clone(),
+        });
     }
     Ok(())
 }

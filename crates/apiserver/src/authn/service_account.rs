@@ -29,21 +29,33 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
         ));
     }
     match bound_objects_exist(server, &claims) {
-        Err(why) => TokenOutcome::Invalid(why),
+        Err(gone) => TokenOutcome::Invalid(gone.to_string()),
         Ok(()) => TokenOutcome::Valid(user(&claims), good),
     }
 }
 
-fn bound_objects_exist(server: &Server, claims: &Claims) -> Result<(), String> {
+/// What a token is bound to is gone.
+#[derive(Debug, thiserror::Error)]
+#[error("{resource} {namespace}/{name} has been deleted")]
+struct Gone {
+    resource: &'static str,
+    namespace: String,
+    name: String,
+}
+
+fn bound_objects_exist(server: &Server, claims: &Claims) -> Result<(), Gone> {
     let bound = &claims.kubernetes;
     let namespace = bound.namespace.as_str();
     let now = Timestamp::now();
-    let check = |resource: &str, namespace: &str, wanted: &BoundObject| {
+    let check = |resource: &'static str, namespace: &str, wanted: &BoundObject| {
         let kind = registry::find("", "v1", resource);
         let entry = kind.and_then(|k| server.entry(k, namespace, &wanted.name));
         match entry.map(|e| e.object()) {
             Some(object) if object.uid() == wanted.uid && !is_gone(&object, now) => Ok(()),
-            _ => Err(format!("{resource} {}/{} has been deleted", namespace, wanted.name)),
+            _ => {
+                let (namespace, name) = (namespace.to_owned(), wanted.name.clone());
+                Err(Gone { resource, namespace, name })
+            }
         }
     };
     check("serviceaccounts", namespace, &bound.serviceaccount)?;

@@ -58,8 +58,8 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
 
 fn all(server: &Server) -> Vec<Object> {
     let store = match server.store_failed() {
-        false => status(STORE, Ok("ok")),
-        true => status(STORE, Err("the store has failed".to_owned())),
+        false => healthy(STORE),
+        true => unhealthy(STORE, "the store has failed"),
     };
     let mut all: Vec<Object> = LED.iter().map(|(name, lease)| led(server, name, lease)).collect();
     all.insert(1, store);
@@ -74,7 +74,7 @@ fn led(server: &Server, name: &str, lease: &str) -> Object {
         .map(|entry| entry.object());
     let Some(held) = held else {
         if server.settings.components_within {
-            return status(name, Ok("ok"));
+            return healthy(name);
         }
         return condition(
             name,
@@ -87,21 +87,19 @@ fn led(server: &Server, name: &str, lease: &str) -> Object {
     let seconds = held["spec"]["leaseDurationSeconds"].as_i64().unwrap_or(0);
     let renewed = time::parse(held.str_at(&["spec", "renewTime"])).unwrap_or_default();
     if Timestamp::now() <= time::after(renewed, seconds) {
-        return status(name, Ok("ok"));
+        return healthy(name);
     }
     let why =
         format!("the lease kube-system/{lease} was last renewed at {}", time::rfc3339(renewed));
-    status(name, Err(why))
+    unhealthy(name, &why)
 }
 
-fn status(name: &str, health: Result<&str, String>) -> Object {
-    condition(
-        name,
-        match health {
-            Ok(message) => json!({"type": "Healthy", "status": "True", "message": message}),
-            Err(error) => json!({"type": "Healthy", "status": "False", "error": error}),
-        },
-    )
+fn healthy(name: &str) -> Object {
+    condition(name, json!({"type": "Healthy", "status": "True", "message": "ok"}))
+}
+
+fn unhealthy(name: &str, why: &str) -> Object {
+    condition(name, json!({"type": "Healthy", "status": "False", "error": why}))
 }
 
 fn condition(name: &str, condition: Value) -> Object {

@@ -91,7 +91,7 @@ impl Patch {
             Form::Strategic => validate::unknown_fields_converted(ty, &mut object),
             _ => validate::unknown_fields(ty, &mut object),
         };
-        let unknown = unknown.map_err(|why| self.refuse(old, ty, &why.0))?;
+        let unknown = unknown.map_err(|why| self.refuse(old, ty, &why.to_string()))?;
         let found: Vec<String> = self.duplicates.iter().cloned().chain(unknown).collect();
         match self.mode {
             FieldValidation::Strict if !found.is_empty() => {
@@ -260,7 +260,7 @@ pub(super) fn merged(ty: &Type, mut object: Object, applied: &Object) -> Result<
             "failed to convert new object ({}) to proper version: unable to convert unstructured \
              object to {kind}: {}",
             apply::shown_object(applied),
-            why.0
+            why
         );
         Status::generic(500, "", message)
     })?;

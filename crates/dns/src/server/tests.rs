@@ -15,7 +15,7 @@ async fn serve(server: Server) -> SocketAddr {
     address
 }
 
-fn with_headless(endpoints: usize) -> Server {
+pub(super) fn with_headless(endpoints: usize) -> Server {
     with_metrics(endpoints).0
 }
 
@@ -39,7 +39,7 @@ fn with_metrics(endpoints: usize) -> (Server, Registry) {
     (server, registry)
 }
 
-fn question(name: &str) -> Message {
+pub(super) fn question(name: &str) -> Message {
     let mut message = Message::query();
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(Name::from_ascii(name).unwrap(), RecordType::A));

@@ -30,14 +30,22 @@ pub(super) async fn remove(context: Arc<Context>, known: HashSet<String>) {
     }
     for id in found.difference(&known) {
         if let Err(error) = remove_orphan(&context, id).await {
-            tracing::warn!(uid = id, error, "orphaned pod not removed");
+            tracing::warn!(uid = id, %error, "orphaned pod not removed");
         }
     }
 }
 
-async fn remove_orphan(context: &Arc<Context>, id: &str) -> Result<(), String> {
-    let text = |error: runtime::Error| error.to_string();
-    let view = PodView::read(&*context.runtime, id).await.map_err(text)?;
+/// Why something of an orphan stays.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    #[error(transparent)]
+    Volumes(#[from] std::io::Error),
+}
+
+async fn remove_orphan(context: &Arc<Context>, id: &str) -> Result<(), Error> {
+    let view = PodView::read(&*context.runtime, id).await?;
     let mut pod = Pod::default();
     pod.metadata.uid = Some(id.to_owned());
     if let Some(sandbox) = view.sandboxes.first() {
@@ -46,12 +54,12 @@ async fn remove_orphan(context: &Arc<Context>, id: &str) -> Result<(), String> {
     }
     stop::pod(context, &pod, &view, stop::orphan_grace(&view)).await;
     for sandbox in &view.sandboxes {
-        context.runtime.remove_pod_sandbox(&sandbox.id).await.map_err(text)?;
+        context.runtime.remove_pod_sandbox(&sandbox.id).await?;
     }
     for container in &view.containers {
-        context.runtime.remove_container(&container.id).await.map_err(text)?;
+        context.runtime.remove_container(&container.id).await?;
     }
-    crate::volumes::tear_down(context, id).map_err(|error| error.to_string())?;
+    crate::volumes::tear_down(context, id)?;
     let _ = runtime::tree::remove_all(&context.dirs.pod(id));
     if pod.metadata.name.is_some() {
         let _ = runtime::tree::remove_all(&context.dirs.pod_logs(&pod));

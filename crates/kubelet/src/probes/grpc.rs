@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 
-use super::dial::{dial, join};
+use super::dial::{self, dial, join};
 use super::run::Outcome;
 
 const SERVING: u64 = 1;
@@ -20,10 +20,10 @@ pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duratio
     let within = format!("{}s", timeout.as_secs());
     match tokio::time::timeout(timeout, check(host, port, service)).await {
         Err(_) => Outcome::Failure(format!("timeout: health rpc did not complete within {within}")),
-        Ok(Err(Failed::Connect(error))) => Outcome::Failure(format!(
+        Ok(Err(error @ (Failed::Dial(_) | Failed::Handshake(_)))) => Outcome::Failure(format!(
             "failed to connect service {address:?} within {within}: {error}"
         )),
-        Ok(Err(Failed::Call(error))) => Outcome::Failure(error),
+        Ok(Err(error)) => Outcome::Failure(error.to_string()),
         Ok(Ok(SERVING)) => Outcome::Success,
         Ok(Ok(status)) => {
             let word = match status {
@@ -37,18 +37,32 @@ pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duratio
     }
 }
 
+#[derive(Debug, thiserror::Error)]
 enum Failed {
-    Connect(String),
-    Call(String),
+    #[error(transparent)]
+    Dial(#[from] dial::Error),
+    #[error(transparent)]
+    Handshake(hyper::Error),
+    #[error("health rpc failed: {0}")]
+    Request(#[from] http::Error),
+    #[error("health rpc failed: {0}")]
+    Exchange(#[from] hyper::Error),
+    #[error("health rpc failed: {0}")]
+    Answer(Box<dyn std::error::Error + Send + Sync>),
+    #[error("this server does not implement the grpc health protocol (grpc.health.v1.Health)")]
+    Unimplemented,
+    #[error("health rpc failed: service unknown")]
+    NotFound,
+    #[error("health rpc failed: code {code}: {message}")]
+    Code { code: String, message: String },
 }
 
 async fn check(host: &str, port: u16, service: &str) -> Result<u64, Failed> {
-    let stream = dial(host, port, Duration::MAX).await.map_err(Failed::Connect)?;
+    let stream = dial(host, port, Duration::MAX).await?;
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
             .await
-            .map_err(|error| Failed::Connect(error.to_string()))?;
-    let call = |error: &dyn std::fmt::Display| Failed::Call(format!("health rpc failed: {error}"));
+            .map_err(Failed::Handshake)?;
     // It ends by itself once nobody waits for an answer.
     telemetry::task::spawn("probe-connection", connection);
     let uri = format!("http://{}/grpc.health.v1.Health/Check", join(host, port));
@@ -56,14 +70,11 @@ async fn check(host: &str, port: u16, service: &str) -> Result<u64, Failed> {
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("user-agent", "kube-probe/1.35")
-        .body(Full::new(frame(&request(service))))
-        .map_err(|error| call(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| call(&error))?;
+        .body(Full::new(frame(&request(service))))?;
+    let response = sender.send_request(request).await?;
     let headers = response.headers().clone();
-    let body = Limited::new(response.into_body(), MAX_ANSWER)
-        .collect()
-        .await
-        .map_err(|error| call(&error))?;
+    let body =
+        Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(Failed::Answer)?;
     let trailers = body.trailers().cloned().unwrap_or_default();
     let field = |name: &str| {
         let value = trailers.get(name).or_else(|| headers.get(name));
@@ -71,12 +82,9 @@ async fn check(host: &str, port: u16, service: &str) -> Result<u64, Failed> {
     };
     match field("grpc-status").as_str() {
         "0" | "" => Ok(status(&body.to_bytes())),
-        UNIMPLEMENTED => Err(Failed::Call(
-            "this server does not implement the grpc health protocol (grpc.health.v1.Health)"
-                .to_owned(),
-        )),
-        NOT_FOUND => Err(call(&"service unknown")),
-        code => Err(call(&format!("code {code}: {}", field("grpc-message")))),
+        UNIMPLEMENTED => Err(Failed::Unimplemented),
+        NOT_FOUND => Err(Failed::NotFound),
+        code => Err(Failed::Code { code: code.to_owned(), message: field("grpc-message") }),
     }
 }
 

@@ -10,11 +10,34 @@ use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::HTTPGetAction;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::dial::{dial, join};
+use super::dial::{self, dial, join};
 use super::run::Outcome;
 
 const MAX_BODY: usize = 10 * 1024;
 const MAX_REDIRECTS: usize = 10;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    HeaderName(#[from] http::header::InvalidHeaderName),
+    #[error(transparent)]
+    HeaderValue(#[from] http::header::InvalidHeaderValue),
+    #[error(transparent)]
+    Request(#[from] http::Error),
+    #[error(transparent)]
+    Dial(#[from] dial::Error),
+    #[error(transparent)]
+    ServerName(#[from] rustls::pki_types::InvalidDnsNameError),
+    #[error(transparent)]
+    Tls(#[from] pki::Error),
+    #[error(transparent)]
+    Handshake(#[from] std::io::Error),
+    #[error(transparent)]
+    Exchange(#[from] hyper::Error),
+    #[error("stopped after {MAX_REDIRECTS} redirects")]
+    Redirects,
+}
 
 /// A GET succeeds with a status from 200 to 399.
 pub(super) async fn probe(
@@ -60,24 +83,24 @@ fn path(get: &HTTPGetAction) -> String {
 /// of the body.
 ///
 /// # Errors
-/// There was no answer; the reason.
+/// There was no answer.
 pub(crate) async fn fetch(
     get: &HTTPGetAction,
     host: &str,
     port: u16,
     agent: &str,
-) -> Result<(StatusCode, String), String> {
+) -> Result<(StatusCode, String), Error> {
     let mut path = path(get);
     for _ in 0..=MAX_REDIRECTS {
         let mut request = Request::get(&path);
         let mut named_host = None;
         if let Some(headers) = request.headers_mut() {
-            headers.insert("user-agent", HeaderValue::from_str(agent).map_err(text)?);
+            headers.insert("user-agent", HeaderValue::from_str(agent)?);
             headers.insert("accept", HeaderValue::from_static("*/*"));
             headers.insert("connection", HeaderValue::from_static("close"));
             for header in get.http_headers.iter().flatten() {
-                let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(text)?;
-                let value = HeaderValue::from_str(&header.value).map_err(text)?;
+                let name = HeaderName::from_bytes(header.name.as_bytes())?;
+                let value = HeaderValue::from_str(&header.value)?;
                 if name == HOST {
                     named_host = Some(value);
                 } else if header.value.is_empty() {
@@ -86,10 +109,10 @@ pub(crate) async fn fetch(
                     headers.insert(name, value);
                 }
             }
-            let default = HeaderValue::from_str(&join(host, port)).map_err(text)?;
+            let default = HeaderValue::from_str(&join(host, port))?;
             headers.insert(HOST, named_host.unwrap_or(default));
         }
-        let request = request.body(Empty::<Bytes>::new()).map_err(text)?;
+        let request = request.body(Empty::<Bytes>::new())?;
         let stream = dial(host, port, Duration::MAX).await?;
         let (status, location, body) = if is_https(get) {
             exchange(tls(stream, host).await?, request).await?
@@ -105,11 +128,7 @@ pub(crate) async fn fetch(
             None => return Ok((status, body)),
         }
     }
-    Err(format!("stopped after {MAX_REDIRECTS} redirects"))
-}
-
-fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
+    Err(Error::Redirects)
 }
 
 /// The path of a location that leads to the same host.
@@ -128,15 +147,15 @@ fn same_host(location: &str, host: &str, port: u16) -> Option<String> {
 async fn exchange<S>(
     stream: S,
     request: Request<Empty<Bytes>>,
-) -> Result<(StatusCode, Option<String>, String), String>
+) -> Result<(StatusCode, Option<String>, String), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(text)?;
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // It ends by itself once nobody waits for an answer.
     telemetry::task::spawn("probe-connection", connection);
-    let response = sender.send_request(request).await.map_err(text)?;
+    let response = sender.send_request(request).await?;
     let status = response.status();
     let location = response.headers().get(LOCATION);
     let location = location.and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -150,10 +169,10 @@ where
 async fn tls(
     stream: tokio::net::TcpStream,
     host: &str,
-) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, String> {
-    let config = pki::tls::unverified_client().map_err(text)?;
-    let name = rustls::pki_types::ServerName::try_from(host.to_owned()).map_err(text)?;
-    tokio_rustls::TlsConnector::from(config).connect(name, stream).await.map_err(text)
+) -> Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>, Error> {
+    let config = pki::tls::unverified_client()?;
+    let name = rustls::pki_types::ServerName::try_from(host.to_owned())?;
+    Ok(tokio_rustls::TlsConnector::from(config).connect(name, stream).await?)
 }
 
 #[cfg(test)]

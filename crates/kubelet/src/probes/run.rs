@@ -34,20 +34,20 @@ pub(super) async fn run(context: &Context, target: &Target, probe: &Probe) -> Ou
     }
     if let Some(get) = &probe.http_get {
         return match port(&target.container, &get.port) {
-            Err(message) => Outcome::Unknown(message),
+            Err(error) => Outcome::Unknown(error.to_string()),
             Ok(port) => http::probe(get, &host(get.host.as_ref()), port, timeout).await,
         };
     }
     if let Some(socket) = &probe.tcp_socket {
         return match port(&target.container, &socket.port) {
-            Err(message) => Outcome::Unknown(message),
+            Err(error) => Outcome::Unknown(error.to_string()),
             Ok(port) => tcp::probe(&host(socket.host.as_ref()), port, timeout).await,
         };
     }
     if let Some(action) = &probe.grpc {
         let service = action.service.as_deref().unwrap_or_default();
         return match u16::try_from(action.port) {
-            Err(_) => Outcome::Unknown(format!("invalid port number: {}", action.port)),
+            Err(_) => Outcome::Unknown(NoPort::Number(action.port).to_string()),
             Ok(port) => grpc::probe(&target.pod_ip, port, service, timeout).await,
         };
     }
@@ -78,11 +78,20 @@ async fn exec_probe(
     }
 }
 
+/// Why a port cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoPort {
+    #[error("port {0} not found")]
+    Named(String),
+    #[error("invalid port number: {0}")]
+    Number(i32),
+}
+
 /// A port by number, or by its name in the container.
 ///
 /// # Errors
-/// There is no such port; upstream's message.
-pub(crate) fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
+/// There is no such port.
+pub(crate) fn port(container: &Container, port: &IntOrString) -> Result<u16, NoPort> {
     let number = match port {
         IntOrString::Int(number) => *number,
         IntOrString::String(name) => container
@@ -92,10 +101,7 @@ pub(crate) fn port(container: &Container, port: &IntOrString) -> Result<u16, Str
             .find(|port| port.name.as_ref() == Some(name))
             .map(|port| port.container_port)
             .or_else(|| name.parse().ok())
-            .ok_or_else(|| format!("port {name} not found"))?,
+            .ok_or_else(|| NoPort::Named(name.clone()))?,
     };
-    u16::try_from(number)
-        .ok()
-        .filter(|port| *port > 0)
-        .ok_or_else(|| format!("invalid port number: {number}"))
+    u16::try_from(number).ok().filter(|port| *port > 0).ok_or(NoPort::Number(number))
 }

@@ -8,6 +8,6 @@ use super::run::Outcome;
 pub(super) async fn probe(host: &str, port: u16, timeout: Duration) -> Outcome {
     match dial(host, port, timeout).await {
         Ok(_) => Outcome::Success,
-        Err(message) => Outcome::Failure(message),
+        Err(error) => Outcome::Failure(error.to_string()),
     }
 }

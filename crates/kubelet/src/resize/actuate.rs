@@ -10,6 +10,40 @@ use crate::context::Context;
 use crate::pod::{full_name, uid};
 use crate::spec::resources;
 
+/// Why a pod does not get what it was allocated. The `PodResizeInProgress` condition has these
+/// texts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Runtime(#[from] runtime::Error),
+    #[error("unable to read memory usage for pod {pod:?}")]
+    Usage { pod: String, source: runtime::Error },
+    #[error("cannot decrease memory limits: {}", list(.0))]
+    InUse(Vec<InUse>),
+}
+
+/// A limit that is below what is in use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InUse {
+    #[error("attempting to set pod memory limit ({limit}) below current usage ({usage})")]
+    Pod { limit: i64, usage: u64 },
+    #[error(
+        "attempting to set container {name:?} memory limit ({limit}) below current usage ({usage})"
+    )]
+    Container { name: String, limit: i64, usage: u64 },
+}
+
+/// One as it is, several in brackets.
+fn list(errors: &[InUse]) -> String {
+    match errors {
+        [error] => error.to_string(),
+        errors => {
+            let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+            format!("[{}]", texts.join(", "))
+        }
+    }
+}
+
 /// One write to the kernel.
 #[derive(Debug)]
 enum Step<'a> {
@@ -22,27 +56,25 @@ enum Step<'a> {
 /// noted, so that another try goes on from there.
 ///
 /// # Errors
-/// The text of the `PodResizeInProgress` condition.
+/// The kernel refused, or a limit is below what is in use.
 pub(crate) async fn actuate(
     context: &Arc<Context>,
     pod: &Pod,
     sandbox: &str,
     updates: &[Update],
-) -> Result<(), String> {
-    let text = |error: runtime::Error| error.to_string();
+) -> Result<(), Error> {
     let wanted = resources::of_pod(pod);
-    let current = context.runtime.pod_sandbox_resources(sandbox).await.map_err(text)?;
+    let current = context.runtime.pod_sandbox_resources(sandbox).await?;
     if shrinks(&current, &wanted, updates) {
         let stats = context.runtime.pod_sandbox_stats(sandbox).await;
-        let stats = stats
-            .map_err(|_| format!("unable to read memory usage for pod {:?}", full_name(pod)))?;
+        let stats = stats.map_err(|source| Error::Usage { pod: full_name(pod), source })?;
         check_usage(&current, &wanted, updates, &stats)?;
     }
     for step in steps(&current, &wanted, updates) {
         let (update, limits) = match &step {
             Step::Pod(limits) => {
                 let change = context.runtime.update_pod_sandbox_resources(sandbox, limits.clone());
-                change.await.map_err(text)?;
+                change.await?;
                 continue;
             }
             Step::Memory(update) | Step::Cpu(update) => {
@@ -67,7 +99,7 @@ pub(crate) async fn actuate(
                 ..Resources::default()
             }
         };
-        context.runtime.update_container_resources(&update.id, limits).await.map_err(text)?;
+        context.runtime.update_container_resources(&update.id, limits).await?;
         context.ledger.actuate(pod, &update.container.name, given);
     }
     Ok(())
@@ -97,32 +129,22 @@ fn check_usage(
     wanted: &Resources,
     updates: &[Update],
     stats: &SandboxStats,
-) -> Result<(), String> {
+) -> Result<(), Error> {
     let mut errors = Vec::new();
     let below = |limit: i64, usage: u64| usage >= u64::try_from(limit).unwrap_or(0);
     let (limit, usage) = (bound(wanted.memory_limit), stats.usage.memory_usage);
     if pod_shrinks(current, wanted) && below(limit, usage) {
-        errors.push(format!(
-            "attempting to set pod memory limit ({limit}) below current usage ({usage})"
-        ));
+        errors.push(InUse::Pod { limit, usage });
     }
     for update in updates.iter().filter(|update| container_shrinks(update)) {
         let limit = update.to.memory.limit;
         let usage = stats.containers.iter().find(|stats| stats.id == update.id);
         let usage = usage.map_or(0, |stats| stats.usage.memory_usage);
         if below(limit, usage) {
-            errors.push(format!(
-                "attempting to set container {:?} memory limit ({limit}) below current usage \
-                 ({usage})",
-                update.container.name
-            ));
+            errors.push(InUse::Container { name: update.container.name.clone(), limit, usage });
         }
     }
-    match errors.as_slice() {
-        [] => Ok(()),
-        [error] => Err(format!("cannot decrease memory limits: {error}")),
-        errors => Err(format!("cannot decrease memory limits: [{}]", errors.join(", "))),
-    }
+    if errors.is_empty() { Ok(()) } else { Err(Error::InUse(errors)) }
 }
 
 /// All writes in an order in which no container is ever allowed more than its pod: memory, then

@@ -36,7 +36,7 @@ pub(super) async fn serve(
 ) -> Answer {
     let options = match Options::parse(query) {
         Ok(options) => options,
-        Err(message) => return refuse(StatusCode::BAD_REQUEST, message),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
     };
     let (pod, view) = match find::pod(&context, namespace, pod_name).await {
         Ok(found) => found,

@@ -1,5 +1,6 @@
 //! The container a pod wants in its sandbox.
 
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod, VolumeMount};
@@ -22,6 +23,25 @@ pub(crate) struct Place<'a> {
     pub(crate) view: &'a PodView,
 }
 
+/// Why a container cannot be configured. `CreateContainerConfigError` has these texts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Environment(#[from] env::Error),
+    #[error(transparent)]
+    Security(#[from] security::Error),
+    #[error("cannot find volume {volume:?} to mount into container {container:?}")]
+    NoVolume { volume: String, container: String },
+    #[error("failed to expand subPath {0:?}: missing environment variable")]
+    SubPathExpression(String),
+    #[error(
+        "failed to prepare subPath for volumeMount {mount:?} of container {container:?}: {source}"
+    )]
+    SubPath { mount: String, container: String, source: io::Error },
+    #[error("{}: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+}
+
 /// Everything the runtime is told about one container.
 ///
 /// # Errors
@@ -33,7 +53,7 @@ pub(crate) async fn config(
     attempt: u32,
     image: &Image,
     place: &Place<'_>,
-) -> Result<ContainerConfig, String> {
+) -> Result<ContainerConfig, Error> {
     let Place { sandbox, volumes, view } = *place;
     let facts = context.facts(pod, sandbox);
     let links = spec(pod).enable_service_links != Some(false);
@@ -94,14 +114,12 @@ fn mounts<'a>(
     volumes: &Mounted,
     facts: &Facts,
     lookup: impl Fn(&str) -> Option<&'a str> + Copy,
-) -> Result<Vec<Mount>, String> {
+) -> Result<Vec<Mount>, Error> {
     let mut out = Vec::new();
     for (index, mount) in container.volume_mounts.iter().flatten().enumerate() {
-        let volume = volumes.get(&mount.name).ok_or_else(|| {
-            format!(
-                "cannot find volume {:?} to mount into container {:?}",
-                mount.name, container.name
-            )
+        let volume = volumes.get(&mount.name).ok_or_else(|| Error::NoVolume {
+            volume: mount.name.clone(),
+            container: container.name.clone(),
         })?;
         let inner = match (mount.sub_path.as_deref(), mount.sub_path_expr.as_deref()) {
             (_, Some(expression)) if !expression.is_empty() => expand(expression, lookup),
@@ -109,9 +127,7 @@ fn mounts<'a>(
             _ => String::new(),
         };
         if inner.contains("$(") && mount.sub_path_expr.is_some() {
-            return Err(format!(
-                "failed to expand subPath {inner:?}: missing environment variable"
-            ));
+            return Err(Error::SubPathExpression(inner));
         }
         if let Some(image) = &volume.image {
             out.push(Mount {
@@ -127,11 +143,11 @@ fn mounts<'a>(
             volume.path.clone()
         } else {
             let place = context.dirs.subpath(uid(pod), &mount.name, &container.name, index);
-            subpath::bind(&volume.path, Path::new(&inner), &place).map_err(|error| {
-                format!(
-                    "failed to prepare subPath for volumeMount {:?} of container {:?}: {error}",
-                    mount.name, container.name
-                )
+            let bound = subpath::bind(&volume.path, Path::new(&inner), &place);
+            bound.map_err(|source| Error::SubPath {
+                mount: mount.name.clone(),
+                container: container.name.clone(),
+                source,
             })?
         };
         out.push(Mount {
@@ -183,7 +199,7 @@ fn propagation(mount: &VolumeMount) -> Propagation {
     }
 }
 
-fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Error> {
     use std::os::unix::fs::PermissionsExt;
     let result = || {
         if let Some(parent) = path.parent() {
@@ -192,5 +208,5 @@ fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), String> {
         std::fs::write(path, content)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
     };
-    result().map_err(|error| format!("{}: {error}", path.display()))
+    result().map_err(|source| Error::File { path: path.to_owned(), source })
 }

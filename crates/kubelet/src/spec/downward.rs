@@ -18,16 +18,31 @@ pub(crate) struct Facts {
     pub(crate) allocatable: BTreeMap<String, i64>,
 }
 
+/// Why the downward API has no value for what is asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("fieldPath {0:?} does not support subscript")]
+    Subscript(String),
+    #[error("unsupported fieldPath: {0}")]
+    Path(String),
+    #[error("container {0} not found")]
+    NoContainer(String),
+    #[error("containerName is required")]
+    ContainerRequired,
+    #[error("unsupported container resource : {0}")]
+    Resource(String),
+}
+
 /// The value of a field, as `fieldRef` names it.
 ///
 /// # Errors
 /// The path is not one the downward API has.
-pub(crate) fn field(pod: &Pod, path: &str, facts: &Facts) -> Result<String, String> {
+pub(crate) fn field(pod: &Pod, path: &str, facts: &Facts) -> Result<String, Error> {
     if let Some((map, key)) = subscript(path) {
         return match map {
             "metadata.labels" => Ok(labels(pod).get(key).cloned().unwrap_or_default()),
             "metadata.annotations" => Ok(annotations(pod).get(key).cloned().unwrap_or_default()),
-            _ => Err(format!("fieldPath {path:?} does not support subscript")),
+            _ => Err(Error::Subscript(path.to_owned())),
         };
     }
     Ok(match path {
@@ -42,7 +57,7 @@ pub(crate) fn field(pod: &Pod, path: &str, facts: &Facts) -> Result<String, Stri
         "status.hostIPs" => facts.host_ips.join(","),
         "status.podIP" => facts.pod_ips.first().cloned().unwrap_or_default(),
         "status.podIPs" => facts.pod_ips.join(","),
-        _ => return Err(format!("unsupported fieldPath: {path}")),
+        _ => return Err(Error::Path(path.to_owned())),
     })
 }
 
@@ -67,17 +82,17 @@ pub(crate) fn resource(
     own: Option<&Container>,
     selector: &ResourceFieldSelector,
     facts: &Facts,
-) -> Result<String, String> {
+) -> Result<String, Error> {
     let named = selector.container_name.as_deref().filter(|name| !name.is_empty());
     let member = named.map(|name| {
         crate::pod::member(pod, name)
             .map(|member| member.container.into_owned())
-            .ok_or_else(|| format!("container {name} not found"))
+            .ok_or_else(|| Error::NoContainer(name.to_owned()))
     });
     let named = member.transpose()?;
-    let container = named.as_ref().or(own).ok_or("containerName is required")?;
+    let container = named.as_ref().or(own).ok_or(Error::ContainerRequired)?;
     let resources = container.resources.as_ref();
-    let unsupported = || format!("unsupported container resource : {}", selector.resource);
+    let unsupported = || Error::Resource(selector.resource.clone());
     let (kind, resource) = selector.resource.split_once('.').ok_or_else(unsupported)?;
     let amount = match kind {
         "limits" => qos::limit(resources, resource)
@@ -133,7 +148,7 @@ mod tests {
         ];
         for (path, wanted) in table {
             let got = field(&pod(), path, &facts);
-            assert_eq!(got.as_deref().map_err(|_| ()), wanted, "{path}");
+            assert_eq!(got.as_deref().map_err(drop), wanted, "{path}");
         }
     }
 

@@ -1,15 +1,37 @@
 //! The environment of a container.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, FileKeySelector, Pod, Secret};
 
 use super::downward::{self, Facts};
 use super::env_file;
 use super::expand::expand;
-use crate::objects::Objects;
+use crate::objects::{self, Objects};
 use crate::pod::namespace;
 use crate::volumes::Mounted;
+
+/// Why the environment cannot be made. `CreateContainerConfigError` has these texts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Object(#[from] objects::Error),
+    #[error(transparent)]
+    Downward(#[from] downward::Error),
+    #[error("{kind} {name:?} not found")]
+    NoObject { kind: &'static str, name: String },
+    #[error("couldn't find key {key} in {kind} {namespace}/{name}")]
+    NoKey { kind: &'static str, namespace: String, name: String, key: String },
+    #[error("cannot find the volume {0:?} referenced by FileKeyRef")]
+    NoVolume(String),
+    #[error("couldn't parse env file")]
+    File(#[source] env_file::Error),
+    #[error("environment variable key {key:?} not found in file {file:?}")]
+    NotInFile { key: String, file: PathBuf },
+    #[error("environment variable {0} has no source this kubelet knows")]
+    NoSource(String),
+}
 
 /// Variables in the order they are set; a later one wins over an earlier one of its name.
 #[derive(Debug, Default)]
@@ -43,7 +65,7 @@ pub(crate) async fn resolve(
     objects: &Objects,
     volumes: &Mounted,
     facts: &Facts,
-) -> Result<Vec<(String, String)>, String> {
+) -> Result<Vec<(String, String)>, Error> {
     let mut environment = Environment::default();
     for (name, value) in services {
         environment.set(name, value);
@@ -91,21 +113,19 @@ pub(crate) async fn resolve(
 }
 
 /// A variable in a file of a volume, which an init container has written.
-fn from_file(volumes: &Mounted, from: &FileKeySelector) -> Result<Option<String>, String> {
-    let volume =
-        volumes.get(&from.volume_name).filter(|volume| volume.image.is_none()).ok_or_else(
-            || format!("cannot find the volume {:?} referenced by FileKeyRef", from.volume_name),
-        )?;
+fn from_file(volumes: &Mounted, from: &FileKeySelector) -> Result<Option<String>, Error> {
+    let volume = volumes.get(&from.volume_name).filter(|volume| volume.image.is_none());
+    let volume = volume.ok_or_else(|| Error::NoVolume(from.volume_name.clone()))?;
     let value = env_file::read(&volume.path, &from.path, &from.key).map_err(|error| {
         tracing::debug!(%error, "environment file");
-        "couldn't parse env file".to_owned()
+        Error::File(error)
     })?;
     match value.is_empty() {
         false => Ok(Some(value)),
         true if from.optional == Some(true) => Ok(None),
         true => {
             let file = volume.path.join(&from.path);
-            Err(format!("environment variable key {:?} not found in file {file:?}", from.key))
+            Err(Error::NotInFile { key: from.key.clone(), file })
         }
     }
 }
@@ -117,12 +137,12 @@ async fn from_source(
     source: &EnvVarSource,
     objects: &Objects,
     facts: &Facts,
-) -> Result<Option<String>, String> {
+) -> Result<Option<String>, Error> {
     if let Some(field) = &source.field_ref {
-        return downward::field(pod, &field.field_path, facts).map(Some);
+        return Ok(Some(downward::field(pod, &field.field_path, facts)?));
     }
     if let Some(resource) = &source.resource_field_ref {
-        return downward::resource(pod, Some(container), resource, facts).map(Some);
+        return Ok(Some(downward::resource(pod, Some(container), resource, facts)?));
     }
     if let Some(from) = &source.config_map_key_ref {
         let optional = from.optional == Some(true);
@@ -148,15 +168,16 @@ async fn from_source(
             None => Err(missing("secret", &from.name)),
         };
     }
-    Err(format!("environment variable {} has no source this kubelet knows", variable.name))
+    Err(Error::NoSource(variable.name.clone()))
 }
 
-fn missing(kind: &str, name: &str) -> String {
-    format!("{kind} {name:?} not found")
+fn missing(kind: &'static str, name: &str) -> Error {
+    Error::NoObject { kind, name: name.to_owned() }
 }
 
-fn missing_key(pod: &Pod, kind: &str, name: &str, key: &str) -> String {
-    format!("couldn't find key {key} in {kind} {}/{name}", namespace(pod))
+fn missing_key(pod: &Pod, kind: &'static str, name: &str, key: &str) -> Error {
+    let (namespace, name, key) = (namespace(pod).to_owned(), name.to_owned(), key.to_owned());
+    Error::NoKey { kind, namespace, name, key }
 }
 
 fn text_of(secret: &Secret) -> BTreeMap<String, String> {
@@ -215,7 +236,7 @@ mod tests {
         Objects::fixed([map], [secret])
     }
 
-    async fn environment(container: Value) -> Result<Vec<String>, String> {
+    async fn environment(container: Value) -> Result<Vec<String>, Error> {
         let mut container = container;
         container["name"] = "c".into();
         let pod: Pod = serde_json::from_value(json!({
@@ -269,7 +290,7 @@ mod tests {
             ),
         ];
         for (container, message) in table {
-            assert_eq!(environment(container).await.unwrap_err(), message);
+            assert_eq!(environment(container).await.unwrap_err().to_string(), message);
         }
     }
 }

@@ -10,7 +10,7 @@ const MAX_FILE: u64 = 1 << 20;
 
 /// Why a file of variables cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     #[error("failed to open environment variable file {path:?}: {source}")]
     Open { path: String, source: std::io::Error },
     #[error("invalid environment variable format at line {line}: {what}")]

@@ -1,5 +1,6 @@
 //! Security contexts of pod and container as one.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::{Container, Pod, SeccompProfile};
@@ -26,6 +27,33 @@ const MASKED: [&str; 11] = [
 ];
 const READONLY: [&str; 5] =
     ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Why a container that must not run as root may not run.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("container's runAsUser breaks non-root policy {0}")]
+    RunAsUser(Place),
+    #[error("container has runAsNonRoot and image will run as root {0}")]
+    RootImage(Place),
+    #[error(
+        "container has runAsNonRoot and image has non-numeric user ({user}), cannot verify user is \
+         non-root {place}"
+    )]
+    NamedUser { user: String, place: Place },
+}
+
+/// A container in its pod.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pod: String,
+    container: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(pod: {:?}, container: {})", self.pod, self.container)
+    }
+}
 
 /// Namespaces a pod shares with the node or among its containers.
 pub(crate) fn namespaces(pod: &Pod) -> NamespaceOptions {
@@ -79,7 +107,7 @@ pub(crate) fn context(
     container: &Container,
     image: &ImageConfig,
     dirs: &Dirs,
-) -> Result<SecurityContext, String> {
+) -> Result<SecurityContext, Error> {
     let pod_context = spec(pod).security_context.clone().unwrap_or_default();
     let own = container.security_context.clone().unwrap_or_default();
     let privileged = own.privileged == Some(true);
@@ -133,19 +161,13 @@ fn verify_non_root(
     run_as_user: Option<i64>,
     image_uid: Option<i64>,
     image_user: &str,
-) -> Result<(), String> {
-    let place = format!("(pod: {:?}, container: {})", crate::pod::full_name(pod), container.name);
+) -> Result<(), Error> {
+    let place = || Place { pod: crate::pod::full_name(pod), container: container.name.clone() };
     match (run_as_user, image_uid) {
-        (Some(0), _) => Err(format!("container's runAsUser breaks non-root policy {place}")),
-        (Some(_), _) => Ok(()),
-        (None, Some(0)) => {
-            Err(format!("container has runAsNonRoot and image will run as root {place}"))
-        }
-        (None, None) => Err(format!(
-            "container has runAsNonRoot and image has non-numeric user ({image_user}), cannot \
-             verify user is non-root {place}"
-        )),
-        (None, Some(_)) => Ok(()),
+        (Some(0), _) => Err(Error::RunAsUser(place())),
+        (None, Some(0)) => Err(Error::RootImage(place())),
+        (None, None) => Err(Error::NamedUser { user: image_user.to_owned(), place: place() }),
+        (Some(_), _) | (None, Some(_)) => Ok(()),
     }
 }
 
@@ -154,7 +176,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn check(pod_context: Value, own: Value, user: &str) -> Result<SecurityContext, String> {
+    fn check(pod_context: Value, own: Value, user: &str) -> Result<SecurityContext, Error> {
         let pod: Pod = serde_json::from_value(json!({
             "metadata": {"name": "p", "namespace": "ns", "uid": "u"},
             "spec": {"securityContext": pod_context,
@@ -197,7 +219,7 @@ mod tests {
             let got = check(json!({"runAsNonRoot": true}), own, user);
             match wanted {
                 Ok(()) => assert!(got.is_ok(), "{user}"),
-                Err(part) => assert!(got.unwrap_err().contains(part), "{user}"),
+                Err(part) => assert!(got.unwrap_err().to_string().contains(part), "{user}"),
             }
         }
     }

@@ -8,13 +8,30 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::jiff::Timestamp;
 
 use super::atomic::{Content, File};
+use super::token;
 use crate::context::Context;
+use crate::objects;
 use crate::pod::{namespace, spec};
 use crate::spec::downward::{self, Facts};
 
 const DEFAULT_MODE: i32 = 0o644;
 /// Tokens are for their owner only.
 const TOKEN_MODE: u32 = 0o600;
+
+/// Why the files of a volume cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Object(#[from] objects::Error),
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    #[error(transparent)]
+    Downward(#[from] downward::Error),
+    #[error("{kind} {name:?} not found")]
+    NoObject { kind: &'static str, name: String },
+    #[error("references non-existent {kind} key: {key}")]
+    NoKey { kind: &'static str, key: String },
+}
 
 /// The files of such a volume; `None` for other kinds of volume. `refresh_at` is lowered to when
 /// a token in it should be replaced.
@@ -24,7 +41,7 @@ pub(super) async fn content(
     volume: &Volume,
     facts: &Facts,
     refresh_at: &mut Option<Timestamp>,
-) -> Result<Option<Content>, String> {
+) -> Result<Option<Content>, Error> {
     let objects = &context.objects;
     let mut out = Content::new();
     if let Some(source) = &volume.config_map {
@@ -63,7 +80,7 @@ async fn project(
     mode: i32,
     facts: &Facts,
     refresh_at: &mut Option<Timestamp>,
-) -> Result<(), String> {
+) -> Result<(), Error> {
     let objects = &context.objects;
     if let Some(source) = &projection.config_map {
         let map = objects.config_maps.get(namespace(pod), &source.name).await?;
@@ -121,14 +138,15 @@ fn secret_data(secret: &Secret) -> BTreeMap<String, Vec<u8>> {
 /// All keys as files, or those in `items` under their paths.
 fn pick(
     out: &mut Content,
-    (kind, name): (&str, &str),
+    (kind, name): (&'static str, &str),
     data: Option<BTreeMap<String, Vec<u8>>>,
     items: Option<&[KeyToPath]>,
     mode: i32,
     optional: bool,
-) -> Result<(), String> {
+) -> Result<(), Error> {
     let Some(mut data) = data else {
-        return if optional { Ok(()) } else { Err(format!("{kind} {name:?} not found")) };
+        let missing = || Error::NoObject { kind, name: name.to_owned() };
+        return if optional { Ok(()) } else { Err(missing()) };
     };
     let file = |content, mode: i32| File { content, mode: mode as u32, user: None };
     let Some(items) = items.filter(|items| !items.is_empty()) else {
@@ -142,7 +160,7 @@ fn pick(
                 data.insert(item.key.clone(), content);
             }
             None if optional => {}
-            None => return Err(format!("references non-existent {kind} key: {}", item.key)),
+            None => return Err(Error::NoKey { kind, key: item.key.clone() }),
         }
     }
     Ok(())
@@ -154,7 +172,7 @@ fn downward_files(
     items: Option<&[DownwardAPIVolumeFile]>,
     mode: i32,
     facts: &Facts,
-) -> Result<(), String> {
+) -> Result<(), Error> {
     for item in items.unwrap_or_default() {
         let text = match (&item.field_ref, &item.resource_field_ref) {
             (Some(field), _) => downward::field(pod, &field.field_path, facts)?,
@@ -186,9 +204,9 @@ mod tests {
         let wrong: Vec<KeyToPath> =
             serde_json::from_value(json!([{"key": "z", "path": "z"}])).unwrap();
         let got = pick(&mut out, ("configmap", "m"), data(), Some(&wrong), 0o644, false);
-        assert_eq!(got.unwrap_err(), "references non-existent configmap key: z");
+        assert_eq!(got.unwrap_err().to_string(), "references non-existent configmap key: z");
         let absent = pick(&mut out, ("secret", "s"), None, None, 0o644, false);
-        assert_eq!(absent.unwrap_err(), "secret \"s\" not found");
+        assert_eq!(absent.unwrap_err().to_string(), "secret \"s\" not found");
         pick(&mut out, ("secret", "s"), None, None, 0o644, true).unwrap();
     }
 

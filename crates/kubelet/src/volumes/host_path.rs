@@ -6,35 +6,45 @@ use std::path::Path;
 
 use k8s_openapi::api::core::v1::HostPathVolumeSource;
 
+/// Why a path of the node is not what a volume wants.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Make(#[from] std::io::Error),
+    #[error("{0} is an invalid volume type")]
+    Type(String),
+    #[error("hostPath type check failed: {path} is not {wanted}")]
+    Mismatch { path: String, wanted: &'static str },
+}
+
 /// Checks that the path is what its type says, making it for the `OrCreate` types.
-pub(super) fn check(source: &HostPathVolumeSource) -> Result<(), String> {
+pub(super) fn check(source: &HostPathVolumeSource) -> Result<(), Error> {
     let path = Path::new(&source.path);
     let kind = source.type_.as_deref().unwrap_or_default();
-    let make = |result: std::io::Result<()>| result.map_err(|error| error.to_string());
     match kind {
-        "DirectoryOrCreate" if !path.exists() => make(make_dirs(path))?,
-        "FileOrCreate" if !path.exists() => make(
-            fs::write(path, b"")
-                .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644))),
-        )?,
+        "DirectoryOrCreate" if !path.exists() => make_dirs(path)?,
+        "FileOrCreate" if !path.exists() => {
+            fs::write(path, b"")?;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644))?;
+        }
         _ => {}
     }
     if kind.is_empty() {
         return Ok(());
     }
     let file_type = fs::metadata(path).map(|metadata| metadata.file_type()).ok();
-    let (fits, what) = match kind {
+    let (fits, wanted) = match kind {
         "Directory" | "DirectoryOrCreate" => (file_type.map(|t| t.is_dir()), "a directory"),
         "File" | "FileOrCreate" => (file_type.map(|t| t.is_file()), "a file"),
         "Socket" => (file_type.map(|t| t.is_socket()), "a socket file"),
         "CharDevice" => (file_type.map(|t| t.is_char_device()), "a character device"),
         "BlockDevice" => (file_type.map(|t| t.is_block_device()), "a block device"),
-        other => return Err(format!("{other} is an invalid volume type")),
+        other => return Err(Error::Type(other.to_owned())),
     };
     if fits == Some(true) {
         return Ok(());
     }
-    Err(format!("hostPath type check failed: {} is not {what}", source.path))
+    Err(Error::Mismatch { path: source.path.clone(), wanted })
 }
 
 /// Makes a directory and its parents for whoever the node's users are.
@@ -71,6 +81,6 @@ mod tests {
             assert_eq!(check(&source).is_ok(), fits, "{name} as {kind}");
         }
         let wrong = HostPathVolumeSource { path: at("file"), type_: Some("Directory".into()) };
-        assert!(check(&wrong).unwrap_err().ends_with("is not a directory"));
+        assert!(check(&wrong).unwrap_err().to_string().ends_with("is not a directory"));
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Pod;
 use nix::fcntl::{AtFlags, OFlag};
@@ -28,6 +28,14 @@ const EXDEV: i32 = nix::Error::EXDEV as i32;
 /// Nested directories that are followed; each holds a descriptor.
 const MAX_DEPTH: usize = 512;
 
+/// A volume cannot be given to its group.
+#[derive(Debug, thiserror::Error)]
+#[error("applyFSGroup failed for vol {}: {source}", path.display())]
+pub(crate) struct Error {
+    path: PathBuf,
+    source: io::Error,
+}
+
 /// The group of the pod's volumes, where it has one.
 pub(super) fn fs_group(pod: &Pod) -> Option<u32> {
     let context = spec(pod).security_context.as_ref()?;
@@ -43,7 +51,7 @@ pub(super) fn on_root_mismatch(pod: &Pod) -> bool {
 
 /// Gives all that is below `path` to the group; with `on_root_mismatch` only when the top does not
 /// look right.
-pub(super) fn apply(path: &Path, group: u32, on_root_mismatch: bool) -> Result<(), String> {
+pub(super) fn apply(path: &Path, group: u32, on_root_mismatch: bool) -> Result<(), Error> {
     let result = || -> io::Result<()> {
         let tree = Tree::open(path)?;
         let top = tree.open_same_mount(Path::new(""), OFlag::O_PATH)?;
@@ -54,7 +62,7 @@ pub(super) fn apply(path: &Path, group: u32, on_root_mismatch: bool) -> Result<(
         walk(&tree, group)?;
         give(&top, &found, group)
     };
-    result().map_err(|error| format!("applyFSGroup failed for vol {}: {error}", path.display()))
+    result().map_err(|source| Error { path: path.to_owned(), source })
 }
 
 /// Those in a directory come before it, as upstream does: until the walk is done its top does

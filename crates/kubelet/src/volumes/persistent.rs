@@ -18,6 +18,21 @@ pub(super) fn claim(pod: &Pod, volume: &Volume) -> Option<(String, bool)> {
     volume.ephemeral.as_ref().map(|_| (format!("{}-{}", name(pod), volume.name), false))
 }
 
+/// Why there is nothing behind a claim.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error("PVC {namespace}/{name} is not bound")]
+    NotBound { namespace: String, name: String },
+    #[error(transparent)]
+    HostPath(#[from] host_path::Error),
+    #[error("path {0:?} does not exist")]
+    NoPath(String),
+    #[error("this kubelet has no plugin for persistent volume {0:?}")]
+    NoPlugin(String),
+}
+
 /// What is behind a claim.
 pub(super) struct Located {
     pub(super) path: PathBuf,
@@ -47,17 +62,17 @@ pub(super) async fn locate(
     context: &Context,
     pod: &Pod,
     claim_name: &str,
-) -> Result<Located, String> {
+) -> Result<Located, Error> {
     let client = context.config.client.clone();
     let claims = Api::<PersistentVolumeClaim>::namespaced(client.clone(), namespace(pod));
-    let claim = claims.get(claim_name).await.map_err(|error| error.to_string())?;
+    let claim = claims.get(claim_name).await?;
     let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
     let name = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref());
     let (true, Some(name)) = (bound, name) else {
-        return Err(format!("PVC {}/{} is not bound", namespace(pod), claim_name));
+        let (namespace, name) = (namespace(pod).to_owned(), claim_name.to_owned());
+        return Err(Error::NotBound { namespace, name });
     };
-    let volume =
-        Api::<PersistentVolume>::all(client).get(name).await.map_err(|error| error.to_string())?;
+    let volume = Api::<PersistentVolume>::all(client).get(name).await?;
     let source = volume.spec.unwrap_or_default();
     if let Some(path) = &source.host_path {
         host_path::check(path)?;
@@ -66,9 +81,9 @@ pub(super) async fn locate(
     if let Some(local) = &source.local {
         let path = PathBuf::from(&local.path);
         if !path.is_dir() {
-            return Err(format!("path {:?} does not exist", local.path));
+            return Err(Error::NoPath(local.path.clone()));
         }
         return Ok(Located { path, ownable: true });
     }
-    Err(format!("this kubelet has no plugin for persistent volume {name:?}"))
+    Err(Error::NoPlugin(name.to_owned()))
 }

@@ -16,6 +16,20 @@ const DEFAULT_SECONDS: i64 = 3600;
 /// Older tokens are replaced whatever their lifetime.
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to fetch token: {0}")]
+pub(crate) struct Error(#[from] RequestError);
+
+/// Why the API server gave no token.
+#[derive(Debug, thiserror::Error)]
+enum RequestError {
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error("the API server sent no token")]
+    NoToken,
+}
+
 /// A token and when to get the next one.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
@@ -44,7 +58,7 @@ impl Tokens {
         &self,
         pod: &Pod,
         source: &ServiceAccountTokenProjection,
-    ) -> Result<Token, String> {
+    ) -> Result<Token, Error> {
         let audience = source.audience.clone().unwrap_or_default();
         let seconds = source.expiration_seconds.unwrap_or(DEFAULT_SECONDS);
         let key = (uid(pod).to_owned(), audience.clone(), seconds);
@@ -62,10 +76,10 @@ impl Tokens {
             }
             Err(error) => match known {
                 Some(token) if now < token.expires => {
-                    tracing::warn!(pod = crate::pod::full_name(pod), error, "token not renewed");
+                    tracing::warn!(pod = crate::pod::full_name(pod), %error, "token not renewed");
                     Ok(Token { refresh_at: now + SignedDuration::from_secs(30), ..token })
                 }
-                _ => Err(format!("failed to fetch token: {error}")),
+                _ => Err(error.into()),
             },
         }
     }
@@ -76,7 +90,7 @@ impl Tokens {
         audience: String,
         seconds: i64,
         now: Timestamp,
-    ) -> Result<Token, String> {
+    ) -> Result<Token, RequestError> {
         let account = spec(pod).service_account_name.as_deref().unwrap_or("default");
         let request = TokenRequest {
             spec: TokenRequestSpec {
@@ -92,11 +106,9 @@ impl Tokens {
             ..TokenRequest::default()
         };
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace(pod));
-        let answer: TokenRequest = api
-            .create_subresource("token", account, &PostParams::default(), &request)
-            .await
-            .map_err(|error| error.to_string())?;
-        let status = answer.status.ok_or("the API server sent no token")?;
+        let answer: TokenRequest =
+            api.create_subresource("token", account, &PostParams::default(), &request).await?;
+        let status = answer.status.ok_or(RequestError::NoToken)?;
         let expires = status.expiration_timestamp.0;
         Ok(Token { text: status.token, refresh_at: refresh_at(now, expires), expires })
     }

@@ -99,7 +99,7 @@ async fn set_up(
         },
     };
     let mounted = volumes::prepare(context, pod, &facts, has_begun(pod, view));
-    let mounted = mounted.await.map_err(|message| ("FailedMount", message))?;
+    let mounted = mounted.await.map_err(|error| ("FailedMount", error.to_string()))?;
     if let Some(attempt) = plan.create_sandbox {
         let failed = |error: &dyn std::fmt::Display| {
             ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"))

@@ -109,7 +109,8 @@ impl Worker {
                 // The next look shows what the runtime made of it.
                 self.kick.notify_one();
             }
-            Err(message) => {
+            Err(error) => {
+                let message = error.to_string();
                 let old = self.resizing.mark.as_ref();
                 let generation = old.map_or(generation, |mark| mark.generation);
                 let mark = Mark::after(old, "Error", &message, generation);

@@ -471,4 +471,6 @@ fn link_name<R: Read>(entry: &Entry<'_, R>) -> io::Result<PathBuf> {
 }
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

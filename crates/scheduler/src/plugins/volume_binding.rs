@@ -1,5 +1,7 @@
 //! VolumeBinding: a node must reach the pod's volumes, or be able to get them.
 
+use std::error::Error;
+
 use client::{Event, ObjectKey};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
@@ -51,12 +53,13 @@ fn prefilter(cycle: &mut Cycle<'_>) -> Result<(), Rejection> {
                 format!("persistentvolumeclaim {name:?} not found")
             }));
         };
-        check(pod, claim, &name, owned).map_err(Rejection::unresolvable)?;
+        let refused = |why: &dyn Error| Rejection::unresolvable(why.to_string());
+        check(pod, claim, &name, owned).map_err(|why| refused(&why))?;
         if is_bound(claim) {
             claims
                 .bound
                 .push(volume_name(claim).and_then(|v| storage.volumes.named(v)).map(|v| &**v));
-        } else if storage.waits_for_consumer(claim).map_err(Rejection::unresolvable)?
+        } else if storage.waits_for_consumer(claim).map_err(|why| refused(&why))?
             && volume_name(claim).is_none()
         {
             claims.waiting.push(claim);
@@ -80,28 +83,33 @@ fn prefilter(cycle: &mut Cycle<'_>) -> Result<(), Rejection> {
 }
 
 /// What makes a claim unusable for a pod.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}")]
+    Lost { name: String, volume: String },
+    #[error("persistentvolumeclaim {0:?} is being deleted")]
+    Deleted(String),
+    #[error("PVC {claim} was not created for pod {pod} (pod is not owner)")]
+    NotOwned { claim: ObjectKey, pod: ObjectKey },
+}
+
 fn check(
     pod: &PodInfo,
     claim: &PersistentVolumeClaim,
     name: &str,
     owned: bool,
-) -> Result<(), String> {
+) -> Result<(), Unusable> {
     if claim.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Lost") {
-        let volume = volume_name(claim).unwrap_or_default();
-        return Err(format!(
-            "persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}"
-        ));
+        let volume = volume_name(claim).unwrap_or_default().to_owned();
+        return Err(Unusable::Lost { name: name.to_owned(), volume });
     }
     if claim.metadata.deletion_timestamp.is_some() {
-        return Err(format!("persistentvolumeclaim {name:?} is being deleted"));
+        return Err(Unusable::Deleted(name.to_owned()));
     }
     let owner = client::helpers::controller_of(claim);
     if owned && owner.is_none_or(|owner| owner.uid != pod.uid()) {
-        let key = &pod.key;
-        return Err(format!(
-            "PVC {}/{name} was not created for pod {key} (pod is not owner)",
-            key.namespace
-        ));
+        let claim = ObjectKey::new(&pod.key.namespace, name);
+        return Err(Unusable::NotOwned { claim, pod: pod.key.clone() });
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ fn prefilter(cycle: &mut Cycle<'_>) -> Result<(), Rejection> {
                 match storage.waits_for_consumer(claim) {
                     Ok(true) => continue,
                     Ok(false) => "PersistentVolume had no name".into(),
-                    Err(reason) => reason,
+                    Err(error) => error.to_string(),
                 }
             };
             return Err(Rejection::unresolvable(reason));

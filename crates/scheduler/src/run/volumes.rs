@@ -102,6 +102,25 @@ pub(super) async fn write(
     Ok(written)
 }
 
+/// Why a pod's volumes will not be bound.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unbound {
+    #[error("context deadline exceeded")]
+    TimedOut,
+    #[error("failed to get node {0:?}")]
+    NoNode(String),
+    #[error("could not find pvc \"{0}\"")]
+    NoClaim(ObjectKey),
+    #[error("could not find pv {0:?}")]
+    NoVolume(String),
+    #[error("pv {volume:?} node affinity doesn't match node {node:?}")]
+    OutOfReach { volume: String, node: String },
+    #[error("ClaimRef got reset for pv {0:?}")]
+    Reset(String),
+    #[error("provisioning failed for PVC {0:?}")]
+    NotProvisioned(String),
+}
+
 /// The pods that wait.
 #[derive(Default)]
 pub(super) struct Waiting(HashMap<ObjectKey, (Pending, Written, Instant)>);
@@ -126,13 +145,13 @@ impl Waiting {
         &mut self,
         cluster: &Cluster,
         now: Instant,
-    ) -> Vec<(Pending, Result<(), String>)> {
+    ) -> Vec<(Pending, Result<(), Unbound>)> {
         let mut outcomes = Vec::new();
         for (key, (pending, written, until)) in &self.0 {
             match check(pending, written, cluster) {
                 Ok(true) => outcomes.push((key.clone(), Ok(()))),
                 Ok(false) if now < *until => {}
-                Ok(false) => outcomes.push((key.clone(), Err("context deadline exceeded".into()))),
+                Ok(false) => outcomes.push((key.clone(), Err(Unbound::TimedOut))),
                 Err(reason) => outcomes.push((key.clone(), Err(reason))),
             }
         }
@@ -145,30 +164,31 @@ impl Waiting {
 ///
 /// # Errors
 /// Why it never will.
-fn check(pending: &Pending, written: &Written, cluster: &Cluster) -> Result<bool, String> {
+fn check(pending: &Pending, written: &Written, cluster: &Cluster) -> Result<bool, Unbound> {
     let node = cluster.cache.node(&pending.node);
-    let node = node.ok_or_else(|| format!("failed to get node {:?}", pending.node))?;
+    let node = node.ok_or_else(|| Unbound::NoNode(pending.node.clone()))?;
     let claim_at = |key: &ObjectKey| {
         let claim = cluster.storage.claims.get(key);
-        claim.ok_or_else(|| format!("could not find pvc \"{key}\""))
+        claim.ok_or_else(|| Unbound::NoClaim(key.clone()))
     };
     let reached = |volume: &PersistentVolume| {
         let name = volume.metadata.name.as_deref().unwrap_or_default();
-        reaches(node, volume).then_some(()).ok_or_else(|| {
-            format!("pv {name:?} node affinity doesn't match node {:?}", pending.node)
+        reaches(node, volume).then_some(()).ok_or_else(|| Unbound::OutOfReach {
+            volume: name.to_owned(),
+            node: pending.node.clone(),
         })
     };
     let mut all = true;
     for ((name, key), version_written) in pending.plan.bind.iter().zip(&written.volumes) {
         let volume = cluster.storage.volumes.named(name);
-        let volume = volume.ok_or_else(|| format!("could not find pv {name:?}"))?;
+        let volume = volume.ok_or_else(|| Unbound::NoVolume(name.clone()))?;
         let claim = claim_at(key)?;
         if version(&**volume) < *version_written {
             return Ok(false);
         }
         reached(volume)?;
         if !storage::belongs_to(volume, claim) {
-            return Err(format!("ClaimRef got reset for pv {name:?}"));
+            return Err(Unbound::Reset(name.clone()));
         }
         all &= storage::is_bound(claim);
     }
@@ -178,7 +198,7 @@ fn check(pending: &Pending, written: &Written, cluster: &Cluster) -> Result<bool
             return Ok(false);
         }
         if storage::annotation(&claim.metadata, SELECTED_NODE) != Some(&pending.node) {
-            return Err(format!("provisioning failed for PVC {:?}", key.name));
+            return Err(Unbound::NotProvisioned(key.name.clone()));
         }
         let Some(name) = storage::volume_name(claim) else { return Ok(false) };
         let Some(volume) = cluster.storage.volumes.named(name) else { return Ok(false) };

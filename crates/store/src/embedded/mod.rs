@@ -21,6 +21,8 @@ mod snapshot;
 mod writer;
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod overlap_tests;
 #[cfg(test)]
 mod tests;

@@ -15,9 +15,9 @@ use super::manifest::segment_path;
 use super::{Embedded, Options};
 use crate::{CommitError, Expect, Op, OpenError, Store, Value};
 
-const SMALL: Options = Options { segment_bytes: 4096, snapshot_after: 10_000 };
+pub(super) const SMALL: Options = Options { segment_bytes: 4096, snapshot_after: 10_000 };
 
-fn put(key: &str, expect: Expect, body: &str) -> Op {
+pub(super) fn put(key: &str, expect: Expect, body: &str) -> Op {
     let bytes = Bytes::from(format!("rev=;{body}"));
     Op { key: key.into(), expect, value: Some(Value { bytes, revision_at: 4 }) }
 }
@@ -26,11 +26,11 @@ fn delete(key: &str, revision: u64) -> Op {
     Op { key: key.into(), expect: Expect::At(revision), value: None }
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-async fn dump(store: &Embedded) -> Vec<(String, String)> {
+pub(super) async fn dump(store: &Embedded) -> Vec<(String, String)> {
     let feed = store.feed().await.unwrap();
     feed.records
         .iter()

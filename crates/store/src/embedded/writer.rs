@@ -77,6 +77,11 @@ pub(crate) fn spawn(
     Ok((admission, thread))
 }
 
+/// Nobody can know what the thread that writes a snapshot left behind.
+#[derive(Debug, thiserror::Error)]
+#[error("the snapshot thread panicked")]
+struct Panicked;
+
 /// Why a batch was not written.
 enum Failure {
     /// There is no space for it, which may change.
@@ -90,8 +95,8 @@ impl Writer {
     fn run(&mut self) {
         let mut spare = Batch::default();
         loop {
-            if let Err(reason) = self.finish_snapshot() {
-                return self.give_up(reason);
+            if let Err(panicked) = self.finish_snapshot() {
+                return self.give_up(panicked.to_string());
             }
             let Some(Taken { mut batch, after }) = self.take(spare) else { return };
             let (writes, bytes) = (batch.events.len(), batch.encoded.len());
@@ -200,7 +205,7 @@ impl Writer {
             .ok();
     }
 
-    fn finish_snapshot(&mut self) -> Result<(), String> {
+    fn finish_snapshot(&mut self) -> Result<(), Panicked> {
         let Some(running) = self.snapshotting.take_if(|running| running.is_finished()) else {
             return Ok(());
         };
@@ -216,7 +221,7 @@ impl Writer {
             }
             // The log still holds everything: keep it and try again when it has grown.
             Ok(Err(e)) => tracing::warn!("snapshot not written: {e}"),
-            Err(_) => return Err("the snapshot thread panicked".into()),
+            Err(_) => return Err(Panicked),
         }
         Ok(())
     }

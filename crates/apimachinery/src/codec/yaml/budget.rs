@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::error::Error;
+
 /// Bytes that anchored and aliased values may take together, besides what the document itself
 /// takes.
 const COPIES: usize = 16 << 20;
@@ -24,14 +26,14 @@ impl Budget {
     }
 
     /// Pays for one event at a depth.
-    pub(super) fn event(&mut self, depth: usize) -> Result<(), String> {
+    pub(super) fn event(&mut self, depth: usize) -> Result<(), Box<Error>> {
         let left = self.steps.checked_sub(depth + 1);
-        self.steps = left.ok_or("document is nested too deeply for its size")?;
+        self.steps = left.ok_or(Error::Steps)?;
         Ok(())
     }
 
     /// Pays for a copy of a value.
-    pub(super) fn copy(&mut self, value: &Value) -> Result<(), String> {
+    pub(super) fn copy(&mut self, value: &Value) -> Result<(), Box<Error>> {
         match value {
             Value::String(text) => self.pay(VALUE + text.len()),
             Value::Array(items) => {
@@ -49,9 +51,9 @@ impl Budget {
         }
     }
 
-    fn pay(&mut self, bytes: usize) -> Result<(), String> {
+    fn pay(&mut self, bytes: usize) -> Result<(), Box<Error>> {
         let left = self.copies.checked_sub(bytes);
-        self.copies = left.ok_or("document contains excessive aliasing")?;
+        self.copies = left.ok_or(Error::Copies)?;
         Ok(())
     }
 }

@@ -3,6 +3,8 @@
 use base64::Engine as _;
 use serde_json::{Number, Value};
 
+use super::error::Error;
+
 const PREFIX: &str = "tag:yaml.org,2002:";
 
 /// A scalar's meaning.
@@ -36,7 +38,7 @@ impl Tag {
 }
 
 /// Resolves a scalar; `plain` is one without quotes, whose text tells its type.
-pub(super) fn resolve(tag: Option<&str>, text: String, plain: bool) -> Result<Scalar, String> {
+pub(super) fn resolve(tag: Option<&str>, text: String, plain: bool) -> Result<Scalar, Box<Error>> {
     let string = |text: String| Ok(Scalar::Value(Value::String(text)));
     let Some(tag) = tag.filter(|tag| !tag.is_empty()) else {
         return if plain { Ok(meaning(&text).1) } else { string(text) };
@@ -44,9 +46,8 @@ pub(super) fn resolve(tag: Option<&str>, text: String, plain: bool) -> Result<Sc
     match tag.strip_prefix(PREFIX) {
         Some("binary") => {
             let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-            let bytes = base64::engine::general_purpose::STANDARD
-                .decode(plain)
-                .map_err(|_| "!!binary value contains invalid base64 data")?;
+            let bytes = base64::engine::general_purpose::STANDARD.decode(plain);
+            let bytes = bytes.map_err(Error::Binary)?;
             string(String::from_utf8_lossy(&bytes).into_owned())
         }
         Some(wanted @ ("bool" | "int" | "float" | "null")) => {
@@ -55,7 +56,7 @@ pub(super) fn resolve(tag: Option<&str>, text: String, plain: bool) -> Result<Sc
             if &found.name()[2..] == wanted || (wanted == "float" && found == Tag::Int) {
                 return Ok(value);
             }
-            Err(format!("cannot decode {} `{text}` as a !!{wanted}", found.name()))
+            Err(Error::Tag { found: found.name(), text, wanted: wanted.to_owned() }.into())
         }
         // Other tags say nothing about JSON.
         _ => string(text),

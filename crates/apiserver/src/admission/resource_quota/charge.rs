@@ -5,6 +5,19 @@ use jiff::Timestamp;
 use rules::quota::{self, Counted};
 use rules::resources::Amounts;
 
+/// Why an object cannot be charged to a quota, in upstream's words.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("failed quota: {quota}: {missing}")]
+    Unstated { quota: String, missing: String },
+    #[error("status unknown for quota: {quota}, resources: {}", resources.join(","))]
+    UnknownUse { quota: String, resources: Vec<String> },
+    #[error("quota usage is negative for resource(s): {}", .0.join(","))]
+    Negative(Vec<String>),
+    #[error("exceeded quota: {quota}, requested: {requested}, used: {used}, limited: {limited}")]
+    Exceeded { quota: String, requested: Amounts, used: Amounts, limited: Amounts },
+}
+
 /// An object to be charged to quotas.
 pub(super) struct Bill<'a> {
     pub(super) counted: &'a Counted,
@@ -17,10 +30,10 @@ pub(super) struct Bill<'a> {
 }
 
 impl Bill<'_> {
-    /// What would be used of the quota; `None` if the object costs it nothing. Errors are in
-    /// upstream's words.
-    pub(super) fn check(&self, quota: &Object) -> Result<Option<Amounts>, String> {
-        let (counted, name) = (self.counted, quota.name());
+    /// What would be used of the quota; `None` if the object costs it nothing.
+    pub(super) fn check(&self, quota: &Object) -> Result<Option<Amounts>, Refusal> {
+        let counted = self.counted;
+        let name = || quota.name().to_owned();
         let (hard, mut used) = (quota::hard(quota, "status"), quota::used(quota));
         let tracked: Vec<&str> = hard.names().filter(|name| counted.tracks(name)).collect();
         if tracked.is_empty() || !counted.covers(quota, self.object) {
@@ -29,11 +42,11 @@ impl Bill<'_> {
         if counted.counts_pods()
             && let Some(missing) = quota::missing_of_pod(self.object, tracked.iter().copied())
         {
-            return Err(format!("failed quota: {name}: {missing}"));
+            return Err(Refusal::Unstated { quota: name(), missing });
         }
         if tracked.iter().any(|name| used.get(name).is_none()) {
-            let resources = tracked.join(",");
-            return Err(format!("status unknown for quota: {name}, resources: {resources}"));
+            let resources = tracked.into_iter().map(str::to_owned).collect();
+            return Err(Refusal::UnknownUse { quota: name(), resources });
         }
         let requested = self.requested(quota, &hard)?;
         if requested.is_empty() {
@@ -50,19 +63,17 @@ impl Bill<'_> {
             amounts.retain(|name| exceeded.get(name).is_some());
             amounts
         };
-        let (before, hard) = (of_those(before), of_those(hard));
-        Err(format!(
-            "exceeded quota: {name}, requested: {exceeded}, used: {before}, limited: {hard}"
-        ))
+        let (used, limited) = (of_those(before), of_those(hard));
+        Err(Refusal::Exceeded { quota: name(), requested: exceeded, used, limited })
     }
 
     /// What the object takes more than it did, of what the quota limits.
-    fn requested(&self, quota: &Object, hard: &Amounts) -> Result<Amounts, String> {
+    fn requested(&self, quota: &Object, hard: &Amounts) -> Result<Amounts, Refusal> {
         let usage = self.counted.usage(self.object, self.now);
         let negative = usage.iter().filter(|(_, amount)| amount.sign() < 0);
-        let negative: Vec<&str> = negative.map(|(name, _)| name).collect();
+        let negative: Vec<String> = negative.map(|(name, _)| name.to_owned()).collect();
         if !negative.is_empty() {
-            return Err(format!("quota usage is negative for resource(s): {}", negative.join(",")));
+            return Err(Refusal::Negative(negative));
         }
         let old = self.old.filter(|old| self.counted.covers(quota, old));
         let before = old.map(|old| self.counted.usage(old, self.now)).unwrap_or_default();
@@ -88,7 +99,7 @@ mod tests {
         used: Value,
         pod: &Value,
         old: Option<&Value>,
-    ) -> Result<Option<String>, String> {
+    ) -> Result<Option<String>, Refusal> {
         let quota = json!({"metadata": {"name": "q"}, "spec": spec,
             "status": {"hard": hard, "used": used}});
         let counted = Counted::of("", "pods").unwrap();
@@ -134,7 +145,7 @@ mod tests {
         ] {
             let got = check(spec, hard.clone(), used.clone(), &pod("1"), None);
             let want = want.map(|w| w.map(str::to_owned)).map_err(str::to_owned);
-            assert_eq!(got, want, "{hard} {used}");
+            assert_eq!(got.map_err(|why| why.to_string()), want, "{hard} {used}");
         }
     }
 
@@ -146,7 +157,7 @@ mod tests {
         assert_eq!(resize("4").unwrap().unwrap(), "cpu=4,pods=1");
         assert_eq!(resize("1"), Ok(None));
         assert_eq!(
-            resize("5").unwrap_err(),
+            resize("5").unwrap_err().to_string(),
             "exceeded quota: q, requested: cpu=3, used: cpu=2, limited: cpu=4"
         );
         // What comes into a scope is charged in full.

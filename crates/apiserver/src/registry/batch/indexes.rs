@@ -1,38 +1,48 @@
 //! Sets of indexes in text form, for example `1,3-5,7`.
 
+use std::num::ParseIntError;
+
 use apimachinery::text::quote;
 
-fn index(text: &str, completions: i64) -> Result<i64, String> {
-    let number: i64 = text
-        .parse()
-        .map_err(|_| format!("cannot convert string to integer for index: {}", quote(text)))?;
+/// Why text is no set of indexes.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("cannot convert string to integer for index: {}", quote(text))]
+    NotInteger { text: String, source: ParseIntError },
+    #[error("too large index: {}", quote(.0))]
+    TooLarge(String),
+    #[error("non-increasing order, previous: {previous}, current: {current}")]
+    Falling { previous: i64, current: i64 },
+    #[error(
+        "the fragment {} violates the requirement that an index interval can have at most two \
+         parts separated by '-'",
+        quote(.0)
+    )]
+    Parts(String),
+}
+
+fn index(text: &str, completions: i64) -> Result<i64, Malformed> {
+    let bad = |source| Malformed::NotInteger { text: text.to_owned(), source };
+    let number: i64 = text.parse().map_err(bad)?;
     if number >= completions {
-        return Err(format!("too large index: {}", quote(text)));
+        return Err(Malformed::TooLarge(text.to_owned()));
     }
     Ok(number)
 }
 
-fn falling(previous: i64, current: i64) -> String {
-    format!("non-increasing order, previous: {previous}, current: {current}")
-}
-
-fn interval(text: &str, completions: i64) -> Result<(i64, i64), String> {
+fn interval(text: &str, completions: i64) -> Result<(i64, i64), Malformed> {
     match text.split('-').collect::<Vec<_>>()[..] {
         [one] => index(one, completions).map(|x| (x, x)),
         [first, last] => {
             let (x, y) = (index(first, completions)?, index(last, completions)?);
-            if x >= y { Err(falling(x, y)) } else { Ok((x, y)) }
+            if x >= y { Err(Malformed::Falling { previous: x, current: y }) } else { Ok((x, y)) }
         }
-        _ => Err(format!(
-            "the fragment {} violates the requirement that an index interval can have at most two \
-             parts separated by '-'",
-            quote(text)
-        )),
+        _ => Err(Malformed::Parts(text.to_owned())),
     }
 }
 
 /// How many indexes the text names, all below `completions` and rising.
-pub(super) fn count(text: &str, completions: i64) -> Result<i64, String> {
+pub(super) fn count(text: &str, completions: i64) -> Result<i64, Malformed> {
     if text.is_empty() {
         return Ok(0);
     }
@@ -40,7 +50,7 @@ pub(super) fn count(text: &str, completions: i64) -> Result<i64, String> {
     for part in text.split(',') {
         let (x, y) = interval(part, completions)?;
         if let Some(last) = last.filter(|last| *last >= x) {
-            return Err(falling(last, x));
+            return Err(Malformed::Falling { previous: last, current: x });
         }
         total += y - x + 1;
         last = Some(y);
@@ -74,7 +84,7 @@ mod tests {
             ("5-4", "non-increasing order, previous: 5, current: 4"),
             ("1-", "cannot convert string to integer for index: \"\""),
         ] {
-            assert_eq!(count(text, 8), Err(why.to_owned()), "{text}");
+            assert_eq!(count(text, 8).unwrap_err().to_string(), why, "{text}");
         }
     }
 }

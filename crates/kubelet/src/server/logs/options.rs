@@ -1,6 +1,8 @@
 //! What part of a log is wanted.
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use std::num::ParseIntError;
+
+use k8s_openapi::jiff::{self, SignedDuration, Timestamp};
 
 use crate::server::routes::{Query, flag, param};
 
@@ -11,6 +13,19 @@ pub(super) enum Which {
     All,
     Stdout,
     Stderr,
+}
+
+/// What is wrong with a query.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("{name}: invalid value {value:?}: must be a whole number")]
+    Number { name: &'static str, value: String, source: ParseIntError },
+    #[error("at most one of sinceTime or sinceSeconds may be specified")]
+    TwoBeginnings,
+    #[error("sinceTime: invalid value: {0}")]
+    Time(#[source] jiff::Error),
+    #[error("stream: unsupported value {0:?}")]
+    Stream(String),
 }
 
 /// The options of a log request.
@@ -30,25 +45,24 @@ impl Options {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub(super) fn parse(query: &Query) -> Result<Self, String> {
-        let number = |name: &str| match param(query, name) {
+    pub(super) fn parse(query: &Query) -> Result<Self, Error> {
+        let number = |name: &'static str| match param(query, name) {
             None | Some("") => Ok(None),
-            Some(text) => text
-                .parse::<u64>()
-                .map(Some)
-                .map_err(|_| format!("{name}: invalid value {text:?}: must be a whole number")),
+            Some(text) => {
+                let wrong = |source| Error::Number { name, value: text.to_owned(), source };
+                text.parse::<u64>().map(Some).map_err(wrong)
+            }
         };
         let since = match (number("sinceSeconds")?, param(query, "sinceTime")) {
             (Some(_), Some(time)) if !time.is_empty() => {
-                return Err("at most one of sinceTime or sinceSeconds may be specified".to_owned());
+                return Err(Error::TwoBeginnings);
             }
             (Some(seconds), _) => {
                 let age = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
                 Some(Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN))
             }
             (None, Some(time)) if !time.is_empty() => {
-                let parsed = time.parse::<Timestamp>();
-                Some(parsed.map_err(|error| format!("sinceTime: invalid value: {error}"))?)
+                Some(time.parse::<Timestamp>().map_err(Error::Time)?)
             }
             _ => None,
         };
@@ -64,7 +78,7 @@ impl Options {
                 None | Some("" | "All") => Which::All,
                 Some("Stdout") => Which::Stdout,
                 Some("Stderr") => Which::Stderr,
-                Some(other) => return Err(format!("stream: unsupported value {other:?}")),
+                Some(other) => return Err(Error::Stream(other.to_owned())),
             },
         })
     }
@@ -74,7 +88,7 @@ impl Options {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Options, String> {
+    fn parse(text: &str) -> Result<Options, Error> {
         let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
         Options::parse(&pairs)
     }

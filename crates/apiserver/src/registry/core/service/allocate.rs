@@ -107,7 +107,7 @@ fn take(ctx: &Context<'_>, object: &mut Object, old: &Object, taken: &mut Taken)
             let ip = match given {
                 Ok(ip) => ip,
                 Err(why) => {
-                    errors.0.push(FieldError::invalid(&path, json!([wanted]), why));
+                    errors.0.push(FieldError::invalid(&path, json!([wanted]), why.to_string()));
                     return errors;
                 }
             };
@@ -134,14 +134,16 @@ fn take(ctx: &Context<'_>, object: &mut Object, old: &Object, taken: &mut Taken)
                         port["nodePort"] = number.into();
                         taken.port(&protocol, number);
                     }
-                    Err(why) => errors.0.push(FieldError::internal(&path, why)),
+                    Err(why) => errors.0.push(FieldError::internal(&path, why.to_string())),
                 },
                 number => {
                     let number16 = u16::try_from(number).unwrap_or(0);
                     if !before.contains(&(protocol.clone(), number16)) {
                         match ctx.settings.node_ports.reserve(&protocol, number) {
                             Ok(()) => taken.port(&protocol, number16),
-                            Err(why) => errors.0.push(FieldError::invalid(&path, number, why)),
+                            Err(why) => {
+                                errors.0.push(FieldError::invalid(&path, number, why.to_string()))
+                            }
                         }
                     }
                 }
@@ -158,11 +160,11 @@ fn take(ctx: &Context<'_>, object: &mut Object, old: &Object, taken: &mut Taken)
                     object.set_path(&["spec", "healthCheckNodePort"], number.into());
                     taken.port("TCP", number);
                 }
-                Err(why) => errors.0.push(FieldError::internal(&path, why)),
+                Err(why) => errors.0.push(FieldError::internal(&path, why.to_string())),
             },
             number if given != before => match ctx.settings.node_ports.reserve("TCP", number) {
                 Ok(()) => taken.port("TCP", u16::try_from(number).unwrap_or(0)),
-                Err(why) => errors.0.push(FieldError::invalid(&path, number, why)),
+                Err(why) => errors.0.push(FieldError::invalid(&path, number, why.to_string())),
             },
             _ => {}
         }
