@@ -158,7 +158,9 @@ mod tests {
             assert_eq!(parse_duration(text), Some(nanos), "{text}");
             assert_eq!(format_duration(nanos), text);
         }
-        for text in ["", "1", "s", "1x", "1.s.", "9999999999h"] {
+        assert_eq!(parse_duration("516160600ns.5h"), Some(1_800_516_160_600));
+        assert_eq!(parse_duration("2562047h47m16.854775807s"), Some(i64::MAX));
+        for text in ["", "1", "s", ".s", "1x", "1.s.", "9999999999h"] {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }

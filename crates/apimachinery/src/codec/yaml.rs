@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use budget::Budget;
 pub use encode::encode;
 use error::Error;
-use libyaml_safer::{Encoding, EventData, Parser};
+use libyaml_safer::{Encoding, EventData, Parser, ScalarStyle};
 use resolve::{Scalar, resolve};
 use serde_json::{Map, Value};
 
@@ -45,10 +45,11 @@ fn read(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     let refuse = |why: Box<Error>| {
         Status::bad_request(format!("error converting YAML to JSON: yaml: {why}"))
     };
-    let text = transcode(bytes).map_err(refuse)?;
+    let mut text = with_plain_breaks(transcode(bytes).map_err(refuse)?);
     if directives(&text) > MAX_DIRECTIVES {
         return Err(refuse(Error::Directives.into()));
     }
+    let end = ensure_last_break(&mut text);
     let mut input: &[u8] = &text;
     let mut parser = Parser::new();
     parser.set_encoding(Encoding::Utf8);
@@ -60,6 +61,7 @@ fn read(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
         anchors: HashMap::new(),
         open: HashSet::new(),
         line: 0,
+        end,
         duplicates: Duplicates::default(),
     };
     // Where libyaml meets the zero at the end of its buffer, the parser panics for want of one.
@@ -81,13 +83,22 @@ struct Reader<'a> {
     open: HashSet<String>,
     /// Of the last event, counted from one.
     line: usize,
+    /// Where the text ended before it was given a last line break.
+    end: Option<u64>,
     duplicates: Duplicates,
 }
 
 impl Reader<'_> {
     fn next(&mut self) -> Result<EventData> {
         self.budget.event(self.depth)?;
-        let event = self.parser.parse().map_err(Error::Parser)?;
+        let mut event = self.parser.parse().map_err(Error::Parser)?;
+        if let EventData::Scalar { value, style, .. } = &mut event.data
+            && matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+            && self.end.is_some_and(|end| event.end_mark.index > end)
+            && value.ends_with('\n')
+        {
+            value.pop();
+        }
         self.line = event.start_mark.line as usize + 1;
         Ok(event.data)
     }
@@ -231,6 +242,38 @@ fn transcode(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     let text: Result<String, _> = char::decode_utf16(units).collect();
     let text = text.map_err(Error::Encoding)?;
     Ok(text.into_bytes().into())
+}
+
+/// Text whose lines end with a line feed: the parser takes the two characters of other systems for
+/// two line breaks.
+fn with_plain_breaks(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if !text.contains(&b'\r') {
+        return text;
+    }
+    let mut plain = Vec::with_capacity(text.len());
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'\r' => plain.push(b'\n'),
+            b'\n' if at > 0 && text[at - 1] == b'\r' => {}
+            byte => plain.push(*byte),
+        }
+    }
+    plain.into()
+}
+
+/// Gives text a last line break, without which the parser panics in a block scalar, and says where it
+/// ended before if it had none. A last line of blanks is none.
+fn ensure_last_break(text: &mut Cow<'_, [u8]>) -> Option<u64> {
+    let kept = text.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
+    if text[..kept].last().is_none_or(|byte| *byte == b'\n') {
+        if kept < text.len() {
+            text.to_mut().truncate(kept);
+        }
+        return None;
+    }
+    let end = text.len() as u64;
+    text.to_mut().push(b'\n');
+    Some(end)
 }
 
 /// How many lines begin as directives do, after any line break that YAML 1.1 knows (4.2).

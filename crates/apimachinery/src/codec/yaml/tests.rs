@@ -194,3 +194,22 @@ fn json_that_is_no_yaml_is_refused() {
     );
     assert_eq!(decode(br#"{"a":"\u00e9"}"#).unwrap().0, json!({"a": "\u{e9}"}));
 }
+
+#[test]
+fn blocks_at_the_end_need_no_line_break() {
+    for (text, wanted) in [
+        ("a: |\n b\n c", "b\nc"),
+        ("a: |\n b\n c\n", "b\nc\n"),
+        ("a: |+\n b\n c", "b\nc"),
+        ("a: |-\n b\n c", "b\nc"),
+        ("a: >\n b\n c", "b c"),
+        ("a: |\n éé\n c", "éé\nc"),
+        ("a: |\n  b\n ", "b\n"),
+        ("a: |\r\n b\r\n c\r\n", "b\nc\n"),
+        ("a: |\n é\n c\r", "é\nc\n"),
+        ("a: b", "b"),
+        ("a: 'b'", "b"),
+    ] {
+        assert_eq!(decode(text.as_bytes()).unwrap().0["a"], wanted, "{text:?}");
+    }
+}
