@@ -404,7 +404,10 @@ pub(crate) fn run() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,kube_client=off")),
         )
         .init();
-    if !matches!(cli.command, Command::Image(_) | Command::Demo(_) | Command::Status(_) | Command::Conformance(_)) {
+    if !matches!(
+        cli.command,
+        Command::Image(_) | Command::Demo(_) | Command::Status(_) | Command::Conformance(_)
+    ) {
         // What a cluster writes is its owner's, but for what says otherwise.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         raise_descriptor_limit();
