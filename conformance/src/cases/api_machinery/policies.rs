@@ -66,7 +66,7 @@ async fn validates(test: Test, variables: Value, expression: &str) -> Result<()>
                 Err(error) => return Err(error),
             },
             Ok(_) if tokio::time::Instant::now() > until => {
-                bail!("expected the policy {expression:?} to refuse one replica within 30 s")
+                bail!("expected the policy {expression:?} to refuse one replica within 20 s")
             }
             Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(300)).await,
         }
