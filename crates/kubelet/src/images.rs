@@ -161,12 +161,13 @@ impl Images {
         reference: &str,
         credentials: Vec<Credential>,
     ) -> runtime::Result<Image> {
-        self.records
+        let pull = self
+            .records
             .begin(named)
             .map_err(|error| Error::Internal(format!("record of the pull: {error}")))?;
         let pulled = self.pull_with(reference, credentials).await;
         let record = pulled.as_ref().ok().map(|(image, used)| (&*image.id, used.as_ref()));
-        self.records.end(named, record);
+        pull.end(record);
         pulled.map(|(image, _)| image)
     }
 

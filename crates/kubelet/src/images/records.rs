@@ -135,7 +135,7 @@ impl PullRecords {
 
     /// Notes that an image is about to be pulled: if that is all that is known of it later, it
     /// counts as pulled.
-    pub(crate) fn begin(&self, image: &str) -> io::Result<()> {
+    pub(crate) fn begin(&self, image: &str) -> io::Result<Pull<'_>> {
         let mut intents = self.intents.lock();
         let intent = Intent {
             kind: "ImagePullIntent".to_owned(),
@@ -144,12 +144,10 @@ impl PullRecords {
         };
         save(&path(&self.pulling, image), &intent)?;
         *intents.entry(image.to_owned()).or_default() += 1;
-        Ok(())
+        Ok(Pull { records: self, image: image.to_owned(), ended: false })
     }
 
-    /// Notes how a pull ended: the image's id and the credential that opened the registry, or
-    /// that there was none.
-    pub(crate) fn end(&self, image: &str, pulled: Option<(&str, Option<&Credential>)>) {
+    fn end(&self, image: &str, pulled: Option<(&str, Option<&Credential>)>) {
         let mut intents = self.intents.lock();
         if let Some((id, credential)) = pulled
             && let Err(error) = self.note(image, id, Some(Access::by(credential)))
@@ -301,6 +299,31 @@ fn read_all<T: serde::de::DeserializeOwned>(directory: &Path) -> Vec<T> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let whole = entries.map(|entry| entry.path()).filter(|path| path.extension().is_none());
     whole.filter_map(|path| load(&path).ok().flatten()).collect()
+}
+
+/// A pull under way. If it is given up, because its pod has gone, it has ended too: what would stay
+/// noted for ever is that the kubelet may have pulled the image.
+pub(crate) struct Pull<'r> {
+    records: &'r PullRecords,
+    image: String,
+    ended: bool,
+}
+
+impl Pull<'_> {
+    /// Notes how it ended: the image's id and the credential that opened the registry, or that
+    /// there was none.
+    pub(crate) fn end(mut self, pulled: Option<(&str, Option<&Credential>)>) {
+        self.ended = true;
+        self.records.end(&self.image, pulled);
+    }
+}
+
+impl Drop for Pull<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.records.end(&self.image, None);
+        }
+    }
 }
 
 #[cfg(test)]

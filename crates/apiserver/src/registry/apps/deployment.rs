@@ -7,7 +7,9 @@ use serde_json::json;
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, internal};
 use crate::registry::core::default_template;
-use crate::registry::strategy::{Strategy, differs_in_wish, ensure, set_default};
+use crate::registry::strategy::{
+    Context, Strategy, clear_status, differs_in_wish, ensure, set_default,
+};
 use crate::registry::workload::{
     check_at_most_all, check_collisions, check_int_or_percent, check_replica_counts,
     check_replicated, int_or_percent, selector_is_immutable, shown_int_or_percent,
@@ -48,6 +50,11 @@ impl Strategy for Deployment {
                 set_default(&mut spec["strategy"]["rollingUpdate"], field, "25%");
             }
         }
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        ErrorList::new()
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

@@ -13,7 +13,7 @@ use super::Sub;
 use super::check::check;
 use super::column::{AGE, Column, NAME};
 use super::kind::{Conversion, Kind};
-use super::strategy::{Strategy, ensure, set_default};
+use super::strategy::{Context, Strategy, clear_status, ensure, set_default};
 
 const fn row(version: &'static str) -> Kind {
     Kind::new(
@@ -60,6 +60,11 @@ const COLUMNS: &[Column] = &[
 struct Autoscaler;
 
 impl Strategy for Autoscaler {
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        ErrorList::new()
+    }
+
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "minReplicas", 1);
@@ -105,6 +110,11 @@ fn default_behavior(behavior: &mut Value) {
 struct AutoscalerV1;
 
 impl Strategy for AutoscalerV1 {
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        ErrorList::new()
+    }
+
     fn default(&self, object: &mut Object) {
         let others = object.annotation(convert::METRICS).is_some();
         let spec = ensure(object, &["spec"]);

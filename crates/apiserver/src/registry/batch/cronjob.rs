@@ -7,7 +7,7 @@ use super::job::default_template_parts;
 use super::rules::check_job_spec;
 use crate::registry::Sub;
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::{Strategy, ensure, set_default};
+use crate::registry::strategy::{Context, Strategy, clear_status, ensure, set_default};
 use crate::registry::workload::invalid_selector;
 use rules::cron::{self, Schedule};
 
@@ -22,6 +22,11 @@ impl Strategy for CronJob {
         set_default(spec, "failedJobsHistoryLimit", 1);
         // The job's own defaults wait until there is a job.
         default_template_parts(ensure(spec, &["jobTemplate", "spec"]));
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        ErrorList::new()
     }
 
     fn validate(&self, object: &Object) -> ErrorList {

@@ -8,7 +8,7 @@ use super::Sub;
 use crate::registry::check::check;
 use crate::registry::column::{AGE, Column, NAME, containers, images, label_map};
 use crate::registry::kind::{Kind, Selectable};
-use crate::registry::strategy::{Strategy, set_default};
+use crate::registry::strategy::{Context, Strategy, clear_status, set_default};
 use crate::registry::workload::{check_replicated_counts, check_running_template};
 
 const POD: &[&str] = &["spec", "template", "spec"];
@@ -42,6 +42,11 @@ struct Controller;
 impl Strategy for Controller {
     fn checks_generate_name(&self) -> bool {
         false
+    }
+
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        ErrorList::new()
     }
 
     fn validate_name(&self, name: &str) -> Vec<String> {

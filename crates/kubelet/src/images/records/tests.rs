@@ -27,9 +27,9 @@ fn a_private_image_is_for_those_who_have_its_secret() {
     let records = open(dir.path());
     assert!(!records.must_pull(IMAGE, ID, &[]), "it came without the kubelet");
     let owner = credential("s", "u1", "h1");
-    records.begin(IMAGE).unwrap();
+    let pull = records.begin(IMAGE).unwrap();
     assert!(records.must_pull(IMAGE, ID, &[]), "while somebody pulls it");
-    records.end(IMAGE, Some((ID, Some(&owner))));
+    pull.end(Some((ID, Some(&owner))));
 
     // Also for a kubelet that was started since.
     let records = open(dir.path());
@@ -47,10 +47,10 @@ fn a_private_image_is_for_those_who_have_its_secret() {
 fn what_anybody_could_pull_is_for_all() {
     let dir = tempfile::tempdir().unwrap();
     let records = open(dir.path());
-    records.begin(IMAGE).unwrap();
-    records.end(IMAGE, Some((ID, Some(&credential("s", "u1", "h1")))));
-    records.begin(IMAGE).unwrap();
-    records.end(IMAGE, Some((ID, None)));
+    let pull = records.begin(IMAGE).unwrap();
+    pull.end(Some((ID, Some(&credential("s", "u1", "h1")))));
+    let pull = records.begin(IMAGE).unwrap();
+    pull.end(Some((ID, None)));
     assert!(!records.must_pull(IMAGE, ID, &[]));
     let by_digest = format!("reg.example/team/app@sha256:{}", "0".repeat(64));
     assert!(!records.must_pull(&by_digest, ID, &[]), "whatever its tag");
@@ -59,7 +59,8 @@ fn what_anybody_could_pull_is_for_all() {
 #[test]
 fn a_pull_that_a_crash_interrupted_counts() {
     let dir = tempfile::tempdir().unwrap();
-    open(dir.path()).begin(IMAGE).unwrap();
+    // As if the process had ended here.
+    std::mem::forget(open(dir.path()).begin(IMAGE).unwrap());
     let records = open(dir.path());
     assert!(records.must_pull(IMAGE, ID, &[]));
     let image = Image { id: ID.to_owned(), repo_tags: vec![IMAGE.to_owned()], ..Image::default() };
@@ -77,8 +78,8 @@ fn a_pull_that_a_crash_interrupted_counts() {
 fn a_failed_pull_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let records = open(dir.path());
-    records.begin(IMAGE).unwrap();
-    records.end(IMAGE, None);
+    let pull = records.begin(IMAGE).unwrap();
+    pull.end(None);
     assert!(!records.must_pull(IMAGE, ID, &[]));
 }
 
@@ -98,4 +99,13 @@ fn policies() {
         let records = PullRecords::open(dir.path().to_owned(), policy.clone()).unwrap();
         assert_eq!(records.must_pull(image, ID, &[]), must, "{policy:?} {image}");
     }
+}
+
+#[test]
+fn a_pull_that_is_given_up_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let records = open(dir.path());
+    drop(records.begin(IMAGE).unwrap());
+    let left = |name: &str| std::fs::read_dir(dir.path().join(name)).map_or(0, Iterator::count);
+    assert_eq!((left("pulling"), left("pulled")), (0, 0));
 }
