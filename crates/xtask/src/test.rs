@@ -94,6 +94,7 @@ pub(crate) fn run() -> Result<()> {
     tally.step("lints", &mut cargo("clippy --workspace --all-targets --quiet -- -D warnings"));
     let tools = Tools::find()?;
     crate::tools::ensure_containerd()?;
+    crate::tools::ensure_nft()?;
     tally.step("schema facts", &mut cargo("xtask schema --check"));
     tally
         .tests("unit and API tests", &mut cargo("test --workspace --exclude e2e --no-fail-fast"))?;

@@ -164,6 +164,17 @@ pub(crate) fn ensure_etcd() -> Result<()> {
     }
 }
 
+/// Sees to it that there is `nft`, with which tests do to our tables what others might.
+///
+/// # Errors
+/// It is missing and cannot be installed.
+pub(crate) fn ensure_nft() -> Result<()> {
+    match on_path("nft") {
+        Some(_) => Ok(()),
+        None => install("nftables"),
+    }
+}
+
 /// Sees to it that there is a containerd to drive through CRI, with what it needs.
 ///
 /// # Errors

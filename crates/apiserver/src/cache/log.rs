@@ -14,6 +14,11 @@ use store::Revision;
 use super::Entry;
 use super::bell::{Bell, Ear};
 
+/// The present by the clock of the timers that wait for it, which a test may stop.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
@@ -63,7 +68,7 @@ impl Change {
             revision: entry.revision,
             entry,
             previous,
-            at: Instant::now(),
+            at: now(),
             json_frame: OnceLock::new(),
             protobuf_frame: OnceLock::new(),
             counted: Mutex::default(),
@@ -158,7 +163,8 @@ impl Changes {
         self.kept.front().is_some_and(|oldest| {
             self.bytes.load(Ordering::Relaxed) > KEEP_BYTES
                 || self.kept.len() >= KEEP_AT_MOST
-                || (self.kept.len() >= KEEP && oldest.at.elapsed() > KEEP_FOR)
+                || (self.kept.len() >= KEEP
+                    && now().saturating_duration_since(oldest.at) > KEEP_FOR)
         })
     }
 

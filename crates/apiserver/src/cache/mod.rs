@@ -136,8 +136,8 @@ async fn dispatch(
                     None => return,
                 },
                 () = quiet => {
-                    let now = Instant::now();
-                    let due = collections.values().filter_map(|log| log.trim(now)).min();
+                    let now = log::now();
+                    let due = collections.values().filter_map(|collection| collection.trim(now)).min();
                     trim_at = due.map(|at| at.max(now + TRIM_AFTER));
                     None
                 }
@@ -147,7 +147,7 @@ async fn dispatch(
         };
         if let Some(batch) = batch {
             // The first look finds how long it really takes.
-            trim_at.get_or_insert_with(|| Instant::now() + TRIM_AFTER);
+            trim_at.get_or_insert_with(|| log::now() + TRIM_AFTER);
             let mut changed: Vec<&Arc<Collection>> = Vec::new();
             for event in batch.iter() {
                 if let Some((prefix, rest)) = split(&event.key)
