@@ -131,11 +131,13 @@ impl ApiServer {
         crate::bootstrap::reserve_service_addresses(&server);
         crate::bootstrap::run(&server).await?;
         let weak = Arc::downgrade(&server);
-        let expire = move |_| crate::event_ttl::run(weak.clone());
-        task::spawn("event-ttl", task::keep("event-ttl", life.clone(), expire));
+        let expire = move || crate::event_ttl::run(weak.clone());
+        let expire = task::keep_until_cancelled("event-ttl", life.clone(), expire);
+        task::spawn("event-ttl", expire);
         let weak = Arc::downgrade(&server);
-        let tell = move |_| crate::flow_schemas::run(weak.clone());
-        task::spawn("flow-schemas", task::keep("flow-schemas", life, tell));
+        let tell = move || crate::flow_schemas::run(weak.clone());
+        let tell = task::keep_until_cancelled("flow-schemas", life, tell);
+        task::spawn("flow-schemas", tell);
         authn::track(&server, uses);
         Ok(Self(server))
     }

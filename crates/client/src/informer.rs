@@ -95,7 +95,7 @@ impl<K: Kind> Informer<K> {
         let (filled, selection) = (shared.clone(), selection.clone());
         task::spawn(
             "informer",
-            task::keep("informer", cancel, move |_| {
+            task::keep_until_cancelled("informer", cancel, move || {
                 reflector::Reflector::new(api.clone(), &selection, filled.clone()).run()
             }),
         );

@@ -26,14 +26,15 @@ pub(crate) async fn supervise(
             client: client.clone(),
             informers: informers.clone(),
             events: events.clone(),
-            cancel: run,
+            cancel: run.clone(),
             settings: settings.clone(),
         };
         let running = settings.metrics.running.with(["kube-controller-manager", name]).held();
         let work = (controller.start)(context);
         async move {
             let _running = running;
-            work.await;
+            // A controller waits for events, and need not ask whether it is to end.
+            run.run_until_cancelled(work).await;
         }
     })
     .await;

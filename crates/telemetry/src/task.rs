@@ -115,7 +115,7 @@ pub fn spawn_vital(
     })
 }
 
-/// Runs what `start` makes until `cancel`, and again, after a wait that doubles, whenever it
+/// Runs what `start` makes until it ends after `cancel`, and again, after a wait that doubles, whenever it
 /// panics or ends before. Each run has a token of its own, which is cancelled when the run is
 /// over, however it ends: what the run spawned ends with it.
 pub async fn keep<F>(
@@ -129,6 +129,23 @@ pub async fn keep<F>(
     while let Some(ended) = restarts.run(name, &cancel, &mut start).await {
         restarts.pause(name, ended.is_err(), &cancel).await;
     }
+}
+
+/// As [`keep`], for what does not ask whether it is to end: it is dropped when it is.
+pub async fn keep_until_cancelled<F>(
+    name: &'static str,
+    cancel: CancellationToken,
+    mut start: impl FnMut() -> F + Send,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let start = move |run: CancellationToken| {
+        let work = start();
+        async move {
+            run.run_until_cancelled(work).await;
+        }
+    };
+    keep(name, cancel, start).await;
 }
 
 /// As [`keep`], for what has an end: only a run that panics is followed by another. `None` if it
@@ -276,6 +293,28 @@ mod tests {
         let kept = spawn("test-ends", keep("test-ends", cancel, work));
         stop.cancel();
         kept.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_ask_is_dropped_at_its_end() {
+        let cancel = CancellationToken::new();
+        let stop = cancel.clone();
+        let held = Arc::new(());
+        let work = {
+            let held = held.clone();
+            move || {
+                let held = held.clone();
+                async move {
+                    let _held = held;
+                    std::future::pending().await
+                }
+            }
+        };
+        let kept = spawn("test-dropped", keep_until_cancelled("test-dropped", cancel, work));
+        tokio::task::yield_now().await;
+        stop.cancel();
+        kept.await.unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[tokio::test(start_paused = true)]
