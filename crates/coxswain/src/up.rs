@@ -94,14 +94,6 @@ async fn up(args: UpArgs, log: LogArgs) -> Result<()> {
     }
     let listener = plane::listen(args.listen).await?;
     let dir = ClusterDir::open(&args.dir)?;
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        dir = %dir.path().display(),
-        listen = %args.listen,
-        nodes = args.nodes,
-        runtime = ?kind,
-        "the cluster starts"
-    );
     let store = plane::open_store(&dir)?;
     progress.done("store");
 
@@ -121,6 +113,15 @@ async fn up(args: UpArgs, log: LogArgs) -> Result<()> {
         name: &plan.name,
     })?;
     progress.done("certificates");
+    // What cannot start says why in one line, and nothing before it.
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        dir = %dir.path().display(),
+        listen = %args.listen,
+        nodes = args.nodes,
+        runtime = ?kind,
+        "the cluster starts"
+    );
 
     let cluster = Cluster {
         kind,
