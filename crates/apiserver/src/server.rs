@@ -187,34 +187,28 @@ impl Server {
         let allotted = limits::allotted(&query);
         let deadline = begun + *allotted.as_ref().unwrap_or(&limits::LONGEST);
         let span = trace.span.clone();
+        // A write that has not begun when its client leaves never does.
+        let gone = CancellationToken::new();
+        request.extensions_mut().insert(gone.clone());
+        let _gone = gone.drop_guard();
         let outcome = match info {
-            Ok(info) if lasts => {
-                guarded(span, self.clone().serve(request, user, info, query)).await
+            Ok(info) => {
+                let reads = info.is_read();
+                let serve = guarded(span, self.clone().serve(request, user, info, query));
+                match allotted {
+                    _ if lasts => serve.await,
+                    Ok(time) if reads => limits::within(time, serve).await,
+                    // A write that has begun is finished, whether or not its client still waits:
+                    // what it took for a commit that it never saw would be lost.
+                    Ok(time) => {
+                        let write = task::spawn("request", serve);
+                        let ended = |ended| Err(Status::internal(ended));
+                        let write = async { write.await.unwrap_or_else(ended) };
+                        limits::within(time, write).await
+                    }
+                    Err(status) => Err(status),
+                }
             }
-            Ok(info) => match allotted {
-                Ok(time) if info.is_read() => {
-                    limits::within(
-                        time,
-                        guarded(span, self.clone().serve(request, user, info, query)),
-                    )
-                    .await
-                }
-                // A write that has begun is finished, whether or not its client still waits: what
-                // it took for a commit that it never saw would be lost.
-                Ok(time) => {
-                    let gone = CancellationToken::new();
-                    request.extensions_mut().insert(gone.clone());
-                    // A write that has not begun when its client leaves never does.
-                    let _gone = gone.drop_guard();
-                    let write = guarded(span, self.clone().serve(request, user, info, query));
-                    let write = task::spawn("request", write);
-                    limits::within(time, async {
-                        write.await.unwrap_or_else(|ended| Err(Status::internal(ended)))
-                    })
-                    .await
-                }
-                Err(status) => Err(status),
-            },
             Err(_) => Err(routes::no_such_path()),
         };
         let served = outcome.is_ok();

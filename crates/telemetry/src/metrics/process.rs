@@ -46,6 +46,16 @@ fn octets(name: &str) -> Option<f64> {
 /// The `process_` metrics of upstream's library.
 pub fn process(registry: &Registry) {
     use Kind::{Counter, Gauge};
+    registry.collect(
+        Desc::foreign("coxswain_task_panics_total", "Number of panics of tasks, by task."),
+        Counter,
+        ["task"],
+        |samples: &mut Samples<1>| {
+            for (task, count) in crate::task::panics() {
+                samples.add([task], count as f64);
+            }
+        },
+    );
     collect(
         registry,
         Desc::foreign(
@@ -151,4 +161,19 @@ pub fn build_info(registry: &Registry, version: &'static str) {
         .gauges(Desc::alpha("kubernetes_build_info", help), labels)
         .with([major, minor, version, "", "clean", "", "none", "rustc", platform])
         .set(1.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Format;
+
+    #[test]
+    fn panics_of_tasks_are_told() {
+        let registry = Registry::bare();
+        process(&registry);
+        crate::task::report("test-told", &"of course");
+        let text = registry.encode(Format::Text);
+        assert!(text.contains("coxswain_task_panics_total{task=\"test-told\"} 1"), "{text}");
+    }
 }
