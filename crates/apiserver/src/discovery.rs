@@ -2,95 +2,105 @@
 
 use apimachinery::Status;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, VARY};
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::body::{Body, full};
-use crate::encode::{self, respond};
+use crate::encode::respond;
 use crate::health;
-use crate::negotiate::{Accepted, Encoding, JSON, Offer};
+use crate::paths::{Answered, Asked, Refused};
 use crate::registry::{GROUPS, Group, Kind, Sub, api_version, find_group};
-use crate::routes::{method_not_allowed, no_such_path, page_not_found};
-use crate::server::Server;
+use crate::routes::{no_such_path, page_not_found};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// Answers a path that is not a resource.
-pub(crate) fn answer(
-    server: &Server,
-    method: &Method,
-    path: &str,
-    accept: &str,
-) -> Result<Response<Body>, Status> {
-    let accepted = || Accepted::negotiate(Some(accept), Offer::Plain);
-    let aggregated = wants_aggregated(accept);
-    let parts: Vec<&str> =
-        path.strip_prefix('/').unwrap_or(path).trim_end_matches('/').split('/').collect();
-    // Paths beside the groups answer any method alike.
-    let routed = matches!(
-        parts.as_slice(),
-        ["api" | "version", ..] | ["openid", "v1", "jwks"] | ["apis", _, _] | [".well-known", _]
-    );
-    let document = match parts.as_slice() {
-        ["api"] if aggregated => return aggregated_list(&GROUPS[..1]),
-        ["apis"] if aggregated => return aggregated_list(&GROUPS[1..]),
-        [""] => json!({"paths": paths()}),
-        ["api"] => json!({
-            "kind": "APIVersions", "versions": ["v1"],
-            "serverAddressByClientCIDRs": [
-                {"clientCIDR": "0.0.0.0/0", "serverAddress": server.settings.advertise.to_string()},
-            ],
-        }),
-        ["apis"] if !path.ends_with("//") => json!({
-            "kind": "APIGroupList", "apiVersion": "v1",
-            "groups": GROUPS[1..].iter().map(api_group).collect::<Vec<_>>(),
-        }),
-        ["api", version] => resource_list("", version)?,
-        ["apis", group, rest @ ..] => {
-            let Some(found) = find_group(group).filter(|g| !g.name.is_empty()) else {
-                return Ok(page_not_found());
-            };
-            match rest {
-                [] => {
-                    let mut document = api_group(found);
-                    document["kind"] = "APIGroup".into();
-                    document["apiVersion"] = "v1".into();
-                    document
-                }
-                [version] => resource_list(group, version)?,
-                _ => return Err(no_such_path()),
-            }
-        }
-        ["version"] => version(),
-        ["api" | "version", ..] => return Err(no_such_path()),
-        [".well-known", "openid-configuration"] => {
-            let issuer = server.settings.signer.issuer();
-            json!({
-                "issuer": issuer,
-                "jwks_uri": format!("https://{}/openid/v1/jwks", server.settings.advertise),
-                "response_types_supported": ["id_token"],
-                "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": ["ES256"],
-            })
-        }
-        ["openid", "v1", "jwks"] => server.settings.signer.jwks(),
-        _ => return Ok(page_not_found()),
-    };
-    if routed && method != Method::GET {
-        let encoding = accepted().map_or(Encoding::Json, |accepted| accepted.encoding);
-        return Ok(method_not_allowed(&["GET"], encoding));
+/// The root: all paths.
+pub(crate) async fn root(asked: Asked) -> Answered {
+    asked.document(json!({"paths": paths()}))
+}
+
+/// `/api`: the versions of the group without a name.
+pub(crate) async fn core_versions(asked: Asked) -> Answered {
+    if asked.wants_aggregated() {
+        return aggregated_list(&GROUPS[..1]).map_err(Refused);
     }
-    // What is no API object has one form, whatever the client would like.
-    if document.get("kind").is_none() {
-        let media_type = if parts[0] == "openid" { "application/jwk-set+json" } else { JSON };
-        return Ok(respond(StatusCode::OK, media_type, full(document.to_string())));
+    asked.only_get(json!({
+        "kind": "APIVersions", "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{
+            "clientCIDR": "0.0.0.0/0",
+            "serverAddress": asked.server.settings.advertise.to_string(),
+        }],
+    }))
+}
+
+/// `/apis`: the groups that have names.
+pub(crate) async fn groups(asked: Asked) -> Answered {
+    if asked.wants_aggregated() {
+        return aggregated_list(&GROUPS[1..]).map_err(Refused);
     }
-    encode::value(StatusCode::OK, &document, accepted()?.encoding)
+    asked.document(json!({
+        "kind": "APIGroupList", "apiVersion": "v1",
+        "groups": GROUPS[1..].iter().map(api_group).collect::<Vec<_>>(),
+    }))
+}
+
+/// `/apis/{group}`.
+pub(crate) async fn group(asked: Asked) -> Answered {
+    let Some(found) = named_group(asked.segment(1)) else { return Ok(page_not_found()) };
+    let mut document = api_group(found);
+    document["kind"] = "APIGroup".into();
+    document["apiVersion"] = "v1".into();
+    asked.document(document)
+}
+
+/// `/api/{version}`.
+pub(crate) async fn core_resources(asked: Asked) -> Answered {
+    asked.only_get(resource_list("", asked.segment(1)).map_err(Refused)?)
+}
+
+/// `/apis/{group}/{version}`.
+pub(crate) async fn resources(asked: Asked) -> Answered {
+    let Some(found) = named_group(asked.segment(1)) else { return Ok(page_not_found()) };
+    asked.only_get(resource_list(found.name, asked.segment(2)).map_err(Refused)?)
+}
+
+/// A path below a version that is no resource's.
+pub(crate) async fn below_a_version(asked: Asked) -> Answered {
+    match named_group(asked.segment(1)) {
+        Some(_) => Err(Refused(no_such_path())),
+        None => Ok(page_not_found()),
+    }
+}
+
+/// `/version`.
+pub(crate) async fn server_version(asked: Asked) -> Answered {
+    asked.only_get(version())
+}
+
+/// `/.well-known/openid-configuration`: how others verify this cluster's tokens.
+pub(crate) async fn issuer(asked: Asked) -> Answered {
+    let settings = &asked.server.settings;
+    asked.only_get(json!({
+        "issuer": settings.signer.issuer(),
+        "jwks_uri": format!("https://{}/openid/v1/jwks", settings.advertise),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }))
+}
+
+/// `/openid/v1/jwks`: the keys that sign them.
+pub(crate) async fn signing_keys(asked: Asked) -> Answered {
+    asked.only_get(asked.server.settings.signer.jwks())
+}
+
+fn named_group(name: &str) -> Option<&'static Group> {
+    find_group(name).filter(|group| !group.name.is_empty())
 }
 
 /// Whether a clause asks for the aggregated form before any plain one.
-fn wants_aggregated(accept: &str) -> bool {
+pub(crate) fn wants_aggregated(accept: &str) -> bool {
     let clause = accept.split(',').find(|c| {
         let c = c.trim();
         let v2 = c.split(';').any(|p| p.trim() == "v=v2");

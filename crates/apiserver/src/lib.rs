@@ -1,7 +1,7 @@
 //! The API server: how objects are reached.
 //!
-//! `server` holds the pipeline of a request, `verbs` one handler per verb, `registry` one row per
-//! kind, `cache` everything that is read.
+//! `chain` lists the layers that a request passes, `verbs` has one handler per verb, `registry` one row
+//! per kind, `cache` everything that is read.
 
 mod admission;
 mod allocator;
@@ -10,6 +10,7 @@ mod authz;
 mod body;
 mod bootstrap;
 mod cache;
+mod chain;
 mod connection;
 mod decode;
 mod discovery;
@@ -21,12 +22,13 @@ mod limits;
 mod metrics;
 mod negotiate;
 mod openapi;
+mod paths;
 mod registry;
 mod request;
+mod resource;
 mod routes;
 mod server;
 mod service;
-mod trace;
 mod user;
 mod verbs;
 mod warning;

@@ -5,7 +5,7 @@ mod in_flight;
 mod work;
 
 pub(crate) use deadline::{Deadline, LONGEST, allotted, within};
-pub(crate) use in_flight::InFlight;
+pub(crate) use in_flight::{InFlight, Place};
 pub(crate) use work::{Abandoned, Work};
 
 use crate::request::RequestInfo;

@@ -27,6 +27,11 @@ impl Encoding {
         }
     }
 
+    /// The encoding of errors that are found before anybody asks which forms the path has.
+    pub(crate) fn wanted(accept: Option<&str>) -> Self {
+        Accepted::negotiate(accept, Offer::List).map_or(Self::Json, |accepted| accepted.encoding)
+    }
+
     fn of(media_type: &str) -> Option<Self> {
         match media_type {
             JSON | "*" | "*/*" | "application/*" => Some(Self::Json),

@@ -1,33 +1,28 @@
-//! The path of a request, readable top to bottom.
+//! The server's state, and how it starts.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use apimachinery::Status;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderName, USER_AGENT, WARNING};
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response};
 use ipnet::Ipv4Net;
 use store::{CommitError, Store};
 use telemetry::task;
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{Instrument, Span};
 
-use crate::admission::QuotaTurns;
+use crate::admission::QuotaLocks;
 use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
-use crate::body::{Body, Unread};
+use crate::body::Body;
 use crate::cache::{Cache, Collection, Corrupt, Entry, Snapshot, prefix};
-use crate::limits::{self, Abandoned, InFlight, Work};
+use crate::limits::{InFlight, Work};
 use crate::metrics::Metrics;
-use crate::negotiate::{Accepted, Encoding, Offer};
-use crate::registry::{self, Kind, Sub};
-use crate::request::{Query, RequestInfo};
-use crate::trace::{AUDIT_ID, Stages, Trace};
+use crate::registry::{self, Kind};
+use crate::request::RequestInfo;
 use crate::user::User;
-use crate::verbs::{self, Call};
-use crate::{authn, authz, discovery, encode, health, openapi, routes, warning};
+use crate::{authn, authz, chain, openapi};
 
 /// What an API server is made with.
 pub struct Config {
@@ -83,10 +78,10 @@ pub(crate) struct Server {
     pub(crate) rbac: authz::Rbac,
     pub(crate) metrics: Metrics,
     pub(crate) openapi: openapi::Documents,
-    pub(crate) quota_turns: QuotaTurns,
+    pub(crate) quota_locks: QuotaLocks,
     pub(crate) token_uses: authn::Uses,
-    in_flight: InFlight,
-    work: Work,
+    pub(crate) in_flight: InFlight,
+    pub(crate) work: Work,
     /// Ends what runs beside the server.
     _life: DropGuard,
 }
@@ -122,7 +117,7 @@ impl ApiServer {
             rbac: authz::Rbac::default(),
             metrics,
             openapi: openapi::Documents::default(),
-            quota_turns: QuotaTurns::default(),
+            quota_locks: QuotaLocks::default(),
             token_uses,
             in_flight: InFlight::default(),
             work: Work::default(),
@@ -149,186 +144,12 @@ impl ApiServer {
         request: Request<Body>,
         user: Option<User>,
     ) -> BoxFuture<'static, Response<Body>> {
-        let server = self.0.clone();
-        Box::pin(async move { server.handle(request, user).await })
+        let answer = chain::handle(self.0.clone(), request, user);
+        Box::pin(answer.map(|answer| answer.unwrap_or_else(|never| match never {})))
     }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Serves a request within its span. A panic harms nobody else; its client has upstream's answer.
-async fn guarded(
-    span: Span,
-    serve: impl Future<Output = Result<Response<Body>, Status>> + Send + 'static,
-) -> Result<Response<Body>, Status> {
-    let serve = task::caught(task::watched("request", serve)).instrument(span);
-    serve.await.unwrap_or_else(|task::Panicked| {
-        let text = "This request caused apiserver to panic. Look in the logs for details.\n";
-        Ok(routes::plain(StatusCode::INTERNAL_SERVER_ERROR, text))
-    })
 }
 
 impl Server {
-    async fn handle(self: Arc<Self>, request: Request<Body>, user: Option<User>) -> Response<Body> {
-        let begun = Instant::now();
-        let mut request = request.map(Unread::wrap);
-        let trace = Trace::begin(request.method(), request.uri().path(), request.headers());
-        request.extensions_mut().insert(trace.stages.clone());
-        let query = Query::parse(request.uri().query());
-        let headers = request.headers();
-        let accepts_gzip = header(headers, &ACCEPT_ENCODING)
-            .is_some_and(|v| v.split(',').any(|e| e.trim().starts_with("gzip")));
-        let accept = headers.get(&ACCEPT).cloned();
-        let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
-        let tracked = self.metrics.requests.begin(info.as_ref().ok(), &query, headers);
-        let lasts = info.as_ref().is_ok_and(limits::is_long_running);
-        let allotted = limits::allotted(&query);
-        let deadline = begun + *allotted.as_ref().unwrap_or(&limits::LONGEST);
-        let span = trace.span.clone();
-        // A write that has not begun when its client leaves never does.
-        let gone = CancellationToken::new();
-        request.extensions_mut().insert(gone.clone());
-        let _gone = gone.drop_guard();
-        let outcome = match info {
-            Ok(info) => {
-                let reads = info.is_read();
-                let serve = guarded(span, self.clone().serve(request, user, info, query));
-                match allotted {
-                    _ if lasts => serve.await,
-                    Ok(time) if reads => limits::within(time, serve).await,
-                    // A write that has begun is finished, whether or not its client still waits:
-                    // what it took for a commit that it never saw would be lost.
-                    Ok(time) => {
-                        let write = task::spawn("request", serve);
-                        let ended = |ended| Err(Status::internal(ended));
-                        let write = async { write.await.unwrap_or_else(ended) };
-                        limits::within(time, write).await
-                    }
-                    Err(status) => Err(status),
-                }
-            }
-            Err(_) => Err(routes::no_such_path()),
-        };
-        let served = outcome.is_ok();
-        let mut response = match outcome {
-            Ok(response) => response,
-            Err(status) => {
-                let accept = accept.as_ref().and_then(|value| value.to_str().ok());
-                encode::error(&status, wanted_encoding(accept))
-            }
-        };
-        if !lasts {
-            response.extensions_mut().insert(limits::Deadline(deadline));
-        }
-        let response = if accepts_gzip { crate::service::compress(response) } else { response };
-        let audit_id = trace.end(response.status(), lasts);
-        let mut response = self.metrics.requests.end(tracked, served, response);
-        response.headers_mut().entry(AUDIT_ID).or_insert(audit_id);
-        response
-    }
-
-    async fn serve(
-        self: Arc<Self>,
-        mut request: Request<Body>,
-        user: Option<User>,
-        info: RequestInfo,
-        query: Query,
-    ) -> Result<Response<Body>, Status> {
-        let remote = user.is_none();
-        let user = match user {
-            Some(user) => user,
-            None => {
-                let begun = Instant::now();
-                let user = authn::authenticate(&self, &request);
-                let name = user.as_ref().ok().map(|user| user.name.as_str());
-                self.metrics.access.authenticated(name, begun.elapsed());
-                user?
-            }
-        };
-        let user = authn::impersonate(&self, user, request.headers())?;
-        Span::current().record("user", &*user.name);
-        // The cluster's own components bound themselves.
-        let place = if remote { Some(self.in_flight.enter(&user, &info)) } else { None };
-        let _place = place.transpose()?;
-        let begun = Instant::now();
-        let authorized = self.authorize(&user, info.verb, &info);
-        self.metrics.access.authorized(authorized.is_ok(), begun.elapsed());
-        authorized?;
-        let stages = request.extensions_mut().remove::<Stages>().unwrap_or_default();
-        stages.passed("authorized");
-
-        if !info.is_resource {
-            return self.serve_path(&request, &query);
-        }
-        let Some((kind, sub)) = find(&info) else {
-            let known = registry::find_group(&info.group).is_some();
-            return if known { Err(routes::no_such_path()) } else { Ok(routes::page_not_found()) };
-        };
-        let methods = routes::methods(kind, sub, &info);
-        if methods.is_empty() {
-            return Err(routes::no_such_path());
-        }
-        let accept = header(request.headers(), &ACCEPT);
-        if !methods.contains(&info.method.as_str()) {
-            return Ok(routes::method_not_allowed(methods, wanted_encoding(accept)));
-        }
-        // Streams have their own protocols, whatever the client says it accepts.
-        let accepted = match Accepted::negotiate(accept, routes::offer(kind, sub, &info)) {
-            Err(_) if limits::is_stream(&info) && sub != Some(Sub::Log) => Accepted::JSON,
-            other => other?,
-        };
-        let headers = request.headers();
-        let agent = header(headers, &USER_AGENT).unwrap_or_default();
-        let call = Call {
-            server: &self,
-            user,
-            info,
-            query,
-            accepted,
-            content_type: header(headers, &CONTENT_TYPE).map(str::to_owned),
-            agent: agent.split('/').next().unwrap_or_default().to_owned(),
-            kind,
-            sub,
-            dry: false,
-            warnings: Default::default(),
-            stages,
-        };
-        request.extensions_mut().remove::<User>();
-        // What there is to warn of is said of a refused request too.
-        let mut response = match self.dispatch(&call, request).await {
-            Ok(response) => response,
-            Err(status) => encode::error(&status, accepted.encoding),
-        };
-        call.stages.passed("answered");
-        for value in warning::headers(call.warnings.into_inner()) {
-            response.headers_mut().append(WARNING, value);
-        }
-        Ok(response)
-    }
-
-    /// Hands the request to its verb, with its whole body unless that is a stream.
-    async fn dispatch(
-        &self,
-        call: &Call<'_>,
-        request: Request<Body>,
-    ) -> Result<Response<Body>, Status> {
-        if call.info.is_read() || limits::is_stream(&call.info) {
-            return verbs::dispatch(call, request).await;
-        }
-        let (parts, body) = request.into_parts();
-        let time = limits::allotted(&call.query)?;
-        let body = limits::within(time, crate::body::read(body)).await?;
-        call.stages.passed("read");
-        let stored = self.entry(call.kind, &call.info.namespace, &call.info.name);
-        let bytes = body.len() + stored.map_or(0, |entry| entry.bytes.len());
-        let gone = parts.extensions.get::<CancellationToken>().cloned().unwrap_or_default();
-        let request = Request::from_parts(parts, crate::body::full(body));
-        let done = self.work.run(&call.user.name, bytes, &gone, verbs::dispatch(call, request));
-        done.await.unwrap_or_else(|Abandoned| Err(Status::timeout("the client has left", 0)))
-    }
-
     /// Refuses what the user may not do; `verb` is another than the request's where a handler
     /// needs more than what the method says.
     pub(crate) fn authorize(
@@ -344,34 +165,8 @@ impl Server {
         }
     }
 
-    /// Everything that is not a resource.
-    fn serve_path(&self, request: &Request<Body>, query: &Query) -> Result<Response<Body>, Status> {
-        let path = request.uri().path();
-        let accept = header(request.headers(), &ACCEPT).unwrap_or_default();
-        match path {
-            "/healthz" | "/livez" | "/readyz" => return Ok(health::check(self, path, query)),
-            #[cfg(test)]
-            "/panics" => panic!("asked to"),
-            "/metrics" => return Ok(self.metrics.scrape(request.headers())),
-            "/metrics/slis" => return Ok(self.metrics.scrape_service_levels(request.headers())),
-            "/openapi/v2" => return self.openapi.v2(accept, request.headers()),
-            "/openapi/v3" => return Ok(self.openapi.v3_index()),
-            _ => {}
-        }
-        if let Some(name) = path.strip_prefix("/openapi/v3/") {
-            return Ok(self.openapi.v3(name, query, request.headers()));
-        }
-        if let Some(check) =
-            ["/healthz/", "/livez/", "/readyz/"].iter().find_map(|p| path.strip_prefix(p))
-        {
-            return Ok(health::single(self, check));
-        }
-        discovery::answer(self, request.method(), path, accept)
-    }
-
     /// Whether the store accepts nothing more.
     pub(crate) fn store_failed(&self) -> bool {
-        use futures::FutureExt;
         self.store.failed().now_or_never().is_some()
     }
 
@@ -397,17 +192,4 @@ impl Server {
         let revision = applied.max(snapshot.revision);
         Ok((snapshot, revision))
     }
-}
-
-/// The row and the subresource that a path names.
-fn find(info: &RequestInfo) -> Option<(&'static Kind, Option<Sub>)> {
-    let kind = registry::find(&info.group, &info.version, &info.resource)?;
-    let name = info.subresource.as_str();
-    let sub = kind.subs.iter().copied().find(|sub| sub.name() == name);
-    (name.is_empty() || sub.is_some()).then_some((kind, sub))
-}
-
-/// The encoding of errors that are found before anybody asks what the path can answer with.
-fn wanted_encoding(accept: Option<&str>) -> Encoding {
-    Accepted::negotiate(accept, Offer::List).map_or(Encoding::Json, |accepted| accepted.encoding)
 }

@@ -26,7 +26,7 @@ use crate::server::Server;
 use crate::user::User;
 use crate::verbs::Call;
 
-pub(crate) use resource_quota::Turns as QuotaTurns;
+pub(crate) use resource_quota::NamespaceLocks as QuotaLocks;
 
 /// What is being done to the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,16 +28,16 @@ const LANES: usize = 64;
 
 /// Lets the requests of a namespace charge its quotas one after the other. The compare-and-set
 /// alone keeps them right, but of many at once only one would get through each time.
-pub(crate) struct Turns([Mutex<()>; LANES]);
+pub(crate) struct NamespaceLocks([Mutex<()>; LANES]);
 
-impl Default for Turns {
+impl Default for NamespaceLocks {
     fn default() -> Self {
         Self(std::array::from_fn(|_| Mutex::default()))
     }
 }
 
-impl Turns {
-    async fn wait(&self, namespace: &str) -> MutexGuard<'_, ()> {
+impl NamespaceLocks {
+    async fn lock(&self, namespace: &str) -> MutexGuard<'_, ()> {
         // Namespaces that share a lane wait for each other, which is harmless.
         let lane = BuildHasherDefault::<DefaultHasher>::default().hash_one(namespace);
         self.0[lane as usize % LANES].lock().await
@@ -119,7 +119,7 @@ async fn reserve(
         limited: request.sub != Some(Sub::Status),
         now: Timestamp::now(),
     };
-    let _turn = server.quota_turns.wait(request.namespace).await;
+    let _lock = server.quota_locks.lock(request.namespace).await;
     let mut charged: Vec<String> = Vec::new();
     loop {
         let snapshot = server.collection(kind)?.snapshot();

@@ -31,12 +31,12 @@ fn asked(groups: &[String], extra: &BTreeMap<String, Vec<String>>, uid: &str) ->
     all.join(" ")
 }
 
-/// The user the request is to be done as.
+/// The user that the request is to be done as, where the headers name one.
 pub(crate) fn impersonate(
     server: &Server,
-    user: User,
+    user: &User,
     headers: &HeaderMap,
-) -> Result<User, Status> {
+) -> Result<Option<User>, Status> {
     let first = |name| all(headers, name).into_iter().next().unwrap_or_default();
     let (name, uid) = (first("impersonate-user"), first("impersonate-uid"));
     let groups = all(headers, "impersonate-group");
@@ -50,7 +50,7 @@ pub(crate) fn impersonate(
     }
     if name.is_empty() {
         if groups.is_empty() && uid.is_empty() && extra.is_empty() {
-            return Ok(user);
+            return Ok(None);
         }
         let asked = asked(&groups, &extra, &uid);
         let message = format!("requested [{asked}] without impersonating a user");
@@ -62,7 +62,7 @@ pub(crate) fn impersonate(
             subresource: sub,
             namespace,
             name,
-            ..Attributes::on_resource(&user, "impersonate", group, resource)
+            ..Attributes::on_resource(user, "impersonate", group, resource)
         };
         match authz::decide(server, &attributes) {
             Decision::Allow(_) => Ok(()),
@@ -107,5 +107,5 @@ pub(crate) fn impersonate(
     }
     becoming.uid = uid;
     becoming.extra = extra;
-    Ok(becoming)
+    Ok(Some(becoming))
 }

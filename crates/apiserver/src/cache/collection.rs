@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 use imbl::OrdMap;
 use store::{Event, Record, Revision};
 
-use super::bell::Bell;
 use super::log::Log;
 use super::parts::Paths;
+use super::wait_queue::WaitQueue;
 use super::{Change, ChangeKind, Cursor, Entry, Expired};
 use crate::registry::Selectable;
 
@@ -119,9 +119,9 @@ impl Collection {
         self.log.trim(now)
     }
 
-    /// What wakes the readers of the log; to be rung after changes were applied.
-    pub(crate) fn bell(&self) -> &Bell {
-        self.log.bell()
+    /// Wakes the readers of the log; to be told after changes were applied.
+    pub(crate) fn readers(&self) -> &WaitQueue {
+        self.log.readers()
     }
 
     /// The present state.

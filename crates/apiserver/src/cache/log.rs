@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock};
 use store::Revision;
 
 use super::Entry;
-use super::bell::{Bell, Ear};
+use super::wait_queue::{WaitQueue, Waiter};
 
 /// The present by the clock of the timers that wait for it, which a test may stop.
 pub(super) fn now() -> Instant {
@@ -180,14 +180,14 @@ impl Changes {
 /// The log and what wakes its readers.
 pub(crate) struct Log {
     changes: RwLock<Changes>,
-    bell: Arc<Bell>,
+    readers: Arc<WaitQueue>,
 }
 
 /// A watcher's place in the log.
 pub(crate) struct Cursor {
     next: u64,
-    ear: Ear,
-    bell: Arc<Bell>,
+    waiter: Waiter,
+    readers: Arc<WaitQueue>,
 }
 
 /// The wanted history is no longer kept: 410.
@@ -202,7 +202,7 @@ impl Log {
             bytes: Arc::default(),
             complete_after: revision,
         };
-        Self { changes: RwLock::new(changes), bell: Arc::default() }
+        Self { changes: RwLock::new(changes), readers: Arc::default() }
     }
 
     pub(crate) fn push(&self, change: Arc<Change>) {
@@ -229,21 +229,21 @@ impl Log {
         }
     }
 
-    /// The bell that wakes the readers; to be rung after changes were added.
-    pub(crate) fn bell(&self) -> &Bell {
-        &self.bell
+    /// Wakes the readers; to be told after changes were added.
+    pub(crate) fn readers(&self) -> &WaitQueue {
+        &self.readers
     }
 
     /// A cursor that reads every change after `revision`.
     pub(crate) fn after(&self, revision: Revision) -> Result<Cursor, Expired> {
-        let mut ear = Ear::default();
-        self.bell.listen(&mut ear);
+        let mut waiter = Waiter::default();
+        self.readers.observe(&mut waiter);
         let changes = self.changes.read();
         if revision < changes.complete_after {
             return Err(Expired);
         }
         let skip = changes.kept.partition_point(|c| c.revision <= revision) as u64;
-        Ok(Cursor { next: changes.first + skip, ear, bell: self.bell.clone() })
+        Ok(Cursor { next: changes.first + skip, waiter, readers: self.readers.clone() })
     }
 
     /// Takes the changes at the cursor: some if there are any, at most `max`.
@@ -252,8 +252,8 @@ impl Log {
         cursor: &mut Cursor,
         max: usize,
     ) -> Result<Vec<Arc<Change>>, Expired> {
-        // Before reading: a ring after it may be about changes that were not there yet.
-        self.bell.listen(&mut cursor.ear);
+        // Before reading: what is published after it may be about changes that were not there yet.
+        self.readers.observe(&mut cursor.waiter);
         let changes = self.changes.read();
         let Some(skip) = cursor.next.checked_sub(changes.first) else { return Err(Expired) };
         let mut bytes = 0;
@@ -281,7 +281,7 @@ impl Log {
 impl Cursor {
     /// Ready when there may be something to read.
     pub(crate) fn poll_wait(&mut self, context: &Context<'_>) -> Poll<()> {
-        self.bell.poll(&mut self.ear, context)
+        self.readers.poll(&mut self.waiter, context)
     }
 
     /// Resolves when there may be something to read.
@@ -292,7 +292,7 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        self.bell.leave(&self.ear);
+        self.readers.leave(&self.waiter);
     }
 }
 

@@ -3,12 +3,12 @@
 //! The dispatcher is the only writer. It applies the store's feed in order, then publishes the
 //! applied revision; a handler that committed waits for that before it answers.
 
-mod bell;
 mod collection;
 mod entry;
 mod horizon;
 mod log;
 mod parts;
+mod wait_queue;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -116,13 +116,13 @@ async fn dispatch(
     mut events: UnboundedReceiver<Arc<[Event]>>,
     publish: watch::Sender<Revision>,
 ) {
-    let mut ringing: Vec<Arc<Collection>> = Vec::new();
+    let mut waking: Vec<Arc<Collection>> = Vec::new();
     // When a log has changes that nobody can ask for any more. Logs that are written to look after
     // themselves; this is for those that have become quiet.
     let mut trim_at: Option<Instant> = None;
     loop {
         // Changes go before readers: who is woken after them sends them at once.
-        let batch = if ringing.is_empty() {
+        let batch = if waking.is_empty() {
             let quiet = async {
                 match trim_at {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -167,14 +167,14 @@ async fn dispatch(
                 publish.send_replace(last.revision);
             }
             for collection in changed {
-                collection.bell().ring();
-                if !ringing.iter().any(|c| Arc::ptr_eq(c, collection)) {
-                    ringing.push(collection.clone());
+                collection.readers().publish();
+                if !waking.iter().any(|c| Arc::ptr_eq(c, collection)) {
+                    waking.push(collection.clone());
                 }
             }
         }
-        ringing.retain(|collection| collection.bell().wake(WAKE_AT_ONCE));
-        if !ringing.is_empty() {
+        waking.retain(|collection| collection.readers().wake(WAKE_AT_ONCE));
+        if !waking.is_empty() {
             tokio::task::yield_now().await;
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use parking_lot::{Mutex, RwLock};
@@ -14,7 +14,7 @@ use telemetry::metrics::{Counter, Desc, Family, Gauge, Histogram, Registry, buck
 
 use super::in_flight::{InFlight, Place};
 use super::long_running::Observed;
-use crate::body::Body;
+use crate::chain::Outcome;
 use crate::limits;
 use crate::registry::{self, Kind};
 use crate::request::{Query, RequestInfo};
@@ -260,17 +260,17 @@ impl Requests {
     /// A request begins.
     pub(crate) fn begin(
         &self,
-        info: Option<&RequestInfo>,
+        info: &RequestInfo,
         query: &Query,
         headers: &HeaderMap,
+        begun: Instant,
     ) -> Tracked {
-        let lasts = info.is_some_and(limits::is_long_running);
-        let reads = info.is_none_or(RequestInfo::is_read);
+        let lasts = limits::is_long_running(info);
         Tracked {
-            labels: info.and_then(|info| Labels::of(info, query, headers)),
+            labels: Labels::of(info, query, headers),
             lasts,
-            begun: Instant::now(),
-            _place: (!lasts).then(|| self.in_flight.enter(!reads)),
+            begun,
+            _place: (!lasts).then(|| self.in_flight.enter(!info.is_read())),
         }
     }
 
@@ -300,24 +300,25 @@ impl Requests {
         self.terminations.with(values).inc();
     }
 
-    /// The answer is there. `served` says that a handler gave it: what was refused before is
-    /// counted by who refused it.
-    pub(crate) fn end(
-        self: &Arc<Self>,
-        tracked: Tracked,
-        served: bool,
-        response: Response<Body>,
-    ) -> Response<Body> {
-        let Some((labels, kind)) = tracked.labels else { return response };
+    /// A request has been answered, or refused before it came to a handler: then whoever refused it
+    /// has counted that, but for what protects this server.
+    pub(crate) fn end(self: &Arc<Self>, tracked: Tracked, outcome: Outcome) -> Outcome {
+        let Some((labels, kind)) = tracked.labels else { return outcome };
+        let response = match outcome {
+            Ok(response) => response,
+            Err(status) => {
+                let code = StatusCode::from_u16(status.code).unwrap_or_default();
+                if matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT) {
+                    self.terminated(&labels, code);
+                    self.observe(labels, code, tracked.begun, None);
+                }
+                return Err(status);
+            }
+        };
         let code = response.status();
         // No handler is there for a method that a path does not take.
-        let served = served && code != StatusCode::METHOD_NOT_ALLOWED;
-        let protects = matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT);
-        if !served && protects {
-            self.terminated(&labels, code);
-        }
-        if !served && !protects {
-            return response;
+        if code == StatusCode::METHOD_NOT_ALLOWED {
+            return Ok(response);
         }
         if kind.is_some_and(|kind| kind.deprecated.is_some()) {
             let Labels { group, version, resource, subresource, .. } = labels;
@@ -325,32 +326,32 @@ impl Requests {
         }
         let begun = tracked.begun;
         if let Some(size) = response.body().size_hint().exact() {
-            self.observe(labels, code, begun, size);
-            return response;
+            self.observe(labels, code, begun, Some(size));
+            return Ok(response);
         }
-        let held = (tracked.lasts && served).then(|| {
+        let held = tracked.lasts.then(|| {
             let Labels { verb, group, version, resource, subresource, scope, .. } = labels;
             let values = [verb, group, version, resource, subresource, scope, COMPONENT];
             self.long_running.with(values).held()
         });
         let all = self.clone();
-        response.map(|body| {
+        Ok(response.map(|body| {
             let done = move |sent| {
                 drop(held);
-                all.observe(labels, code, begun, sent);
+                all.observe(labels, code, begun, Some(sent));
             };
             Observed::new(body, done).boxed_unsync()
-        })
+        }))
     }
 
-    fn observe(&self, labels: Labels, code: StatusCode, begun: Instant, sent: u64) {
+    fn observe(&self, labels: Labels, code: StatusCode, begun: Instant, sent: Option<u64>) {
         let series = self.series(labels);
         let took = begun.elapsed().as_secs_f64();
         series.duration.observe(took);
         if let Some(level) = &series.level {
             level.observe(took);
         }
-        if let Some(size) = &series.size {
+        if let (Some(size), Some(sent)) = (&series.size, sent) {
             size.observe(sent as f64);
         }
         let mut counts = series.counts.lock();

@@ -26,13 +26,13 @@ use http::{Response, StatusCode};
 use parking_lot::Mutex;
 
 use crate::body::Body;
+use crate::chain::Stages;
 use crate::decode::Expected;
 use crate::encode::{self, Include};
 use crate::negotiate::{Accepted, Encoding};
 use crate::registry::{Access, Context, Kind, Sub};
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
-use crate::trace::Stages;
 use crate::user::User;
 
 pub(crate) use commit::Failure;

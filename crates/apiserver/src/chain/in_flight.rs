@@ -1,0 +1,14 @@
+//! How many requests are answered at once.
+
+use apimachinery::Status;
+
+use super::Received;
+
+/// The cluster's own components, in this process, bound themselves.
+pub(super) fn enter(received: &mut Received) -> Result<(), Status> {
+    if !received.within {
+        let place = received.server.in_flight.enter(received.user()?, &received.info)?;
+        received.place = place;
+    }
+    Ok(())
+}
