@@ -67,10 +67,10 @@ pub(crate) async fn resources(asked: Asked) -> Answered {
 
 /// A path below a version that is no resource's.
 pub(crate) async fn below_a_version(asked: Asked) -> Answered {
-    match named_group(asked.segment(1)) {
-        Some(_) => Err(Refused(no_such_path())),
-        None => Ok(page_not_found()),
+    if asked.segment(0) == "apis" && named_group(asked.segment(1)).is_none() {
+        return Ok(page_not_found());
     }
+    Err(Refused(no_such_path()))
 }
 
 /// `/version`.

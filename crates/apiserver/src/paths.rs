@@ -33,6 +33,8 @@ static ROUTER: LazyLock<Router> = LazyLock::new(|| {
         .route("/openapi/v3", any(openapi_v3_index))
         .route("/openapi/v3/{*name}", any(openapi_v3))
         .route("/apis/{group}/{version}/{*rest}", any(discovery::below_a_version))
+        .route("/api/{version}/{*rest}", any(discovery::below_a_version))
+        .route("/version/{*rest}", any(discovery::below_a_version))
         .route("/", any(discovery::root))
         .fallback(async || routes::page_not_found().map(axum::body::Body::new));
     for health in ["healthz", "livez", "readyz"] {
