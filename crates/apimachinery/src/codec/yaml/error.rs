@@ -1,4 +1,4 @@
-//! Why YAML cannot be read, in upstream's words.
+//! Reasons why YAML cannot be read, in upstream's words.
 
 use libyaml_safer::{ErrorKind, Mark};
 
