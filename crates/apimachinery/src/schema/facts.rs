@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         let shape = self.shape(shape, &mut options)?;
         Some(Field {
             name,
-            // The remaining options are none of a list's: bytes are declared as one.
+            // The other options do not apply to lists: bytes are declared as a list.
             listed: options.list.is_some(),
             shape,
             required: flags.contains('r'),
