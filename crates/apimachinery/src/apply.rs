@@ -1,4 +1,4 @@
-//! Server-side apply (KEP-555): who owns which field, and what an applied configuration changes.
+//! Server-side apply (KEP-555): the owners of fields, and the changes of an applied configuration.
 
 mod check;
 mod compare;
@@ -210,8 +210,8 @@ fn last_applied_fields(shape: &Shape, live: &Value, writer: &Writer<'_>) -> Opti
 /// Records ownership of what a write other than apply changed: compares `new` with `live` (`None`
 /// on create) and sets `metadata.managedFields` of `new`.
 ///
-/// `managedFields` that the client sent are honoured as upstream honours them: an empty list
-/// resets, others replace what was recorded; broken ones are ignored.
+/// `managedFields` sent by the client are treated as upstream does: an empty list resets tracking,
+/// others replace the recorded ones; malformed ones are ignored.
 pub fn update_managers(ty: &Arc<Type>, live: Option<&Value>, new: &mut Value, writer: &Writer<'_>) {
     let shape = shape(ty);
     let recorded = || Managers::decode(live.and_then(managed_fields)).unwrap_or_default();

@@ -19,7 +19,7 @@ pub struct Quantity {
     format: Format,
 }
 
-/// How an amount is written.
+/// The notation of an amount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// `12M`.

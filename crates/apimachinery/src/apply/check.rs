@@ -4,7 +4,7 @@ use super::element;
 use crate::schema::{ListKind, ListShape, Shape, Type};
 use serde_json::{Map, Value};
 
-/// All complaints, as upstream words them.
+/// All errors, as upstream words them.
 pub(super) fn check(shape: &Shape, value: &Value) -> Vec<String> {
     let mut checker = Checker::default();
     checker.value(shape, value);

@@ -1,4 +1,4 @@
-//! One step of a field path, kept in the text form `FieldsV1` has: `f:name`, `k:{...}` or `v:...`.
+//! One step of a field path in the text form of `FieldsV1`: `f:name`, `k:{...}` or `v:...`.
 
 use super::view::implied;
 use crate::schema::{ListKind, ListShape, Shape};

@@ -25,7 +25,7 @@ pub(super) enum Error {
     Fields(#[from] FieldsError),
 }
 
-/// How a manager writes.
+/// The kind of a manager's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Operation {
     Apply,
