@@ -33,7 +33,7 @@ const MAX_MOVED: usize = 32 << 20;
 /// Applies a JSON patch (an array of operations). On failure `target` is left half patched.
 ///
 /// # Errors
-/// 413 beyond 10 000 operations or 3 MiB of copies, 400 for a malformed patch, 422 when an operation
+/// 413 beyond 10 000 operations or 3 MiB of copies, 400 for a malformed patch, 422 if an operation
 /// fails or nests deeper than any decoder reads ([`MAX_DEPTH`]).
 pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
     let count = patch.as_array().map_or(0, Vec::len);

@@ -4,9 +4,9 @@
 //!
 //! ```text
 //! package MODEL GROUP VERSION          types that follow are named MODEL.NAME; GROUP may be `core`
-//! type NAME [OPTION]...                a struct; OPTIONs are `atomic`, `union=FIELD` if FIELD tells
-//!                                      which of the others is set, and `required=FIELDS` if their
-//!                                      order is not that of the numbers
+//! type NAME [OPTION]...                a struct; OPTIONs are `atomic`, `union=FIELD` if FIELD
+//!                                      selects the one that is set, and `required=FIELDS` if
+//!                                      their order is not that of the numbers
 //! kind NAME [OPTION]...                a struct that stands alone as an object
 //!  JSON_NAME [VIA.]TAG SHAPE FLAGS [OPTION]...
 //! ```
