@@ -1,4 +1,4 @@
-//! What a Kubernetes object is: its schema, encodings, selectors, patches, ownership and errors.
+//! The model of a Kubernetes object: schema, encodings, selectors, patches, ownership and errors.
 //!
 //! Nothing here does I/O or knows of a cluster; every other crate of the project builds on it.
 

@@ -1,4 +1,4 @@
-//! From body bytes to an object of the expected kind.
+//! Decodes request bodies into objects of the expected kind.
 
 use apimachinery::codec::{Duplicate, json, protobuf, yaml};
 use apimachinery::schema::Registry;
@@ -9,7 +9,7 @@ use apimachinery::{Object, ObjectExt, Status};
 use crate::negotiate::Encoding;
 use crate::registry::api_version;
 
-/// Group, version and kind that a body must be of.
+/// The group, version and kind that a body must have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected<'a> {
     pub(crate) group: &'a str,
@@ -17,7 +17,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) kind: &'a str,
 }
 
-/// Decodes `bytes`, checks its fields against the schema and gives the warnings.
+/// Decodes `bytes`, checks its fields against the schema and returns the warnings.
 pub(crate) fn object(
     bytes: &[u8],
     encoding: Encoding,
@@ -66,7 +66,7 @@ pub(crate) fn object(
     Ok((object, warnings))
 }
 
-/// Checks the fields of an object, which was read from this JSON or from something else.
+/// Checks the fields of an object; the document is given if it was read from JSON.
 pub(crate) fn check_fields(
     object: &mut Object,
     expected: Expected<'_>,
@@ -80,7 +80,7 @@ pub(crate) fn check_fields(
     validate::check(schema, object, mode, duplicates, json)
 }
 
-/// The first bytes of a body, as upstream shows them.
+/// The first bytes of a body, as upstream prints them.
 fn summary(bytes: &[u8]) -> String {
     const MAX: usize = 30;
     let first = &bytes[..bytes.len().min(MAX)];
@@ -95,7 +95,7 @@ fn summary(bytes: &[u8]) -> String {
     }
 }
 
-/// `apiVersion` and `kind` may be left out, but must not contradict the path.
+/// `apiVersion` and `kind` may be omitted, but must not contradict the path.
 fn check_kind(object: &mut Object, expected: Expected<'_>) -> Result<(), Status> {
     let wanted = api_version(expected.group, expected.version);
     let or = |given: &str, wanted: &str| {
@@ -105,7 +105,7 @@ fn check_kind(object: &mut Object, expected: Expected<'_>) -> Result<(), Status>
     let kind = or(object.kind(), expected.kind);
     if (given.as_str(), kind.as_str()) != (wanted.as_str(), expected.kind) {
         let (group, version) = given.split_once('/').unwrap_or(("", &given));
-        // Go names a type after its package: that of the version, and that of the group.
+        // Go names a type after its package: for the version, and for the group.
         let package = |group: &str| match group.split('.').next().unwrap_or_default() {
             "" => "core".to_owned(),
             first => first.to_owned(),

@@ -1,4 +1,4 @@
-//! Discovery: what is served, in the legacy and the aggregated form; version and issuer documents.
+//! Discovery: the served API in legacy and aggregated form; version and issuer documents.
 
 use apimachinery::Status;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, VARY};
@@ -15,12 +15,12 @@ use crate::routes::{no_such_path, page_not_found};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// The root: all paths.
+/// The root: a list of all paths.
 pub(crate) async fn root(asked: Asked) -> Answered {
     asked.document(json!({"paths": paths()}))
 }
 
-/// `/api`: the versions of the group without a name.
+/// `/api`: the versions of the core group.
 pub(crate) async fn core_versions(asked: Asked) -> Answered {
     if asked.wants_aggregated() {
         return aggregated_list(&GROUPS[..1]).map_err(Refused);
@@ -34,7 +34,7 @@ pub(crate) async fn core_versions(asked: Asked) -> Answered {
     }))
 }
 
-/// `/apis`: the groups that have names.
+/// `/apis`: the named groups.
 pub(crate) async fn groups(asked: Asked) -> Answered {
     if asked.wants_aggregated() {
         return aggregated_list(&GROUPS[1..]).map_err(Refused);
@@ -65,7 +65,7 @@ pub(crate) async fn resources(asked: Asked) -> Answered {
     asked.only_get(resource_list(found.name, asked.segment(2)).map_err(Refused)?)
 }
 
-/// A path below a version that is no resource's.
+/// A path below a version that is not a resource's.
 pub(crate) async fn below_a_version(asked: Asked) -> Answered {
     if asked.segment(0) == "apis" && named_group(asked.segment(1)).is_none() {
         return Ok(page_not_found());
@@ -78,7 +78,7 @@ pub(crate) async fn server_version(asked: Asked) -> Answered {
     asked.only_get(version())
 }
 
-/// `/.well-known/openid-configuration`: how others verify this cluster's tokens.
+/// `/.well-known/openid-configuration`: lets other systems verify this cluster's tokens.
 pub(crate) async fn issuer(asked: Asked) -> Answered {
     let settings = &asked.server.settings;
     asked.only_get(json!({
@@ -90,7 +90,7 @@ pub(crate) async fn issuer(asked: Asked) -> Answered {
     }))
 }
 
-/// `/openid/v1/jwks`: the keys that sign them.
+/// `/openid/v1/jwks`: the keys that verify them.
 pub(crate) async fn signing_keys(asked: Asked) -> Answered {
     asked.only_get(asked.server.settings.signer.jwks())
 }
@@ -99,7 +99,7 @@ fn named_group(name: &str) -> Option<&'static Group> {
     find_group(name).filter(|group| !group.name.is_empty())
 }
 
-/// Whether a clause asks for the aggregated form before any plain one.
+/// Returns true if a clause requests the aggregated form before any plain one.
 pub(crate) fn wants_aggregated(accept: &str) -> bool {
     let clause = accept.split(',').find(|c| {
         let c = c.trim();
@@ -109,7 +109,7 @@ pub(crate) fn wants_aggregated(accept: &str) -> bool {
     clause.is_some_and(|c| c.contains("as=APIGroupDiscoveryList"))
 }
 
-/// What `GET /version` says.
+/// The document of `GET /version`.
 pub(crate) fn version() -> Value {
     json!({
         "major": "1", "minor": "35",
@@ -122,7 +122,7 @@ pub(crate) fn version() -> Value {
     })
 }
 
-/// The version of the API this server speaks.
+/// The API version that this server implements.
 pub const VERSION: &str = "v1.35.0+coxswain.1";
 
 fn paths() -> Vec<String> {
@@ -224,13 +224,13 @@ fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
     Ok(list)
 }
 
-/// A short hash that changes with the version objects are stored in.
+/// A short hash that changes with the storage version of the objects.
 fn storage_hash(kind: &Kind) -> Option<String> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     if kind.access != crate::registry::Access::Stored {
         return None;
     }
-    // Upstream keeps these in their former versions.
+    // Upstream stores these in older versions.
     let stored = match (kind.conversion, kind.resource) {
         (_, "volumeattributesclasses" | "customresourcedefinitions") => "v1beta1",
         (Some(conversion), _) => conversion.version,
@@ -270,7 +270,7 @@ fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
 fn aggregated_version(group: &Group, version: &str) -> Value {
     let resources: Vec<Value> = kinds_of(group, version)
         .map(|kind| {
-            // Group and version are said where they are others than those of the list.
+            // Group and version are only given if they differ from those of the list.
             let response = |(g, v, k): (&str, &str, &str)| {
                 let (g, v) = if (g, v) == (kind.group, kind.version) { ("", "") } else { (g, v) };
                 json!({"group": g, "version": v, "kind": k})

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz`, `/healthz` and their single checks.
+//! `/livez`, `/readyz`, `/healthz` and their individual checks.
 
 use http::{Response, StatusCode};
 
@@ -13,7 +13,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(crate) const CHECKS: [&str; 4] =
     ["ping", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles"];
 
-/// The named checks and whether each passes.
+/// The named checks, each with true if it passes.
 fn checks(server: &Server) -> [(&'static str, bool); 4] {
     let caches = server.cache.revision() > 0;
     CHECKS.map(|name| match name {
@@ -23,7 +23,7 @@ fn checks(server: &Server) -> [(&'static str, bool); 4] {
     })
 }
 
-/// All checks of the path; `?verbose` lists them, `?exclude=` leaves some out.
+/// All checks of the path; `?verbose` lists them, `?exclude=` skips some.
 pub(crate) async fn check(asked: Asked) -> Response<Body> {
     let Asked { server, query, .. } = &asked;
     let path = asked.path();

@@ -1,7 +1,7 @@
-//! The API server: how objects are reached.
+//! The API server: access to objects.
 //!
-//! `chain` lists the layers that a request passes, `verbs` has one handler per verb, `registry` one row
-//! per kind, `cache` everything that is read.
+//! `chain` lists the layers that a request passes, `verbs` has one handler per verb, `registry` one
+//! row per kind, and `cache` serves all reads.
 
 mod admission;
 mod allocator;

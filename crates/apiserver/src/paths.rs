@@ -1,4 +1,4 @@
-//! Everything that is not a resource: health, metrics, discovery, OpenAPI.
+//! Requests that are not for resources: health, metrics, discovery, OpenAPI.
 
 use std::sync::{Arc, LazyLock};
 
@@ -23,8 +23,8 @@ use crate::resource::header;
 use crate::server::Server;
 use crate::{discovery, health, routes};
 
-/// Paths are told apart as written, and those beside the groups answer any method alike, as
-/// upstream's do.
+/// Paths are compared as written, and those outside of groups answer any method alike, as in
+/// upstream.
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let mut router = Router::new()
         .route("/metrics", any(metrics))
@@ -82,7 +82,7 @@ pub(crate) struct Asked {
     parts: Parts,
 }
 
-/// A refusal, which the chain puts into the form that the client reads.
+/// A refusal, which the chain encodes for the client.
 pub(crate) struct Refused(pub(crate) Status);
 
 pub(crate) type Answered = Result<Response<Body>, Refused>;
@@ -130,9 +130,9 @@ impl Asked {
         discovery::wants_aggregated(self.accept())
     }
 
-    /// A document, whatever the method.
+    /// Returns a document for any method.
     pub(crate) fn document(&self, document: Value) -> Answered {
-        // What is no API object has one form, whatever the client would like.
+        // A document that is not an API object has only one form.
         if document.get("kind").is_none() {
             let jwks = self.path().starts_with("/openid/");
             let media_type = if jwks { "application/jwk-set+json" } else { JSON };
@@ -142,7 +142,7 @@ impl Asked {
         encode::value(StatusCode::OK, &document, accepted.encoding).map_err(Refused)
     }
 
-    /// A document that takes one method.
+    /// Returns a document for GET only.
     pub(crate) fn only_get(&self, document: Value) -> Answered {
         if self.parts.method == Method::GET {
             return self.document(document);

@@ -1,4 +1,4 @@
-//! Answers requests for resources: finds the kind and hands the request to its verb.
+//! Answers requests for resources: finds the kind and dispatches to the handler of the verb.
 
 use apimachinery::Status;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT, WARNING};
@@ -37,7 +37,7 @@ pub(crate) async fn serve(received: Received) -> Outcome {
     if !methods.contains(&info.method.as_str()) {
         return Ok(routes::method_not_allowed(methods, Encoding::wanted(accept)));
     }
-    // Streams have their own protocols, whatever the client says it accepts.
+    // Streams have their own protocols, regardless of the Accept header.
     let accepted = match Accepted::negotiate(accept, routes::offer(kind, sub, &info)) {
         Err(_) if limits::is_stream(&info) && sub != Some(Sub::Log) => Accepted::JSON,
         other => other?,
@@ -58,7 +58,7 @@ pub(crate) async fn serve(received: Received) -> Outcome {
         stages,
     };
     request.extensions_mut().remove::<User>();
-    // The warnings of a refused request are sent too.
+    // Warnings are sent with refusals too.
     let mut response = match dispatch(&call, request, &gone).await {
         Ok(response) => response,
         Err(status) => encode::error(&status, accepted.encoding),
@@ -70,7 +70,7 @@ pub(crate) async fn serve(received: Received) -> Outcome {
     Ok(response)
 }
 
-/// Hands the request to its verb, with its whole body unless that is a stream.
+/// Dispatches the request to its verb, with the whole body unless it is a stream.
 async fn dispatch(call: &Call<'_>, request: Request<Body>, gone: &CancellationToken) -> Outcome {
     if call.info.is_read() || limits::is_stream(&call.info) {
         return verbs::dispatch(call, request).await;
@@ -87,7 +87,7 @@ async fn dispatch(call: &Call<'_>, request: Request<Body>, gone: &CancellationTo
     done.unwrap_or_else(|Abandoned| Err(Status::timeout("the client has left", 0)))
 }
 
-/// The row and the subresource that a path names.
+/// The kind and the subresource that a path names.
 fn find(info: &RequestInfo) -> Option<(&'static Kind, Option<Sub>)> {
     let kind = registry::find(&info.group, &info.version, &info.resource)?;
     let name = info.subresource.as_str();

@@ -1,4 +1,4 @@
-//! The server's state, and how it starts.
+//! The server's state and its start.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,41 +24,41 @@ use crate::request::RequestInfo;
 use crate::user::User;
 use crate::{authn, authz, chain, openapi};
 
-/// What an API server is made with.
+/// The configuration of an API server.
 pub struct Config {
-    /// Where objects live.
+    /// Storage of the objects.
     pub store: Arc<dyn Store>,
     /// Range of cluster addresses of services.
     pub service_range: Ipv4Net,
     /// Signs and verifies service account tokens.
     pub signer: Arc<pki::Signer>,
-    /// How this server authenticates to kubelets.
+    /// TLS configuration for connections to kubelets.
     pub kubelet_tls: Arc<rustls::ClientConfig>,
-    /// The authority of client certificates, PEM.
+    /// The authority of client certificates in PEM.
     pub client_ca: String,
-    /// Whether scheduler and controllers run in this process, which ends with them.
+    /// True if scheduler and controllers run in this process, which ends when they fail.
     pub components_within: bool,
-    /// Where clients reach this server: the endpoint of the `kubernetes` service.
+    /// Address at which clients reach this server: the endpoint of the `kubernetes` service.
     pub advertise: SocketAddr,
-    /// What `/metrics` serves; the server adds its own.
+    /// The registry that `/metrics` serves; the server adds its own metrics.
     pub metrics: telemetry::metrics::Registry,
 }
 
-/// Why a server could not start.
+/// The reason why a server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The store does not answer.
     #[error(transparent)]
     Store(#[from] CommitError),
-    /// What is stored is damaged.
+    /// Stored data is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
-    /// The cluster's own objects could not be made.
+    /// The cluster's own objects could not be created.
     #[error("bootstrapping the cluster: {0}")]
     Bootstrap(#[from] Status),
 }
 
-/// What strategies and handlers share besides the cache.
+/// State that strategies and handlers share, apart from the cache.
 pub(crate) struct Settings {
     pub(crate) addresses: Addresses,
     pub(crate) node_ports: NodePorts,
@@ -82,7 +82,7 @@ pub(crate) struct Server {
     pub(crate) token_uses: authn::Uses,
     pub(crate) in_flight: InFlight,
     pub(crate) work: Work,
-    /// Ends what runs beside the server.
+    /// Stops the background tasks of the server.
     _life: DropGuard,
 }
 
@@ -91,7 +91,7 @@ pub(crate) struct Server {
 pub struct ApiServer(pub(crate) Arc<Server>);
 
 impl ApiServer {
-    /// Fills the caches and makes the objects every cluster has.
+    /// Fills the caches and creates the objects that every cluster has.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let feed = config.store.feed().await?;
         let stored = registry::kinds().filter(|k| k.conversion.is_none());
@@ -137,8 +137,8 @@ impl ApiServer {
         Ok(Self(server))
     }
 
-    /// Answers one request. `user` is set for callers inside this process; others are
-    /// authenticated by the credentials in the request and its connection.
+    /// Answers one request. `user` is set for callers in this process; other callers are
+    /// authenticated by the credentials of the request and its connection.
     pub fn handle(
         &self,
         request: Request<Body>,
@@ -150,8 +150,8 @@ impl ApiServer {
 }
 
 impl Server {
-    /// Refuses what the user may not do; `verb` is another than the request's where a handler
-    /// needs more than what the method says.
+    /// Refuses a request that the user may not make; `verb` differs from the request's if a handler
+    /// needs another right than the method's.
     pub(crate) fn authorize(
         &self,
         user: &User,
@@ -165,7 +165,7 @@ impl Server {
         }
     }
 
-    /// Whether the store accepts nothing more.
+    /// Returns true if the store accepts no further writes.
     pub(crate) fn store_failed(&self) -> bool {
         self.store.failed().now_or_never().is_some()
     }
@@ -183,10 +183,10 @@ impl Server {
         self.collection(kind).ok()?.get(namespace, name)
     }
 
-    /// All objects of a kind now, and the revision that state is of.
+    /// All objects of a kind now, and the revision of that state.
     pub(crate) fn present(&self, kind: &Kind) -> Result<(Arc<Snapshot>, u64), Status> {
         let collection = self.collection(kind)?;
-        // In this order: the snapshot then has everything up to the revision read before.
+        // In this order: the snapshot then contains everything up to the revision read before.
         let applied = self.cache.revision();
         let snapshot = collection.snapshot();
         let revision = applied.max(snapshot.revision);

@@ -1,4 +1,4 @@
-//! The server behind a socket, and as a service inside this process.
+//! The server on a socket, and as a service in this process.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -21,16 +21,16 @@ use crate::body::{Body, BoxError};
 use crate::server::ApiServer;
 use crate::user::User;
 
-/// A client that does not finish its TLS handshake by then is cut off.
+/// Time limit of a TLS handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// Handshakes under way at once. When there are more, whoever has taken longest is cut off: clients
-/// that say nothing must not stand before those that do.
+/// Maximum number of concurrent handshakes. Beyond it the longest is aborted: idle clients must not
+/// keep out others.
 const HANDSHAKES: usize = 512;
 /// Time for connections to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
 impl ApiServer {
-    /// Serves TLS connections until `cancel`, then lets them finish for a moment.
+    /// Serves TLS connections until `cancel`, then gives them a moment to finish.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -46,7 +46,7 @@ impl ApiServer {
                 () = cancel.cancelled() => break,
             };
             let Ok((stream, _)) = accepted else {
-                // Out of file descriptors, most likely: let some connections end first.
+                // Probably out of file descriptors: let some connections end first.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
@@ -77,7 +77,7 @@ impl ApiServer {
         let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
     }
 
-    /// The server as a service for callers in this process, who say who they are.
+    /// The server as a service for callers in this process, which set their user themselves.
     pub fn in_process(&self) -> InProcess {
         InProcess(self.clone())
     }

@@ -18,7 +18,7 @@ fn encode(managers: &Managers) -> Value {
     if managers.is_empty() { Value::Null } else { managers.encode() }
 }
 
-/// What tells managers apart whatever the version they write.
+/// The identity of a manager without the version it writes.
 type Who = (String, Operation, String);
 
 fn who(id: &Id) -> Who {
@@ -33,7 +33,7 @@ fn in_version(id: &Id, version: &str) -> Id {
     Id { api_version, ..id.clone() }
 }
 
-/// The `managedFields` of a Scale: whoever owns the replicas of the workload owns them here.
+/// The `managedFields` of a Scale: the owners of the workload's replicas own its replicas.
 #[must_use]
 pub fn scale_managers(workload: Option<&Value>) -> Value {
     let managers = Managers::decode(workload).unwrap_or_default();
@@ -46,8 +46,8 @@ pub fn scale_managers(workload: Option<&Value>) -> Value {
     encode(&Managers(scale.collect()))
 }
 
-/// The `managedFields` of a workload of `version` after a write of its Scale: who owns the replicas
-/// there owns them here, and nobody else does.
+/// The `managedFields` of a workload of `version` after a write of its Scale: the owners of the
+/// replicas in the Scale become the only owners of the replicas in the workload.
 #[must_use]
 pub fn workload_managers(workload: Option<&Value>, scale: Option<&Value>, version: &str) -> Value {
     let before = Managers::decode(workload).unwrap_or_default();
@@ -68,7 +68,7 @@ pub fn workload_managers(workload: Option<&Value>, scale: Option<&Value>, versio
             after.0.insert(id, owned);
         }
     }
-    // Upstream looks for the time of a new owner where it is not known yet.
+    // A new owner has no time here, because upstream looks it up before it is known.
     for (id, _) in owners.into_values() {
         let entry = after.0.entry(in_version(&id, version)).or_insert_with(|| Owned {
             api_version: version.to_owned(),
@@ -107,9 +107,9 @@ mod tests {
         ]);
         let scale = scale_managers(Some(&workload));
         assert_eq!(scale, json!([entry("a", "Apply", SCALE, "", only.clone())]));
-        // Nothing happened.
+        // No change of ownership.
         assert_eq!(workload_managers(Some(&workload), Some(&scale), "apps/v1"), workload);
-        // Somebody took them; since when is not told.
+        // Another manager takes them; its entry has no time.
         let taken = json!([entry("c", "Apply", SCALE, "scale", only.clone())]);
         let mut taker = entry("c", "Apply", "apps/v1", "scale", only);
         taker.as_object_mut().unwrap().remove("time");

@@ -1,7 +1,7 @@
-//! Every read comes from here: entries, one collection per resource, one event log each.
+//! Serves every read: entries, one collection per resource, one event log each.
 //!
 //! The dispatcher is the only writer. It applies the store's feed in order, then publishes the
-//! applied revision; a handler that committed waits for that before it answers.
+//! applied revision; a handler waits for its commit to be applied before it answers.
 
 mod collection;
 mod entry;
@@ -33,7 +33,7 @@ pub(crate) struct Cache {
     horizon: Horizon,
 }
 
-/// `/registry/<group or core>/<resource>`: where a resource's keys live.
+/// `/registry/<group or core>/<resource>`: the prefix of a resource's keys.
 pub(crate) fn prefix(group: &str, resource: &str) -> String {
     let group = if group.is_empty() { "core" } else { group };
     format!("{group}/{resource}")
@@ -85,7 +85,7 @@ impl Cache {
         *self.applied.borrow()
     }
 
-    /// The state of a resource at an earlier `revision`, while that is not too long ago.
+    /// The state of a resource at an earlier `revision`, if that is recent enough.
     pub(crate) fn snapshot_at(
         &self,
         collection: &Collection,
@@ -105,23 +105,23 @@ impl Cache {
     }
 }
 
-/// Logs are looked through for old changes no sooner than this after the first change.
+/// Logs are checked for old changes no sooner than this after the first change.
 const TRIM_AFTER: Duration = Duration::from_secs(60);
-/// Readers woken before others get their turn.
+/// Number of readers woken before other tasks get a turn.
 const WAKE_AT_ONCE: usize = 32;
 
-/// Applies what the store commits and wakes who waits for it.
+/// Applies the store's commits and wakes waiting readers.
 async fn dispatch(
     collections: HashMap<String, Arc<Collection>>,
     mut events: UnboundedReceiver<Arc<[Event]>>,
     publish: watch::Sender<Revision>,
 ) {
     let mut waking: Vec<Arc<Collection>> = Vec::new();
-    // When a log has changes that nobody can ask for any more. Logs that are written to look after
-    // themselves; this is for those that have become quiet.
+    // Time at which a log has changes that no reader can request any more. Active logs trim
+    // themselves on writes; this is for quiet ones.
     let mut trim_at: Option<Instant> = None;
     loop {
-        // Changes go before readers: who is woken after them sends them at once.
+        // Changes are applied before readers are woken, so that readers send them at once.
         let batch = if waking.is_empty() {
             let quiet = async {
                 match trim_at {
@@ -146,7 +146,7 @@ async fn dispatch(
             events.try_recv().ok()
         };
         if let Some(batch) = batch {
-            // The first look finds how long it really takes.
+            // The first trim determines the actual time.
             trim_at.get_or_insert_with(|| log::now() + TRIM_AFTER);
             let mut changed: Vec<&Arc<Collection>> = Vec::new();
             for event in batch.iter() {
@@ -154,8 +154,8 @@ async fn dispatch(
                     && let Some(collection) = collections.get(prefix)
                 {
                     if let Err(corrupt) = collection.apply(rest, event) {
-                        // It was acknowledged, and cannot be shown: the process must not go on as
-                        // if it were not there.
+                        // The event was acknowledged but cannot be served: the process must not
+                        // continue as if it did not exist.
                         panic!("{corrupt}");
                     }
                     if !changed.iter().any(|c| Arc::ptr_eq(c, collection)) {
@@ -226,7 +226,7 @@ mod tests {
             let event = Event { revision, key: key("core/pods", "a", "b"), record: Some(record) };
             send.send([event].into()).unwrap();
             if revision % 3 == 0 {
-                // Now and then all readers wait again.
+                // Occasionally all readers wait again.
                 cache.wait_for(revision).await;
                 tokio::task::yield_now().await;
             }

@@ -1,34 +1,34 @@
-//! Wakes the readers of a log, a few at a time, those that have waited longest first.
+//! Wakes the readers of a log a few at a time, the longest waiting first.
 //!
-//! Waking a thousand readers at once would make everything else of the process wait for all of
-//! them. Woken in groups, with whatever else is ready running in between, a reader whose turn comes
-//! later finds more changes and sends them as one piece, so a busy log costs its readers fewer
-//! turns; a quiet log's readers are woken without delay.
+//! Waking a thousand readers at once would delay everything else in the process. When they are
+//! woken in groups, with other ready tasks running in between, later readers find more changes and
+//! send them as one piece, so a busy log costs its readers fewer turns; a quiet log's readers are
+//! woken without delay.
 
 use std::collections::BTreeMap;
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
 
-/// The readers of a log that wait until it has grown.
+/// The readers that wait for a log to grow.
 #[derive(Default)]
 pub(crate) struct WaitQueue(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     published: u64,
-    /// Readers by when they began to wait.
+    /// Readers in the order in which they began to wait.
     waiting: BTreeMap<u64, Waiting>,
     next_ticket: u64,
 }
 
 struct Waiting {
-    /// What had been published when the reader began to wait. Later waiters have no lower number.
+    /// Publications before the reader began to wait. Later waiters have no lower number.
     seen: u64,
     waker: Waker,
 }
 
-/// One reader's relation to the queue.
+/// The state of one reader in the queue.
 #[derive(Default)]
 pub(crate) struct Waiter {
     seen: u64,
@@ -36,12 +36,12 @@ pub(crate) struct Waiter {
 }
 
 impl WaitQueue {
-    /// From now on every reader that observed earlier has something to read. Wakes nobody.
+    /// Marks every reader that observed earlier as having something to read. Wakes none of them.
     pub(crate) fn publish(&self) {
         self.0.lock().published += 1;
     }
 
-    /// Wakes at most `max` readers that wait since before the last publication; true if more are left.
+    /// Wakes at most `max` readers waiting since before the last publication; true if more remain.
     pub(crate) fn wake(&self, max: usize) -> bool {
         let mut wakers = Vec::new();
         let more = {
@@ -63,7 +63,7 @@ impl WaitQueue {
         more
     }
 
-    /// Says that `waiter` is about to read everything there is.
+    /// Notes that `waiter` is about to read all current changes.
     pub(crate) fn observe(&self, waiter: &mut Waiter) {
         waiter.seen = self.0.lock().published;
     }
@@ -78,7 +78,7 @@ impl WaitQueue {
             waiting.waker.clone_from(context.waker());
             return Poll::Pending;
         }
-        // A reader that has observed again goes to the end of the queue: `seen` must grow along it.
+        // A reader that observed again moves to the end of the queue, where `seen` must not fall.
         if let Some(ticket) = waiter.ticket.take() {
             state.waiting.remove(&ticket);
         }
@@ -94,7 +94,7 @@ impl WaitQueue {
         Poll::Pending
     }
 
-    /// Forgets a reader.
+    /// Removes a reader.
     pub(crate) fn leave(&self, waiter: &Waiter) {
         if let Some(ticket) = waiter.ticket {
             self.0.lock().waiting.remove(&ticket);

@@ -1,4 +1,4 @@
-//! A refusal in the form that the client reads.
+//! Encodes a refusal in the form that the client accepts.
 
 use std::convert::Infallible;
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! Who sends the request.
+//! Authenticates the sender of the request.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use tracing::Span;
 use super::Received;
 use crate::authn;
 
-/// Callers in this process have said who they are, and nothing from a network can.
+/// Callers in this process set the user themselves; nothing from a network can.
 pub(super) fn authenticate(received: &mut Received) -> Result<(), Status> {
     if received.user.is_none() {
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! Whether the user may do what is asked.
+//! Checks that the user is allowed to do what the request asks for.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! A layer that is one question: the request goes on, or is refused.
+//! A layer that runs one check: the request continues or is refused.
 
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};
@@ -11,13 +11,13 @@ use tower::{Layer, Service};
 use super::{Outcome, Received, Step};
 use crate::body::Body;
 
-/// Answers at once, and may write what it learned into the request.
+/// Answers synchronously, and may store its result in the request.
 type Question = fn(&mut Received) -> Result<(), Status>;
 
 #[derive(Clone, Copy)]
 pub(super) struct CheckLayer(Question);
 
-/// The layer that asks `question`.
+/// The layer that runs the check `question`.
 pub(super) fn check(question: Question) -> CheckLayer {
     CheckLayer(question)
 }

@@ -1,4 +1,4 @@
-//! Large answers are compressed for clients that can read them so.
+//! Compresses large answers for clients that accept it.
 
 use std::io::Write;
 use std::task::{Context, Poll};
@@ -37,7 +37,7 @@ impl<S: Step<Received>> Service<Received> for Compress<S> {
     }
 }
 
-/// Returns true if a client reads gzip.
+/// Returns true if the client accepts gzip.
 fn takes_gzip(headers: &HeaderMap) -> bool {
     let encodings = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
     encodings.is_some_and(|all| all.split(',').any(|one| one.trim().starts_with("gzip")))

@@ -1,4 +1,4 @@
-//! As whom the request is to be done.
+//! Replaces the user by the one that the request impersonates.
 
 use apimachinery::Status;
 use tracing::Span;

@@ -1,8 +1,8 @@
 //! The path of a request: a list of layers around the handler, in upstream's order
 //! (`DefaultBuildHandlerChain`). Each layer is one file.
 //!
-//! The outer layers answer; the inner ones may refuse, by a `Status` that [`answer`] puts into the
-//! form that the client reads. Layers keep nothing: what they need travels with the request.
+//! The outer layers answer; the inner ones may refuse with a `Status`, which [`answer`] encodes for
+//! the client. Layers are stateless: all state travels with the request.
 
 mod answer;
 mod authentication;
@@ -40,7 +40,7 @@ pub(crate) use trace::Stages;
 /// The outcome of the layers that may refuse.
 pub(crate) type Outcome = Result<Response<Body>, Status>;
 
-/// What layers are put around. None of them is ever busy: `poll_ready` need not be asked.
+/// A service that layers wrap. It is always ready, so `poll_ready` need not be called.
 pub(crate) trait Step<R>:
     Service<R, Response = Response<Body>, Error = Status, Future: Send + 'static>
     + Clone
@@ -57,22 +57,22 @@ impl<R, S> Step<R> for S where
 {
 }
 
-/// A request of which nothing has been read yet.
+/// A request before any layer has read it.
 pub(crate) struct Arrival {
     pub(crate) server: Arc<Server>,
     pub(crate) request: Request<Body>,
-    /// The caller, where it is in this process and says who it is.
+    /// The caller, if it is in this process and has set its identity.
     pub(crate) user: Option<User>,
     pub(crate) stages: Stages,
 }
 
-/// A request on its way inwards, with what the layers have learned of it.
+/// A request on its way inwards, with the results of the layers so far.
 pub(crate) struct Received {
     pub(crate) server: Arc<Server>,
     pub(crate) request: Request<Body>,
     pub(crate) info: RequestInfo,
     pub(crate) query: Query,
-    /// The caller is in this process, and bounds itself.
+    /// The caller is in this process, and limits itself.
     pub(crate) within: bool,
     user: Option<User>,
     pub(crate) stages: Stages,
@@ -83,10 +83,10 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    /// The user for whom the request is done.
+    /// The user on whose behalf the request runs.
     ///
     /// # Errors
-    /// 500 where no layer has asked who that is: then nothing is done.
+    /// 500 if no layer has authenticated the request, so that nothing is done.
     pub(crate) fn user(&self) -> Result<&User, Status> {
         self.user.as_ref().ok_or_else(|| Status::internal("no user found for request"))
     }

@@ -1,5 +1,5 @@
-//! A panic harms nobody else; its client has upstream's answer. Within [`super::timeout`], because a
-//! write goes on in a task of its own.
+//! Contains panics; the client gets upstream's answer. Placed inside [`super::timeout`], because a
+//! write continues in a task of its own.
 
 use std::task::{Context, Poll};
 
@@ -27,7 +27,7 @@ impl<S: Step<Received>> Service<Received> for PanicGuard<S> {
 
     fn call(&mut self, received: Received) -> Self::Future {
         let mut inner = self.0.clone();
-        // The layers within compute in `call` already.
+        // The inner layers already compute in `call`.
         let serve = task::watched("request", async move { inner.call(received).await });
         Box::pin(async move {
             task::caught(serve).await.unwrap_or_else(|task::Panicked| {

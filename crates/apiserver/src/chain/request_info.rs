@@ -1,4 +1,4 @@
-//! Reads what is asked: the path, the verb, the query.
+//! Parses the path, the verb and the query of a request.
 
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};

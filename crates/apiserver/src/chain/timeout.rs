@@ -1,4 +1,4 @@
-//! A request that is not meant to last is answered in time, and its answer is read in time.
+//! Bounds the time in which ordinary requests are answered and their answers read.
 
 use std::task::{Context, Poll};
 
@@ -26,7 +26,7 @@ impl<S: Step<Received>> Service<Received> for Timeout<S> {
     }
 
     fn call(&mut self, received: Received) -> Self::Future {
-        // Dropped with this future, which is dropped when the client leaves.
+        // Dropped with this future, which is dropped when the client disconnects.
         let gone = received.gone.clone().drop_guard();
         if limits::is_long_running(&received.info) {
             let inner = self.0.call(received);
@@ -46,8 +46,8 @@ impl<S: Step<Received>> Service<Received> for Timeout<S> {
             let mut response = if reads {
                 limits::within(time, inner).await?
             } else {
-                // A write that has begun is finished, whether or not its client still waits: what
-                // it took for a commit that it never saw would be lost.
+                // A write that has begun is completed even if its client has left: otherwise
+                // resources reserved for a commit could leak.
                 let write = task::spawn("request", inner);
                 let ended = |ended| Err(Status::internal(ended));
                 limits::within(time, async { write.await.unwrap_or_else(ended) }).await?

@@ -1,4 +1,4 @@
-//! Each request in the log: its span, how it ended, and where a slow one spent its time.
+//! Logs each request: its span, its outcome, and where a slow one spent its time.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,14 +16,14 @@ use tracing::{Instrument, Span};
 use super::Arrival;
 use crate::body::Body;
 
-/// Names a request, in the log and to its client.
+/// Identifies a request, in the log and to its client.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
-/// As much of a client's own audit ID as the log repeats (upstream's `maxAuditIDLength`).
+/// Maximum length of a client's audit ID in the log (upstream's `maxAuditIDLength`).
 const MAX_LOGGED: usize = 64;
-/// A request that takes longer is worth a line.
+/// A request that takes longer is logged.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// Where a request has come, by the time since its begin. Cloning shares it.
+/// Stages that a request has passed, by the time since its start. Cloning shares it.
 #[derive(Clone)]
 pub(crate) struct Stages(Arc<Inner>);
 
@@ -34,21 +34,21 @@ struct Inner {
 
 impl Stages {
     pub(super) fn new(begun: Instant) -> Self {
-        // As many as a write passes.
+        // The number of stages of a write.
         Self(Arc::new(Inner { begun, passed: Mutex::new(Vec::with_capacity(8)) }))
     }
 
-    /// The request has done this.
+    /// Records that the request has passed this stage.
     pub(crate) fn passed(&self, stage: &'static str) {
         self.0.passed.lock().push((stage, self.0.begun.elapsed()));
     }
 
-    /// When the request came.
+    /// The arrival time of the request.
     pub(crate) fn begun(&self) -> Instant {
         self.0.begun
     }
 
-    /// The answer has been made. `lasts` says that it was not meant to come soon.
+    /// Called when the answer is made. `lasts` is true for a long-running request.
     fn ended(&self, status: StatusCode, lasts: bool) {
         let (took, status) = (self.0.begun.elapsed(), status.as_u16());
         if took >= SLOW && !lasts {
@@ -71,7 +71,7 @@ impl fmt::Display for Stages {
     }
 }
 
-/// Gives a request its name and its span, and says at the end how it went.
+/// Gives a request its ID and span, and logs its end.
 #[derive(Clone)]
 pub(crate) struct Trace<S>(pub(crate) S);
 
@@ -105,17 +105,17 @@ where
     }
 }
 
-/// In a response's extensions: it was not meant to come soon.
+/// Response extension that marks a long-running request.
 #[derive(Clone, Copy)]
 pub(super) struct Lasts;
 
-/// The client's own name for its request, or a new one.
+/// The client's audit ID, or a new one.
 fn audit_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(AUDIT_ID).filter(|id| !id.is_empty()).cloned();
     given.unwrap_or_else(|| {
         let mut text = uuid::Uuid::encode_buffer();
         let text: &str = uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text);
-        // Hexadecimal digits and hyphens make a header's value.
+        // Hexadecimal digits and hyphens are a valid header value.
         HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
     })
 }

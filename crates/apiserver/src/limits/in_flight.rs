@@ -1,4 +1,4 @@
-//! How many requests are answered at once (upstream's `--max-requests-inflight`).
+//! Limits concurrent requests (upstream's `--max-requests-inflight`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 use crate::request::RequestInfo;
 use crate::user::{MASTERS, User};
 
-/// Seconds after which a refused client may try again.
+/// Seconds after which a refused client may retry.
 const RETRY: u32 = 1;
 
-/// Requests under way, of one kind.
+/// Concurrent requests of one kind.
 struct Lane {
     limit: usize,
-    /// By user, so that one cannot take all.
+    /// By user, so that one cannot use all places.
     counts: Mutex<Counts>,
 }
 
@@ -44,15 +44,15 @@ impl Default for InFlight {
     }
 }
 
-/// One request's place, given back when it is dropped.
+/// One request's place, released when it is dropped.
 pub(crate) struct Place {
     lane: Arc<Lane>,
     user: String,
 }
 
 impl InFlight {
-    /// A place for a request, or 429. Administrators always have one, so that somebody can mend
-    /// what is wrong. Nobody else has more than half of them.
+    /// A place for a request, or 429. Administrators always get one, so that they can repair the
+    /// cluster. Other users get at most half of the places.
     pub(crate) fn enter(&self, user: &User, info: &RequestInfo) -> Result<Option<Place>, Status> {
         if super::is_long_running(info) || user.in_group(MASTERS) {
             return Ok(None);

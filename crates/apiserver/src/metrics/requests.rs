@@ -28,8 +28,8 @@ const DURATIONS: [f64; 23] = [
 /// The value of the label `component`.
 const COMPONENT: &str = "apiserver";
 
-/// Labels of a request. Nothing here is a client's word: the words are those of this server's own
-/// tables, so that there are only as many series as it has kinds, verbs and scopes.
+/// Labels of a request. No client input is used: the words come from this server's own tables, so
+/// the number of series is bounded by its kinds, verbs and scopes.
 #[derive(Clone, Copy)]
 struct Labels {
     verb: &'static str,
@@ -41,8 +41,8 @@ struct Labels {
     scope: &'static str,
 }
 
-/// Words of tables are told apart by where they are: every request is looked up, and reading them
-/// would take ten times as long. The same word at two places is two entries for the same series.
+/// Words are compared by address: every request is looked up, and comparing text would take ten
+/// times as long. The same word at two addresses makes two entries for the same series.
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
         self.words().into_iter().zip(other.words()).all(|(a, b)| std::ptr::eq(a, b))
@@ -65,8 +65,7 @@ impl Labels {
         [verb, dry_run, group, version, resource, subresource, scope]
     }
 
-    /// The labels of a request; `None` for what is not counted, which is what this server does not
-    /// serve.
+    /// The labels of a request; `None` if it is not counted because this server does not serve it.
     fn of(
         info: &RequestInfo,
         query: &Query,
@@ -97,7 +96,7 @@ impl Labels {
     }
 }
 
-/// How much a request is about.
+/// The scope of a request.
 fn scope(info: &RequestInfo) -> &'static str {
     match info {
         info if !info.is_resource => "",
@@ -107,7 +106,7 @@ fn scope(info: &RequestInfo) -> &'static str {
     }
 }
 
-/// Upstream's word for what a request does.
+/// Upstream's verb for a request.
 fn verb(info: &RequestInfo, scope: &str, headers: &HeaderMap) -> &'static str {
     const APPLY: &str = "application/apply-patch+yaml";
     if limits::is_stream(info) {
@@ -140,14 +139,14 @@ fn dry_run(query: &Query) -> &'static str {
 /// The series of one set of labels, looked up once.
 struct Series {
     duration: Histogram,
-    /// Of requests that change something, or read.
+    /// Only for requests that change something or read.
     level: Option<Histogram>,
     size: Option<Histogram>,
     /// By status code.
     counts: Mutex<Vec<(StatusCode, Counter)>>,
 }
 
-/// Families by these labels.
+/// Metric families with these labels.
 pub(crate) struct Requests {
     in_flight: InFlight,
     total: Family<Counter, 9>,
@@ -160,7 +159,7 @@ pub(crate) struct Requests {
     known: RwLock<HashMap<Labels, Arc<Series>>>,
 }
 
-/// A request under way.
+/// A tracked request.
 pub(crate) struct Tracked {
     labels: Option<(Labels, Option<&'static Kind>)>,
     lasts: bool,
@@ -257,7 +256,7 @@ impl Requests {
         }
     }
 
-    /// A request begins.
+    /// Starts tracking a request.
     pub(crate) fn begin(
         &self,
         info: &RequestInfo,
@@ -292,7 +291,7 @@ impl Requests {
         self.known.write().entry(labels).or_insert(series).clone()
     }
 
-    /// A request was ended before it came to its handler, to protect this server.
+    /// Records that a request was ended before its handler, to protect this server.
     fn terminated(&self, labels: &Labels, code: StatusCode) {
         let Labels { verb, group, version, resource, subresource, scope, .. } = *labels;
         let code = code.as_str();
@@ -300,8 +299,8 @@ impl Requests {
         self.terminations.with(values).inc();
     }
 
-    /// A request has been answered, or refused before it came to a handler: then whoever refused it
-    /// has counted that, but for what protects this server.
+    /// Records the end of a request. One that was refused before its handler is counted by the
+    /// layer that refused it, except for overload protection.
     pub(crate) fn end(self: &Arc<Self>, tracked: Tracked, outcome: Outcome) -> Outcome {
         let Some((labels, kind)) = tracked.labels else { return outcome };
         let response = match outcome {
@@ -316,7 +315,7 @@ impl Requests {
             }
         };
         let code = response.status();
-        // No handler is there for a method that a path does not take.
+        // A method that a path does not support has no handler.
         if code == StatusCode::METHOD_NOT_ALLOWED {
             return Ok(response);
         }

@@ -1,4 +1,4 @@
-//! What tables say of their columns, by resource.
+//! Column definitions of tables, by resource.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

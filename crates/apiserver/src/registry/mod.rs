@@ -1,4 +1,4 @@
-//! Every kind the server knows: one folder or file per group, one row per kind.
+//! All kinds that the server supports: one folder or file per group, one row per kind.
 
 mod admissionregistration;
 mod apiextensions;
@@ -34,7 +34,7 @@ mod testing;
 mod warnings;
 mod workload;
 
-/// Annotation of the API's image of a static pod: the kubelet runs it from a file of its own.
+/// Annotation of mirror pods: the kubelet runs the pod from its own file.
 pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
 pub(crate) use column::Column;
@@ -88,7 +88,7 @@ pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
     GROUPS.iter().flat_map(|group| group.kinds)
 }
 
-/// The row serving a resource.
+/// The row that serves a resource.
 pub(crate) fn find(group: &str, version: &str, resource: &str) -> Option<&'static Kind> {
     let group = GROUPS.iter().find(|g| g.name == group)?;
     group.kinds.iter().find(|k| k.version == version && k.resource == resource)
@@ -109,7 +109,7 @@ pub(crate) fn find_kind(group: &str, version: &str, kind: &str) -> Option<&'stat
 mod tests {
     use super::*;
 
-    /// Stored kinds that upstream does not validate either.
+    /// Stored kinds that upstream does not validate.
     const WITHOUT_RULES: &[&str] = &["componentstatuses"];
 
     #[test]

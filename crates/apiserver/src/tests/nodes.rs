@@ -1,4 +1,4 @@
-//! Attack: what the credential of one node can reach.
+//! Attack: objects that one node's credential can reach.
 
 use apimachinery::ObjectExt;
 use http::Method;
@@ -103,7 +103,7 @@ async fn a_node_reads_what_its_pods_refer_to_and_nothing_else() {
     fixture.ask(Method::POST, leases, json!({"metadata": {"name": "n3"}})).await.fails(403);
     let csi = json!({"metadata": {"name": "n2"}, "spec": {"drivers": []}});
     fixture.ask(Method::POST, "/apis/storage.k8s.io/v1/csinodes", csi).await.fails(403);
-    // A pod that is gone leads nowhere any more.
+    // A deleted pod gives no access any more.
     fixture.api.delete(&format!("{PODS}/mine?gracePeriodSeconds=0")).await.ok();
     fixture.get(&format!("{of}/secrets/seen")).await.fails(403);
 }
@@ -130,7 +130,7 @@ async fn a_volume_leads_to_its_claim_and_its_secrets() {
     fixture.get("/api/v1/persistentvolumes/v").await.ok();
     fixture.get(&format!("{claims}/data")).await.ok();
     fixture.get("/api/v1/namespaces/default/secrets/hidden").await.ok();
-    // Of the claim a node reports how far it has grown, nothing else.
+    // A node only reports how far its claim has grown.
     let status = format!("{claims}/data/status");
     let grown = json!({"status": {"capacity": {"storage": "2Gi"}}});
     fixture.ask(Method::PATCH, &status, grown).await.ok();
@@ -215,7 +215,7 @@ async fn tokens_are_for_the_nodes_pods_and_the_audiences_they_name() {
     ] {
         ask(account, body).await.fails(403);
     }
-    // The API server's own audience comes with the volume that every pod has.
+    // The API server's audience is in the volume that every pod has.
     let volume = json!({"metadata": {"name": "api"}, "spec": {
         "nodeName": "n1", "serviceAccountName": "seen",
         "containers": [{"name": "c", "image": "i"}]}});
@@ -243,7 +243,7 @@ async fn a_node_changes_itself_within_bounds_and_no_other() {
     let owner = json!([{"apiVersion": "v1", "kind": "Node", "name": "n2", "uid": "u"}]);
     patch(own, json!({"metadata": {"ownerReferences": owner}})).await.fails(403);
     fixture.ask(Method::DELETE, own, json!({})).await.fails(403);
-    // Labels at registration, too.
+    // Also at registration.
     let registering = |labels: Value| json!({"metadata": {"name": "n1", "labels": labels}});
     fixture.api.delete(own).await.ok();
     let restricted = json!({"node-restriction.kubernetes.io/pci": "x"});
@@ -253,7 +253,7 @@ async fn a_node_changes_itself_within_bounds_and_no_other() {
         .ask(Method::POST, "/api/v1/nodes", json!({"metadata": {"name": "n9"}}))
         .await
         .fails(403);
-    // A name that is to be generated is nobody's own, however it begins.
+    // A generated name never belongs to the node, whatever its prefix.
     let generated = json!({"metadata": {"generateName": "n1"}});
     for collection in [
         "/api/v1/nodes",

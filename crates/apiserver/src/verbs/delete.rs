@@ -1,4 +1,4 @@
-//! DELETE: at once, gracefully, or after the finalizers.
+//! DELETE: immediate, graceful, or after finalization.
 
 mod options;
 
@@ -17,7 +17,7 @@ use crate::registry::DefaultPolicy;
 
 pub(super) use options::{Options, check as check_options};
 
-/// Whether nothing stands between the object and its removal any more.
+/// Returns true if the object can be removed now.
 pub(super) fn is_finished(object: &Object) -> bool {
     let grace =
         object.get_path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
@@ -30,7 +30,7 @@ pub(super) fn is_finished(object: &Object) -> bool {
             .is_none_or(Vec::is_empty)
 }
 
-/// What came of a deletion.
+/// The outcome of a deletion.
 pub(super) enum Outcome {
     Gone(Object),
     Pending(Object),
@@ -41,7 +41,7 @@ pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>
     warn(call, &options);
     match delete_one(call, &call.info.namespace, &call.info.name, &options).await? {
         Outcome::Gone(object) if !call.kind.returns_deleted() => {
-            // Upstream leaves the code to the status line.
+            // Upstream leaves the code to the HTTP status.
             let mut status = Status { code: 0, ..Status::success() };
             status.details = Some(Box::new(apimachinery::status::Details {
                 name: object.name().to_owned(),
@@ -61,7 +61,7 @@ pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>
     }
 }
 
-/// Tells who does not choose that the kind's habit is not the usual one.
+/// Warns clients without a policy that the kind's default is unusual.
 fn warn(call: &Call<'_>, options: &Options) {
     if call.kind.kind == "Job"
         && call.kind.default_policy() == DefaultPolicy::Orphan
@@ -115,20 +115,20 @@ pub(super) async fn delete_one(
         match outcome {
             Ok(outcome) => return Ok(outcome),
             Err(Failure::Refused(status)) => return Err(status),
-            // The preconditions are checked again against what is there now.
+            // The preconditions are checked again against the new state.
             Err(Failure::Conflict) => {}
         }
     }
 }
 
-/// Upstream's words name the kind where others name the resource.
+/// Upstream's messages name the kind; others name the resource.
 pub(super) fn check_preconditions(
     call: &Call<'_>,
     old: &Object,
     options: &Options,
 ) -> Result<(), Status> {
     let kind = call.kind;
-    // These are looked at before the others, in other words.
+    // Checked before the others, with other messages.
     let early = matches!(
         (kind.group, kind.kind),
         ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -161,13 +161,13 @@ pub(super) fn check_preconditions(
     }
 }
 
-/// What a deletion does to the object as it is.
+/// The effect of a deletion on the current object.
 enum Step {
-    /// Its deletion is under way.
+    /// Its deletion is already in progress.
     Nothing,
-    /// Its deletion begins, or changes its pace; this is the object with the marks of it.
+    /// Its deletion begins or changes its deadline; contains the marked object.
     Mark(Object),
-    /// It goes; this is what is left to show.
+    /// It is removed; contains the object to return.
     Remove(Object),
 }
 
@@ -180,7 +180,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     let mut object = old.clone();
     let mut graceful = false;
     match (deleting, current.unwrap_or(0)) {
-        // Nothing but its kind's controller ends this.
+        // Only the kind's controller ends this deletion.
         (true, _) if held => return Step::Nothing,
         (true, 0) => {}
         // A running deletion can only be shortened.
@@ -222,19 +222,19 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     if object == *old { Step::Nothing } else { Step::Mark(object) }
 }
 
-/// Marks the object as going in `grace` seconds, or whenever its controller is done.
+/// Marks the object as terminating in `grace` seconds, or until its controller is done.
 fn begin(object: &mut Object, grace: Option<i64>) {
     let at = time::after(Timestamp::now(), grace.unwrap_or(0));
     object.set_meta("deletionTimestamp", time::rfc3339(at).into());
     object.set_meta("deletionGracePeriodSeconds", grace.map_or(Value::Null, Value::from));
-    // Going is a change of what is wanted.
+    // A deletion changes the desired state.
     if object.generation() > 0 {
         object.set_meta("generation", (object.generation() + 1).into());
     }
 }
 
-/// Moves the end of a running deletion from `left` seconds after its beginning to `asked`, but not
-/// into the past: who waits for the end then still has a second.
+/// Moves the end of a running deletion from `left` seconds after its start to `asked`, but not into
+/// the past: one second remains for those that wait for the end.
 fn shorten(object: &mut Object, left: i64, asked: i64) {
     let now = Timestamp::now();
     let ends = time::parse(object.deletion_timestamp().unwrap_or_default()).unwrap_or(now);
@@ -244,7 +244,7 @@ fn shorten(object: &mut Object, left: i64, asked: i64) {
     object.set_meta("deletionGracePeriodSeconds", grace.into());
 }
 
-/// Deletes what a list would show, and answers with that list.
+/// Deletes the objects that a list would contain, and answers with that list.
 pub(super) async fn delete_collection(
     call: &Call<'_>,
     body: Body,

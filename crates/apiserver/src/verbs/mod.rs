@@ -37,7 +37,7 @@ use crate::user::User;
 
 pub(crate) use commit::Failure;
 
-/// One request for a resource, on its way through the verbs.
+/// A request for a resource, as seen by the verbs.
 pub(crate) struct Call<'a> {
     pub(crate) server: &'a Server,
     pub(crate) user: User,
@@ -49,19 +49,19 @@ pub(crate) struct Call<'a> {
     pub(crate) agent: String,
     pub(crate) kind: &'static Kind,
     pub(crate) sub: Option<Sub>,
-    /// Whether the body asked for a dry run (DeleteOptions of an eviction).
+    /// True if the body asked for a dry run (DeleteOptions of an eviction).
     pub(crate) dry: bool,
-    /// Shown to the client in Warning headers.
+    /// Sent to the client in Warning headers.
     pub(crate) warnings: Mutex<Vec<String>>,
-    /// Where the request has come.
+    /// Stages that the request has passed.
     pub(crate) stages: Stages,
 }
 
 /// Media type of a server-side apply.
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
-/// Finalizer that has the garbage collector orphan the dependents.
+/// Finalizer that makes the garbage collector orphan the dependents.
 pub(crate) const ORPHAN: &str = "orphan";
-/// Finalizer that has the garbage collector delete the dependents first.
+/// Finalizer that makes the garbage collector delete the dependents first.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
 impl<'a> Call<'a> {
@@ -95,12 +95,12 @@ impl Call<'_> {
         self.warnings.lock().extend(warnings);
     }
 
-    /// Whether nothing may come of the request. Options with other values have been refused.
+    /// Returns true if nothing may be stored. Other values of the option were refused before.
     pub(crate) fn dry_run(&self) -> bool {
         self.dry || self.query.all("dryRun").any(|value| value == "All")
     }
 
-    /// Whether the request is a server-side apply.
+    /// Returns true if the request is a server-side apply.
     pub(crate) fn applies(&self) -> bool {
         self.info.verb == "patch"
             && self.content_type.as_deref().is_some_and(|t| t.starts_with(APPLY))
@@ -131,7 +131,7 @@ impl Call<'_> {
         crate::negotiate::content_type(self.content_type.as_deref())
     }
 
-    /// `?fieldValidation=`, which has been checked with the other options.
+    /// `?fieldValidation=`, which was validated with the other options.
     pub(crate) fn field_validation(&self) -> FieldValidation {
         let word = self.query.get("fieldValidation").unwrap_or_default();
         FieldValidation::parse(word).unwrap_or_default()
@@ -152,7 +152,7 @@ impl Call<'_> {
         Ok(object)
     }
 
-    /// One object of this kind as the answer.
+    /// Answers with one object of this kind.
     pub(crate) fn answer(
         &self,
         code: StatusCode,
@@ -163,7 +163,7 @@ impl Call<'_> {
     }
 }
 
-/// Routes a call to its verb.
+/// Dispatches a call to its verb.
 pub(crate) async fn dispatch(
     call: &Call<'_>,
     request: http::Request<Body>,

@@ -16,7 +16,7 @@ use super::create::{Ownership, create_object, reset_fields};
 use super::{Call, update};
 use crate::body::Body;
 
-/// The patch forms, by media type.
+/// The patch formats, by media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Json,
@@ -48,12 +48,12 @@ fn schema(call: &Call<'_>) -> Result<&'static Arc<Type>, Status> {
         .ok_or_else(|| Status::internal(format!("no schema for {}", call.kind.kind)))
 }
 
-/// Applies a patch that is not server-side apply to `target`.
+/// A patch that is not server-side apply.
 pub(super) struct Patch {
     form: Form,
     value: Value,
     mode: FieldValidation,
-    /// Complaints about fields that the patch has twice.
+    /// Errors about fields that the patch repeats.
     duplicates: Vec<String>,
 }
 
@@ -83,8 +83,8 @@ impl Patch {
         Ok(Self { form, value, mode, duplicates })
     }
 
-    /// `old` with the patch applied to it, as an object of its type. The version that the patch does
-    /// not mention is not one the client insists on.
+    /// Applies the patch to `old` and checks the result against its type. A version that the patch
+    /// does not mention is no precondition.
     pub(super) fn onto(&self, call: &Call<'_>, old: &Object, ty: &Type) -> Result<Object, Status> {
         let mut object = self.patched(old, ty)?;
         let unknown = match self.form {
@@ -110,8 +110,8 @@ impl Patch {
         Ok(object)
     }
 
-    /// A patch that does not leave an object of its type: upstream shows what it leaves, or what it
-    /// says where the object was never written out.
+    /// The error for a result that does not fit its type: upstream shows the result, or the patch
+    /// if the result was never encoded.
     fn refuse(&self, old: &Object, ty: &Type, why: &str) -> Status {
         let (shown, why) = match (self.form, self.patched(old, ty)) {
             (Form::Strategic, _) => (text::go_value(&self.value), why.to_owned()),
@@ -168,7 +168,7 @@ pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     call.answer(StatusCode::OK, &updated)
 }
 
-/// A patch may not turn an object into another.
+/// A patch may not change the identity of an object.
 fn check_identity(call: &Call<'_>, object: &Object, old: &Object) -> Result<(), Status> {
     if object.name() != old.name() {
         return Err(update::wrong_name(object.name(), &call.info.name));
@@ -233,7 +233,7 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
             let object = merged(ty, apply::apply(ty, None, &applied, &writer, force)?, &applied)?;
             match create_object(call, object, Ownership::Recorded).await {
                 Ok(created) => return call.answer(StatusCode::CREATED, &created),
-                // Somebody created it meanwhile: apply onto that.
+                // Another request created it meanwhile: apply to that object.
                 Err(status) if status.is("AlreadyExists") => continue,
                 Err(status) => return Err(status),
             }
@@ -251,8 +251,8 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
     }
 }
 
-/// The outcome of an apply as an object is kept. Until then zeros and nulls count: who applies an
-/// empty value owns it, although it does not show.
+/// Converts the outcome of an apply to the stored form. Zeros and nulls matter until then: an
+/// applied empty value is owned, although it is not visible.
 pub(super) fn merged(ty: &Type, mut object: Object, applied: &Object) -> Result<Object, Status> {
     validate::unknown_fields_converted(ty, &mut object).map_err(|why| {
         let kind = apply::shown_kind(applied.api_version(), applied.kind());
@@ -267,7 +267,7 @@ pub(super) fn merged(ty: &Type, mut object: Object, applied: &Object) -> Result<
     Ok(object)
 }
 
-/// Checks that an object of this kind is applied.
+/// Checks that the configuration is an object of this kind.
 pub(super) fn check_configuration(
     applied: &Value,
     api_version: &str,

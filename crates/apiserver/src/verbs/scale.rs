@@ -56,7 +56,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     respond(call, &view(call.kind, &entry))
 }
 
-/// The workload as the wanted scale makes it.
+/// The workload with the replicas of the scale.
 fn scaled(old: &Object, scale: &Value) -> Result<Object, Status> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
@@ -76,7 +76,7 @@ fn scaled(old: &Object, scale: &Value) -> Result<Object, Status> {
     Ok(object)
 }
 
-/// The Scale of a workload with those who own its replicas.
+/// The Scale of a workload, with the owners of its replicas.
 fn live(old: &Object) -> Value {
     let mut live = of(old);
     live.set_meta("managedFields", apply::scale_managers(recorded(old)));
@@ -93,8 +93,8 @@ fn schema() -> Result<&'static Arc<Type>, Status> {
         .ok_or_else(|| Status::internal("no schema for Scale"))
 }
 
-/// The workload as a written scale makes it: who comes to own the replicas of the one owns those of
-/// the other.
+/// The workload after a write of its scale: the new owner of the scale's replicas owns those of the
+/// workload.
 fn written(
     call: &Call<'_>,
     ty: &Arc<Type>,
@@ -116,7 +116,7 @@ fn writer<'a>(call: &'a Call<'_>, manager: &'a str, now: &'a str) -> Writer<'a> 
     }
 }
 
-/// The workload of a scale whose owners are known.
+/// The workload of a scale with known owners.
 fn owned(call: &Call<'_>, old: &Object, scale: &Value) -> Result<(Object, Ownership), Status> {
     let version = call.kind.api_version();
     let managers = apply::workload_managers(recorded(old), recorded(scale), &version);
@@ -150,8 +150,8 @@ pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     respond(call, &updated)
 }
 
-/// The workload as a server-side apply of its scale makes it: who owns the replicas of the one owns
-/// those of the other.
+/// The workload after a server-side apply of its scale: the owners of the scale's replicas own
+/// those of the workload.
 fn applied(
     call: &Call<'_>,
     ty: &Arc<Type>,
@@ -170,7 +170,7 @@ fn applied(
     let force = call.query.flag("force");
     let scale = apply::apply(ty, Some(&live(old)), &config, &writer, force)?;
     let mut scale = merged(ty, scale, &config)?;
-    // Nobody insists on the version that was read.
+    // The version that was read is no precondition.
     scale.set_meta("resourceVersion", config.resource_version().into());
     owned(call, old, &scale)
 }

@@ -1,4 +1,4 @@
-//! The apiextensions.k8s.io group: definitions are stored; serving what they define comes later.
+//! The apiextensions.k8s.io group: definitions are stored; custom resources are not served yet.
 
 mod schema;
 mod spec;
@@ -33,7 +33,7 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
 
 struct Definition;
 
-/// Remembers the version that objects are stored in.
+/// Records the version in which objects are stored.
 fn note_stored_version(object: &mut Object) {
     let versions = object["spec"]["versions"].as_array().into_iter().flatten();
     let Some(name) = versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).next()
