@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod codec;
 pub mod field;
+pub mod jsonpath;
 pub mod names;
 pub mod object;
 pub mod openapi;
@@ -13,6 +14,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod text;
 pub mod time;
 pub mod validate;

@@ -1,6 +1,6 @@
 //! The objects that every cluster has from its start.
 
-mod api_services;
+pub(crate) mod api_services;
 mod flow_control;
 
 use apimachinery::apply::{self, Writer};
@@ -47,7 +47,7 @@ pub(crate) fn reserve_service_addresses(server: &Server) {
 type Mend = fn(&mut Object, &Object) -> bool;
 
 /// Field manager of the objects that the server creates.
-const MANAGER: &str = "kube-apiserver";
+pub(crate) const MANAGER: &str = "kube-apiserver";
 
 /// Fields without an owner: upstream's strategies set them after its field manager has run.
 const UNOWNED: &[(&str, &[&str])] = &[
@@ -157,7 +157,7 @@ fn restore_policy(live: &mut Object, wanted: &Object) -> bool {
 }
 
 /// Creates `wanted`, or lets `mend` update the existing object.
-async fn ensure(
+pub(crate) async fn ensure(
     server: &Server,
     wanted: Object,
     manager: &str,
@@ -210,7 +210,7 @@ fn record(
         api_version: &api_version,
         subresource: "",
         now: &now,
-        reset_fields: kind.strategy.reset_fields(None, kind.has(Sub::Status)),
+        reset_fields: kind.policy().reset_fields(None, kind.has(Sub::Status)),
     };
     let mut owned = object.clone();
     for (_, path) in UNOWNED.iter().filter(|(of, _)| *of == kind.kind) {

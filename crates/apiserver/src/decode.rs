@@ -7,14 +7,27 @@ use apimachinery::validate::{self, FieldValidation};
 use apimachinery::{Object, ObjectExt, Status};
 
 use crate::negotiate::Encoding;
-use crate::registry::api_version;
+use crate::registry::{Custom, api_version};
 
 /// The group, version and kind that a body must have.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Expected<'a> {
     pub(crate) group: &'a str,
     pub(crate) version: &'a str,
     pub(crate) kind: &'a str,
+    /// Set for custom kinds.
+    pub(crate) custom: Option<&'a Custom>,
+}
+
+impl Expected<'static> {
+    /// A kind of the table.
+    pub(crate) const fn builtin(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+    ) -> Self {
+        Self { group, version, kind, custom: None }
+    }
 }
 
 /// Decodes `bytes`, checks its fields against the schema and returns the warnings.
@@ -74,10 +87,37 @@ pub(crate) fn check_fields(
     duplicates: &[Duplicate],
     json: Option<&[u8]>,
 ) -> Result<Vec<String>, Status> {
+    if let Some(custom) = expected.custom {
+        return check_custom(object, custom, expected, mode, duplicates);
+    }
     let schema = Registry::builtin()
         .lookup(expected.group, expected.version, expected.kind)
         .ok_or_else(|| Status::internal(format!("no schema for {}", expected.kind)))?;
     validate::check(schema, object, mode, duplicates, json)
+}
+
+/// The same for a custom resource, whose values are only validated later.
+fn check_custom(
+    object: &mut Object,
+    custom: &Custom,
+    expected: Expected<'_>,
+    mode: FieldValidation,
+    duplicates: &[Duplicate],
+) -> Result<Vec<String>, Status> {
+    let unknown = custom.schema().prune(object);
+    let mut found: Vec<String> = duplicates.iter().map(ToString::to_string).collect();
+    found.extend(unknown);
+    match mode {
+        FieldValidation::Ignore => Ok(Vec::new()),
+        FieldValidation::Warn => Ok(found),
+        FieldValidation::Strict if found.is_empty() => Ok(found),
+        FieldValidation::Strict => Err(Status::bad_request(format!(
+            "{kind} in version {} cannot be handled as a {kind}: strict decoding error: {}",
+            quote(expected.version),
+            found.join(", "),
+            kind = expected.kind,
+        ))),
+    }
 }
 
 /// The first bytes of a body, as upstream prints them.

@@ -10,20 +10,20 @@ use crate::body::{Body, full};
 use crate::encode::respond;
 use crate::health;
 use crate::paths::{Answered, Asked, Refused};
-use crate::registry::{GROUPS, Group, Kind, Sub, api_version, find_group};
+use crate::registry::{Kind, Kinds, ServedGroup, Sub, api_version};
 use crate::routes::{no_such_path, page_not_found};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// The root: a list of all paths.
 pub(crate) async fn root(asked: Asked) -> Answered {
-    asked.document(json!({"paths": paths()}))
+    asked.document(json!({"paths": paths(&asked.server.kinds())}))
 }
 
 /// `/api`: the versions of the core group.
 pub(crate) async fn core_versions(asked: Asked) -> Answered {
     if asked.wants_aggregated() {
-        return aggregated_list(&GROUPS[..1]).map_err(Refused);
+        return aggregated_list(&asked.server.kinds().groups()[..1]).map_err(Refused);
     }
     asked.only_get(json!({
         "kind": "APIVersions", "versions": ["v1"],
@@ -37,17 +37,18 @@ pub(crate) async fn core_versions(asked: Asked) -> Answered {
 /// `/apis`: the named groups.
 pub(crate) async fn groups(asked: Asked) -> Answered {
     if asked.wants_aggregated() {
-        return aggregated_list(&GROUPS[1..]).map_err(Refused);
+        return aggregated_list(&asked.server.kinds().groups()[1..]).map_err(Refused);
     }
     asked.document(json!({
         "kind": "APIGroupList", "apiVersion": "v1",
-        "groups": GROUPS[1..].iter().map(api_group).collect::<Vec<_>>(),
+        "groups": asked.server.kinds().groups()[1..].iter().map(api_group).collect::<Vec<_>>(),
     }))
 }
 
 /// `/apis/{group}`.
 pub(crate) async fn group(asked: Asked) -> Answered {
-    let Some(found) = named_group(asked.segment(1)) else { return Ok(page_not_found()) };
+    let kinds = asked.server.kinds();
+    let Some(found) = named_group(&kinds, asked.segment(1)) else { return Ok(page_not_found()) };
     let mut document = api_group(found);
     document["kind"] = "APIGroup".into();
     document["apiVersion"] = "v1".into();
@@ -56,18 +57,21 @@ pub(crate) async fn group(asked: Asked) -> Answered {
 
 /// `/api/{version}`.
 pub(crate) async fn core_resources(asked: Asked) -> Answered {
-    asked.only_get(resource_list("", asked.segment(1)).map_err(Refused)?)
+    let kinds = asked.server.kinds();
+    asked.only_get(resource_list(&kinds, "", asked.segment(1)).map_err(Refused)?)
 }
 
 /// `/apis/{group}/{version}`.
 pub(crate) async fn resources(asked: Asked) -> Answered {
-    let Some(found) = named_group(asked.segment(1)) else { return Ok(page_not_found()) };
-    asked.only_get(resource_list(found.name, asked.segment(2)).map_err(Refused)?)
+    let kinds = asked.server.kinds();
+    let Some(found) = named_group(&kinds, asked.segment(1)) else { return Ok(page_not_found()) };
+    asked.only_get(resource_list(&kinds, found.name, asked.segment(2)).map_err(Refused)?)
 }
 
 /// A path below a version that is not a resource's.
 pub(crate) async fn below_a_version(asked: Asked) -> Answered {
-    if asked.segment(0) == "apis" && named_group(asked.segment(1)).is_none() {
+    if asked.segment(0) == "apis" && named_group(&asked.server.kinds(), asked.segment(1)).is_none()
+    {
         return Ok(page_not_found());
     }
     Err(Refused(no_such_path()))
@@ -95,8 +99,8 @@ pub(crate) async fn signing_keys(asked: Asked) -> Answered {
     asked.only_get(asked.server.settings.signer.jwks())
 }
 
-fn named_group(name: &str) -> Option<&'static Group> {
-    find_group(name).filter(|group| !group.name.is_empty())
+fn named_group<'a>(kinds: &'a Kinds, name: &str) -> Option<&'a ServedGroup> {
+    kinds.group(name).filter(|group| !group.name.is_empty())
 }
 
 /// Returns true if a clause requests the aggregated form before any plain one.
@@ -125,12 +129,12 @@ pub(crate) fn version() -> Value {
 /// The API version that this server implements.
 pub const VERSION: &str = "v1.35.0+coxswain.1";
 
-fn paths() -> Vec<String> {
+fn paths(kinds: &Kinds) -> Vec<String> {
     let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis"]
         .iter()
         .map(|p| (*p).to_owned())
         .collect();
-    for group in &GROUPS[1..] {
+    for group in &kinds.groups()[1..] {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{v}", group.name)));
     }
@@ -155,7 +159,7 @@ fn paths() -> Vec<String> {
     paths
 }
 
-fn api_group(group: &Group) -> Value {
+fn api_group(group: &ServedGroup) -> Value {
     let versions: Vec<Value> = group
         .versions
         .iter()
@@ -164,8 +168,8 @@ fn api_group(group: &Group) -> Value {
     json!({"name": group.name, "preferredVersion": versions[0], "versions": versions})
 }
 
-fn kinds_of<'a>(group: &'a Group, version: &'a str) -> impl Iterator<Item = &'a Kind> {
-    group.kinds.iter().filter(move |k| k.version == version)
+fn kinds_of<'a>(group: &'a ServedGroup, version: &'a str) -> impl Iterator<Item = &'a Kind> {
+    group.kinds.iter().map(|kind| &**kind).filter(move |k| k.version == version)
 }
 
 /// Group, version and kind of a subresource's objects.
@@ -181,9 +185,9 @@ pub(crate) fn sub_kind(kind: &Kind, sub: Sub) -> (&'static str, &'static str, &'
     }
 }
 
-fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
+fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Result<Value, Status> {
     let found =
-        find_group(group).filter(|g| g.versions.contains(&version)).ok_or_else(no_such_path)?;
+        kinds.group(group).filter(|g| g.versions.contains(&version)).ok_or_else(no_such_path)?;
     let mut resources = Vec::new();
     for kind in kinds_of(found, version) {
         let mut resource = json!({
@@ -240,7 +244,7 @@ fn storage_hash(kind: &Kind) -> Option<String> {
     Some(STANDARD.encode(&digest[..8]))
 }
 
-fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
+fn aggregated_list(groups: &[ServedGroup]) -> Result<Response<Body>, Status> {
     let items: Vec<Value> = groups
         .iter()
         .map(|group| {
@@ -267,7 +271,7 @@ fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
     Ok(response)
 }
 
-fn aggregated_version(group: &Group, version: &str) -> Value {
+fn aggregated_version(group: &ServedGroup, version: &str) -> Value {
     let resources: Vec<Value> = kinds_of(group, version)
         .map(|kind| {
             // Group and version are only given if they differ from those of the list.

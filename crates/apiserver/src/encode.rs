@@ -43,18 +43,15 @@ impl Include {
 /// Converts the object of an entry to this kind's version.
 pub(crate) fn view(kind: &Kind, entry: &Entry) -> Object {
     let mut object = entry.object();
-    if let Some(conversion) = kind.conversion {
-        (conversion.from_stored)(&mut object);
-        kind.write_zeros(&mut object);
-    }
+    kind.read(&mut object);
     object
 }
 
 /// An entry's bytes in an encoding.
 pub(crate) fn entry_bytes(kind: &Kind, entry: &Entry, encoding: Encoding) -> Result<Bytes, Status> {
-    match (encoding, kind.conversion) {
-        (Encoding::Json, None) => Ok(entry.bytes.clone()),
-        (Encoding::Protobuf, None) => match protobuf_type(kind) {
+    match encoding {
+        Encoding::Json if kind.shows(&entry.bytes) => Ok(entry.bytes.clone()),
+        Encoding::Protobuf if kind.shows(&entry.bytes) => match protobuf_type(kind) {
             Some(ty) => {
                 let raw = entry.raw_protobuf(ty);
                 Ok(protobuf::envelope(&kind.api_version(), kind.kind, raw).into())
@@ -166,6 +163,12 @@ pub(crate) fn object(
 
 /// 406: the result is not available in this form; upstream names its own types in the message.
 pub(crate) fn wrong_form(form: &str, is: &str, kind: &Kind, suffix: &str) -> Status {
+    if kind.custom.is_some() {
+        let of = if suffix.is_empty() { "Unstructured" } else { "UnstructuredList" };
+        return Status::not_acceptable(format!(
+            "you requested {form}, but the requested object is {is} (*unstructured.{of})"
+        ));
+    }
     let package = match kind.group.split('.').next() {
         None | Some("" | "events") => "core",
         Some(first) => first,
@@ -207,7 +210,7 @@ pub(crate) fn table(
 pub(crate) fn row(kind: &Kind, object: &Object, include: Include, version: &str) -> Value {
     let stored = as_stored(kind, object);
     let of = kind.stored().unwrap_or(kind);
-    let cells: Vec<Value> = of.columns.iter().map(|column| column.value(&stored)).collect();
+    let cells = of.cells(&stored);
     let carried = match include {
         Include::None => Value::Null,
         Include::Metadata => partial(&stored, version),

@@ -20,7 +20,7 @@ pub(crate) async fn run(server: Weak<Server>) {
     let Some(kind) = registry::find("", "v1", "events") else { return };
     let mut due: BTreeMap<(Instant, u64), Arc<Entry>> = BTreeMap::new();
     // Held only briefly, so that this task does not keep the server alive.
-    let collection = server.upgrade().and_then(|s| s.collection(kind).cloned().ok());
+    let collection = server.upgrade().and_then(|s| s.collection(kind).ok());
     let Some(collection) = collection else { return };
     let mut after = 0;
     'resume: loop {

@@ -13,6 +13,7 @@ mod cache;
 mod chain;
 mod connection;
 mod decode;
+mod definitions;
 mod discovery;
 mod encode;
 mod event_ttl;

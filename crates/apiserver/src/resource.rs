@@ -9,7 +9,7 @@ use crate::body::{self, Body};
 use crate::chain::{Outcome, Received};
 use crate::limits::{self, Abandoned};
 use crate::negotiate::{Accepted, Encoding};
-use crate::registry::{self, Kind, Sub};
+use crate::registry::{Kind, Sub};
 use crate::request::RequestInfo;
 use crate::user::User;
 use crate::verbs::{self, Call};
@@ -23,12 +23,20 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
 /// Answers a request that has been authorized.
 pub(crate) async fn serve(received: Received) -> Outcome {
     let user = received.user()?.clone();
-    let Received { server, mut request, info, query, stages, gone, place: _place, .. } = received;
-    let Some((kind, sub)) = find(&info) else {
-        let known = registry::find_group(&info.group).is_some();
+    let Received { server, mut request, info, kind, query, stages, gone, place: _place, .. } =
+        received;
+    let Some(kind) = kind else {
+        let known = server.kinds().group(&info.group).is_some();
         return if known { Err(routes::no_such_path()) } else { Ok(routes::page_not_found()) };
     };
-    let methods = routes::methods(kind, sub, &info);
+    let Some(sub) = sub_of(&kind, &info) else { return Err(routes::no_such_path()) };
+    if kind.custom.as_ref().is_some_and(|custom| custom.needs_webhook) {
+        return Err(Status::internal(format!(
+            "conversion webhooks are not supported: {} is served in its storage version only",
+            kind.resource
+        )));
+    }
+    let methods = routes::methods(&kind, sub, &info);
     if methods.is_empty() {
         return Err(routes::no_such_path());
     }
@@ -38,7 +46,7 @@ pub(crate) async fn serve(received: Received) -> Outcome {
         return Ok(routes::method_not_allowed(methods, Encoding::wanted(accept)));
     }
     // Streams have their own protocols, regardless of the Accept header.
-    let accepted = match Accepted::negotiate(accept, routes::offer(kind, sub, &info)) {
+    let accepted = match Accepted::negotiate(accept, routes::offer(&kind, sub, &info)) {
         Err(_) if limits::is_stream(&info) && sub != Some(Sub::Log) => Accepted::JSON,
         other => other?,
     };
@@ -79,7 +87,7 @@ async fn dispatch(call: &Call<'_>, request: Request<Body>, gone: &CancellationTo
     let time = limits::allotted(&call.query)?;
     let body = limits::within(time, body::read(body)).await?;
     call.stages.passed("read");
-    let stored = call.server.entry(call.kind, &call.info.namespace, &call.info.name);
+    let stored = call.server.entry(&call.kind, &call.info.namespace, &call.info.name);
     let bytes = body.len() + stored.map_or(0, |entry| entry.bytes.len());
     let request = Request::from_parts(parts, body::full(body));
     let verb = verbs::dispatch(call, request);
@@ -87,10 +95,10 @@ async fn dispatch(call: &Call<'_>, request: Request<Body>, gone: &CancellationTo
     done.unwrap_or_else(|Abandoned| Err(Status::timeout("the client has left", 0)))
 }
 
-/// The kind and the subresource that a path names.
-fn find(info: &RequestInfo) -> Option<(&'static Kind, Option<Sub>)> {
-    let kind = registry::find(&info.group, &info.version, &info.resource)?;
-    let name = info.subresource.as_str();
-    let sub = kind.subs.iter().copied().find(|sub| sub.name() == name);
-    (name.is_empty() || sub.is_some()).then_some((kind, sub))
+/// The subresource that a path names: none, one of the kind's, or an unknown one.
+fn sub_of(kind: &Kind, info: &RequestInfo) -> Option<Option<Sub>> {
+    match info.subresource.as_str() {
+        "" => Some(None),
+        name => kind.subs.iter().copied().find(|sub| sub.name() == name).map(Some),
+    }
 }

@@ -1,9 +1,11 @@
 //! The server's state and its start.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use apimachinery::Status;
+use arc_swap::ArcSwap;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -19,7 +21,7 @@ use crate::body::Body;
 use crate::cache::{Cache, Collection, Corrupt, Entry, Snapshot, prefix};
 use crate::limits::{InFlight, Work};
 use crate::metrics::Metrics;
-use crate::registry::{self, Kind};
+use crate::registry::{self, Kind, Kinds};
 use crate::request::RequestInfo;
 use crate::user::User;
 use crate::{authn, authz, chain, openapi};
@@ -79,6 +81,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) openapi: openapi::Documents,
     pub(crate) quota_locks: QuotaLocks,
+    /// What is served now.
+    kinds: ArcSwap<Kinds>,
     pub(crate) token_uses: authn::Uses,
     pub(crate) in_flight: InFlight,
     pub(crate) work: Work,
@@ -118,11 +122,13 @@ impl ApiServer {
             metrics,
             openapi: openapi::Documents::default(),
             quota_locks: QuotaLocks::default(),
+            kinds: ArcSwap::from_pointee(Kinds::new(BTreeMap::new())),
             token_uses,
             in_flight: InFlight::default(),
             work: Work::default(),
             _life: life.clone().drop_guard(),
         });
+        crate::definitions::load(&server)?;
         crate::bootstrap::reserve_service_addresses(&server);
         crate::bootstrap::run(&server).await?;
         let weak = Arc::downgrade(&server);
@@ -131,8 +137,12 @@ impl ApiServer {
         task::spawn("event-ttl", expire);
         let weak = Arc::downgrade(&server);
         let tell = move || crate::flow_schemas::run(weak.clone());
-        let tell = task::keep_until_cancelled("flow-schemas", life, tell);
+        let tell = task::keep_until_cancelled("flow-schemas", life.clone(), tell);
         task::spawn("flow-schemas", tell);
+        let weak = Arc::downgrade(&server);
+        let follow = move || crate::definitions::run(weak.clone());
+        let follow = task::keep_until_cancelled("definitions", life, follow);
+        task::spawn("definitions", follow);
         authn::track(&server, uses);
         Ok(Self(server))
     }
@@ -170,8 +180,18 @@ impl Server {
         self.store.failed().now_or_never().is_some()
     }
 
+    /// The kinds that are served now.
+    pub(crate) fn kinds(&self) -> Arc<Kinds> {
+        self.kinds.load_full()
+    }
+
+    /// Serves other kinds from now on.
+    pub(crate) fn serve_kinds(&self, kinds: Kinds) {
+        self.kinds.store(Arc::new(kinds));
+    }
+
     /// The collection that holds a kind's objects.
-    pub(crate) fn collection(&self, kind: &Kind) -> Result<&Arc<Collection>, Status> {
+    pub(crate) fn collection(&self, kind: &Kind) -> Result<Arc<Collection>, Status> {
         self.cache
             .collection(kind.stored_group(), kind.resource)
             .ok_or_else(|| Status::internal(format!("{} are not stored", kind.resource)))

@@ -51,7 +51,7 @@ impl Operation {
 pub(crate) struct Request<'a> {
     pub(crate) server: &'a Server,
     pub(crate) user: &'a User,
-    pub(crate) kind: &'static Kind,
+    pub(crate) kind: &'a Kind,
     pub(crate) sub: Option<Sub>,
     pub(crate) operation: Operation,
     pub(crate) namespace: &'a str,
@@ -156,7 +156,7 @@ fn request<'a>(
     Request {
         server: call.server,
         user: &call.user,
-        kind: call.kind,
+        kind: &call.kind,
         sub: call.sub,
         operation,
         namespace: &call.info.namespace,

@@ -214,7 +214,7 @@ pub(crate) struct Rbac(ArcSwapOption<Compiled>);
 
 const RESOURCES: [&str; 4] = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"];
 
-fn collections(server: &Server) -> Option<[&Arc<Collection>; 4]> {
+fn collections(server: &Server) -> Option<[Arc<Collection>; 4]> {
     let get = |resource| server.cache.collection(GROUP, resource);
     Some([get(RESOURCES[0])?, get(RESOURCES[1])?, get(RESOURCES[2])?, get(RESOURCES[3])?])
 }

@@ -65,6 +65,35 @@ impl Collection {
         }
     }
 
+    /// Returns true if entries have the values of these fields.
+    pub(super) fn selects_by(&self, selectable: &'static [Selectable]) -> bool {
+        std::ptr::eq(self.selectable, selectable)
+            || (self.selectable.is_empty() && selectable.is_empty())
+    }
+
+    /// The same objects, selected by other fields, with a log that begins now.
+    ///
+    /// # Errors
+    /// What is stored is no object.
+    pub(super) fn reselected(&self, selectable: &'static [Selectable]) -> Result<Self, Corrupt> {
+        let old = self.snapshot();
+        let made = Self::new(selectable, old.revision);
+        let entries = old.entries.iter().map(|(path, entry)| {
+            let again = entry.read_again(made.selectable, &made.read);
+            let corrupt = |source| Corrupt { path: path.to_string(), source };
+            Ok((path.clone(), Arc::new(again.map_err(corrupt)?)))
+        });
+        let entries = entries.collect::<Result<_, Corrupt>>()?;
+        made.snapshot.store(Arc::new(Snapshot { revision: old.revision, entries }));
+        Ok(made)
+    }
+
+    /// Ends the watches: there is nothing more to be read here.
+    pub(super) fn close(&self) {
+        self.log.close();
+        while self.log.readers().wake(usize::MAX) {}
+    }
+
     fn entry(&self, path: &str, record: &Record) -> Result<Arc<Entry>, Corrupt> {
         let (bytes, at) = (record.bytes.clone(), record.revision_at);
         let entry = Entry::new(path, bytes, at, record.modified, self.selectable, &self.read);

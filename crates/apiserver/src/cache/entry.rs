@@ -55,6 +55,16 @@ impl Entry {
         })
     }
 
+    /// The same state with the values of other fields.
+    pub(super) fn read_again(
+        &self,
+        selectable: &'static [Selectable],
+        read: &Paths,
+    ) -> Result<Self, serde_json::Error> {
+        let (bytes, at) = (self.bytes.clone(), self.revision_at as usize);
+        Self::new(&self.path, bytes, at, self.revision, selectable, read)
+    }
+
     /// Fields read from each object when it arrives.
     pub(super) fn paths(selectable: &'static [Selectable]) -> Paths {
         let labels: &[&str] = &["metadata", "labels"];

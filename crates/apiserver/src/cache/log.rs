@@ -229,6 +229,16 @@ impl Log {
         }
     }
 
+    /// Ends every reader: what was here is read elsewhere, or nowhere.
+    pub(crate) fn close(&self) {
+        let mut changes = self.changes.write();
+        while !changes.kept.is_empty() {
+            changes.drop_oldest();
+        }
+        (changes.first, changes.complete_after) = (u64::MAX, Revision::MAX);
+        self.readers.publish();
+    }
+
     /// The readers of the log, to be woken after changes were added.
     pub(crate) fn readers(&self) -> &WaitQueue {
         &self.readers

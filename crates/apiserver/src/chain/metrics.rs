@@ -26,7 +26,8 @@ impl<S: Step<Received>> Service<Received> for Observe<S> {
         let requests = received.server.metrics.requests.clone();
         let begun = received.stages.begun();
         let headers = received.request.headers();
-        let tracked = requests.begin(&received.info, &received.query, headers, begun);
+        let kind = received.kind.as_deref();
+        let tracked = requests.begin(&received.info, kind, &received.query, headers, begun);
         let inner = self.0.call(received);
         Box::pin(async move { requests.end(tracked, inner.await) })
     }

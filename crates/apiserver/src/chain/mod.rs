@@ -29,6 +29,7 @@ use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::body::{Body, Unread};
 use crate::limits::Place;
+use crate::registry::KindRef;
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
 use crate::user::User;
@@ -71,6 +72,8 @@ pub(crate) struct Received {
     pub(crate) server: Arc<Server>,
     pub(crate) request: Request<Body>,
     pub(crate) info: RequestInfo,
+    /// The kind that serves the resource, if that is known.
+    pub(crate) kind: Option<KindRef>,
     pub(crate) query: Query,
     /// The caller is in this process, and limits itself.
     pub(crate) within: bool,

@@ -33,8 +33,20 @@ impl<S: Step<Received>> Service<Arrival> for ReadInfo<S> {
             return Either::Left(ready(Err(routes::no_such_path())));
         };
         let (within, gone) = (user.is_some(), CancellationToken::new());
-        let received =
-            Received { server, request, info, query, within, user, stages, gone, place: None };
+        let kinds = server.kinds();
+        let kind = kinds.find(&info.group, &info.version, &info.resource).cloned();
+        let received = Received {
+            server,
+            request,
+            info,
+            kind,
+            query,
+            within,
+            user,
+            stages,
+            gone,
+            place: None,
+        };
         Either::Right(self.0.call(received))
     }
 }

@@ -33,7 +33,7 @@ struct Inner {
 }
 
 impl Stages {
-    pub(super) fn new(begun: Instant) -> Self {
+    pub(crate) fn new(begun: Instant) -> Self {
         // The number of stages of a write.
         Self(Arc::new(Inner { begun, passed: Mutex::new(Vec::with_capacity(8)) }))
     }

@@ -16,7 +16,7 @@ use super::in_flight::{InFlight, Place};
 use super::long_running::Observed;
 use crate::chain::Outcome;
 use crate::limits;
-use crate::registry::{self, Kind};
+use crate::registry::Kind;
 use crate::request::{Query, RequestInfo};
 
 /// Durations in seconds.
@@ -68,9 +68,10 @@ impl Labels {
     /// The labels of a request; `None` if it is not counted because this server does not serve it.
     fn of(
         info: &RequestInfo,
+        kind: Option<&Kind>,
         query: &Query,
         headers: &HeaderMap,
-    ) -> Option<(Self, Option<&'static Kind>)> {
+    ) -> Option<Self> {
         let scope = scope(info);
         let verb = verb(info, scope, headers);
         let dry_run = dry_run(query);
@@ -78,21 +79,15 @@ impl Labels {
             Self { verb, dry_run, group: "", version: "", resource: "", subresource: "", scope };
         if !info.is_resource {
             let path = ["/healthz", "/livez", "/readyz"].into_iter().find(|p| *p == info.path)?;
-            return Some((Self { subresource: path, ..none }, None));
+            return Some(Self { subresource: path, ..none });
         }
-        let kind = registry::find(&info.group, &info.version, &info.resource)?;
+        let kind = kind?;
         let subresource = match info.subresource.as_str() {
             "" => "",
             name => kind.subs.iter().map(|sub| sub.name()).find(|sub| *sub == name)?,
         };
-        let labels = Self {
-            group: kind.group,
-            version: kind.version,
-            resource: kind.resource,
-            subresource,
-            ..none
-        };
-        Some((labels, Some(kind)))
+        let (group, version, resource) = (kind.group, kind.version, kind.resource);
+        Some(Self { group, version, resource, subresource, ..none })
     }
 }
 
@@ -161,7 +156,8 @@ pub(crate) struct Requests {
 
 /// A tracked request.
 pub(crate) struct Tracked {
-    labels: Option<(Labels, Option<&'static Kind>)>,
+    labels: Option<Labels>,
+    deprecated: bool,
     lasts: bool,
     begun: Instant,
     _place: Option<Place>,
@@ -260,13 +256,15 @@ impl Requests {
     pub(crate) fn begin(
         &self,
         info: &RequestInfo,
+        kind: Option<&Kind>,
         query: &Query,
         headers: &HeaderMap,
         begun: Instant,
     ) -> Tracked {
         let lasts = limits::is_long_running(info);
         Tracked {
-            labels: Labels::of(info, query, headers),
+            labels: Labels::of(info, kind, query, headers),
+            deprecated: kind.is_some_and(|kind| kind.deprecated.is_some()),
             lasts,
             begun,
             _place: (!lasts).then(|| self.in_flight.enter(!info.is_read())),
@@ -302,7 +300,7 @@ impl Requests {
     /// Records the end of a request. One that was refused before its handler is counted by the
     /// layer that refused it, except for overload protection.
     pub(crate) fn end(self: &Arc<Self>, tracked: Tracked, outcome: Outcome) -> Outcome {
-        let Some((labels, kind)) = tracked.labels else { return outcome };
+        let Some(labels) = tracked.labels else { return outcome };
         let response = match outcome {
             Ok(response) => response,
             Err(status) => {
@@ -319,7 +317,7 @@ impl Requests {
         if code == StatusCode::METHOD_NOT_ALLOWED {
             return Ok(response);
         }
-        if kind.is_some_and(|kind| kind.deprecated.is_some()) {
+        if tracked.deprecated {
             let Labels { group, version, resource, subresource, .. } = labels;
             self.deprecated.with([group, version, resource, subresource, ""]).set(1.0);
         }

@@ -1,11 +1,13 @@
 //! A kind: one row with all data that the generic machinery needs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use apimachinery::schema::{self, Registry, Type};
 use serde_json::Value;
 
 use super::column::{AGE, Column, NAME};
+use super::custom::Custom;
 use super::strategy::{Plain, Strategy};
 use apimachinery::{Object, ObjectExt};
 
@@ -174,8 +176,14 @@ pub(crate) struct Rechecks {
     pub(crate) change_first: bool,
 }
 
+impl Rechecks {
+    /// Everything once.
+    pub(crate) const ONCE: Self =
+        Self { whole: 1, change: 1, finalizers: true, change_first: false };
+}
+
 /// One row of the registry.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Kind {
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
@@ -192,7 +200,9 @@ pub(crate) struct Kind {
     /// The sort key of table rows, if it is not their name.
     pub(crate) rows_by: Option<fn(&Value) -> i64>,
     pub(crate) selectable: &'static [Selectable],
-    pub(crate) strategy: &'static dyn Strategy,
+    pub(super) strategy: &'static dyn Strategy,
+    /// Set for kinds of a CustomResourceDefinition.
+    pub(crate) custom: Option<Arc<Custom>>,
     pub(crate) conversion: Option<Conversion>,
     pub(crate) access: Access,
     /// Deprecation warning for every user of the kind.
@@ -201,7 +211,7 @@ pub(crate) struct Kind {
     /// True if `metadata.generation` counts changes outside of metadata and status.
     pub(crate) generation: bool,
     /// Upstream's storage prefix, if it is not the resource.
-    stored_at: Option<&'static str>,
+    pub(super) stored_at: Option<&'static str>,
     /// Path of the pod spec that an object has or creates pods from.
     pub(crate) pod_spec: Option<&'static [&'static str]>,
 }
@@ -229,10 +239,11 @@ impl Kind {
             rows_by: None,
             selectable: &[],
             strategy: &Plain,
+            custom: None,
             conversion: None,
             access: Access::Stored,
             deprecated: None,
-            rechecks: Rechecks { whole: 1, change: 1, finalizers: true, change_first: false },
+            rechecks: Rechecks::ONCE,
             generation: false,
             stored_at: None,
             pod_spec: None,
@@ -341,6 +352,14 @@ impl Kind {
         self
     }
 
+    /// The policy of the kind.
+    pub(crate) fn policy(&self) -> &dyn Strategy {
+        match &self.custom {
+            Some(custom) => &**custom,
+            None => self.strategy,
+        }
+    }
+
     /// Upstream's storage key of an object, which its messages contain.
     pub(crate) fn storage_key(&self, object: &Object) -> String {
         let place = self.stored().unwrap_or(self).stored_at.unwrap_or(self.resource);
@@ -373,7 +392,7 @@ impl Kind {
 
     /// The error about a field that cannot be selected by.
     pub(crate) fn unknown_field(&self, field: &str) -> String {
-        if let Some(own) = self.strategy.unknown_field(field) {
+        if let Some(own) = self.policy().unknown_field(field) {
             return own;
         }
         if !self.selectable.is_empty() {
@@ -385,9 +404,47 @@ impl Kind {
         )
     }
 
+    /// The kind of lists.
+    pub(crate) fn list_kind(&self) -> Cow<'static, str> {
+        match &self.custom {
+            Some(custom) => custom.list_kind.into(),
+            None => format!("{}List", self.kind).into(),
+        }
+    }
+
+    /// The cells of an object's row in a table.
+    pub(crate) fn cells(&self, object: &Object) -> Vec<Value> {
+        match &self.custom {
+            Some(custom) => custom.cells(object),
+            None => self.columns.iter().map(|column| column.value(object)).collect(),
+        }
+    }
+
+    /// Returns true if stored bytes are shown as they are.
+    pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
+        match &self.custom {
+            Some(custom) => custom.shows(bytes),
+            None => self.conversion.is_none(),
+        }
+    }
+
+    /// Converts an object from its stored form.
+    pub(crate) fn read(&self, object: &mut Object) {
+        if let Some(custom) = &self.custom {
+            custom.read(object);
+        }
+        if let Some(conversion) = self.conversion {
+            (conversion.from_stored)(object);
+            self.write_zeros(object);
+        }
+    }
+
     /// The schema of the kind's objects.
-    pub(crate) fn schema(&self) -> Option<&'static Type> {
-        Registry::builtin().lookup(self.group, self.version, self.kind).map(Arc::as_ref)
+    pub(crate) fn schema(&self) -> Option<&Arc<Type>> {
+        match &self.custom {
+            Some(custom) => Some(custom.ty()),
+            None => Registry::builtin().lookup(self.group, self.version, self.kind),
+        }
     }
 
     /// Gives an object the zeros that Go never omits.

@@ -182,6 +182,11 @@ pub(crate) trait Strategy: Sync {
         None
     }
 
+    /// A finalizer that every object gets when its deletion begins.
+    fn deletion_finalizer(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Marks an object further when its deletion begins.
     fn begin_deletion(&self, _object: &mut Object) {}
 

@@ -43,7 +43,7 @@ impl Subject {
     /// Applies zeros and defaults, as the server does before validation.
     fn complete(&self, mut object: Object) -> Object {
         self.kind.write_zeros(&mut object);
-        self.kind.strategy.default(&mut object);
+        self.kind.policy().default(&mut object);
         self.kind.write_zeros(&mut object);
         object
     }
@@ -51,7 +51,7 @@ impl Subject {
     /// Errors of creating an object.
     pub(super) fn create(&self, fragment: &Value) -> Vec<String> {
         let object = self.object(fragment);
-        messages(&self.kind.strategy.validate(&object))
+        messages(&self.kind.policy().validate(&object))
     }
 
     /// Errors of updating the object from one fragment to another.
@@ -66,8 +66,8 @@ impl Subject {
         merge_patch(&mut object, new);
         let object = self.complete(object);
         let errors = match sub {
-            Some(Sub::Status) => self.kind.strategy.validate_status(&object, &old),
-            sub => self.kind.strategy.validate_change(sub, &object, &old),
+            Some(Sub::Status) => self.kind.policy().validate_status(&object, &old),
+            sub => self.kind.policy().validate_change(sub, &object, &old),
         };
         messages(&errors)
     }

@@ -55,6 +55,14 @@ async fn check(api: &Api, kind: &'static Kind) {
             created = api.get(&one).await.ok();
         }
     }
+    if kind.kind == "CustomResourceDefinition" {
+        // Its names are accepted immediately.
+        let established = |object: &Value| object["status"].to_string().contains("InitialNames");
+        while !established(&created) {
+            tokio::task::yield_now().await;
+            created = api.get(&one).await.ok();
+        }
+    }
     assert_eq!((created.kind(), created.api_version()), (kind.kind, kind.api_version().as_str()));
     assert!(!created.uid().is_empty() && created.resource_version().parse::<u64>().is_ok());
     api.post(&all, &sample(kind, name)).await.fails(409);
@@ -203,7 +211,12 @@ async fn check(api: &Api, kind: &'static Kind) {
     }
     api.delete(&format!("{one}?gracePeriodSeconds=0&propagationPolicy=Background")).await.ok();
     if kind.kind != "Namespace" {
-        let left = api.get(&format!("{all}?labelSelector=suite")).await.ok();
+        let left = || api.get(&format!("{all}?labelSelector=suite"));
+        // The objects of definitions go first.
+        while kind.kind == "CustomResourceDefinition" && left().await.ok()["items"] != json!([]) {
+            tokio::task::yield_now().await;
+        }
+        let left = left().await.ok();
         assert_eq!(left["items"], json!([]), "{}", kind.kind);
         api.get(&one).await.fails(404);
         let last = loop {

@@ -80,7 +80,10 @@ impl Server {
     ) -> Result<(), Failure> {
         let op = {
             let value = match kind.conversion {
-                None => encode_stored(object),
+                None => match kind.custom.as_ref().and_then(|custom| custom.to_stored(object)) {
+                    Some(stored) => encode_stored(&stored),
+                    None => encode_stored(object),
+                },
                 Some(conversion) => {
                     let mut stored = object.clone();
                     (conversion.to_stored)(&mut stored);

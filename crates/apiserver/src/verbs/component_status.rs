@@ -36,13 +36,13 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let list = match call.accepted.form {
         Form::Table => {
             let include = Include::parse(call.query.get("includeObject"))?;
-            let row = |status| encode::row(call.kind, status, include, version);
+            let row = |status| encode::row(&call.kind, status, include, version);
             let rows = found.iter().map(row).collect();
-            encode::table(call.kind, rows, metadata, true, version)
+            encode::table(&call.kind, rows, metadata, true, version)
         }
         Form::Partial => {
             let form = "PartialObjectMetadata";
-            return Err(encode::wrong_form(form, "a list", call.kind, "List"));
+            return Err(encode::wrong_form(form, "a list", &call.kind, "List"));
         }
         Form::PartialList => json!({
             "kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata,

@@ -2,7 +2,6 @@
 
 use apimachinery::apply::{self, Writer};
 use apimachinery::field::{ErrorList, FieldError};
-use apimachinery::schema::Registry;
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use store::Expect;
@@ -41,10 +40,15 @@ pub(super) async fn create_object(
     if call.info.verb != "create" {
         call.server.authorize(&call.user, "create", &call.info)?;
     }
+    if call.kind.custom.as_ref().is_some_and(|custom| custom.terminating) {
+        let why = "create not allowed while custom resource definition is terminating";
+        let (group, resource) = (call.kind.group, call.kind.resource);
+        return Err(Status::forbidden(group, resource, object.name(), why));
+    }
     let dry_run = call.dry_run();
     meta::place(call, &mut object)?;
-    let kind = call.kind;
-    let strategy = kind.strategy;
+    let kind = &*call.kind;
+    let strategy = kind.policy();
     meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
     let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
@@ -101,7 +105,7 @@ pub(super) async fn create_object(
 
 /// The error for a name that is already in use.
 fn taken(call: &Call<'_>, object: &Object) -> Status {
-    let (kind, name) = (call.kind, object.name());
+    let (kind, name) = (&call.kind, object.name());
     // Upstream takes any object with a `generateName` for one whose name was generated.
     if !object.str_at(&["metadata", "generateName"]).is_empty() {
         return Status::generate_name_conflict(kind.group, kind.resource, name, 1);
@@ -120,7 +124,7 @@ async fn finish(
     errors: ErrorList,
     versioned: bool,
 ) -> Result<(), Failure> {
-    let kind = call.kind;
+    let kind = &*call.kind;
     if !errors.0.is_empty() {
         return Err(Failure::Refused(Status::invalid(
             kind.stored_group(),
@@ -152,7 +156,7 @@ async fn finish(
 
 /// The error about an object that is only permitted in namespaces with a label.
 pub(super) fn labelled(call: &Call<'_>, object: &Object, old: Option<&Object>) -> ErrorList {
-    let Some(need) = call.kind.strategy.needs_label(call.sub, object, old) else {
+    let Some(need) = call.kind.policy().needs_label(call.sub, object, old) else {
         return ErrorList::new();
     };
     let namespace = registry::find("", "v1", "namespaces")
@@ -173,7 +177,7 @@ pub(super) fn labelled(call: &Call<'_>, object: &Object, old: Option<&Object>) -
 
 /// Fields that this path does not write, so that no manager comes to own them through it.
 pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
-    call.kind.strategy.reset_fields(call.sub, call.kind.has(Sub::Status))
+    call.kind.policy().reset_fields(call.sub, call.kind.has(Sub::Status))
 }
 
 /// Records the manager of a new object; empty maps that are not stored have no owner.
@@ -189,11 +193,9 @@ fn record_new(call: &Call<'_>, object: &mut Object) {
 
 /// Records the changes of this write in managedFields.
 pub(super) fn record(call: &Call<'_>, live: Option<&Object>, object: &mut Object) {
-    let kind = call.kind;
+    let kind = &*call.kind;
     let manager = call.manager();
-    let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) else {
-        return;
-    };
+    let Some(schema) = kind.schema() else { return };
     let (api_version, now) = (kind.api_version(), time::now_rfc3339());
     let writer = Writer {
         manager: &manager,

@@ -13,7 +13,8 @@ use super::{Call, FOREGROUND, ORPHAN};
 use crate::admission;
 use crate::body::Body;
 use crate::encode::{self, view};
-use crate::registry::DefaultPolicy;
+use crate::registry::{DefaultPolicy, KindRef};
+use crate::server::Server;
 
 pub(super) use options::{Options, check as check_options};
 
@@ -81,8 +82,8 @@ pub(super) async fn delete_one(
     name: &str,
     options: &Options,
 ) -> Result<Outcome, Status> {
-    let kind = call.kind;
-    let strategy = kind.strategy;
+    let kind = &*call.kind;
+    let strategy = kind.policy();
     if let Some(why) = strategy.forbids_deletion(name) {
         return Err(Status::forbidden(kind.group, kind.resource, name, why));
     }
@@ -127,7 +128,7 @@ pub(super) fn check_preconditions(
     old: &Object,
     options: &Options,
 ) -> Result<(), Status> {
-    let kind = call.kind;
+    let kind = &*call.kind;
     // Checked before the others, with other messages.
     let early = matches!(
         (kind.group, kind.kind),
@@ -172,7 +173,7 @@ enum Step {
 }
 
 fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
-    let kind = call.kind;
+    let kind = &*call.kind;
     let asked = options.grace.map(|grace| if grace < 0 { 1 } else { grace });
     let deleting = old.deletion_timestamp().is_some();
     let current = old.get_path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
@@ -192,7 +193,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
             }
         },
         (false, _) => {
-            if let Some(grace) = kind.strategy.grace_period(old, asked) {
+            if let Some(grace) = kind.policy().grace_period(old, asked) {
                 begin(&mut object, Some(grace));
                 graceful = true;
             }
@@ -202,6 +203,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     let mut finalizers: Vec<&str> = old.finalizers().collect();
     finalizers.retain(|f| *f != ORPHAN && *f != FOREGROUND);
     finalizers.extend(wanted);
+    finalizers.extend(kind.policy().deletion_finalizer().filter(|_| !deleting));
     let finished = finalizers.is_empty() && !held;
     let list = if finalizers.is_empty() { Value::Null } else { json!(finalizers) };
     object.set_meta("finalizers", list);
@@ -217,7 +219,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     }
     if !deleting {
         begin(&mut object, (!held).then_some(0));
-        kind.strategy.begin_deletion(&mut object);
+        kind.policy().begin_deletion(&mut object);
     }
     if object == *old { Step::Nothing } else { Step::Mark(object) }
 }
@@ -242,6 +244,19 @@ fn shorten(object: &mut Object, left: i64, asked: i64) {
     let (ends, grace) = if ends < now { (now, asked.min(1)) } else { (ends, asked) };
     object.set_meta("deletionTimestamp", time::rfc3339(ends).into());
     object.set_meta("deletionGracePeriodSeconds", grace.into());
+}
+
+/// Deletes every object of a kind; those with finalizers remain until these are removed.
+pub(crate) async fn delete_all(server: &Server, kind: &KindRef) -> Result<(), Status> {
+    let (snapshot, _) = server.present(kind)?;
+    for entry in snapshot.range("", "") {
+        let call = Call::internal(server, kind, "delete", entry);
+        match delete_one(&call, entry.namespace(), entry.name(), &Options::default()).await {
+            Err(status) if !status.is("NotFound") => return Err(status),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Deletes the objects that a list would contain, and answers with that list.

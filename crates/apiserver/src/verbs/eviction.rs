@@ -17,7 +17,7 @@ use crate::decode::Expected;
 use crate::encode::{self, view};
 use crate::registry::{self, Sub};
 
-const EVICTION: Expected<'static> = Expected { group: "policy", version: "v1", kind: "Eviction" };
+const EVICTION: Expected<'static> = Expected::builtin("policy", "v1", "Eviction");
 /// Upstream's retry delay for clients, in seconds.
 const RETRY: u32 = 10;
 
@@ -44,7 +44,7 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     admission::validate(call, Operation::Create, Some(&eviction), Some(&pod)).await?;
     let mut wishes = delete::Options::of(&wishes);
     wishes.dry_run |= call.dry_run();
-    let call = Call { dry: wishes.dry_run, ..call.upon(call.kind, None) };
+    let call = Call { dry: wishes.dry_run, ..call.upon(call.kind.clone(), None) };
     let kept = wishes.revision.is_some();
     for _ in 0..TRIES {
         let pod = current(&call)?;
@@ -80,9 +80,9 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
 }
 
 fn current(call: &Call<'_>) -> Result<Object, Status> {
-    let entry = call.server.entry(call.kind, &call.info.namespace, &call.info.name);
+    let entry = call.server.entry(&call.kind, &call.info.namespace, &call.info.name);
     let entry = entry.ok_or_else(|| call.not_found())?;
-    Ok(view(call.kind, &entry))
+    Ok(view(&call.kind, &entry))
 }
 
 fn done(call: &Call<'_>) -> Result<Response<Body>, Status> {
@@ -104,7 +104,7 @@ async fn remove(call: &Call<'_>, wishes: &delete::Options) -> Result<(), Status>
 
 /// Sets the reason on the pod, for controllers that count failures.
 async fn mark(call: &Call<'_>, wishes: &delete::Options) -> Result<Object, Status> {
-    let call = call.upon(call.kind, Some(Sub::Status));
+    let call = call.upon(call.kind.clone(), Some(Sub::Status));
     update::change(&call, |old| {
         delete::check_preconditions(&call, old, wishes)?;
         let mut pod = old.clone();

@@ -230,7 +230,7 @@ async fn start(
     options: &ListOptions<'_>,
     namespace: &str,
 ) -> Result<(Arc<Snapshot>, u64, String), Status> {
-    let collection = call.server.collection(call.kind)?;
+    let collection = call.server.collection(&call.kind)?;
     if let Some(token) = options.token {
         let token = Continue::decode(token)?;
         if options.version.is_some_and(|v| v != "0") {
@@ -245,7 +245,7 @@ async fn start(
         }
         let revision = token.rv as u64;
         wait_for(call, revision).await?;
-        return match call.server.cache.snapshot_at(collection, revision) {
+        return match call.server.cache.snapshot_at(&collection, revision) {
             Ok(snapshot) => Ok((snapshot, revision, start)),
             Err(Expired) => Err(expired(token)),
         };
@@ -257,14 +257,14 @@ async fn start(
     wait_for(call, wanted).await?;
     // A page of a given version shows exactly that version (upstream's legacy rule).
     if wanted > 0 && (options.exact || (!options.matching && options.limit > 0)) {
-        let snapshot = call.server.cache.snapshot_at(collection, wanted).map_err(|_| {
+        let snapshot = call.server.cache.snapshot_at(&collection, wanted).map_err(|_| {
             Status::expired(format!(
                 "The resourceVersion for the provided list is too old: {wanted}"
             ))
         })?;
         return Ok((snapshot, wanted, String::new()));
     }
-    let (snapshot, revision) = call.server.present(call.kind)?;
+    let (snapshot, revision) = call.server.present(&call.kind)?;
     Ok((snapshot, revision, String::new()))
 }
 
@@ -323,7 +323,7 @@ fn without_type(mut object: Object) -> Object {
 
 /// The list in the requested form. Parts that may be large are generated while they are sent.
 pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>, Status> {
-    let kind = call.kind;
+    let kind = &call.kind;
     let Chosen { entries, metadata } = chosen;
     let Accepted { encoding, form, .. } = call.accepted;
     let version = call.accepted.meta_version();
@@ -340,14 +340,18 @@ pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>,
             protobuf_list(list_type, &kind.api_version(), &list, &metadata, items)?
         }
         (Form::Object, Encoding::Json) if kind.conversion.is_none() => {
-            json_list(kind, entries, &metadata)
+            json_list(kind.clone(), entries, &metadata)
         }
         (Form::Object, _) => {
             let list = json!({
-                "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
+                "kind": kind.list_kind(), "apiVersion": kind.api_version(),
                 "metadata": metadata, "items": [],
             });
-            made_list(encoding, list, entries, |entry| without_type(view(kind, entry)))?
+            let kind = kind.clone();
+            made_list(encoding, list, entries, move |entry| match kind.custom {
+                Some(_) => view(&kind, entry),
+                None => without_type(view(&kind, entry)),
+            })?
         }
         (Form::Partial, _) => {
             let form = "PartialObjectMetadata";
@@ -383,7 +387,9 @@ pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>,
                 entries.sort_by_cached_key(|entry| key(&entry.object()));
             }
             let table = encode::table(kind, Vec::new(), metadata, true, version);
-            let row = move |entry: &Entry| encode::row(kind, &view(kind, entry), include, version);
+            let kind = kind.clone();
+            let row =
+                move |entry: &Entry| encode::row(&kind, &view(&kind, entry), include, version);
             made_list(encoding, table, entries, row)?
         }
     };

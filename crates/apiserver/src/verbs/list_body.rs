@@ -17,7 +17,7 @@ use crate::body::{self, Body, BoxError};
 use crate::cache::Entry;
 use crate::encode::{entry_bytes, value_bytes};
 use crate::negotiate::Encoding;
-use crate::registry::Kind;
+use crate::registry::KindRef;
 
 /// Small pieces are merged, so that the transport gets few large chunks.
 const CHUNK: usize = 64 << 10;
@@ -60,19 +60,21 @@ fn separated(
 }
 
 /// The JSON list of the entries.
-pub(super) fn json_list(kind: &'static Kind, entries: Vec<Arc<Entry>>, metadata: &Value) -> Body {
-    let (name, api_version) = (kind.kind, kind.api_version());
+pub(super) fn json_list(kind: KindRef, entries: Vec<Arc<Entry>>, metadata: &Value) -> Body {
+    let (name, api_version, list) = (kind.kind, kind.api_version(), kind.list_kind());
     let head = format!(
-        r#"{{"kind":"{name}List","apiVersion":"{api_version}","metadata":{metadata},"items":["#
+        r#"{{"kind":"{list}","apiVersion":"{api_version}","metadata":{metadata},"items":["#
     );
-    // Items inherit their type from the list. It is the beginning of each object.
+    // Items inherit their type from the list. It is the beginning of each object. Custom resources
+    // keep theirs.
+    let inherit = kind.custom.is_none();
     let of_item = format!(r#"{{"kind":"{name}","apiVersion":"{api_version}","#);
     let items = entries.into_iter().enumerate().flat_map(move |(i, entry)| {
-        let bytes = match entry_bytes(kind, &entry, Encoding::Json) {
+        let bytes = match entry_bytes(&kind, &entry, Encoding::Json) {
             Ok(bytes) => bytes,
             Err(status) => return [Err(status), Ok(Bytes::new())],
         };
-        let typed = bytes.starts_with(of_item.as_bytes());
+        let typed = inherit && bytes.starts_with(of_item.as_bytes());
         let before: &[u8] = match (i > 0, typed) {
             (true, true) => b",{",
             (false, true) => b"{",

@@ -53,13 +53,13 @@ pub(super) fn fill_new(object: &mut Object, kind: &Kind) {
     if object.name().is_empty() {
         let base = object.str_at(&["metadata", "generateName"]).to_owned();
         if !base.is_empty() {
-            object.set_meta("name", kind.strategy.generate_name(&base).into());
+            object.set_meta("name", kind.policy().generate_name(&base).into());
         }
     }
     object.set_meta("creationTimestamp", time::now_rfc3339().into());
     object.set_meta("uid", uuid::Uuid::new_v4().to_string().into());
     if kind.generation {
-        object.set_meta("generation", kind.strategy.first_generation());
+        object.set_meta("generation", kind.policy().first_generation());
     } else if object.generation() == 0 {
         object.set_meta("generation", Value::Null);
     }
@@ -117,7 +117,7 @@ type NameRule<'a> = dyn Fn(&str, bool) -> Vec<String> + 'a;
 
 /// The naming rule of the kind.
 fn own_names<'a>(kind: &'a Kind, object: &'a Object) -> impl Fn(&str, bool) -> Vec<String> + 'a {
-    let strategy = kind.strategy;
+    let strategy = kind.policy();
     move |name, is_prefix| match name.strip_suffix('-').and_then(|stem| stem.char_indices().last())
     {
         _ if is_prefix && !strategy.checks_generate_name() => Vec::new(),

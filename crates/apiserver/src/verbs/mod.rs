@@ -20,22 +20,26 @@ mod token;
 mod update;
 mod watch;
 
+use std::time::Instant;
+
 use apimachinery::validate::FieldValidation;
 use apimachinery::{Object, Status};
 use http::{Response, StatusCode};
 use parking_lot::Mutex;
 
 use crate::body::Body;
+use crate::cache::Entry;
 use crate::chain::Stages;
 use crate::decode::Expected;
 use crate::encode::{self, Include};
 use crate::negotiate::{Accepted, Encoding};
-use crate::registry::{Access, Context, Kind, Sub};
+use crate::registry::{Access, Context, KindRef, Sub};
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
-use crate::user::User;
+use crate::user::{MASTERS, User};
 
 pub(crate) use commit::Failure;
+pub(crate) use delete::delete_all;
 
 /// A request for a resource, as seen by the verbs.
 pub(crate) struct Call<'a> {
@@ -47,7 +51,7 @@ pub(crate) struct Call<'a> {
     pub(crate) content_type: Option<String>,
     /// The user agent up to its first slash: the default field manager.
     pub(crate) agent: String,
-    pub(crate) kind: &'static Kind,
+    pub(crate) kind: KindRef,
     pub(crate) sub: Option<Sub>,
     /// True if the body asked for a dry run (DeleteOptions of an eviction).
     pub(crate) dry: bool,
@@ -66,7 +70,8 @@ pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
 impl<'a> Call<'a> {
     /// The same request as a call on another kind or subresource of the same name.
-    pub(crate) fn upon(&self, kind: &'static Kind, sub: Option<Sub>) -> Call<'a> {
+    pub(crate) fn upon(&self, kind: impl Into<KindRef>, sub: Option<Sub>) -> Call<'a> {
+        let kind = kind.into();
         let mut info = self.info.clone();
         info.resource = kind.resource.into();
         Call {
@@ -82,6 +87,37 @@ impl<'a> Call<'a> {
             dry: self.dry,
             warnings: Default::default(),
             stages: self.stages.clone(),
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// A request that this server makes itself for an object.
+    fn internal(server: &'a Server, kind: &KindRef, verb: &'static str, entry: &Entry) -> Self {
+        let info = RequestInfo {
+            is_resource: true,
+            verb,
+            group: kind.group.to_owned(),
+            version: kind.version.to_owned(),
+            resource: kind.resource.to_owned(),
+            namespace: entry.namespace().to_owned(),
+            name: entry.name().to_owned(),
+            named: true,
+            ..RequestInfo::default()
+        };
+        Self {
+            server,
+            user: User::new("system:apiserver", &[MASTERS]),
+            info,
+            query: Query::default(),
+            accepted: Accepted::JSON,
+            content_type: None,
+            agent: "kube-apiserver".to_owned(),
+            kind: kind.clone(),
+            sub: None,
+            dry: false,
+            warnings: Default::default(),
+            stages: Stages::new(Instant::now()),
         }
     }
 }
@@ -122,8 +158,13 @@ impl Call<'_> {
         Status::not_found(self.kind.group, self.kind.resource, &self.info.name)
     }
 
-    pub(crate) fn expected(&self) -> Expected<'static> {
-        Expected { group: self.kind.group, version: self.kind.version, kind: self.kind.kind }
+    pub(crate) fn expected(&self) -> Expected<'_> {
+        Expected {
+            group: self.kind.group,
+            version: self.kind.version,
+            kind: self.kind.kind,
+            custom: self.kind.custom.as_deref(),
+        }
     }
 
     /// The encoding of the request body.
@@ -159,7 +200,7 @@ impl Call<'_> {
         object: &Object,
     ) -> Result<Response<Body>, Status> {
         let include = Include::parse(self.query.get("includeObject"))?;
-        encode::object(code, self.kind, object, self.accepted, include)
+        encode::object(code, &self.kind, object, self.accepted, include)
     }
 }
 

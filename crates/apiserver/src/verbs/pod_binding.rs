@@ -12,7 +12,7 @@ use crate::decode::Expected;
 use crate::encode;
 use crate::registry::{self, Sub};
 
-const BINDING: Expected<'static> = Expected { group: "", version: "v1", kind: "Binding" };
+const BINDING: Expected<'static> = Expected::builtin("", "v1", "Binding");
 
 pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let mut binding = call.decode(body, BINDING).await?;

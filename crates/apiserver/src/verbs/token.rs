@@ -16,8 +16,7 @@ use crate::decode::Expected;
 use crate::encode::{self, view};
 use crate::registry;
 
-const REQUEST: Expected<'static> =
-    Expected { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
+const REQUEST: Expected<'static> = Expected::builtin("authentication.k8s.io", "v1", "TokenRequest");
 const DEFAULT_SECONDS: i64 = 3600;
 const MIN_SECONDS: i64 = 600;
 const MAX_SECONDS: i64 = 1 << 32;
@@ -26,8 +25,8 @@ pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let mut request = call.decode(body, REQUEST).await?;
     let (namespace, name) = (&call.info.namespace, &call.info.name);
     check_place(call, &request)?;
-    let entry = call.server.entry(call.kind, namespace, name).ok_or_else(|| call.not_found())?;
-    let account = view(call.kind, &entry);
+    let entry = call.server.entry(&call.kind, namespace, name).ok_or_else(|| call.not_found())?;
+    let account = view(&call.kind, &entry);
     let uid = request.uid();
     if !uid.is_empty() && uid != account.uid() {
         let why = format!(

@@ -30,13 +30,13 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
     if object.name().is_empty() {
         return Err(wrong_name("", &call.info.name));
     }
-    let exists = call.server.entry(call.kind, &call.info.namespace, &call.info.name).is_some();
-    if !exists && call.sub.is_none() && call.kind.strategy.create_on_update() {
+    let exists = call.server.entry(&call.kind, &call.info.namespace, &call.info.name).is_some();
+    if !exists && call.sub.is_none() && call.kind.policy().create_on_update() {
         let created = create_object(call, object, Ownership::Update).await?;
         return call.answer(StatusCode::CREATED, &created);
     }
     let unconditional = matches!(object.resource_version(), "" | "0");
-    if exists && unconditional && !call.kind.strategy.unconditional_update() {
+    if exists && unconditional && !call.kind.policy().unconditional_update() {
         return Err(without_version(call));
     }
     let updated = change(call, |_| Ok((object.clone(), Ownership::Update))).await?;
@@ -84,9 +84,9 @@ pub(super) async fn change(
     for _ in 0..TRIES {
         let entry = call
             .server
-            .entry(call.kind, &call.info.namespace, &call.info.name)
+            .entry(&call.kind, &call.info.namespace, &call.info.name)
             .ok_or_else(|| call.not_found())?;
-        let old = view(call.kind, &entry);
+        let old = view(&call.kind, &entry);
         let (mut object, ownership) = make(&old)?;
         meta::place(call, &mut object)?;
         if object.name() != old.name() && !object.name().is_empty() {
@@ -119,7 +119,7 @@ async fn attempt(
     object: &mut Object,
     ownership: Ownership,
 ) -> Result<(), Failure> {
-    let kind = call.kind;
+    let kind = &*call.kind;
     let uid = object.uid();
     // A patch that changes the uid is refused by validation.
     if call.info.verb == "update" && !uid.is_empty() && uid != old.uid() {
@@ -156,7 +156,7 @@ async fn attempt(
     if prepared {
         let committed = matches!(outcome, Ok(true));
         let (kept, dropped) = if committed { (&*object, old) } else { (old, &*object) };
-        kind.strategy.after_update(&call.context(), kept, dropped);
+        kind.policy().after_update(&call.context(), kept, dropped);
     }
     outcome.map(drop)
 }
@@ -168,11 +168,11 @@ async fn write(
     object: &mut Object,
     old: &Object,
 ) -> Result<bool, Failure> {
-    let kind = call.kind;
+    let kind = &*call.kind;
     if delete::is_finished(object) {
         // The last finalizer was removed: this write is the deletion.
         call.server.remove(kind, old.namespace(), old.name(), entry.revision).await?;
-        kind.strategy.after_delete(&call.context(), old);
+        kind.policy().after_delete(&call.context(), old);
         return Ok(false);
     }
     call.stages.passed("validated");
@@ -189,8 +189,8 @@ async fn prepare(
     old: &Object,
     ownership: Ownership,
 ) -> Result<ErrorList, Status> {
-    let kind = call.kind;
-    let strategy = kind.strategy;
+    let kind = &*call.kind;
+    let strategy = kind.policy();
     // Upstream declares no reset fields for these paths: their writers come to own the whole spec,
     // although only a part of it takes effect.
     let owns_the_wish = matches!(call.sub, Some(Sub::Resize | Sub::EphemeralContainers));
@@ -246,8 +246,8 @@ fn validate(
     old: &Object,
     mut errors: ErrorList,
 ) -> Result<(), Status> {
-    let kind = call.kind;
-    let strategy = kind.strategy;
+    let kind = &*call.kind;
+    let strategy = kind.policy();
     // An object that cannot be prepared is not validated further.
     if errors.is_empty() {
         let [whole, change] = meta::recheck(kind, object, old);
@@ -287,7 +287,7 @@ fn in_order(
     // The object is validated as a new one, and then as an update.
     let first = match change.is_empty() || times == 0 {
         true => 0,
-        false => kind.strategy.validate(object).0.len().min(rules.0.len()),
+        false => kind.policy().validate(object).0.len().min(rules.0.len()),
     };
     let rest = rules.0.split_off(first);
     whole.extend(rules);
@@ -356,7 +356,7 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
         }
         Some(Sub::Status) => {
             rest(object, &["status"]);
-            keep_meta(object, old, call.kind.strategy.status_keeps());
+            keep_meta(object, old, call.kind.policy().status_keeps());
         }
         Some(Sub::Approval) => {
             only_list(object, &["status", "conditions"], &rest);

@@ -26,7 +26,7 @@ use crate::cache::{Cache, Change, ChangeKind, Collection, Cursor, Entry};
 use crate::encode::{self, Include, entry_bytes, view};
 use crate::limits;
 use crate::negotiate::{self, Accepted, Encoding, Form};
-use crate::registry::Kind;
+use crate::registry::KindRef;
 
 /// Maximum length of a watch in seconds: clients may ask for more than a clock can represent.
 const LONGEST: u64 = 365 * 24 * 3600;
@@ -44,7 +44,7 @@ const BATCH: usize = 128;
 
 /// Encodes events as a watcher requested.
 struct Writer {
-    kind: &'static Kind,
+    kind: KindRef,
     accepted: Accepted,
     include: Include,
     /// Column definitions are only sent with the first table.
@@ -53,7 +53,8 @@ struct Writer {
 
 impl Writer {
     fn change(&mut self, kind: ChangeKind, change: &Change) -> Result<Bytes, Status> {
-        let as_stored = self.accepted.form == Form::Object && self.kind.conversion.is_none();
+        let shown = self.kind.shows(&change.entry.bytes);
+        let as_stored = self.accepted.form == Form::Object && shown;
         if as_stored && kind == change.kind {
             match self.accepted.encoding {
                 Encoding::Json => return Ok(change.json_frame()),
@@ -69,10 +70,10 @@ impl Writer {
     fn entry(&mut self, event: &str, entry: &Entry) -> Result<Bytes, Status> {
         match (self.accepted.form, self.accepted.encoding) {
             (Form::Object, encoding) => {
-                Ok(self.frame(event, &entry_bytes(self.kind, entry, encoding)?))
+                Ok(self.frame(event, &entry_bytes(&self.kind, entry, encoding)?))
             }
             (Form::Partial, _) => self.object(event, &entry.object()),
-            _ => self.object(event, &view(self.kind, entry)),
+            _ => self.object(event, &view(&self.kind, entry)),
         }
     }
 
@@ -82,10 +83,10 @@ impl Writer {
             Form::Object | Form::PartialList => None,
             Form::Partial => Some(encode::partial(object, version)),
             Form::Table => {
-                let rows = vec![encode::row(self.kind, object, self.include, version)];
+                let rows = vec![encode::row(&self.kind, object, self.include, version)];
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let headers = !std::mem::replace(&mut self.headers_sent, true);
-                Some(encode::table(self.kind, rows, metadata, headers, version))
+                Some(encode::table(&self.kind, rows, metadata, headers, version))
             }
         };
         let bytes = encode::value_bytes(shaped.as_ref().unwrap_or(object), self.accepted.encoding)?;
@@ -276,12 +277,12 @@ async fn begin(
     filter: &Filter,
     version: u64,
 ) -> Result<(VecDeque<Arc<Entry>>, u64, Cursor), Status> {
-    let collection = call.server.collection(call.kind)?;
+    let collection = call.server.collection(&call.kind)?;
     // A watch without a version starts with the state, unless the client declines it.
     let wants_initial = options.send_initial.unwrap_or(version == 0);
     let (initial, after) = if wants_initial {
         list::wait_for(call, version).await?;
-        let (snapshot, revision) = call.server.present(call.kind)?;
+        let (snapshot, revision) = call.server.present(&call.kind)?;
         let entries =
             snapshot.range(filter.namespace(), "").filter(|e| filter.matches(e)).cloned().collect();
         (entries, revision)
@@ -315,7 +316,8 @@ pub(super) async fn watch(
     } else {
         begin(call, &options, &filter, version).await
     };
-    let writer = Writer { kind: call.kind, accepted: call.accepted, include, headers_sent: false };
+    let writer =
+        Writer { kind: call.kind.clone(), accepted: call.accepted, include, headers_sent: false };
     let (now, deadline) = times(&options);
     let stream = match begun {
         Err(status) => full(writer.error(&status)),
@@ -325,7 +327,7 @@ pub(super) async fn watch(
             let next = if options.bookmarks { next_bookmark(now, deadline) } else { deadline };
             let streamed = options.send_initial == Some(true) && options.bookmarks;
             let watcher = Watcher {
-                collection: call.server.collection(call.kind)?.clone(),
+                collection: call.server.collection(&call.kind)?,
                 cursor,
                 filter,
                 writer,

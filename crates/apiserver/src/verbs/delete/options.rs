@@ -13,7 +13,7 @@ use crate::request::Query;
 use crate::verbs::options::{check_dry_run, invalid};
 use crate::verbs::{Call, FOREGROUND, ORPHAN};
 
-const OPTIONS: Expected<'static> = Expected { group: "", version: "v1", kind: "DeleteOptions" };
+const OPTIONS: Expected<'static> = Expected::builtin("", "v1", "DeleteOptions");
 const POLICIES: &[&str] = &["Foreground", "Background", "Orphan"];
 
 /// The options of a deletion.
