@@ -211,12 +211,13 @@ async fn check(api: &Api, kind: &'static Kind) {
     }
     api.delete(&format!("{one}?gracePeriodSeconds=0&propagationPolicy=Background")).await.ok();
     if kind.kind != "Namespace" {
-        let left = || api.get(&format!("{all}?labelSelector=suite"));
+        let path = format!("{all}?labelSelector=suite");
+        let mut left = api.get(&path).await.ok();
         // The objects of definitions go first.
-        while kind.kind == "CustomResourceDefinition" && left().await.ok()["items"] != json!([]) {
+        while kind.kind == "CustomResourceDefinition" && left["items"] != json!([]) {
             tokio::task::yield_now().await;
+            left = api.get(&path).await.ok();
         }
-        let left = left().await.ok();
         assert_eq!(left["items"], json!([]), "{}", kind.kind);
         api.get(&one).await.fails(404);
         let last = loop {
