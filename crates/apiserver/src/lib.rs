@@ -33,6 +33,7 @@ mod service;
 mod user;
 mod verbs;
 mod warning;
+mod webhook;
 
 pub use body::{Body, BoxError};
 pub use cache::Corrupt;

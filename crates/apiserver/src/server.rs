@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::registry::{self, Kind, Kinds};
 use crate::request::RequestInfo;
 use crate::user::User;
-use crate::{authn, authz, chain, openapi};
+use crate::{authn, authz, chain, openapi, webhook};
 
 /// The configuration of an API server.
 pub struct Config {
@@ -81,6 +81,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) openapi: openapi::Documents,
     pub(crate) quota_locks: QuotaLocks,
+    /// Connections to webhooks.
+    pub(crate) webhooks: webhook::Pool,
     /// What is served now.
     kinds: ArcSwap<Kinds>,
     pub(crate) token_uses: authn::Uses,
@@ -122,6 +124,7 @@ impl ApiServer {
             metrics,
             openapi: openapi::Documents::default(),
             quota_locks: QuotaLocks::default(),
+            webhooks: webhook::Pool::default(),
             kinds: ArcSwap::from_pointee(Kinds::new(BTreeMap::new())),
             token_uses,
             in_flight: InFlight::default(),

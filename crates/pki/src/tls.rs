@@ -71,6 +71,17 @@ pub fn unverified_client() -> Result<Arc<ClientConfig>> {
     Ok(MADE.get_or_init(|| Arc::new(config)).clone())
 }
 
+/// A client without a certificate of its own that trusts `ca`.
+///
+/// # Errors
+/// `ca` is not PEM, or the cryptography is unusable.
+pub fn trusting(ca: &str) -> Result<ClientConfig> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(crypto)?;
+    Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
+}
+
 /// A client that presents `issued` and trusts `ca`.
 pub fn client(issued: &Issued, ca: &str) -> Result<ClientConfig> {
     let (chain, key) = parse(issued)?;

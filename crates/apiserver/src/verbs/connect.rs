@@ -3,7 +3,7 @@
 //! The kubelet implements the streaming protocols; this end only finds it, authenticates to it and
 //! copies bytes, so WebSocket and SPDY clients work alike.
 
-mod address;
+pub(crate) mod address;
 mod forward;
 mod html;
 mod links;

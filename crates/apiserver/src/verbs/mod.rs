@@ -39,6 +39,7 @@ use crate::server::Server;
 use crate::user::{MASTERS, User};
 
 pub(crate) use commit::Failure;
+pub(crate) use connect::address::is_proxyable;
 pub(crate) use delete::delete_all;
 
 /// A request for a resource, as seen by the verbs.

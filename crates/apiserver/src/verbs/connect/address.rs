@@ -9,7 +9,7 @@ use apimachinery::Status;
 
 /// Go's `IsGlobalUnicast`: true for private networks; false for loopback, link-local, multicast and
 /// the unspecified address.
-pub(super) fn is_proxyable(ip: IpAddr) -> bool {
+pub(crate) fn is_proxyable(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     let link_local = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip == Ipv4Addr::BROADCAST,

@@ -1,0 +1,165 @@
+//! Connections to webhooks, kept for the next call.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{CallError, MAX_ANSWER, Target};
+use crate::server::Server;
+
+/// Webhooks whose connections are kept (upstream's `defaultCacheSize`).
+const TARGETS: usize = 200;
+/// Connections that are kept for each of them.
+const IDLE: usize = 8;
+
+type Sender = SendRequest<Full<Bytes>>;
+
+/// How to connect to a webhook, and connections that nobody uses.
+struct Known {
+    tls: Arc<rustls::ClientConfig>,
+    idle: Vec<Sender>,
+}
+
+/// All of them.
+#[derive(Default)]
+pub(crate) struct Pool(Mutex<HashMap<Target, Known>>);
+
+fn transport(why: impl std::fmt::Display) -> CallError {
+    CallError::Transport(why.to_string())
+}
+
+impl Pool {
+    /// Sends a document and reads the answer.
+    pub(super) async fn exchange(
+        &self,
+        server: &Server,
+        target: &Target,
+        body: Bytes,
+        time: Duration,
+    ) -> Result<Bytes, CallError> {
+        while let Some(mut sender) = self.take(target) {
+            if sender.ready().await.is_err() {
+                continue;
+            }
+            match self.send(target, sender, body.clone(), time).await {
+                // It was closed before anything was sent.
+                Err(Sent::Nothing) => {}
+                Err(Sent::Failed(error)) => return Err(error),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let sender = self.dial(server, target).await?;
+        self.send(target, sender, body, time).await.map_err(|failed| match failed {
+            Sent::Nothing => transport("EOF"),
+            Sent::Failed(error) => error,
+        })
+    }
+
+    /// A connection that nobody uses.
+    fn take(&self, target: &Target) -> Option<Sender> {
+        self.0.lock().get_mut(target)?.idle.pop()
+    }
+
+    fn give_back(&self, target: &Target, sender: Sender) {
+        if let Some(known) = self.0.lock().get_mut(target)
+            && known.idle.len() < IDLE
+            && !sender.is_closed()
+        {
+            known.idle.push(sender);
+        }
+    }
+
+    fn tls(&self, target: &Target) -> Result<Arc<rustls::ClientConfig>, CallError> {
+        let mut all = self.0.lock();
+        if let Some(known) = all.get(target) {
+            return Ok(known.tls.clone());
+        }
+        let tls = Arc::new(pki::tls::trusting(&target.authority).map_err(transport)?);
+        if all.len() >= TARGETS {
+            // Configurations that are gone leave theirs behind.
+            all.clear();
+        }
+        all.insert(target.clone(), Known { tls: tls.clone(), idle: Vec::new() });
+        Ok(tls)
+    }
+
+    async fn dial(&self, server: &Server, target: &Target) -> Result<Sender, CallError> {
+        let tls = self.tls(target)?;
+        let addresses = target.addresses(server).await?;
+        let stream = connect(&addresses).await?;
+        let _ = stream.set_nodelay(true);
+        let name = rustls::pki_types::ServerName::try_from(target.host.clone());
+        let name = name.map_err(transport)?;
+        let shaken = TlsConnector::from(tls)
+            .connect(name, stream)
+            .await
+            .map_err(|why| transport(format!("tls: failed to verify certificate: {why}")))?;
+        let (sender, connection) = handshake(TokioIo::new(shaken)).await.map_err(transport)?;
+        telemetry::task::spawn("webhook", connection);
+        Ok(sender)
+    }
+
+    async fn send(
+        &self,
+        target: &Target,
+        mut sender: Sender,
+        body: Bytes,
+        time: Duration,
+    ) -> Result<Bytes, Sent> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(target.path(time))
+            .header(HOST, target.authority_of_url())
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json, */*")
+            .header(http::header::USER_AGENT, "kube-apiserver-admission")
+            .body(Full::new(body))
+            .map_err(|why| Sent::Failed(transport(why)))?;
+        let answer = sender.send_request(request).await.map_err(|why| match why.is_canceled() {
+            true => Sent::Nothing,
+            false => Sent::Failed(transport(why)),
+        })?;
+        let (parts, body) = answer.into_parts();
+        let body = Limited::new(body, MAX_ANSWER).collect().await;
+        let body = body.map_err(|why| Sent::Failed(transport(why)))?.to_bytes();
+        self.give_back(target, sender);
+        if !parts.status.is_success() {
+            return Err(Sent::Failed(CallError::of_answer(parts.status, &body)));
+        }
+        Ok(body)
+    }
+}
+
+/// How much of a failed request was sent.
+enum Sent {
+    Nothing,
+    Failed(CallError),
+}
+
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CallError> {
+    let mut last = transport("no addresses");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(why) => {
+                let why = match why.kind() {
+                    std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+                    _ => why.to_string(),
+                };
+                last = transport(format!("dial tcp {address}: connect: {why}"));
+            }
+        }
+    }
+    Err(last)
+}

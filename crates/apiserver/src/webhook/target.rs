@@ -1,0 +1,164 @@
+//! Where a webhook is (`WebhookClientConfig`).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use apimachinery::ObjectExt;
+use apimachinery::text::quote;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::Uri;
+use rand::seq::IndexedRandom;
+use serde_json::Value;
+
+use super::CallError;
+use crate::registry;
+use crate::server::Server;
+use crate::verbs::is_proxyable;
+
+/// The address of a webhook and who may answer there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Target {
+    /// Name in the certificate, and host of the URL.
+    pub(super) host: String,
+    pub(super) port: u16,
+    path: String,
+    /// PEM; empty for the machine's own authorities, of which there are none here.
+    pub(super) authority: String,
+    service: Option<(String, String)>,
+}
+
+impl Target {
+    /// Reads a `clientConfig`.
+    ///
+    /// # Errors
+    /// It names neither a service nor a URL.
+    pub(crate) fn read(config: &Value) -> Result<Self, CallError> {
+        let refused = |why: &str| CallError::Answer(why.to_owned());
+        let authority = STANDARD.decode(config.str_at(&["caBundle"])).unwrap_or_default();
+        let authority = String::from_utf8(authority).unwrap_or_default();
+        if let Some(service) = config.get("service").filter(|service| service.is_object()) {
+            let (namespace, name) =
+                (service.str_at(&["namespace"]).to_owned(), service.str_at(&["name"]).to_owned());
+            let port = service["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+            let path = service.str_at(&["path"]);
+            return Ok(Self {
+                host: format!("{name}.{namespace}.svc"),
+                port: port.unwrap_or(443),
+                path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },
+                authority,
+                service: Some((namespace, name)),
+            });
+        }
+        let url = config.str_at(&["url"]);
+        if url.is_empty() {
+            return Err(refused("webhook configuration must have either service or URL"));
+        }
+        let uri: Uri =
+            url.parse().map_err(|why| CallError::Answer(format!("Unparsable URL: {why}")))?;
+        let host = uri.host().filter(|_| uri.scheme_str() == Some("https"));
+        let host = host.ok_or_else(|| refused("the URL of a webhook must be https"))?;
+        Ok(Self {
+            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            port: uri.port_u16().unwrap_or(443),
+            path: uri.path().to_owned(),
+            authority,
+            service: None,
+        })
+    }
+
+    /// The path and query of a request that is given this time.
+    pub(super) fn path(&self, time: Duration) -> String {
+        format!("{}?timeout={}s", self.path, time.as_secs_f64().ceil() as u64)
+    }
+
+    /// Host and port, as headers and messages have them.
+    pub(super) fn authority_of_url(&self) -> String {
+        match self.host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(ip)) => format!("[{ip}]:{}", self.port),
+            _ => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    pub(super) fn url(&self, time: Duration) -> String {
+        format!("https://{}{}", self.authority_of_url(), self.path(time))
+    }
+
+    /// The addresses to connect to, in the order in which they are tried.
+    pub(super) async fn addresses(&self, server: &Server) -> Result<Vec<SocketAddr>, CallError> {
+        let Some((namespace, name)) = &self.service else {
+            let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
+            let dial = |why| CallError::Transport(format!("dial tcp: lookup {}: {why}", self.host));
+            return Ok(found.map_err(dial)?.collect());
+        };
+        endpoints(server, namespace, name, self.port)
+    }
+}
+
+/// The ready endpoints of a service's port, one of them first by chance.
+fn endpoints(
+    server: &Server,
+    namespace: &str,
+    name: &str,
+    port: u16,
+) -> Result<Vec<SocketAddr>, CallError> {
+    let missing = |what: String| CallError::Transport(what);
+    let service = registry::find("", "v1", "services")
+        .and_then(|kind| server.entry(kind, namespace, name))
+        .ok_or_else(|| missing(format!("service {} not found", quote(name))))?;
+    let service = service.object();
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    let wanted = ports.into_iter().find(|own| own["port"].as_u64() == Some(port.into()));
+    let wanted = wanted.ok_or_else(|| {
+        missing(format!("no service port {port} found for service {}", quote(name)))
+    })?;
+    let kind = registry::find("discovery.k8s.io", "v1", "endpointslices");
+    let slices = kind.and_then(|kind| server.present(kind).ok());
+    let mut found: Vec<SocketAddr> = Vec::new();
+    for entry in slices.iter().flat_map(|(slices, _)| slices.range(namespace, "")) {
+        if entry.labels().all(|label| label != ("kubernetes.io/service-name", name)) {
+            continue;
+        }
+        let slice = entry.object();
+        let ports = slice["ports"].as_array().into_iter().flatten();
+        let port = ports.into_iter().find(|p| p.str_at(&["name"]) == wanted.str_at(&["name"]));
+        let Some(port) = port.and_then(|p| u16::try_from(p["port"].as_u64()?).ok()) else {
+            continue;
+        };
+        let ready = slice["endpoints"].as_array().into_iter().flatten();
+        let ready = ready.filter(|endpoint| endpoint["conditions"]["ready"] != false);
+        let addresses = ready.filter_map(|endpoint| endpoint["addresses"][0].as_str());
+        let addresses = addresses.filter_map(|text| text.parse::<IpAddr>().ok());
+        // Endpoints are written by those who may write to their namespace: they lead to no
+        // service of this machine.
+        found.extend(addresses.filter(|ip| is_proxyable(*ip)).map(|ip| SocketAddr::new(ip, port)));
+    }
+    match found.choose(&mut rand::rng()).copied() {
+        Some(first) => {
+            found.sort_by_key(|address| *address != first);
+            Ok(found)
+        }
+        None => Err(missing(format!("no endpoints available for service {}", quote(name)))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_webhook_has_a_service_or_a_secure_url() {
+        let time = Duration::from_millis(9500);
+        let service = json!({"service": {"namespace": "n", "name": "s", "path": "/x"}});
+        let target = Target::read(&service).unwrap();
+        assert_eq!(target.url(time), "https://s.n.svc:443/x?timeout=10s");
+        let target = Target::read(&json!({"url": "https://[::1]:8443/y"})).unwrap();
+        assert_eq!((target.host.as_str(), target.port), ("::1", 8443));
+        assert_eq!(target.url(time), "https://[::1]:8443/y?timeout=10s");
+        for bad in [json!({}), json!({"url": "http://a/"}), json!({"url": "nonsense"})] {
+            assert!(Target::read(&bad).is_err(), "{bad}");
+        }
+    }
+}
