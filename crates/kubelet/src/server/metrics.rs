@@ -9,12 +9,12 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use runtime::{SandboxFilter, SandboxState, SandboxStats};
 use telemetry::metrics::Exposition;
 
-use super::{Answer, full};
+use super::Answer;
 use crate::context::Context;
 use crate::spec::labels::POD_UID;
 
 fn answer(exposition: Exposition) -> Answer {
-    let mut response = http::Response::new(full(exposition.body));
+    let mut response = http::Response::new(exposition.body.into());
     if let Ok(media_type) = HeaderValue::try_from(exposition.content_type) {
         response.headers_mut().insert(CONTENT_TYPE, media_type);
     }

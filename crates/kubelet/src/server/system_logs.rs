@@ -7,10 +7,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Component, Path};
 
-use futures::TryStreamExt;
+use axum::body::Body;
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
 use nix::fcntl::OFlag;
 use runtime::tree::{Links, Tree, names_in};
 use tokio::io::AsyncReadExt;
@@ -107,8 +105,7 @@ fn pour(file: File) -> Answer {
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
     let file = tokio::fs::File::from_std(file).take(length);
-    let frames = ReaderStream::with_capacity(file, PIECE).map_ok(Frame::data);
-    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(file, PIECE)));
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     // Nobody's browser runs what a pod has logged.
