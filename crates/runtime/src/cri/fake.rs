@@ -57,6 +57,11 @@ impl Fake {
         &self.socket
     }
 
+    /// From now on a method is answered so.
+    pub(super) fn answers(&self, method: &'static str, replies: Vec<Reply>) {
+        self.script.lock().insert(method, replies);
+    }
+
     /// Ends every connection and takes new ones.
     pub(super) async fn restart(&mut self) {
         self.connections.shutdown().await;
