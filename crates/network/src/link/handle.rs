@@ -31,7 +31,7 @@ impl LinkSocket {
     /// Opens it in the calling thread's network namespace.
     ///
     /// # Errors
-    /// What socket(2) says.
+    /// Fails as socket(2) does.
     pub fn open() -> Result<Self> {
         Socket::open(libc::NETLINK_ROUTE).map(Self)
     }
@@ -54,7 +54,7 @@ impl LinkSocket {
     /// All links.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn links(&mut self) -> Result<Vec<Link>> {
         let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
         self.dump("list links", all, |reply| match reply {
@@ -66,7 +66,7 @@ impl LinkSocket {
     /// The link of this name.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn link(&mut self, name: &str) -> Result<Option<Link>> {
         Ok(self.links()?.into_iter().find(|link| link.name == name))
     }
@@ -74,7 +74,7 @@ impl LinkSocket {
     /// Makes a bridge with this hardware address; one that exists stays as it is.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn add_bridge(&mut self, name: &str, address: [u8; 6]) -> Result<()> {
         let bridge = up(link(
             0,
@@ -95,7 +95,7 @@ impl LinkSocket {
     /// in its namespace, not yet up.
     ///
     /// # Errors
-    /// Where the kernel refuses, as for a name that exists.
+    /// The kernel refuses, as for a name that exists.
     pub fn add_veth(
         &mut self,
         name: &str,
@@ -133,7 +133,7 @@ impl LinkSocket {
     /// has changed: where bridges call nf_tables (`bridge-nf-call-iptables`) they forward it.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn set_hairpin(&mut self, index: u32) -> Result<()> {
         let port = vec![InfoBridgePort::HairpinMode(true)];
         let info = vec![
@@ -147,7 +147,7 @@ impl LinkSocket {
     /// Makes a link a port of a bridge.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn set_master(&mut self, index: u32, bridge: u32) -> Result<()> {
         let message =
             RouteNetlinkMessage::NewLink(link(index, [LinkAttribute::Controller(bridge)]));
@@ -157,7 +157,7 @@ impl LinkSocket {
     /// Brings a link up.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn set_up(&mut self, index: u32) -> Result<()> {
         let message = RouteNetlinkMessage::NewLink(up(link(index, [])));
         self.request(&format!("set link {index} up"), message, REQUEST)
@@ -166,7 +166,7 @@ impl LinkSocket {
     /// Removes a link by name. One that is gone is fine.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn delete(&mut self, name: &str) -> Result<()> {
         let named = link(0, [LinkAttribute::IfName(name.to_owned())]);
         let message = RouteNetlinkMessage::DelLink(named);
@@ -179,7 +179,7 @@ impl LinkSocket {
     /// Gives a link an address with its prefix; one it has already is fine.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn add_address(&mut self, index: u32, address: IpNet) -> Result<()> {
         let mut message = AddressMessage::default();
         message.header.family = family(address.addr());
@@ -200,7 +200,7 @@ impl LinkSocket {
     /// Addresses with their prefixes and link indexes.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn addresses(&mut self) -> Result<Vec<(u32, IpNet)>> {
         let all = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         self.dump("list addresses", all, |reply| match reply {
@@ -212,7 +212,7 @@ impl LinkSocket {
     /// Adds a route or replaces the one to the same destination.
     ///
     /// # Errors
-    /// Where the kernel refuses, as for a gateway it cannot reach.
+    /// The kernel refuses, as for a gateway it cannot reach.
     pub fn add_route(&mut self, route: &Route) -> Result<()> {
         let message = RouteNetlinkMessage::NewRoute(route_message(route));
         self.request(&format!("add route {}", route.destination), message, REPLACE)
@@ -221,7 +221,7 @@ impl LinkSocket {
     /// Removes a route; one that is gone is fine.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn delete_route(&mut self, route: &Route) -> Result<()> {
         let message = RouteNetlinkMessage::DelRoute(route_message(route));
         match self.request(&format!("delete route {}", route.destination), message, REQUEST) {
@@ -233,7 +233,7 @@ impl LinkSocket {
     /// Unicast routes of the main table.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn routes(&mut self) -> Result<Vec<Route>> {
         let all = RouteNetlinkMessage::GetRoute(RouteMessage::default());
         self.dump("list routes", all, |reply| match reply {
