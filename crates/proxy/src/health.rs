@@ -97,7 +97,7 @@ async fn serve(listener: TcpListener, key: (String, String), endpoints: watch::R
     let router = Router::new().fallback(async move || answer(&key, *endpoints.borrow()));
     while let Ok((stream, _)) = listener.accept().await {
         let router = TowerToHyperService::new(router.clone());
-        // One request each: whoever asks again must not hear of a service that is gone.
+        // One request each: a connection that stays open would outlive the service.
         let connection =
             http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), router);
         telemetry::task::spawn("health-answer", tokio::time::timeout(PATIENCE, connection));
