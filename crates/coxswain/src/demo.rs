@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 /// Name of the demo image.
 pub(crate) const IMAGE: &str = "coxswain.local/demo:v1";
 
-/// Serves `Hello from <hostname>` until the process is told to stop.
+/// Serves `Hello from <hostname>` until the process gets a signal to stop.
 pub(crate) async fn serve(port: u16) -> Result<()> {
     let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))).await?;
     let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();

@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 128;
 /// Time for a TLS handshake, and for the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// What is served.
+/// The endpoints of one component.
 pub(crate) struct Endpoints {
     registry: Registry,
     levels: ServiceLevels,
@@ -37,12 +37,12 @@ pub(crate) struct Endpoints {
     resources: Option<Registry>,
     /// Health of the service proxy, which has answers of its own.
     proxy: Option<proxy::Health>,
-    /// Who may read; `None` where everybody may who can connect.
+    /// Authorization of readers; `None` lets every client read.
     access: Option<Access>,
 }
 
 impl Endpoints {
-    /// The metrics of a registry, for everybody.
+    /// The metrics of a registry, open to every client.
     pub(crate) fn new(registry: &Registry) -> Self {
         let (registry, levels) = (registry.clone(), ServiceLevels::default());
         Self { registry, levels, resources: None, proxy: None, access: None }
@@ -62,7 +62,7 @@ impl Endpoints {
     }
 }
 
-/// A registry with what every component tells of its process.
+/// A registry with the metrics of the process that every component has.
 pub(crate) fn registry() -> Registry {
     let registry = Registry::new();
     telemetry::metrics::process(&registry);

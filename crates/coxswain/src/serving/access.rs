@@ -1,5 +1,5 @@
-//! Who may read: as upstream, the API server is asked for everybody but administrators, and for
-//! everything but health.
+//! Authorization of readers. As upstream, everything but health needs it, and the API server decides
+//! about everybody but administrators.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::answers::refuse;
 
 /// Paths that tell nothing but whether all is well.
 const OPEN: [&str; 3] = ["/healthz", "/livez", "/readyz"];
-/// Who may read everything.
+/// The group that may read everything.
 const ADMINISTRATORS: &str = "system:masters";
 /// How long an answer holds (upstream's `--authorization-webhook-cache-authorized-ttl` and
 /// `--authentication-token-webhook-cache-ttl`).
 const HOLDS: Duration = Duration::from_secs(10);
 /// Answers that are remembered.
 const REMEMBERED: usize = 256;
-/// Questions to the API server at once: clients that nobody knows must not be able to flood it.
+/// Questions to the API server at once: unknown clients must not be able to flood it.
 const QUESTIONS: usize = 8;
 
 type Refused = Box<Response>;
