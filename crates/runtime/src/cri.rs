@@ -38,7 +38,7 @@ pub struct Cri(Arc<Inner>);
 struct Inner {
     calls: Calls,
     hierarchies: Hierarchies,
-    /// What sandboxes were made with, by id.
+    /// The configurations that sandboxes were made with, by id.
     sandboxes: Mutex<HashMap<String, SandboxConfig>>,
     events: broadcast::Sender<ContainerEvent>,
     watcher: AbortHandle,

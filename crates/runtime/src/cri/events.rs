@@ -22,7 +22,7 @@ const RELIST_PERIOD: Duration = Duration::from_secs(1);
 /// Never ends.
 pub(super) async fn watch(calls: Calls, events: broadcast::Sender<ContainerEvent>) {
     let announce = |event: ContainerEvent| {
-        // Without a receiver nobody wants to know.
+        // It fails only without receivers.
         events.send(event).ok();
     };
     let mut known: Option<Inventory> = None;

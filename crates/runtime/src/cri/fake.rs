@@ -28,7 +28,7 @@ impl Reply {
     }
 }
 
-/// What is answered to each method, in turn; the last answer is given for ever.
+/// The answers to each method, in turn; the last one is repeated.
 pub(super) type Script = HashMap<&'static str, Vec<Reply>>;
 
 /// The runtime; dropping it ends every connection.

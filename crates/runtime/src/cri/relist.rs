@@ -1,4 +1,4 @@
-//! What a runtime has, and how two looks at it differ: the generic pod lifecycle event generator
+//! A runtime's inventory, and events from two of them: the generic pod lifecycle event generator
 //! of upstream (`pkg/kubelet/pleg/generic.go`).
 
 use std::collections::BTreeMap;
@@ -47,7 +47,7 @@ pub(super) async fn look(calls: &Calls) -> Result<Inventory, Status> {
     Ok(seen)
 }
 
-/// What has happened between two looks.
+/// The events that lead from one inventory to the other.
 pub(super) fn differences(before: &Inventory, after: &Inventory) -> Vec<ContainerEvent> {
     let event = |kind, id: &str, seen: &Seen| ContainerEvent {
         kind,

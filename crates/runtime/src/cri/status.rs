@@ -41,7 +41,7 @@ impl From<Status> for Error {
     }
 }
 
-/// What a failed pull of `reference` means. Runtimes tell the causes apart in words only; these
+/// The error of a failed pull of `reference`. Runtimes tell causes apart in words only; these
 /// are containerd's and CRI-O's.
 pub(super) fn pull_error(reference: &str, status: Status) -> Error {
     let (code, message) = meaning(&status);

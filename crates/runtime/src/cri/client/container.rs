@@ -43,7 +43,7 @@ impl Cri {
         if status.code() != Code::Unknown {
             return Err(status.into());
         }
-        // Whether it was the process that failed, or the runtime, only the container tells.
+        // Only the container's status tells a process that failed from a runtime that did.
         match self.status_of(id).await {
             Ok((after, _)) if after.state == ContainerState::Exited => {
                 let message = status.message().to_owned();

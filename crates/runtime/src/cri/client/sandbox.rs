@@ -31,7 +31,7 @@ impl Cri {
         let remove = list.items.into_iter().map(|item| async move {
             match self.sandbox_config(&item.id).await {
                 Ok(_) => self.remove_sandbox(&item.id).await,
-                // Somebody else's, or gone by now.
+                // Another kubelet's, or gone by now.
                 Err(Error::FailedPrecondition(_) | Error::NotFound(_)) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -110,7 +110,7 @@ impl Cri {
         Ok(())
     }
 
-    /// What the sandbox was made with.
+    /// The configuration that the sandbox was made with.
     pub(in crate::cri) async fn sandbox_config(&self, id: &str) -> Result<SandboxConfig> {
         if let Some(config) = self.0.sandboxes.lock().get(id) {
             return Ok(config.clone());

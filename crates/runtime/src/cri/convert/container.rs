@@ -7,7 +7,7 @@ use crate::{
     IdMapping, Mount, Propagation, Resources, UserNamespace,
 };
 
-/// On a container with a terminal: attach has to be told of it.
+/// Marks a container with a terminal, which attach has to know.
 const TTY_ANNOTATION: &str = "coxswain.io/tty";
 
 pub(in crate::cri) fn container_config(config: &ContainerConfig) -> proto::ContainerConfig {
