@@ -1,5 +1,5 @@
-//! Who calls, and whether they may. Certificates and tokens of the cluster authenticate; the API
-//! server decides about everybody but its own identity and administrators.
+//! Authentication by the cluster's certificates and tokens, and authorization: the API server decides
+//! about everybody but itself and administrators.
 
 use std::sync::Arc;
 

@@ -25,7 +25,7 @@ use options::Options;
 /// Pieces of a log in flight to a client.
 const QUEUE: usize = 8;
 
-/// Serves the log of a container, for ever where that is asked for.
+/// Serves the log of a container, and follows it if asked to.
 pub(super) async fn serve(
     context: Arc<Context>,
     namespace: &str,

@@ -49,7 +49,7 @@ pub(super) async fn cadvisor(context: &Context, headers: &HeaderMap) -> Answer {
     answer(registry.scrape_text(accept(headers)))
 }
 
-/// Usage of all running pods by their uids, and whether the runtime has told of all of them.
+/// Usage of all running pods by their uids, and true if the runtime has reported all of them.
 pub(super) async fn usage(context: &Context) -> (Vec<(String, SandboxStats)>, bool) {
     let filter = SandboxFilter { state: Some(SandboxState::Ready), ..SandboxFilter::default() };
     let Ok(sandboxes) = context.runtime.list_pod_sandboxes(filter).await else {

@@ -1,6 +1,6 @@
 //! The node's own logs: `/logs/`, the files below `/var/log` (upstream's `enableSystemLogHandler`).
 //!
-//! Upstream follows symbolic links to anywhere on the machine, so that whoever may write to
+//! Upstream follows symbolic links to anywhere on the machine, so that any user who may write to
 //! `/var/log` reads every file of it through the kubelet. Here they are followed within.
 
 use std::fs::File;
@@ -98,7 +98,7 @@ fn listing(names: &[String]) -> Answer {
     answer
 }
 
-/// Sends a file as long as it is now: whoever writes to it must not keep the client for ever.
+/// Sends a file up to its present length, so that the answer ends even while it grows.
 fn pour(file: File) -> Answer {
     let length = match file.metadata() {
         Ok(metadata) => metadata.len(),
@@ -108,7 +108,7 @@ fn pour(file: File) -> Answer {
     let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(file, PIECE)));
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
-    // Nobody's browser runs what a pod has logged.
+    // A browser must not run what a pod has logged.
     let sniff = header::HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, sniff);
     response

@@ -24,7 +24,7 @@ const MAX_MESSAGE: usize = 1 << 20;
 /// A connection after its handshake.
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// Whether the request wants to become a WebSocket.
+/// Returns true if the request asks for a WebSocket.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let has = |name, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());

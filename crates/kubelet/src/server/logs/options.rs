@@ -1,4 +1,4 @@
-//! What part of a log is wanted.
+//! The options of a log request.
 
 use std::num::ParseIntError;
 
@@ -15,7 +15,7 @@ pub(super) enum Which {
     Stderr,
 }
 
-/// What is wrong with a query.
+/// A query that cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("{name}: invalid value {value:?}: must be a whole number")]
@@ -44,7 +44,7 @@ impl Options {
     /// Reads them from a query.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first parameter that is invalid.
     pub(super) fn parse(query: &Query) -> Result<Self, Error> {
         let number = |name: &'static str| match query.param(name) {
             None | Some("") => Ok(None),

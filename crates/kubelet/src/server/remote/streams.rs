@@ -37,7 +37,7 @@ const VERSIONS: &str = "x-stream-protocol-version";
 /// A client must open its streams within this time.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the caller asked for.
+/// The streams that the caller asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) stdin: bool,
