@@ -1,4 +1,4 @@
-//! Telling the user, who may have stopped listening (`coxswain up | head`): that ends nothing.
+//! Printing to a user who may have closed the pipe (`coxswain up | head`), which is no error.
 
 /// `println!` that ignores a closed standard output.
 macro_rules! say {

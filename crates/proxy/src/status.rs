@@ -1,4 +1,4 @@
-//! How the proxy is, for those who send it traffic.
+//! The health of the proxy, for load balancers in front of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! A directory tree that no path leads out of: whatever a pod or an image chose is opened here.
+//! A directory tree that no path leads out of, for paths that a pod or an image chose.
 
 mod remove;
 

@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! The routes of a component's health and metrics.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Giving a pod and its containers what was allocated to them.
+//! Applying allocated resources to a pod and its containers.
 
 use std::sync::Arc;
 

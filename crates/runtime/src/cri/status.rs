@@ -1,4 +1,4 @@
-//! How a gRPC call ended, and what that is to a caller of the runtime.
+//! From gRPC statuses to the errors of a runtime.
 
 use std::error::Error as _;
 
