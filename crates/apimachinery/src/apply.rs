@@ -1,4 +1,4 @@
-//! Server-side apply (KEP-555): who owns which field, and what an applied configuration changes.
+//! Server-side apply (KEP-555): the owners of fields, and the changes of an applied configuration.
 
 mod check;
 mod compare;
@@ -23,11 +23,11 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use updater::Outcome;
 
-/// Manager of all that was there before the first apply.
+/// Manager of all fields that existed before the first apply.
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Nobody owns these.
+/// Fields that no manager owns.
 const UNOWNED: &[&str] = &[
     "apiVersion",
     "kind",
@@ -43,7 +43,7 @@ const UNOWNED: &[&str] = &[
     "metadata.resourceVersion",
 ];
 
-/// Who writes, and as what.
+/// The author of a write and the version it is written in.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Writer<'a> {
     /// Field manager, for example `kubectl`; empty for `unknown`.
@@ -54,7 +54,7 @@ pub struct Writer<'a> {
     pub subresource: &'a str,
     /// Time of the write as `metav1.Time`.
     pub now: &'a str,
-    /// Dotted paths that this endpoint resets and nobody comes to own through it, for example
+    /// Dotted paths that this endpoint resets, so that no writer comes to own them, for example
     /// `status` when the object itself is written.
     pub reset_fields: &'a [&'a str],
 }
@@ -123,7 +123,7 @@ pub fn apply(
     }
     let attempt = |force| updater::apply(&shape, &live, applied, managers.clone(), writer, force);
     let outcome = attempt(force).or_else(|mut conflicts| {
-        // kubectl may take over what it applied from the client side until now.
+        // kubectl may take over fields that it has applied on the client side until now.
         if writer.manager == "kubectl"
             && let Some(allowed) = last_applied_fields(&shape, &live, writer)
         {
@@ -178,21 +178,21 @@ fn refuse_misfits(shape: &Shape, applied: &Value, writer: &Writer<'_>) -> Result
     Err(Status::generic(500, "", message))
 }
 
-/// Group, version and kind in upstream's words.
+/// Group, version and kind as upstream prints them.
 #[must_use]
 pub fn shown_kind(api_version: &str, kind: &str) -> String {
     let slash = if api_version.contains('/') { "" } else { "/" };
     format!("{slash}{api_version}, Kind={kind}")
 }
 
-/// An applied object in upstream's words.
+/// An applied object as upstream prints it.
 #[must_use]
 pub fn shown_object(applied: &Value) -> String {
     let kind = shown_kind(applied.api_version(), applied.kind());
     format!("{}/{}; {kind}", applied.namespace(), applied.name())
 }
 
-/// The fields of kubectl's annotation that still have the value it applied.
+/// The fields of kubectl's last-applied annotation that still have the applied value.
 fn last_applied_fields(shape: &Shape, live: &Value, writer: &Writer<'_>) -> Option<FieldSet> {
     let last: Value = serde_json::from_str(live.annotation(LAST_APPLIED)?).ok()?;
     if last.api_version() != writer.api_version {
@@ -210,8 +210,8 @@ fn last_applied_fields(shape: &Shape, live: &Value, writer: &Writer<'_>) -> Opti
 /// Records ownership of what a write other than apply changed: compares `new` with `live` (`None`
 /// on create) and sets `metadata.managedFields` of `new`.
 ///
-/// `managedFields` that the client sent are honoured as upstream honours them: an empty list
-/// resets, others replace what was recorded; broken ones are ignored.
+/// `managedFields` sent by the client are treated as upstream does: an empty list resets tracking,
+/// others replace the recorded ones; malformed ones are ignored.
 pub fn update_managers(ty: &Arc<Type>, live: Option<&Value>, new: &mut Value, writer: &Writer<'_>) {
     let shape = shape(ty);
     let recorded = || Managers::decode(live.and_then(managed_fields)).unwrap_or_default();
@@ -221,23 +221,23 @@ pub fn update_managers(ty: &Arc<Type>, live: Option<&Value>, new: &mut Value, wr
         sent => Managers::decode(sent).ok().filter(|m| !m.is_empty()).unwrap_or_else(recorded),
     };
     new.remove_path(&["metadata", "managedFields"]);
-    // Nobody is known to own the parts of what has none.
+    // The fields of an object that does not fit its schema cannot be attributed to a manager.
     if !check::is_typed(&shape, new) {
         return;
     }
-    // Whoever made the object without tracking, or reset it, does not want tracking.
+    // An object that was created without tracking, or whose tracking was reset, stays untracked.
     if managers.is_empty() && live.is_some_and(|l| !l.uid().is_empty()) {
         return;
     }
-    // The record itself is nobody's: that it is missing from one of the two says nothing.
+    // `managedFields` itself has no owner, so its absence from one of the two is no change.
     let nothing = json!({});
     updater::update(&shape, live.unwrap_or(&nothing), new, &mut managers, writer);
     managers.cap();
     store(new, &managers);
 }
 
-/// Keeps the managers of `live` when those of `new` differ by nothing but the times of their
-/// writes, and the rest of the object does not differ at all: such a write changed nothing.
+/// Resets `new` to `live` if they differ only in the times of managers: such a write changes
+/// nothing.
 pub fn keep_times(new: &mut Value, live: &Value) {
     let timeless = |object: &Value| -> Option<Value> {
         let mut list = managed_fields(object)?.clone();

@@ -13,7 +13,7 @@ use std::fmt;
 pub enum Duplicate {
     /// Its path, for example `spec.replicas`.
     Field(String),
-    /// The line on which a key of YAML comes again, and the key.
+    /// The line on which a YAML key is repeated, and the key.
     Line(usize, String),
 }
 
@@ -35,7 +35,7 @@ impl Duplicate {
         }
     }
 
-    /// As an error says them: what a YAML reader finds is one complaint.
+    /// Formats duplicates for an error: those found by the YAML reader form a single complaint.
     #[must_use]
     pub fn complaints(list: &[Self]) -> Vec<String> {
         let (lines, fields): (Vec<&Self>, Vec<&Self>) =
@@ -47,15 +47,15 @@ impl Duplicate {
     }
 }
 
-/// Deeper documents are refused. Far above any real object, far below what exhausts a stack.
+/// Deeper documents are refused. The limit is far above real objects and far below the stack limit.
 const MAX_DEPTH: usize = 500;
 
-/// Most duplicates that are reported of one document, and most bytes of their paths: a document is
-/// free to have millions, each below keys of a megabyte.
+/// Limits on the duplicates reported for one document, in number and in bytes of their paths: a
+/// document may have millions, each below keys of a megabyte.
 const MAX_DUPLICATES: usize = 100;
 const MAX_DUPLICATE_BYTES: usize = 64 << 10;
 
-/// The duplicates of a document, each once, in the order in which they come.
+/// The duplicates of a document, each once, in document order.
 #[derive(Default)]
 struct Duplicates {
     list: Vec<Duplicate>,
@@ -64,13 +64,13 @@ struct Duplicates {
 }
 
 impl Duplicates {
-    /// Notes a duplicate, whose path is made only while there is room for more.
+    /// Records a duplicate; its path is only built while there is room for more.
     fn report(&mut self, path: impl FnOnce() -> Duplicate) {
         if self.list.len() >= MAX_DUPLICATES || self.bytes >= MAX_DUPLICATE_BYTES {
             return;
         }
         let path = path();
-        // One that is known counts too, or it would be made again and again.
+        // A repeated report counts too, or it would be built again and again.
         self.bytes += path.len();
         if self.seen.insert(path.clone()) {
             self.list.push(path);

@@ -52,7 +52,7 @@ impl fmt::Display for Path {
     }
 }
 
-/// What is wrong with a field.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorType {
     /// A referenced value does not exist.
@@ -71,7 +71,7 @@ pub enum ErrorType {
     TooLong,
     /// A list has too many items.
     TooMany,
-    /// Something went wrong that the user did not cause.
+    /// An error that the user did not cause.
     Internal,
     /// A value does not have the schema's type.
     TypeInvalid,
@@ -113,15 +113,15 @@ impl ErrorType {
 /// One finding of validation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FieldError {
-    /// What is wrong.
+    /// Kind of error.
     pub kind: ErrorType,
-    /// Where.
+    /// Path of the field.
     pub path: Path,
     /// The offending value, when the message shows it.
     pub value: Option<Value>,
-    /// How the message shows the value when that is not its JSON.
+    /// Text to show for the value if that is not its JSON.
     pub shown: Option<String>,
-    /// Why; may be empty.
+    /// Explanation; may be empty.
     pub detail: String,
 }
 
@@ -130,15 +130,15 @@ impl FieldError {
         Self { kind, path: path.clone(), value, shown: None, detail: detail.into() }
     }
 
-    /// The same, showing the value as this text: upstream prints what it holds internally, which
-    /// for some structs is not what the user wrote.
+    /// Shows the value as this text: upstream prints its internal representation, which for some
+    /// structs is not what the user wrote.
     #[must_use]
     pub fn showing(mut self, text: impl Into<String>) -> Self {
         self.shown = Some(text.into());
         self
     }
 
-    /// A wrong value that the message leaves out.
+    /// A wrong value that the message omits.
     pub fn invalid_omitted(path: &Path, detail: impl Into<String>) -> Self {
         Self::new(ErrorType::Invalid, path, None, detail)
     }
@@ -199,12 +199,12 @@ impl FieldError {
         Self::new(ErrorType::TypeInvalid, path, Some(value.into()), detail)
     }
 
-    /// A failure that the user did not cause.
+    /// An error that the user did not cause.
     pub fn internal(path: &Path, detail: impl Into<String>) -> Self {
         Self::new(ErrorType::Internal, path, None, detail)
     }
 
-    /// The message without the path, as it stands in `Status.details.causes`.
+    /// The message without the path, as it appears in `Status.details.causes`.
     #[must_use]
     pub fn body(&self) -> String {
         let mut body = self.kind.label().to_owned();

@@ -1,4 +1,4 @@
-//! Whatever comes from outside is read or refused, and what is read can be written and read again.
+//! All input is read or refused, and input that is read can be written and read again.
 
 mod codecs;
 mod objects;
@@ -6,7 +6,7 @@ mod texts;
 
 use serde_json::{Value, json};
 
-/// Objects with all that schemas know: lists with and without keys, maps, times, quantities, bytes.
+/// Objects with every feature of schemas: keyed and plain lists, maps, times, quantities, bytes.
 fn objects() -> Vec<Value> {
     vec![
         json!({

@@ -1,10 +1,11 @@
-//! What a Kubernetes object is: its schema, encodings, selectors, patches, ownership and errors.
+//! The model of a Kubernetes object: schema, encodings, selectors, patches, ownership and errors.
 //!
 //! Nothing here does I/O or knows of a cluster; every other crate of the project builds on it.
 
 pub mod apply;
 pub mod codec;
 pub mod field;
+pub mod jsonpath;
 pub mod names;
 pub mod object;
 pub mod openapi;
@@ -13,6 +14,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod text;
 pub mod time;
 pub mod validate;

@@ -1,6 +1,6 @@
-//! What names, labels and keys may look like, and upstream's words for what they may not.
+//! Syntax of names, labels and keys, with upstream's error messages.
 //!
-//! Every function returns the complaints, none when the value is fine.
+//! Every function returns the error messages, which are empty for a valid value.
 
 mod dns;
 mod generate;
@@ -26,7 +26,7 @@ pub fn max_len_error(max: usize) -> String {
     format!("must be no more than {max} characters")
 }
 
-/// A complaint that shows the pattern, and examples that match it.
+/// An error message that shows the pattern and examples that match it.
 #[must_use]
 pub fn regex_error(message: &str, pattern: &str, examples: &[&str]) -> String {
     if examples.is_empty() {
@@ -37,7 +37,7 @@ pub fn regex_error(message: &str, pattern: &str, examples: &[&str]) -> String {
     format!("{message} (e.g. {examples}regex used for validation is '{pattern}')")
 }
 
-/// Whether `value` is not empty, starts with `first`, ends with `last` and has `inner` between.
+/// Returns true if `value` starts with `first`, ends with `last` and has only `inner` between.
 fn shaped(
     value: &str,
     first: impl Fn(u8) -> bool,

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 /// An API object of any kind, in its JSON form.
 pub type Object = Value;
 
-/// How deeply an object may nest: no decoder here reads deeper, so nothing deeper may be made.
+/// Maximum nesting of an object: no decoder here reads deeper, so nothing deeper may be created.
 pub const MAX_DEPTH: usize = 120;
 
-/// Whether a value nests deeper than `depth` levels of lists and maps.
+/// Returns true if a value nests deeper than `depth` levels of lists and maps.
 #[must_use]
 pub fn is_deeper_than(value: &Value, depth: usize) -> bool {
     let beyond = |inner: &Value| depth == 0 || is_deeper_than(inner, depth - 1);
@@ -21,7 +21,7 @@ pub fn is_deeper_than(value: &Value, depth: usize) -> bool {
 
 /// Reads and writes the metadata of an [`Object`].
 ///
-/// Readers are total: what is absent or of the wrong type reads as empty.
+/// Readers are total: an absent value or one of the wrong type reads as empty.
 pub trait ObjectExt {
     /// `apiVersion`, for example `apps/v1`.
     fn api_version(&self) -> &str;

@@ -11,7 +11,7 @@ const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
 
-/// Group versions that upstream registers the options of deletion and the events of watches with.
+/// Group versions for which upstream registers delete options and watch events.
 const REGISTERED: &str = "
     core:v1 admission.k8s.io:v1,v1beta1 admissionregistration.k8s.io:v1,v1alpha1,v1beta1
     apiextensions.k8s.io:v1,v1beta1 apiregistration.k8s.io:v1,v1beta1
@@ -27,7 +27,7 @@ const REGISTERED: &str = "
     storage.k8s.io:v1,v1alpha1,v1beta1 storagemigration.k8s.io:v1beta1
 ";
 
-/// Which OpenAPI a schema is for.
+/// Version of OpenAPI that a schema is written for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `/openapi/v2`: definitions, no defaults, no alternatives.
@@ -53,7 +53,7 @@ pub fn schemas<'a>(
     writer.found
 }
 
-/// The schema of one type; what it refers to is not included.
+/// The schema of one type, without the types it refers to.
 #[must_use]
 pub fn schema(dialect: Dialect, ty: &Type) -> Value {
     Writer { dialect, found: BTreeMap::new(), open: Vec::new() }.object(ty)
@@ -81,7 +81,7 @@ impl Writer {
             schema.insert("properties".into(), properties.into());
         }
         let mut required: Vec<&Field> = ty.fields.iter().filter(|f| f.required).collect();
-        // In Go's order, which that of the protobuf numbers mostly follows.
+        // In Go's order, which mostly follows the protobuf numbers.
         required.sort_by_key(|f| (&f.via, f.tag));
         let required: Vec<&str> = match ty.required.as_slice() {
             [] => required.into_iter().map(|f| f.name.as_str()).collect(),
@@ -206,7 +206,7 @@ impl Writer {
         }
     }
 
-    /// In v3 nothing may stand beside a bare `$ref`.
+    /// In v3 a bare `$ref` may not have siblings.
     fn reference(&self, name: &str, has_company: bool) -> Value {
         match self.dialect {
             Dialect::V2 => json!({"$ref": format!("#/definitions/{name}")}),
@@ -218,7 +218,7 @@ impl Writer {
     }
 }
 
-/// Which field stands for which value of the discriminator: the values are Go's names of the fields.
+/// Maps the discriminator's values to fields: the values are the Go names of the fields.
 fn union(ty: &Type) -> Value {
     let fields: Map<String, Value> = ty
         .fields
@@ -238,7 +238,7 @@ fn union(ty: &Type) -> Value {
 /// The kinds that a type is, as `x-kubernetes-group-version-kind`.
 fn kinds_of(ty: &Type) -> Option<Value> {
     let gvk = ty.gvk.as_ref()?;
-    // One that only names another object is none itself: its kind is a field as any other.
+    // A type that only names another object has no kind itself: its `kind` is an ordinary field.
     if ty.field("kind").is_some_and(|kind| kind.tag != 0) {
         return None;
     }
@@ -256,7 +256,7 @@ fn kinds_of(ty: &Type) -> Option<Value> {
     })
 }
 
-/// What Go shows for a value that was never set.
+/// The value that Go shows for a field that was never set.
 fn default_of(shape: &Shape) -> Option<Value> {
     Some(match shape {
         Shape::String => "".into(),

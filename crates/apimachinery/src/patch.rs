@@ -1,4 +1,4 @@
-//! The three kinds of patch that are not server-side apply, and what messages show of them.
+//! The three kinds of patch other than server-side apply, and their form in messages.
 
 mod json;
 mod merge;

@@ -9,7 +9,7 @@ use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
 const NANOS_PER_UNIT: i128 = 1_000_000_000;
 const NANOS_PER_MILLI: i128 = 1_000_000;
-/// Amounts that need more digits than an i64 has are cut to this, as upstream does.
+/// Amounts that do not fit an i64 are capped at this, as upstream does.
 const MAX_NANOS: i128 = i64::MAX as i128 * NANOS_PER_UNIT;
 
 /// An exact amount in units of 10^-9; finer amounts are rounded away from zero.
@@ -19,7 +19,7 @@ pub struct Quantity {
     format: Format,
 }
 
-/// How an amount is written.
+/// The notation of an amount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
     /// `12M`.
@@ -31,7 +31,7 @@ pub enum Format {
     DecimalExponent,
 }
 
-/// Why text is not a quantity, in upstream's words.
+/// The reason why text is not a quantity, in upstream's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// Not of the form number and suffix.
@@ -39,7 +39,7 @@ pub enum QuantityError {
         "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
     )]
     Format,
-    /// The number is broken.
+    /// The number is malformed.
     #[error("unable to parse numeric part of quantity")]
     Numeric,
     /// The suffix is unknown.
@@ -54,7 +54,7 @@ impl Quantity {
     /// Parses text such as `100m`, `1.5Gi` or `12e6`.
     ///
     /// # Errors
-    /// When the text is no quantity.
+    /// When the text is not a quantity.
     pub fn parse(text: &str) -> Result<Self, QuantityError> {
         parse::parse(text).map(|parsed| parsed.quantity)
     }
@@ -62,7 +62,7 @@ impl Quantity {
     /// Reads a JSON string or number.
     ///
     /// # Errors
-    /// When the value is no quantity.
+    /// When the value is not a quantity.
     pub fn from_value(value: &Value) -> Result<Self, QuantityError> {
         match value {
             Value::String(text) => Self::parse(text.trim()),
@@ -72,23 +72,23 @@ impl Quantity {
         }
     }
 
-    /// The text an API object keeps for `text`: canonical, unless upstream's parser takes the
-    /// text for canonical as it is (`1.234` stays).
+    /// The text that an API object keeps for `text`: canonical, unless upstream's parser takes the
+    /// text for canonical (`1.234` stays).
     ///
     /// # Errors
-    /// When the text is no quantity.
+    /// When the text is not a quantity.
     pub fn normalize(text: &str) -> Result<String, QuantityError> {
         let parsed = parse::parse(text)?;
         Ok(if parsed.verbatim { text.to_owned() } else { parsed.quantity.to_string() })
     }
 
-    /// So many whole units.
+    /// An amount of whole units.
     #[must_use]
     pub fn from_units(units: i64, format: Format) -> Self {
         Self { nanos: i128::from(units) * NANOS_PER_UNIT, format }
     }
 
-    /// So many thousandths.
+    /// An amount of thousandths.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         Self { nanos: i128::from(millis) * NANOS_PER_MILLI, format: Format::DecimalSi }
@@ -117,7 +117,7 @@ impl Quantity {
         self.nanos as f64 / NANOS_PER_UNIT as f64
     }
 
-    /// Whether the amount is zero.
+    /// Returns true if the amount is zero.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         self.nanos == 0
@@ -129,7 +129,7 @@ impl Quantity {
         self.nanos.signum() as i32
     }
 
-    /// How the amount is written.
+    /// The format of the amount.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
@@ -212,7 +212,7 @@ impl From<Quantity> for Value {
     }
 }
 
-/// Takes factors of `base` out of `n`.
+/// Divides `n` by `base` as often as possible without a remainder.
 fn take_factors(mut n: i128, base: i128) -> (i128, i32) {
     let mut times = 0;
     while n.abs() >= base && n % base == 0 {

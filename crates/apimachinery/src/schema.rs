@@ -1,6 +1,6 @@
 //! The types of the API: one model for built-in kinds and custom ones.
 //!
-//! Validation, patches, server-side apply, protobuf and OpenAPI all work from it.
+//! Validation, patches, server-side apply, protobuf and OpenAPI all use it.
 
 mod custom;
 mod facts;

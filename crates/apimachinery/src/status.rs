@@ -1,4 +1,4 @@
-//! `metav1.Status`: the error every part of the API speaks, in upstream's words.
+//! `metav1.Status`: the error of every part of the API, in upstream's words.
 
 use crate::field::ErrorList;
 use crate::text::quote;
@@ -13,24 +13,24 @@ use std::fmt;
 pub struct Status {
     /// `Success` or `Failure`.
     pub status: Cow<'static, str>,
-    /// For people.
+    /// Message for people.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub message: String,
-    /// For programs, for example `NotFound`.
+    /// Reason for programs, for example `NotFound`.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: Cow<'static, str>,
-    /// More, depending on the reason.
+    /// Further details, depending on the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<Details>>,
     /// The HTTP status code.
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
-    /// `metadata.continue`: where a list goes on that cannot go on as it was.
+    /// `metadata.continue`: a token to continue a list whose own token has expired.
     #[serde(skip)]
     pub continue_token: String,
 }
 
-/// What a [`Status`] is about.
+/// The subject of a [`Status`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Details {
@@ -40,16 +40,16 @@ pub struct Details {
     /// API group of the resource.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// Kind, or plural resource name, as upstream gives it for each reason.
+    /// Kind, or plural resource name, depending on the reason as in upstream.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// UID of the resource.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// The single findings.
+    /// The individual findings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
-    /// When to try again, in seconds; 0 for no advice.
+    /// Seconds to wait before a retry; 0 for no advice.
     #[serde(skip_serializing_if = "is_zero")]
     pub retry_after_seconds: u32,
 }
@@ -58,10 +58,10 @@ pub struct Details {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cause {
-    /// For programs, for example `FieldValueInvalid`.
+    /// Reason for programs, for example `FieldValueInvalid`.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: Cow<'static, str>,
-    /// For people.
+    /// Message for people.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// The field, in path form.
@@ -155,7 +155,7 @@ impl Status {
             .retry_after(secs)
     }
 
-    /// 409: somebody else was faster.
+    /// 409: another writer was faster.
     #[must_use]
     pub fn conflict(group: &str, resource: &str, name: &str, why: impl fmt::Display) -> Self {
         let message = format!(
@@ -166,7 +166,7 @@ impl Status {
         Self::generic(409, "Conflict", message).with_details(about(group, resource, name))
     }
 
-    /// 409: other managers own fields that an apply wants to set.
+    /// 409: other managers own fields that an apply would set.
     pub fn apply_conflict(causes: Vec<Cause>, message: impl Into<String>) -> Self {
         let details = Details { causes, ..Details::default() };
         Self::generic(409, "Conflict", message).with_details(Some(Box::new(details)))
@@ -260,7 +260,7 @@ impl Status {
         Self::generic(422, "Invalid", message)
     }
 
-    /// 429 with advice when to try again.
+    /// 429 with the time to wait before a retry.
     pub fn too_many_requests(message: impl Into<String>, secs: u32) -> Self {
         Self::generic(429, "TooManyRequests", message).retry_after(secs)
     }
@@ -306,7 +306,7 @@ impl Status {
         self
     }
 
-    /// Whether the reason is this one.
+    /// Returns true if the status has this reason.
     #[must_use]
     pub fn is(&self, reason: &str) -> bool {
         self.reason == reason

@@ -60,7 +60,7 @@ pub fn json_type(value: &Value) -> &'static str {
     }
 }
 
-/// JSON as Go writes it, safe to stand in HTML.
+/// JSON as Go writes it, safe to embed in HTML.
 #[must_use]
 pub fn go_json(value: &Value) -> String {
     let text = value.to_string();
@@ -71,8 +71,8 @@ pub fn go_json(value: &Value) -> String {
     }
 }
 
-/// Joins messages as upstream's error aggregate does: one stands alone, several are listed in
-/// brackets, repetitions are dropped.
+/// Joins messages like upstream's error aggregate: a single one as it is, several in brackets
+/// without repetitions.
 #[must_use]
 pub fn aggregate<S: AsRef<str>>(messages: &[S]) -> String {
     let mut seen = HashSet::with_capacity(messages.len());

@@ -36,7 +36,7 @@ pub fn parse(s: &str) -> Option<Timestamp> {
     s.parse().ok()
 }
 
-/// The moment `seconds` after `t`, or the last there is: seconds come from objects.
+/// The moment `seconds` after `t`, capped at the last one: the seconds come from objects.
 #[must_use]
 pub fn after(t: Timestamp, seconds: i64) -> Timestamp {
     let end = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
@@ -86,8 +86,7 @@ pub fn parse_duration(text: &str) -> Option<i64> {
 /// Nanoseconds of the longest negative duration.
 const MOST: u64 = 1 << 63;
 
-/// A decimal number of units. Digits of a fraction that a word has no room for do not count, as with
-/// Go.
+/// A decimal number of units. Digits of a fraction that do not fit a word are ignored, as in Go.
 fn amount(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {

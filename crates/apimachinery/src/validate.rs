@@ -1,7 +1,7 @@
 //! Checks an object against its schema: unknown, duplicate and mistyped fields.
 //!
-//! What passes is also brought into the form in which upstream keeps it: nulls are dropped, so
-//! are zeros that Go would not show, and quantities, times and bytes get their canonical text.
+//! A valid object is also brought into the form in which upstream keeps it: nulls and zeros that Go
+//! would not show are dropped, and quantities, times and bytes get their canonical text.
 
 mod convert;
 mod misfit;
@@ -18,12 +18,12 @@ use std::fmt;
 pub use misfit::Misfit;
 pub use scalar::Content;
 
-/// What to do about unknown and duplicate fields (`?fieldValidation=`).
+/// Handling of unknown and duplicate fields (`?fieldValidation=`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
     /// Refuse the object.
     Strict,
-    /// Accept it and warn; what the server does by default.
+    /// Accept it and warn; the server's default.
     #[default]
     Warn,
     /// Accept it silently.
@@ -31,10 +31,10 @@ pub enum FieldValidation {
 }
 
 impl FieldValidation {
-    /// The words of the query parameter.
+    /// The values of the query parameter.
     pub const WORDS: &'static [&'static str] = &["", "Ignore", "Strict", "Warn"];
 
-    /// Reads the query parameter; the empty one means `Warn`. `None` for any other word.
+    /// Reads the query parameter; empty means `Warn`, any other value is `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text {
@@ -46,22 +46,22 @@ impl FieldValidation {
     }
 }
 
-/// Bytes of a path whose beginnings are looked up: each costs its length, and names may be as long and
-/// have as many dots as they like.
+/// Maximum length of a path prefix to look up: each lookup costs its length, and names may be long
+/// and have many dots.
 const MAX_BEGINNING: usize = 1024;
-/// Bytes of the paths of unknown fields. Any number of them may stand below a key of any length.
+/// Maximum total size of the paths of unknown fields. Many may be below a key of any length.
 const MAX_UNKNOWN_BYTES: usize = 4 << 20;
 /// More findings than this are not collected.
 const MAX_FINDINGS: usize = 100;
 
-/// Something odd about a field: that nobody knows it, or that it comes twice.
+/// A problem with a field: it is unknown, or it is repeated.
 enum Finding<'a> {
     Unknown(String),
     Again(&'a Duplicate),
 }
 
 impl Finding<'_> {
-    /// The field, and whether it is its second time that is odd.
+    /// The path of the field, and true if the finding is about its second occurrence.
     fn path(&self) -> (&str, bool) {
         match self {
             Self::Unknown(path) => (path, false),
@@ -79,15 +79,14 @@ impl fmt::Display for Finding<'_> {
     }
 }
 
-/// What is odd about an object of JSON, in the order of its document: Go reads both at once, and
-/// passes over what it does not know.
+/// The findings of a JSON object in document order: Go reports both kinds in one pass, and skips
+/// the content of unknown fields.
 fn findings_of_json(
     unknown: Vec<String>,
     duplicates: &[Duplicate],
     document: Option<&[u8]>,
 ) -> Vec<String> {
-    // By its beginnings, of which no object has more: there may be as many unknown fields as fit into
-    // a body.
+    // Looked up by prefixes of the path, because a body may contain any number of unknown fields.
     let names: HashSet<&str> = unknown.iter().map(String::as_str).collect();
     let is_known = |path: &str| {
         let ends = path.match_indices(['.', '[']).map(|(at, _)| at).chain([path.len()]);
@@ -103,8 +102,8 @@ fn findings_of_json(
     all.iter().map(ToString::to_string).collect()
 }
 
-/// Checks `value`, removes fields the schema does not know, and returns warnings. `document` is the
-/// JSON that the value was read from, if it was.
+/// Checks `value`, removes unknown fields, and returns warnings. `document` is the JSON that the
+/// value was read from, if any.
 ///
 /// # Errors
 /// 400 for a value of the wrong type, and in `Strict` mode for unknown or duplicate fields.
@@ -122,7 +121,7 @@ pub fn check(
         mode => mode == FieldValidation::Strict,
     };
     let mut findings = if matches!(duplicates.first(), Some(Duplicate::Line(..))) {
-        // What is found while reading YAML comes before what is found in the object.
+        // Findings of the YAML reader come before those about the object.
         let doubled = match strict {
             true => Duplicate::complaints(duplicates),
             false => duplicates.iter().map(ToString::to_string).collect(),
@@ -139,7 +138,7 @@ pub fn check(
     }
 }
 
-/// Checks `value`, removes fields the schema does not know, and names them.
+/// Checks `value`, removes unknown fields, and reports them.
 ///
 /// # Errors
 /// A value of the wrong type.
@@ -148,7 +147,7 @@ pub fn unknown_fields(ty: &Type, value: &mut Value) -> Result<Vec<String>, Misfi
     Ok(paths.into_iter().map(|path| Finding::Unknown(path).to_string()).collect())
 }
 
-/// The same of an object that upstream converts from a tree of values, in the words of its converter.
+/// The same for an object that upstream converts from a tree of values, in the converter's words.
 ///
 /// # Errors
 /// A value of the wrong type.
@@ -185,19 +184,19 @@ fn refuse(ty: &Type, error: &str) -> Status {
     })
 }
 
-/// The way from the root, kept on the stack and printed only when there is something to report.
+/// The path from the root, kept on the stack and printed only when there is something to report.
 #[derive(Clone, Copy, Default)]
 struct Place<'a> {
     parent: Option<&'a Place<'a>>,
     step: Option<Step<'a>>,
-    /// The embedded structs that Go names on the way.
+    /// The embedded structs that Go names in the path.
     within: &'a str,
 }
 
 #[derive(Clone, Copy)]
 enum Step<'a> {
     Field(&'a str),
-    /// Of a map: it stands in paths of unknown fields; Go's own messages leave it out.
+    /// Key of a map: part of the paths of unknown fields, but omitted from Go's own messages.
     Key(&'a str),
     Index(usize),
 }
@@ -211,7 +210,7 @@ impl<'a> Place<'a> {
         Self { parent: Some(self), step: Some(step), within: "" }
     }
 
-    /// Go's decoder names fields only.
+    /// Go's decoder only names fields.
     fn fields(&self) -> String {
         let above = self.parent.map(Self::fields).unwrap_or_default();
         match self.step {
@@ -239,11 +238,11 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// How an object is read.
+/// The way an object is read.
 struct Reading<'a> {
-    /// Told of fields that the schema does not know.
+    /// Called for each field that the schema does not know.
     unknown: &'a mut dyn FnMut(&Place<'_>, &str),
-    /// Not from JSON, but from what that has become (a patched object).
+    /// Set for an object that is converted from values (a patched object), not read from JSON.
     converts: bool,
 }
 
@@ -283,14 +282,14 @@ fn object(
     Ok(())
 }
 
-/// Whether Go would leave the field out of JSON.
+/// Returns true if Go would omit the field from JSON.
 fn is_noise(ty: &Type, field: &Field, value: &Value) -> bool {
-    // An empty list of managers is a wish to forget them all.
+    // An empty list of managers is a request to reset them.
     if !field.omit_empty || field.name == "managedFields" {
         return false;
     }
     match value {
-        // Where anything may stand, that is no list to Go but bytes.
+        // In a field of any type Go stores a list as bytes.
         Value::Array(_)
             if matches!(field.shape, Shape::Any | Shape::RawExtension | Shape::FieldsV1) =>
         {
@@ -310,7 +309,7 @@ fn is_noise(ty: &Type, field: &Field, value: &Value) -> bool {
 struct Owner<'a> {
     ty: &'a Type,
     place: &'a Place<'a>,
-    /// What Go calls the value's type, where the shape does not tell.
+    /// Go's name of the value's type, if the shape does not determine it.
     go_type: Option<&'a str>,
 }
 
@@ -318,7 +317,7 @@ impl<'a> Owner<'a> {
     fn mismatch(&self, value: &Value, go_type: &str) -> Misfit {
         let go_type = self.go_type.unwrap_or(go_type);
         let found = match value {
-            // Go shows the number only where a number was wanted.
+            // Go shows the number only if a number was expected.
             Value::Number(_) if !go_type.starts_with("int") => "number".to_owned(),
             value => scalar::describe(value),
         };
@@ -406,7 +405,7 @@ fn check_value(
             scalar::Bad::Content(why) if converts && matches!(shape, Shape::Bytes) => {
                 Misfit::Bytes(why)
             }
-            // What is no text is read as a number.
+            // A value that is not a string is read as a number.
             scalar::Bad::Type if matches!(shape, Shape::IntOrString) => {
                 Owner { go_type: None, ..*owner }.mismatch(value, "int32")
             }
@@ -416,7 +415,7 @@ fn check_value(
     }
 }
 
-/// An item of a list or map: null there is the zero value.
+/// An item of a list or map: a null item is the zero value.
 fn element(
     shape: &Shape,
     value: &mut Value,

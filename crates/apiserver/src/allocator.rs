@@ -1,7 +1,7 @@
-//! Which service addresses and node ports are taken.
+//! Allocates service addresses and node ports.
 //!
-//! Filled from the stored services at start; a reservation precedes the commit, so two concurrent
-//! creations never share an address. A reservation whose commit fails is given back by the caller.
+//! Filled from the stored services at start; a reservation precedes the commit, so concurrent
+//! creations never share an address. The caller releases a reservation whose commit fails.
 
 use std::collections::HashSet;
 use std::net::{AddrParseError, Ipv4Addr};
@@ -10,7 +10,7 @@ use ipnet::Ipv4Net;
 use parking_lot::Mutex;
 use rand::RngExt;
 
-/// Why an address cannot be had.
+/// The reason why an address cannot be allocated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AddressError {
     #[error("failed to allocate IP: range is full")]
@@ -28,7 +28,7 @@ pub(crate) enum AddressError {
     Taken(Ipv4Addr),
 }
 
-/// Why a node port cannot be had.
+/// The reason why a node port cannot be allocated.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PortError {
     #[error("failed to allocate a nodePort: range is full")]
@@ -50,8 +50,8 @@ impl Addresses {
         Self { range, taken: Mutex::new(HashSet::new()) }
     }
 
-    /// Takes a free address outside the lower band, which is left to those who ask by number
-    /// (KEP-3070: min(max(16, size/16), 256) addresses).
+    /// Takes a free address outside the lower band, which is reserved for addresses requested by
+    /// number (KEP-3070: min(max(16, size/16), 256) addresses).
     pub(crate) fn allocate(&self) -> Result<Ipv4Addr, AddressError> {
         let size = 1u32 << (32 - self.range.prefix_len());
         let band = (size / 16).clamp(16, 256).min(size.saturating_sub(2));
@@ -70,7 +70,7 @@ impl Addresses {
         Err(AddressError::Full)
     }
 
-    /// The address the client asks for, if services may have it.
+    /// The address that the client requests, if services may have it.
     fn usable(&self, ip: &str) -> Result<Ipv4Addr, AddressError> {
         let ip: Ipv4Addr = ip.parse().map_err(AddressError::Malformed)?;
         if self.range.contains(&ip) && ip != self.range.network() && ip != self.range.broadcast() {
@@ -79,12 +79,12 @@ impl Addresses {
         Err(AddressError::Reserved { ip, range: self.range })
     }
 
-    /// Tells for a dry run whether the client could have the address, were it free.
+    /// Checks for a dry run that the address could be allocated if it were free.
     pub(crate) fn could_have(&self, ip: &str) -> Result<(), AddressError> {
         self.usable(ip).map(drop)
     }
 
-    /// Takes the address the client asks for.
+    /// Takes the address that the client requests.
     pub(crate) fn reserve(&self, ip: &str) -> Result<(), AddressError> {
         if let Some(ip) = ip.parse().ok().filter(|ip| !self.range.contains(ip)) {
             return Err(AddressError::Outside(ip));
@@ -160,7 +160,7 @@ mod tests {
                 .to_string()
                 .contains("(10.96.0.15) is not in")
         );
-        // A dry run does not ask who has an address, and has one range only.
+        // A dry run does not check that the address is free, and has one range only.
         assert!(addresses.could_have("10.96.0.10").is_ok());
         assert!(
             addresses

@@ -26,7 +26,7 @@ pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|e: Infallible| match e {}).boxed_unsync()
 }
 
-/// A body that is made as it is read.
+/// A body that is produced while it is read.
 pub(crate) fn stream(chunks: impl Stream<Item = Result<Bytes, BoxError>> + Send + 'static) -> Body {
     use futures::TryStreamExt;
     StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync()
@@ -35,7 +35,7 @@ pub(crate) fn stream(chunks: impl Stream<Item = Result<Bytes, BoxError>> + Send 
 /// Reads a request body to its end.
 pub(crate) async fn read(mut body: Body) -> Result<Bytes, Status> {
     let too_large = || Status::request_entity_too_large(format!("limit is {MAX_BODY}"));
-    // As much as may be is read, as upstream does: what is left of a body that is little too large is
+    // The full limit is read, as upstream does: the rest of a body that is slightly too large is
     // then drained, and its client sees the answer instead of a reset.
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {

@@ -1,6 +1,6 @@
-//! The objects every cluster has from its first moment.
+//! The objects that every cluster has from its start.
 
-mod api_services;
+pub(crate) mod api_services;
 mod flow_control;
 
 use apimachinery::apply::{self, Writer};
@@ -23,7 +23,7 @@ fn kind_of(object: &Object) -> Result<&'static Kind, Status> {
         .ok_or_else(|| Status::internal(format!("no kind {}", object.kind())))
 }
 
-/// Marks as taken what stored services hold.
+/// Reserves the addresses and ports of stored services.
 pub(crate) fn reserve_service_addresses(server: &Server) {
     let Some(kind) = registry::find("", "v1", "services") else { return };
     let Ok((snapshot, _)) = server.present(kind) else { return };
@@ -43,27 +43,27 @@ pub(crate) fn reserve_service_addresses(server: &Server) {
     }
 }
 
-/// Changes what is there towards what is wanted, and says whether it did.
+/// Updates an existing object towards the wanted one; returns true if it changed.
 type Mend = fn(&mut Object, &Object) -> bool;
 
-/// Who is recorded as the author of what the server makes itself.
-const MANAGER: &str = "kube-apiserver";
+/// Field manager of the objects that the server creates.
+pub(crate) const MANAGER: &str = "kube-apiserver";
 
-/// Fields that nobody comes to own: upstream's strategies set them, behind its field manager.
+/// Fields without an owner: upstream's strategies set them after its field manager has run.
 const UNOWNED: &[(&str, &[&str])] = &[
     ("Namespace", &["spec", "finalizers"]),
     ("Service", &["spec", "clusterIPs"]),
     ("Service", &["spec", "ipFamilies"]),
 ];
 
-/// Kinds whose status is applied by a controller of upstream's, and its name.
+/// Kinds whose status is applied by an upstream controller, and its name.
 const STATUS_BY: &[(&str, &str)] = &[
     ("FlowSchema", "api-priority-and-fairness-config-consumer-v1"),
     ("ServiceCIDR", "kubernetes-service-cidr-controller"),
 ];
 
-/// Makes what is missing. What exists is left alone, except that the policy marked for
-/// auto-update regains its rules and the `kubernetes` service its endpoint.
+/// Creates missing objects. Existing ones are left alone, except that policy marked for auto-update
+/// regains its rules and the `kubernetes` service its endpoint.
 pub(crate) async fn run(server: &Server) -> Result<(), Status> {
     let leave: Mend = |_, _| false;
     let mut wanted: Vec<(Object, &str, Mend)> = Vec::new();
@@ -76,7 +76,7 @@ pub(crate) async fn run(server: &Server) -> Result<(), Status> {
     wanted.push((crate::authn::tracking(), MANAGER, leave));
     let authority = authentication_config(server);
     wanted.push((authority, MANAGER, |live, wanted| replace(live, wanted, &["data"])));
-    // Together, so that one write of the disk serves many.
+    // Concurrently, so that many share one disk write.
     let all =
         wanted.into_iter().map(|(object, manager, mend)| ensure(server, object, manager, mend));
     futures::future::try_join_all(all).await?;
@@ -91,7 +91,7 @@ fn namespace(name: &str) -> Object {
     })
 }
 
-/// Names, values and what they are for.
+/// Names, values and descriptions.
 const PRIORITY_CLASSES: &[(&str, i64, &str)] = &[
     (
         "system-node-critical",
@@ -126,7 +126,7 @@ fn service_cidr(server: &Server) -> Object {
     })
 }
 
-/// What extension API servers need to know to authenticate who is passed on to them.
+/// The configuration by which extension API servers authenticate users of proxied requests.
 fn authentication_config(server: &Server) -> Object {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
@@ -135,7 +135,7 @@ fn authentication_config(server: &Server) -> Object {
     })
 }
 
-/// Gives an auto-updated role or binding back what it lacks.
+/// Restores missing parts of an auto-updated role or binding.
 fn restore_policy(live: &mut Object, wanted: &Object) -> bool {
     if live.annotation("rbac.authorization.kubernetes.io/autoupdate") != Some("true") {
         return false;
@@ -156,8 +156,8 @@ fn restore_policy(live: &mut Object, wanted: &Object) -> bool {
     changed
 }
 
-/// Creates `wanted`, or lets `mend` change what is there.
-async fn ensure(
+/// Creates `wanted`, or lets `mend` update the existing object.
+pub(crate) async fn ensure(
     server: &Server,
     wanted: Object,
     manager: &str,
@@ -195,7 +195,7 @@ async fn ensure(
     }
 }
 
-/// Says in managedFields who made what.
+/// Records the manager of an object in managedFields.
 fn record(
     kind: &Kind,
     live: Option<&Object>,
@@ -210,7 +210,7 @@ fn record(
         api_version: &api_version,
         subresource: "",
         now: &now,
-        reset_fields: kind.strategy.reset_fields(None, kind.has(Sub::Status)),
+        reset_fields: kind.policy().reset_fields(None, kind.has(Sub::Status)),
     };
     let mut owned = object.clone();
     for (_, path) in UNOWNED.iter().filter(|(of, _)| *of == kind.kind) {
@@ -225,7 +225,7 @@ fn record(
             "metadata": {"name": object.name()}, "status": object["status"],
         });
         for condition in items_mut(&mut status["status"], "conditions") {
-            // Empty values are left out.
+            // Empty values are omitted.
             if condition["reason"] == "" {
                 condition.remove_path(&["reason"]);
             }
@@ -237,7 +237,7 @@ fn record(
     Ok(())
 }
 
-/// The service through which pods reach this server, at the first address of the range.
+/// The service by which pods reach this server, at the first address of the range.
 async fn kubernetes_service(server: &Server) -> Result<(), Status> {
     let settings = &server.settings;
     let first = u32::from(settings.service_range.network()) + 1;
@@ -255,7 +255,7 @@ async fn kubernetes_service(server: &Server) -> Result<(), Status> {
         },
         "status": {"loadBalancer": {}},
     });
-    // Taken already when the service is stored.
+    // The address is already taken if the service is stored.
     let _ = settings.addresses.reserve(&ip);
     let address = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "IPAddress",

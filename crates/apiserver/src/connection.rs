@@ -1,4 +1,4 @@
-//! One TLS connection: its protocol, whose it is, and when it is idle for too long.
+//! One TLS connection: its protocol, its owner, and its idle timeout.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -26,28 +26,28 @@ use crate::body::{Body, BoxError};
 use crate::limits::Deadline;
 use crate::server::ApiServer;
 
-/// HTTP/2 resets by the client that are tolerated before the connection goes (rapid reset).
+/// HTTP/2 resets by the client that are tolerated before the connection closes (rapid reset).
 const MAX_PENDING_RESETS: usize = 64;
 /// Streams of one HTTP/2 connection at once (upstream's default).
 const MAX_STREAMS: u32 = 250;
-/// Time for the head of a request, and for the first of them (upstream's `ReadHeaderTimeout`).
+/// Time for the head of a request, and for the first request (upstream's `ReadHeaderTimeout`).
 const HEAD: Duration = Duration::from_secs(32);
-/// Time that a connection is kept without a request (upstream's `IdleTimeout`).
+/// Time for which a connection is kept without a request (upstream's `IdleTimeout`).
 const IDLE: Duration = Duration::from_secs(90);
-/// Time that an idle client has to acknowledge the end of its connection.
+/// Time for an idle client to acknowledge the end of its connection.
 const FAREWELL: Duration = Duration::from_secs(5);
-/// An HTTP/2 client that does not answer to pings so often is gone.
+/// Interval of HTTP/2 pings; a client that does not answer is disconnected.
 const PING: Duration = Duration::from_secs(30);
 
-/// When a connection was last used, and when what it asked for must have been read.
+/// Last use of a connection, and the deadlines for reading its answers.
 struct Activity {
     in_flight: AtomicUsize,
-    /// Answers that are not read to their end, by when they must be.
+    /// Answers that are not fully read, by deadline.
     unread: Mutex<BTreeSet<(Instant, u64)>>,
     answers: AtomicU64,
-    /// When it becomes too old, if nothing is in flight.
+    /// End of the idle time, if nothing is in flight.
     until: Mutex<Instant>,
-    /// How long it is kept without a request.
+    /// Time for which it is kept without a request.
     idle: Duration,
 }
 
@@ -70,8 +70,8 @@ impl Activity {
         InUse { activity: self.clone(), unread: None }
     }
 
-    /// Returns when the connection has no more business. Wakes once per idle time, not once per
-    /// request, so that a client has that much longer for an answer.
+    /// Returns when the connection should close. Wakes once per idle time rather than once per
+    /// request, so a client has that much longer for an answer.
     async fn ended(&self) -> End {
         loop {
             let now = Instant::now();
@@ -91,12 +91,12 @@ impl Activity {
     }
 }
 
-/// Why a connection ends.
+/// The reason why a connection ends.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// Nothing has been in flight for the time that is allowed.
+    /// Nothing has been in flight for the permitted time.
     Idle,
-    /// A client has not read an answer in time, and holds what that is made of.
+    /// A client has not read an answer in time, and still holds its memory.
     Unread,
 }
 
@@ -107,7 +107,7 @@ struct InUse {
 }
 
 impl InUse {
-    /// The answer is there; the client must have read it by `deadline`.
+    /// Called when the answer is ready; the client must have read it by `deadline`.
     fn answered(&mut self, deadline: Instant) {
         let key = (deadline, self.activity.answers.fetch_add(1, Ordering::Relaxed));
         self.activity.unread.lock().insert(key);
@@ -121,7 +121,7 @@ impl Drop for InUse {
         if let Some(key) = &self.unread {
             activity.unread.lock().remove(key);
         }
-        // In this order: whoever sees nothing in flight sees the new time too.
+        // In this order: a reader that sees nothing in flight also sees the new time.
         *activity.until.lock() = Instant::now() + activity.idle;
         activity.in_flight.fetch_sub(1, Ordering::AcqRel);
     }
@@ -187,7 +187,7 @@ pub(crate) async fn serve(
             () = cancel.cancelled() => End::Idle,
         }
     };
-    // Whoever is told to leave may finish what is under way; an idle one has nothing to finish.
+    // A closing client may finish requests under way; an idle one has nothing to finish.
     let last = || async {
         if activity.in_flight.load(Ordering::Acquire) == 0 {
             tokio::time::sleep(FAREWELL).await;
@@ -259,7 +259,7 @@ mod tests {
     async fn whoever_does_not_read_an_answer_loses_the_connection() {
         let idle = Duration::from_millis(40);
         let activity = Activity::new(idle, idle);
-        // A watch lasts as long as it likes.
+        // A watch lasts as long as its client wants.
         let _watch = activity.begin();
         let (mut read, mut unread) = (activity.begin(), activity.begin());
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! From body bytes to an object of the expected kind.
+//! Decodes request bodies into objects of the expected kind.
 
 use apimachinery::codec::{Duplicate, json, protobuf, yaml};
 use apimachinery::schema::Registry;
@@ -7,17 +7,30 @@ use apimachinery::validate::{self, FieldValidation};
 use apimachinery::{Object, ObjectExt, Status};
 
 use crate::negotiate::Encoding;
-use crate::registry::api_version;
+use crate::registry::{Custom, api_version};
 
-/// Group, version and kind that a body must be of.
-#[derive(Clone, Copy, Debug)]
+/// The group, version and kind that a body must have.
+#[derive(Clone, Copy)]
 pub(crate) struct Expected<'a> {
     pub(crate) group: &'a str,
     pub(crate) version: &'a str,
     pub(crate) kind: &'a str,
+    /// Set for custom kinds.
+    pub(crate) custom: Option<&'a Custom>,
 }
 
-/// Decodes `bytes`, checks its fields against the schema and gives the warnings.
+impl Expected<'static> {
+    /// A kind of the table.
+    pub(crate) const fn builtin(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+    ) -> Self {
+        Self { group, version, kind, custom: None }
+    }
+}
+
+/// Decodes `bytes`, checks its fields against the schema and returns the warnings.
 pub(crate) fn object(
     bytes: &[u8],
     encoding: Encoding,
@@ -66,7 +79,7 @@ pub(crate) fn object(
     Ok((object, warnings))
 }
 
-/// Checks the fields of an object, which was read from this JSON or from something else.
+/// Checks the fields of an object; the document is given if it was read from JSON.
 pub(crate) fn check_fields(
     object: &mut Object,
     expected: Expected<'_>,
@@ -74,13 +87,40 @@ pub(crate) fn check_fields(
     duplicates: &[Duplicate],
     json: Option<&[u8]>,
 ) -> Result<Vec<String>, Status> {
+    if let Some(custom) = expected.custom {
+        return check_custom(object, custom, expected, mode, duplicates);
+    }
     let schema = Registry::builtin()
         .lookup(expected.group, expected.version, expected.kind)
         .ok_or_else(|| Status::internal(format!("no schema for {}", expected.kind)))?;
     validate::check(schema, object, mode, duplicates, json)
 }
 
-/// The first bytes of a body, as upstream shows them.
+/// The same for a custom resource, whose values are only validated later.
+fn check_custom(
+    object: &mut Object,
+    custom: &Custom,
+    expected: Expected<'_>,
+    mode: FieldValidation,
+    duplicates: &[Duplicate],
+) -> Result<Vec<String>, Status> {
+    let unknown = custom.schema().prune(object);
+    let mut found: Vec<String> = duplicates.iter().map(ToString::to_string).collect();
+    found.extend(unknown);
+    match mode {
+        FieldValidation::Ignore => Ok(Vec::new()),
+        FieldValidation::Warn => Ok(found),
+        FieldValidation::Strict if found.is_empty() => Ok(found),
+        FieldValidation::Strict => Err(Status::bad_request(format!(
+            "{kind} in version {} cannot be handled as a {kind}: strict decoding error: {}",
+            quote(expected.version),
+            found.join(", "),
+            kind = expected.kind,
+        ))),
+    }
+}
+
+/// The first bytes of a body, as upstream prints them.
 fn summary(bytes: &[u8]) -> String {
     const MAX: usize = 30;
     let first = &bytes[..bytes.len().min(MAX)];
@@ -95,7 +135,7 @@ fn summary(bytes: &[u8]) -> String {
     }
 }
 
-/// `apiVersion` and `kind` may be left out, but must not contradict the path.
+/// `apiVersion` and `kind` may be omitted, but must not contradict the path.
 fn check_kind(object: &mut Object, expected: Expected<'_>) -> Result<(), Status> {
     let wanted = api_version(expected.group, expected.version);
     let or = |given: &str, wanted: &str| {
@@ -105,7 +145,7 @@ fn check_kind(object: &mut Object, expected: Expected<'_>) -> Result<(), Status>
     let kind = or(object.kind(), expected.kind);
     if (given.as_str(), kind.as_str()) != (wanted.as_str(), expected.kind) {
         let (group, version) = given.split_once('/').unwrap_or(("", &given));
-        // Go names a type after its package: that of the version, and that of the group.
+        // Go names a type after its package: for the version, and for the group.
         let package = |group: &str| match group.split('.').next().unwrap_or_default() {
             "" => "core".to_owned(),
             first => first.to_owned(),

@@ -1,96 +1,110 @@
-//! Discovery: what is served, in the legacy and the aggregated form; version and issuer documents.
+//! Discovery: the served API in legacy and aggregated form; version and issuer documents.
 
 use apimachinery::Status;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, VARY};
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::body::{Body, full};
-use crate::encode::{self, respond};
+use crate::encode::respond;
 use crate::health;
-use crate::negotiate::{Accepted, Encoding, JSON, Offer};
-use crate::registry::{GROUPS, Group, Kind, Sub, api_version, find_group};
-use crate::routes::{method_not_allowed, no_such_path, page_not_found};
-use crate::server::Server;
+use crate::paths::{Answered, Asked, Refused};
+use crate::registry::{Kind, Kinds, ServedGroup, Sub, api_version};
+use crate::routes::{no_such_path, page_not_found};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// Answers a path that is not a resource.
-pub(crate) fn answer(
-    server: &Server,
-    method: &Method,
-    path: &str,
-    accept: &str,
-) -> Result<Response<Body>, Status> {
-    let accepted = || Accepted::negotiate(Some(accept), Offer::Plain);
-    let aggregated = wants_aggregated(accept);
-    let parts: Vec<&str> =
-        path.strip_prefix('/').unwrap_or(path).trim_end_matches('/').split('/').collect();
-    // Paths beside the groups answer any method alike.
-    let routed = matches!(
-        parts.as_slice(),
-        ["api" | "version", ..] | ["openid", "v1", "jwks"] | ["apis", _, _] | [".well-known", _]
-    );
-    let document = match parts.as_slice() {
-        ["api"] if aggregated => return aggregated_list(&GROUPS[..1]),
-        ["apis"] if aggregated => return aggregated_list(&GROUPS[1..]),
-        [""] => json!({"paths": paths()}),
-        ["api"] => json!({
-            "kind": "APIVersions", "versions": ["v1"],
-            "serverAddressByClientCIDRs": [
-                {"clientCIDR": "0.0.0.0/0", "serverAddress": server.settings.advertise.to_string()},
-            ],
-        }),
-        ["apis"] if !path.ends_with("//") => json!({
-            "kind": "APIGroupList", "apiVersion": "v1",
-            "groups": GROUPS[1..].iter().map(api_group).collect::<Vec<_>>(),
-        }),
-        ["api", version] => resource_list("", version)?,
-        ["apis", group, rest @ ..] => {
-            let Some(found) = find_group(group).filter(|g| !g.name.is_empty()) else {
-                return Ok(page_not_found());
-            };
-            match rest {
-                [] => {
-                    let mut document = api_group(found);
-                    document["kind"] = "APIGroup".into();
-                    document["apiVersion"] = "v1".into();
-                    document
-                }
-                [version] => resource_list(group, version)?,
-                _ => return Err(no_such_path()),
-            }
-        }
-        ["version"] => version(),
-        ["api" | "version", ..] => return Err(no_such_path()),
-        [".well-known", "openid-configuration"] => {
-            let issuer = server.settings.signer.issuer();
-            json!({
-                "issuer": issuer,
-                "jwks_uri": format!("https://{}/openid/v1/jwks", server.settings.advertise),
-                "response_types_supported": ["id_token"],
-                "subject_types_supported": ["public"],
-                "id_token_signing_alg_values_supported": ["ES256"],
-            })
-        }
-        ["openid", "v1", "jwks"] => server.settings.signer.jwks(),
-        _ => return Ok(page_not_found()),
-    };
-    if routed && method != Method::GET {
-        let encoding = accepted().map_or(Encoding::Json, |accepted| accepted.encoding);
-        return Ok(method_not_allowed(&["GET"], encoding));
-    }
-    // What is no API object has one form, whatever the client would like.
-    if document.get("kind").is_none() {
-        let media_type = if parts[0] == "openid" { "application/jwk-set+json" } else { JSON };
-        return Ok(respond(StatusCode::OK, media_type, full(document.to_string())));
-    }
-    encode::value(StatusCode::OK, &document, accepted()?.encoding)
+/// The root: a list of all paths.
+pub(crate) async fn root(asked: Asked) -> Answered {
+    asked.document(json!({"paths": paths(&asked.server.kinds())}))
 }
 
-/// Whether a clause asks for the aggregated form before any plain one.
-fn wants_aggregated(accept: &str) -> bool {
+/// `/api`: the versions of the core group.
+pub(crate) async fn core_versions(asked: Asked) -> Answered {
+    if asked.wants_aggregated() {
+        return aggregated_list(&asked.server.kinds().groups()[..1]).map_err(Refused);
+    }
+    asked.only_get(json!({
+        "kind": "APIVersions", "versions": ["v1"],
+        "serverAddressByClientCIDRs": [{
+            "clientCIDR": "0.0.0.0/0",
+            "serverAddress": asked.server.settings.advertise.to_string(),
+        }],
+    }))
+}
+
+/// `/apis`: the named groups.
+pub(crate) async fn groups(asked: Asked) -> Answered {
+    if asked.wants_aggregated() {
+        return aggregated_list(&asked.server.kinds().groups()[1..]).map_err(Refused);
+    }
+    asked.document(json!({
+        "kind": "APIGroupList", "apiVersion": "v1",
+        "groups": asked.server.kinds().groups()[1..].iter().map(api_group).collect::<Vec<_>>(),
+    }))
+}
+
+/// `/apis/{group}`.
+pub(crate) async fn group(asked: Asked) -> Answered {
+    let kinds = asked.server.kinds();
+    let Some(found) = named_group(&kinds, asked.segment(1)) else { return Ok(page_not_found()) };
+    let mut document = api_group(found);
+    document["kind"] = "APIGroup".into();
+    document["apiVersion"] = "v1".into();
+    asked.document(document)
+}
+
+/// `/api/{version}`.
+pub(crate) async fn core_resources(asked: Asked) -> Answered {
+    let kinds = asked.server.kinds();
+    asked.only_get(resource_list(&kinds, "", asked.segment(1)).map_err(Refused)?)
+}
+
+/// `/apis/{group}/{version}`.
+pub(crate) async fn resources(asked: Asked) -> Answered {
+    let kinds = asked.server.kinds();
+    let Some(found) = named_group(&kinds, asked.segment(1)) else { return Ok(page_not_found()) };
+    asked.only_get(resource_list(&kinds, found.name, asked.segment(2)).map_err(Refused)?)
+}
+
+/// A path below a version that is not a resource's.
+pub(crate) async fn below_a_version(asked: Asked) -> Answered {
+    if asked.segment(0) == "apis" && named_group(&asked.server.kinds(), asked.segment(1)).is_none()
+    {
+        return Ok(page_not_found());
+    }
+    Err(Refused(no_such_path()))
+}
+
+/// `/version`.
+pub(crate) async fn server_version(asked: Asked) -> Answered {
+    asked.only_get(version())
+}
+
+/// `/.well-known/openid-configuration`: lets other systems verify this cluster's tokens.
+pub(crate) async fn issuer(asked: Asked) -> Answered {
+    let settings = &asked.server.settings;
+    asked.only_get(json!({
+        "issuer": settings.signer.issuer(),
+        "jwks_uri": format!("https://{}/openid/v1/jwks", settings.advertise),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }))
+}
+
+/// `/openid/v1/jwks`: the keys that verify them.
+pub(crate) async fn signing_keys(asked: Asked) -> Answered {
+    asked.only_get(asked.server.settings.signer.jwks())
+}
+
+fn named_group<'a>(kinds: &'a Kinds, name: &str) -> Option<&'a ServedGroup> {
+    kinds.group(name).filter(|group| !group.name.is_empty())
+}
+
+/// Returns true if a clause requests the aggregated form before any plain one.
+pub(crate) fn wants_aggregated(accept: &str) -> bool {
     let clause = accept.split(',').find(|c| {
         let c = c.trim();
         let v2 = c.split(';').any(|p| p.trim() == "v=v2");
@@ -99,7 +113,7 @@ fn wants_aggregated(accept: &str) -> bool {
     clause.is_some_and(|c| c.contains("as=APIGroupDiscoveryList"))
 }
 
-/// What `GET /version` says.
+/// The document of `GET /version`.
 pub(crate) fn version() -> Value {
     json!({
         "major": "1", "minor": "35",
@@ -112,15 +126,15 @@ pub(crate) fn version() -> Value {
     })
 }
 
-/// The version of the API this server speaks.
+/// The API version that this server implements.
 pub const VERSION: &str = "v1.35.0+coxswain.1";
 
-fn paths() -> Vec<String> {
+fn paths(kinds: &Kinds) -> Vec<String> {
     let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis"]
         .iter()
         .map(|p| (*p).to_owned())
         .collect();
-    for group in &GROUPS[1..] {
+    for group in &kinds.groups()[1..] {
         paths.push(format!("/apis/{}", group.name));
         paths.extend(group.versions.iter().map(|v| format!("/apis/{}/{v}", group.name)));
     }
@@ -145,7 +159,7 @@ fn paths() -> Vec<String> {
     paths
 }
 
-fn api_group(group: &Group) -> Value {
+fn api_group(group: &ServedGroup) -> Value {
     let versions: Vec<Value> = group
         .versions
         .iter()
@@ -154,8 +168,8 @@ fn api_group(group: &Group) -> Value {
     json!({"name": group.name, "preferredVersion": versions[0], "versions": versions})
 }
 
-fn kinds_of<'a>(group: &'a Group, version: &'a str) -> impl Iterator<Item = &'a Kind> {
-    group.kinds.iter().filter(move |k| k.version == version)
+fn kinds_of<'a>(group: &'a ServedGroup, version: &'a str) -> impl Iterator<Item = &'a Kind> {
+    group.kinds.iter().map(|kind| &**kind).filter(move |k| k.version == version)
 }
 
 /// Group, version and kind of a subresource's objects.
@@ -171,9 +185,9 @@ pub(crate) fn sub_kind(kind: &Kind, sub: Sub) -> (&'static str, &'static str, &'
     }
 }
 
-fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
+fn resource_list(kinds: &Kinds, group: &str, version: &str) -> Result<Value, Status> {
     let found =
-        find_group(group).filter(|g| g.versions.contains(&version)).ok_or_else(no_such_path)?;
+        kinds.group(group).filter(|g| g.versions.contains(&version)).ok_or_else(no_such_path)?;
     let mut resources = Vec::new();
     for kind in kinds_of(found, version) {
         let mut resource = json!({
@@ -214,13 +228,13 @@ fn resource_list(group: &str, version: &str) -> Result<Value, Status> {
     Ok(list)
 }
 
-/// A short hash that changes with the version objects are stored in.
+/// A short hash that changes with the storage version of the objects.
 fn storage_hash(kind: &Kind) -> Option<String> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     if kind.access != crate::registry::Access::Stored {
         return None;
     }
-    // Upstream keeps these in their former versions.
+    // Upstream stores these in older versions.
     let stored = match (kind.conversion, kind.resource) {
         (_, "volumeattributesclasses" | "customresourcedefinitions") => "v1beta1",
         (Some(conversion), _) => conversion.version,
@@ -230,7 +244,7 @@ fn storage_hash(kind: &Kind) -> Option<String> {
     Some(STANDARD.encode(&digest[..8]))
 }
 
-fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
+fn aggregated_list(groups: &[ServedGroup]) -> Result<Response<Body>, Status> {
     let items: Vec<Value> = groups
         .iter()
         .map(|group| {
@@ -257,10 +271,10 @@ fn aggregated_list(groups: &[Group]) -> Result<Response<Body>, Status> {
     Ok(response)
 }
 
-fn aggregated_version(group: &Group, version: &str) -> Value {
+fn aggregated_version(group: &ServedGroup, version: &str) -> Value {
     let resources: Vec<Value> = kinds_of(group, version)
         .map(|kind| {
-            // Group and version are said where they are others than those of the list.
+            // Group and version are only given if they differ from those of the list.
             let response = |(g, v, k): (&str, &str, &str)| {
                 let (g, v) = if (g, v) == (kind.group, kind.version) { ("", "") } else { (g, v) };
                 json!({"group": g, "version": v, "kind": k})

@@ -1,4 +1,4 @@
-//! From objects to answers: entries share their bytes; Table and partial forms are made on demand.
+//! Encodes objects as answers: entries share their bytes; other forms are built on demand.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::cache::Entry;
 use crate::negotiate::{Accepted, Encoding, Form};
 use crate::registry::{Kind, column_definitions};
 
-/// What of each object a table carries along.
+/// The part of each object that a table includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Include {
     None,
@@ -40,21 +40,18 @@ impl Include {
     }
 }
 
-/// The object of an entry as this kind's version shows it.
+/// Converts the object of an entry to this kind's version.
 pub(crate) fn view(kind: &Kind, entry: &Entry) -> Object {
     let mut object = entry.object();
-    if let Some(conversion) = kind.conversion {
-        (conversion.from_stored)(&mut object);
-        kind.write_zeros(&mut object);
-    }
+    kind.read(&mut object);
     object
 }
 
 /// An entry's bytes in an encoding.
 pub(crate) fn entry_bytes(kind: &Kind, entry: &Entry, encoding: Encoding) -> Result<Bytes, Status> {
-    match (encoding, kind.conversion) {
-        (Encoding::Json, None) => Ok(entry.bytes.clone()),
-        (Encoding::Protobuf, None) => match protobuf_type(kind) {
+    match encoding {
+        Encoding::Json if kind.shows(&entry.bytes) => Ok(entry.bytes.clone()),
+        Encoding::Protobuf if kind.shows(&entry.bytes) => match protobuf_type(kind) {
             Some(ty) => {
                 let raw = entry.raw_protobuf(ty);
                 Ok(protobuf::envelope(&kind.api_version(), kind.kind, raw).into())
@@ -69,7 +66,7 @@ fn protobuf_type(kind: &Kind) -> Option<&'static Type> {
     Registry::builtin().lookup(kind.group, kind.version, kind.kind).map(Arc::as_ref)
 }
 
-/// An entry's protobuf without envelope, as lists hold it.
+/// An entry's protobuf without envelope, as in lists.
 pub(crate) fn raw_protobuf(kind: &Kind, entry: &Entry) -> Result<Bytes, Status> {
     let ty = protobuf_type(kind)
         .ok_or_else(|| Status::internal(format!("no schema for {}", kind.kind)))?;
@@ -82,7 +79,7 @@ pub(crate) fn raw_protobuf(kind: &Kind, entry: &Entry) -> Result<Bytes, Status> 
 /// A value's bytes in an encoding.
 pub(crate) fn value_bytes(value: &Value, encoding: Encoding) -> Result<Bytes, Status> {
     Ok(match encoding {
-        // By bytes: formatting would look at each piece of text twice.
+        // As bytes: formatting would scan each string twice.
         Encoding::Json => Bytes::from(serde_json::to_vec(value).map_err(Status::internal)?),
         Encoding::Yaml => Bytes::from(yaml::encode(value)?),
         Encoding::Protobuf => match meta_form(value) {
@@ -120,13 +117,13 @@ pub(crate) fn value(
     Ok(respond(code, encoding.media_type(), body::full(bytes)))
 }
 
-/// The success of what creates nothing that could be shown.
+/// The success of an operation that creates no object to return.
 pub(crate) fn created(encoding: Encoding) -> Result<Response<Body>, Status> {
     let status = Status { code: 201, ..Status::success() };
     value(StatusCode::CREATED, &status.to_value(), encoding)
 }
 
-/// An error as an answer, in the best encoding the client takes.
+/// An error as an answer, in the best encoding that the client accepts.
 pub(crate) fn error(status: &Status, encoding: Encoding) -> Response<Body> {
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let object = status.to_value();
@@ -141,7 +138,7 @@ pub(crate) fn error(status: &Status, encoding: Encoding) -> Response<Body> {
     response
 }
 
-/// One object in the wanted form.
+/// One object in the requested form.
 pub(crate) fn object(
     code: StatusCode,
     kind: &Kind,
@@ -164,8 +161,14 @@ pub(crate) fn object(
     }
 }
 
-/// 406: what was found is not of the form, which upstream says with its own types' names.
+/// 406: the result is not available in this form; upstream names its own types in the message.
 pub(crate) fn wrong_form(form: &str, is: &str, kind: &Kind, suffix: &str) -> Status {
+    if kind.custom.is_some() {
+        let of = if suffix.is_empty() { "Unstructured" } else { "UnstructuredList" };
+        return Status::not_acceptable(format!(
+            "you requested {form}, but the requested object is {is} (*unstructured.{of})"
+        ));
+    }
     let package = match kind.group.split('.').next() {
         None | Some("" | "events") => "core",
         Some(first) => first,
@@ -176,7 +179,7 @@ pub(crate) fn wrong_form(form: &str, is: &str, kind: &Kind, suffix: &str) -> Sta
     ))
 }
 
-/// Only type and metadata; `version` is that of the form.
+/// Type and metadata only; `version` is that of the form.
 pub(crate) fn partial(object: &Object, version: &str) -> Value {
     json!({
         "kind": "PartialObjectMetadata",
@@ -207,7 +210,7 @@ pub(crate) fn table(
 pub(crate) fn row(kind: &Kind, object: &Object, include: Include, version: &str) -> Value {
     let stored = as_stored(kind, object);
     let of = kind.stored().unwrap_or(kind);
-    let cells: Vec<Value> = of.columns.iter().map(|column| column.value(&stored)).collect();
+    let cells = of.cells(&stored);
     let carried = match include {
         Include::None => Value::Null,
         Include::Metadata => partial(&stored, version),
@@ -220,7 +223,7 @@ pub(crate) fn row(kind: &Kind, object: &Object, include: Include, version: &str)
     row
 }
 
-/// The object as its stored version has it: what is not the kind's own form is made of that.
+/// The object in its stored version, from which forms other than the kind's own are built.
 fn as_stored<'a>(kind: &Kind, object: &'a Object) -> Cow<'a, Object> {
     let Some(conversion) = kind.conversion else { return Cow::Borrowed(object) };
     let mut object = object.clone();

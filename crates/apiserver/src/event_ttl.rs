@@ -1,4 +1,4 @@
-//! Events live for an hour: each is removed at its own deadline.
+//! Removes each event at its own deadline, an hour after its last update.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -12,15 +12,15 @@ use crate::server::Server;
 
 /// Upstream's `--event-ttl`.
 const TTL: Duration = Duration::from_secs(3600);
-/// Changes taken from the log at once.
+/// Maximum number of changes read from the log at once.
 const BATCH: usize = 256;
 
-/// Removes events at their time until the server is gone.
+/// Removes events at their deadline until the server is dropped.
 pub(crate) async fn run(server: Weak<Server>) {
     let Some(kind) = registry::find("", "v1", "events") else { return };
     let mut due: BTreeMap<(Instant, u64), Arc<Entry>> = BTreeMap::new();
-    // Held only for a moment, so that this task does not keep the server alive.
-    let collection = server.upgrade().and_then(|s| s.collection(kind).cloned().ok());
+    // Held only briefly, so that this task does not keep the server alive.
+    let collection = server.upgrade().and_then(|s| s.collection(kind).ok());
     let Some(collection) = collection else { return };
     let mut after = 0;
     'resume: loop {
@@ -67,7 +67,7 @@ async fn expire(
     let now = Instant::now();
     while let Some(first) = due.first_entry().filter(|e| e.key().0 <= now) {
         let entry = first.remove();
-        // An event that was updated since has a later deadline of its own.
+        // An event that was updated since has a later deadline.
         let _ = server.remove(kind, entry.namespace(), entry.name(), entry.revision).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Tells of each FlowSchema whether the priority level that it names is there.
+//! Maintains the condition of each FlowSchema that tells if its priority level exists.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -15,13 +15,13 @@ use crate::server::Server;
 use crate::verbs::Failure;
 
 const GROUP: &str = "flowcontrol.apiserver.k8s.io";
-/// Upstream's author of this condition.
+/// Upstream's field manager for this condition.
 const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 const DANGLING: &str = "Dangling";
-/// Changes taken from a log at once.
+/// Maximum number of changes read from a log at once.
 const BATCH: usize = 256;
 
-/// Watches schemas and levels until the server is gone.
+/// Watches schemas and levels until the server is dropped.
 pub(crate) async fn run(server: Weak<Server>) {
     let find = |resource| registry::find(GROUP, "v1", resource);
     let (Some(schemas), Some(levels)) = (find("flowschemas"), find("prioritylevelconfigurations"))
@@ -40,7 +40,7 @@ pub(crate) async fn run(server: Weak<Server>) {
             }
             let read = [&mut schema_changes, &mut level_changes].map(drain);
             if read.contains(&false) {
-                // Too far behind: from the start.
+                // Too far behind: start again.
                 break;
             }
         }
@@ -49,7 +49,7 @@ pub(crate) async fn run(server: Weak<Server>) {
 
 type Changes = (Arc<Collection>, Cursor);
 
-/// Cursors from now on; `None` once the server is gone.
+/// Cursors at the present; `None` once the server is dropped.
 fn begin(
     server: &Weak<Server>,
     schemas: &'static Kind,
@@ -65,7 +65,7 @@ fn begin(
     Some((follow(schemas)?, follow(levels)?))
 }
 
-/// Reads what has come; false when some of it is lost.
+/// Reads new changes; false if some of them are lost.
 fn drain((collection, cursor): &mut Changes) -> bool {
     loop {
         match collection.read(cursor, BATCH) {
@@ -89,7 +89,7 @@ async fn sync(server: &Server, schemas: &'static Kind, levels: &'static Kind) {
         if is_told(&schema, &wanted) {
             continue;
         }
-        // A change in between is seen next.
+        // A change in between is handled next.
         if let Err(Failure::Refused(status)) = tell(server, schemas, &schema, wanted).await {
             tracing::warn!(schema = schema.name(), error = %status.message, "status of a flow schema");
         }

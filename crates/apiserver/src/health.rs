@@ -1,10 +1,10 @@
-//! `/livez`, `/readyz`, `/healthz` and their single checks.
+//! `/livez`, `/readyz`, `/healthz` and their individual checks.
 
 use http::{Response, StatusCode};
 
 use crate::body::{Body, full};
 use crate::encode::respond;
-use crate::request::Query;
+use crate::paths::Asked;
 use crate::server::Server;
 
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -13,7 +13,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 pub(crate) const CHECKS: [&str; 4] =
     ["ping", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles"];
 
-/// The named checks and whether each passes.
+/// The named checks, each with true if it passes.
 fn checks(server: &Server) -> [(&'static str, bool); 4] {
     let caches = server.cache.revision() > 0;
     CHECKS.map(|name| match name {
@@ -23,8 +23,10 @@ fn checks(server: &Server) -> [(&'static str, bool); 4] {
     })
 }
 
-/// All checks of `path`; `?verbose` lists them, `?exclude=` leaves some out.
-pub(crate) fn check(server: &Server, path: &str, query: &Query) -> Response<Body> {
+/// All checks of the path; `?verbose` lists them, `?exclude=` skips some.
+pub(crate) async fn check(asked: Asked) -> Response<Body> {
+    let Asked { server, query, .. } = &asked;
+    let path = asked.path();
     let excluded: Vec<&str> = query.all("exclude").collect();
     let of = match path {
         "/livez" => "livez",
@@ -58,9 +60,10 @@ pub(crate) fn check(server: &Server, path: &str, query: &Query) -> Response<Body
     respond(StatusCode::OK, TEXT, full("ok"))
 }
 
-/// One named check.
-pub(crate) fn single(server: &Server, name: &str) -> Response<Body> {
-    match checks(server).into_iter().find(|(n, _)| *n == name) {
+/// The check that the rest of the path names.
+pub(crate) async fn single(asked: Asked) -> Response<Body> {
+    let name = asked.path().splitn(3, '/').nth(2).unwrap_or_default();
+    match checks(&asked.server).into_iter().find(|(n, _)| *n == name) {
         Some((_, true)) => respond(StatusCode::OK, TEXT, full("ok")),
         Some((_, false)) => respond(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,7 +1,7 @@
-//! The API server: how objects are reached.
+//! The API server: access to objects.
 //!
-//! `server` holds the pipeline of a request, `verbs` one handler per verb, `registry` one row per
-//! kind, `cache` everything that is read.
+//! `chain` lists the layers that a request passes, `verbs` has one handler per verb, `registry` one
+//! row per kind, and `cache` serves all reads.
 
 mod admission;
 mod allocator;
@@ -10,8 +10,10 @@ mod authz;
 mod body;
 mod bootstrap;
 mod cache;
+mod chain;
 mod connection;
 mod decode;
+mod definitions;
 mod discovery;
 mod encode;
 mod event_ttl;
@@ -21,12 +23,13 @@ mod limits;
 mod metrics;
 mod negotiate;
 mod openapi;
+mod paths;
 mod registry;
 mod request;
+mod resource;
 mod routes;
 mod server;
 mod service;
-mod trace;
 mod user;
 mod verbs;
 mod warning;

@@ -1,4 +1,4 @@
-//! The API server's metrics: what they are called, and where they are observed.
+//! The API server's metrics: their names and where they are observed.
 
 mod access;
 mod admission;
@@ -22,7 +22,7 @@ pub(crate) use access::Access;
 pub(crate) use admission::{Admission, Phase};
 pub(crate) use requests::Requests;
 
-/// All of them.
+/// All metrics of the server.
 pub(crate) struct Metrics {
     pub(crate) registry: Registry,
     pub(crate) requests: Arc<Requests>,
@@ -33,7 +33,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Adds them to `registry`, which `/metrics` serves.
+    /// Registers them in `registry`, which `/metrics` serves.
     pub(crate) fn new(registry: Registry, cache: &Arc<Cache>, store: &Arc<dyn Store>) -> Self {
         build_info(&registry, VERSION);
         stored::add(&registry, cache, store);

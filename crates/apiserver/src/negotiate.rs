@@ -1,4 +1,4 @@
-//! Content negotiation: which encoding, and which form of the object.
+//! Content negotiation: selects the encoding and the form of the object.
 
 use apimachinery::Status;
 
@@ -27,6 +27,11 @@ impl Encoding {
         }
     }
 
+    /// The encoding of errors that occur before the forms of the path are known.
+    pub(crate) fn wanted(accept: Option<&str>) -> Self {
+        Accepted::negotiate(accept, Offer::List).map_or(Self::Json, |accepted| accepted.encoding)
+    }
+
     fn of(media_type: &str) -> Option<Self> {
         match media_type {
             JSON | "*" | "*/*" | "application/*" => Some(Self::Json),
@@ -37,7 +42,7 @@ impl Encoding {
     }
 }
 
-/// Which form of the object is wanted.
+/// The requested form of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Object,
@@ -51,26 +56,26 @@ pub(crate) enum Form {
 pub(crate) struct Accepted {
     pub(crate) encoding: Encoding,
     pub(crate) form: Form,
-    /// True where the form is wanted in its older version.
+    /// True if the form is requested in its older version.
     pub(crate) beta: bool,
 }
 
-/// The forms that a path can answer with.
+/// The forms that a path can return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
     /// An object, in other forms too.
     Object,
     /// A list, or a watch of one.
     List,
-    /// Nothing but the object itself.
+    /// Only the object itself.
     Plain,
     /// The text of a log.
     Log,
 }
 
 impl Offer {
-    /// The media types that the path declares, which a client must take before its parameters are
-    /// looked at.
+    /// The media types that the path declares; a client must accept one before its parameters are
+    /// checked.
     fn declared(self) -> &'static [&'static str] {
         match self {
             Self::Object | Self::Plain => &[JSON, YAML, PROTOBUF],
@@ -94,7 +99,7 @@ impl Accepted {
     pub(crate) const JSON: Self =
         Self { encoding: Encoding::Json, form: Form::Object, beta: false };
 
-    /// The best of what an Accept header takes and a path can answer with.
+    /// The best match of an Accept header and the forms of a path.
     pub(crate) fn negotiate(header: Option<&str>, offer: Offer) -> Result<Self, Status> {
         let Some(header) = header.filter(|h| !h.is_empty()) else { return Ok(Self::JSON) };
         let mut media_types =
@@ -114,13 +119,13 @@ impl Accepted {
             .ok_or_else(|| only(&[JSON, YAML, PROTOBUF]))
     }
 
-    /// The version of the forms that are not the kind's own.
+    /// The version of forms other than the kind's own.
     pub(crate) fn meta_version(self) -> &'static str {
         if self.beta { META_BETA } else { META }
     }
 }
 
-/// 406 that names what would do.
+/// 406 with the acceptable media types.
 pub(crate) fn only(media_types: &[&str]) -> Status {
     let all = media_types.join(", ");
     Status::not_acceptable(format!("only the following media types are accepted: {all}"))
@@ -151,7 +156,7 @@ impl<'a> Clause<'a> {
         Some(clause)
     }
 
-    /// Upstream's order, which is none that could be written as a key.
+    /// Upstream's order, which cannot be expressed as a key.
     fn before(&self, other: &Self) -> bool {
         let any = |clause: &Self| clause.media_type.starts_with('*');
         let any_of = |clause: &Self| any(clause) || clause.media_type.ends_with("/*");
@@ -191,7 +196,7 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// The alternatives, the preferred first.
+/// The alternatives in order of preference.
 fn clauses(header: &str) -> Vec<Clause<'_>> {
     let mut sorted: Vec<Clause<'_>> = Vec::new();
     for clause in header.split(',').filter_map(Clause::parse) {

@@ -1,42 +1,41 @@
-//! What a request asks for: upstream's RequestInfo.
+//! Attributes of a request: upstream's RequestInfo.
 
 use apimachinery::selector::FieldSelector;
 use http::Method;
 
-/// The parts of an API request that authorization and routing look at.
+/// The parts of an API request that authorization and routing use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RequestInfo {
-    /// Whether the path names a resource rather than, say, `/version`.
+    /// True if the path names a resource rather than, say, `/version`.
     pub(crate) is_resource: bool,
-    /// `get`, `list`, `watch`, `create`, …; for other paths the lower-case method.
+    /// `get`, `list`, `watch`, `create`, …; for other paths the method in lower case.
     pub(crate) verb: &'static str,
     pub(crate) group: String,
     pub(crate) version: String,
     pub(crate) resource: String,
     pub(crate) subresource: String,
     pub(crate) namespace: String,
-    /// Whether the path names the namespace before the resource (`/namespaces/a/pods`), as
-    /// opposed to the namespace being the resource (`/namespaces/a`).
+    /// True if the path names the namespace before the resource (`/namespaces/a/pods`), as opposed
+    /// to the namespace itself (`/namespaces/a`).
     pub(crate) in_namespace: bool,
     pub(crate) name: String,
-    /// True where the path itself names an object.
+    /// True if the path itself names an object.
     pub(crate) named: bool,
     /// True for the old form of a watch, `/watch/...`.
     pub(crate) watched: bool,
     pub(crate) method: Method,
-    /// The field selector of a list, watch or deletecollection, which authorization looks at
-    /// (KEP-4601).
+    /// The field selector of a list, watch or deletecollection, for authorization (KEP-4601).
     pub(crate) field_selector: FieldSelector,
-    /// The path behind `/proxy/`, as the client has written it: it is the target's.
+    /// The path after `/proxy/` as the client wrote it; it belongs to the target.
     pub(crate) rest: String,
     pub(crate) path: String,
 }
 
-/// A path that cannot be meant.
+/// A path that is invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct BadPath;
 
-/// Subresources of a namespace; any other third segment is a resource in it.
+/// Subresources of a namespace; any other third segment is a resource in the namespace.
 const OF_NAMESPACE: &[&str] = &["status", "finalize"];
 
 impl RequestInfo {
@@ -54,7 +53,7 @@ impl RequestInfo {
             _ => "",
         };
         info.verb = method_verb;
-        // An empty first segment is no group's.
+        // An empty first segment does not belong to a group.
         let path = path.strip_prefix('/').unwrap_or(path);
         let raw: Vec<&str> = path.trim_end_matches('/').split('/').collect();
         let parts: &[&str] = match raw.as_slice() {
@@ -109,7 +108,7 @@ impl RequestInfo {
             return Err(BadPath);
         }
         if info.subresource == "proxy" {
-            // Slashes at the end count here.
+            // Trailing slashes count here.
             let before = raw.len() - behind;
             info.rest = path.splitn(before + 1, '/').nth(before).unwrap_or_default().to_owned();
         }
@@ -130,10 +129,10 @@ impl RequestInfo {
             other => other,
         };
         if matches!(info.verb, "list" | "watch" | "deletecollection") {
-            // What cannot be read selects nothing here, and is refused later.
+            // An invalid selector selects nothing here and is refused later.
             let selector = query.get("fieldSelector").map(FieldSelector::parse);
             info.field_selector = selector.and_then(Result::ok).unwrap_or_default();
-            // A selection by name is authorized like the object it selects.
+            // A selection by name is authorized like the selected object.
             if info.name.is_empty()
                 && let Some(name) = info.field_selector.requires_exact("metadata.name")
                 && is_path_segment(name)
@@ -144,18 +143,18 @@ impl RequestInfo {
         Ok(info)
     }
 
-    /// Whether the request changes nothing.
+    /// Returns true if the request changes nothing.
     pub(crate) fn is_read(&self) -> bool {
         matches!(self.verb, "get" | "list" | "watch" | "head" | "options")
     }
 }
 
-/// Whether a name can stand in a path at all (upstream's `IsValidPathSegmentName`).
+/// Returns true if a name is valid in a path (upstream's `IsValidPathSegmentName`).
 fn is_path_segment(name: &str) -> bool {
     name != "." && name != ".." && !name.contains(['/', '%'])
 }
 
-/// How many segments are this server's to understand: all, or those up to `proxy`.
+/// The number of segments that this server interprets: all, or those up to `proxy`.
 fn own_segments(decoded: &[Option<String>]) -> usize {
     let segments: Vec<Option<&str>> = decoded.iter().map(Option::as_deref).collect();
     match segments.as_slice() {
@@ -169,7 +168,7 @@ fn own_segments(decoded: &[Option<String>]) -> usize {
     }
 }
 
-/// `None` for a percent sign without two hexadecimal digits, and for what is not UTF-8 then.
+/// `None` for a percent sign without two hexadecimal digits, and for a result that is not UTF-8.
 pub(crate) fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(percent_decode_bytes(text)?).ok()
 }
@@ -191,7 +190,7 @@ pub(crate) fn percent_decode_bytes(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Percent-decodes one segment; `None` for what hides a separator or climbs.
+/// Percent-decodes one segment; `None` if it contains a separator or is `.` or `..`.
 fn decode_segment(segment: &str) -> Option<String> {
     percent_decode(segment).filter(|text| text != "." && text != ".." && !text.contains('/'))
 }

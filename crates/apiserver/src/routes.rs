@@ -1,4 +1,4 @@
-//! Which methods a path takes: upstream's routes, of which each kind has the same few.
+//! The methods of each path: upstream's routes, which are the same few for each kind.
 
 use apimachinery::Status;
 use http::header::{ALLOW, HeaderValue};
@@ -13,7 +13,7 @@ use crate::request::RequestInfo;
 const NONE: &[&str] = &[];
 const READ: &[&str] = &["GET"];
 
-/// The methods that are served at a path of a resource; none where nothing is.
+/// The methods that are served at a path of a resource; empty if there are none.
 pub(crate) fn methods(
     kind: &Kind,
     sub: Option<Sub>,
@@ -24,7 +24,7 @@ pub(crate) fn methods(
         let known = kind.access == Access::Stored && sub.is_none() && in_its_place;
         return if known && (kind.namespaced || !info.in_namespace) { READ } else { NONE };
     }
-    // Authorization has looked at the namespace in the path, so it must be the object's own.
+    // Authorization used the namespace in the path, so it must be the object's own.
     if !kind.namespaced && info.in_namespace {
         return NONE;
     }
@@ -55,7 +55,7 @@ fn of_subresource(sub: Sub) -> &'static [&'static str] {
     }
 }
 
-/// The forms that a path of a resource can answer with.
+/// The forms in which a path of a resource can answer.
 pub(crate) fn offer(kind: &Kind, sub: Option<Sub>, info: &RequestInfo) -> Offer {
     match (sub, info.verb) {
         (Some(Sub::Log), _) => Offer::Log,
@@ -65,12 +65,12 @@ pub(crate) fn offer(kind: &Kind, sub: Option<Sub>, info: &RequestInfo) -> Offer 
     }
 }
 
-/// A path under which nothing is.
+/// A path that does not exist.
 pub(crate) fn no_such_path() -> Status {
     Status::not_found("", "", "").with_message("the server could not find the requested resource")
 }
 
-/// The same where no API is at all: in plain text.
+/// A path outside of any API: in plain text.
 pub(crate) fn page_not_found() -> Response<Body> {
     plain(StatusCode::NOT_FOUND, "404 page not found\n")
 }
@@ -80,7 +80,7 @@ pub(crate) fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     respond(status, "text/plain; charset=utf-8", full(text))
 }
 
-/// 405, with the methods that would do.
+/// 405 with the supported methods.
 pub(crate) fn method_not_allowed(methods: &[&str], encoding: Encoding) -> Response<Body> {
     let message = "the server does not allow this method on the requested resource";
     let mut status = Status::generic(405, "MethodNotAllowed", message);

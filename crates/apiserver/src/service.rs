@@ -1,42 +1,36 @@
-//! The server behind a socket, and as a service inside this process.
+//! The server on a socket, and as a service in this process.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
-use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use futures::StreamExt;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use http::{Request, Response};
-use http_body::Body as _;
-use http_body_util::{BodyExt, BodyStream};
+use http_body_util::BodyExt;
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::body::{self, Body, BoxError};
+use crate::body::{Body, BoxError};
 use crate::server::ApiServer;
 use crate::user::User;
 
-/// A client that does not finish its TLS handshake by then is cut off.
+/// Time limit of a TLS handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// Handshakes under way at once. When there are more, whoever has taken longest is cut off: clients
-/// that say nothing must not stand before those that do.
+/// Maximum number of concurrent handshakes. Beyond it the longest is aborted: idle clients must not
+/// keep out others.
 const HANDSHAKES: usize = 512;
 /// Time for connections to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
 impl ApiServer {
-    /// Serves TLS connections until `cancel`, then lets them finish for a moment.
+    /// Serves TLS connections until `cancel`, then gives them a moment to finish.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -52,7 +46,7 @@ impl ApiServer {
                 () = cancel.cancelled() => break,
             };
             let Ok((stream, _)) = accepted else {
-                // Out of file descriptors, most likely: let some connections end first.
+                // Probably out of file descriptors: let some connections end first.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
@@ -83,7 +77,7 @@ impl ApiServer {
         let _ = tokio::time::timeout(DRAIN, connections.wait()).await;
     }
 
-    /// The server as a service for callers in this process, who say who they are.
+    /// The server as a service for callers in this process, which set their user themselves.
     pub fn in_process(&self) -> InProcess {
         InProcess(self.clone())
     }
@@ -116,48 +110,4 @@ where
             Ok(server.handle(request, Some(user)).await)
         })
     }
-}
-
-/// Smaller answers are not worth compressing (upstream: 128 KiB).
-const COMPRESS_FROM: u64 = 128 << 10;
-
-/// Compresses an answer as it is sent, if it is large and not a watch.
-pub(crate) fn compress(response: Response<Body>) -> Response<Body> {
-    let headers = response.headers();
-    let hint = response.body().size_hint();
-    let large = hint.exact().is_some_and(|n| n > COMPRESS_FROM);
-    let ours = headers.get(CONTENT_TYPE).is_some_and(|t| {
-        t.to_str().is_ok_and(|t| t.starts_with("application/") && !t.contains("stream=watch"))
-    });
-    if !large || !ours || headers.contains_key(CONTENT_ENCODING) {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
-    parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    parts.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-    let encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let state = (BodyStream::new(body), Some(encoder));
-    let stream = futures::stream::unfold(state, |(mut body, encoder)| async move {
-        let mut encoder = encoder?;
-        loop {
-            match body.next().await {
-                Some(Ok(frame)) => {
-                    let data = frame.into_data().unwrap_or_default();
-                    if let Err(e) = encoder.write_all(&data) {
-                        return Some((Err(e.into()), (body, None)));
-                    }
-                    if encoder.get_ref().len() > 32 << 10 {
-                        let chunk = Bytes::from(std::mem::take(encoder.get_mut()));
-                        return Some((Ok(chunk), (body, Some(encoder))));
-                    }
-                }
-                Some(Err(e)) => return Some((Err(e), (body, None))),
-                None => {
-                    let last = encoder.finish().map(Bytes::from).map_err(Into::into);
-                    return Some((last, (body, None)));
-                }
-            }
-        }
-    });
-    Response::from_parts(parts, body::stream(stream))
 }

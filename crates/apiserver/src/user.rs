@@ -1,4 +1,4 @@
-//! Who is asking.
+//! The user that sends a request.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use std::collections::BTreeMap;
 pub struct User {
     /// Name, such as `system:node:n1`.
     pub name: String,
-    /// Unique id, where the authenticator knows one.
+    /// Unique id, if the authenticator knows one.
     pub uid: String,
     /// Groups, such as `system:nodes`.
     pub groups: Vec<String>,
-    /// Further facts, such as the pod a token is bound to.
+    /// Additional attributes, such as the pod that a token is bound to.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
 /// Group of every authenticated user.
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
-/// Group of those who present no credentials.
+/// Group of users without credentials.
 pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
-/// Group that may do everything.
+/// Group with all rights.
 pub(crate) const MASTERS: &str = "system:masters";
 
 impl User {
-    /// A user with these groups, and the group of the authenticated.
+    /// A user with these groups and the group of authenticated users.
     pub fn new(name: impl Into<String>, groups: &[&str]) -> Self {
         let mut groups: Vec<String> = groups.iter().map(|g| (*g).to_owned()).collect();
         groups.push(AUTHENTICATED.to_owned());
@@ -39,7 +39,7 @@ impl User {
         )
     }
 
-    /// One who presented no credentials.
+    /// The user of requests without credentials.
     pub(crate) fn anonymous() -> Self {
         Self {
             name: "system:anonymous".into(),
@@ -52,7 +52,7 @@ impl User {
         self.groups.iter().any(|g| g == group)
     }
 
-    /// The node whose kubelet this is.
+    /// The node, if this user is its kubelet.
     pub(crate) fn node(&self) -> Option<&str> {
         self.name.strip_prefix("system:node:").filter(|_| self.in_group("system:nodes"))
     }

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use http::HeaderValue;
 
-/// Characters of all warnings of one answer, before each is cut short (upstream's number).
+/// Maximum length of all warnings of an answer, before each is truncated (upstream's number).
 const ALL: usize = 4096;
-/// Characters of one that is cut short.
+/// Length of a truncated warning.
 const CUT: usize = 256;
 
 /// The headers of these warnings, each once.
 pub(crate) fn headers(warnings: Vec<String>) -> Vec<HeaderValue> {
     let mut seen = HashSet::new();
-    // One with control characters is not said at all.
+    // A warning with control characters is dropped.
     let said = |text: &String| !text.is_empty() && !text.chars().any(char::is_control);
     let texts: Vec<String> =
         warnings.into_iter().filter(|text| said(text) && seen.insert(text.clone())).collect();

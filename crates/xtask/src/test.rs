@@ -20,6 +20,8 @@ pub(crate) fn root() -> PathBuf {
 struct Tally {
     passed: usize,
     failed: usize,
+    /// What failed, by name: the end of a log is what is read first.
+    failures: Vec<String>,
 }
 
 impl Tally {
@@ -29,7 +31,12 @@ impl Tally {
         println!("== {name}");
         let ok = command.current_dir(root()).status().is_ok_and(|status| status.success());
         println!("== {name}: {} ({:.0?})", if ok { "ok" } else { "FAILED" }, begun.elapsed());
-        if ok { self.passed += 1 } else { self.failed += 1 }
+        if ok {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+            self.failures.push(name.to_owned());
+        }
     }
 
     /// Runs tests and adds up their summaries.
@@ -51,14 +58,32 @@ impl Tally {
             passed += count(" passed").unwrap_or(0);
             failed += count(" failed").unwrap_or(0);
         }
+        self.failures.extend(failed_tests(&output.text).map(|test| format!("{name}: {test}")));
         if !output.success && failed == 0 {
             failed = 1;
+            self.failures.push(format!("{name}: did not end well, though no test failed"));
         }
         println!("== {name}: {passed} passed, {failed} failed ({:.0?})", begun.elapsed());
         self.passed += passed;
         self.failed += failed;
         Ok(())
     }
+}
+
+/// The tests that a harness says failed. Where tests write to the same output, the word may stand on
+/// a line of its own; the list of failures at the harness's end has each name again.
+fn failed_tests(text: &str) -> impl Iterator<Item = &str> {
+    let mut listed = false;
+    text.lines().filter_map(move |line| {
+        match line {
+            "failures:" => listed = true,
+            // The first list has the tests' output, the second their names, each indented.
+            _ if !line.starts_with("    ") && !line.is_empty() => listed = false,
+            _ => {}
+        }
+        let name = line.strip_prefix("    ").filter(|_| listed)?;
+        (!name.is_empty() && !name.contains(' ')).then_some(name)
+    })
 }
 
 struct Output {
@@ -111,7 +136,7 @@ pub(crate) fn run() -> Result<()> {
     tally.tests("end-to-end tests", &mut end_to_end)?;
     println!("{} passed, {} failed", tally.passed, tally.failed);
     if tally.failed > 0 {
-        bail!("{} failed", tally.failed);
+        bail!("{} failed:\n{}", tally.failed, tally.failures.join("\n"));
     }
     Ok(())
 }
@@ -130,6 +155,7 @@ fn side_by_side(tally: &mut Tally) -> Result<()> {
         Err(why) => {
             println!("== side by side: FAILED: {why:#}");
             tally.failed += 1;
+            tally.failures.push("side by side".to_owned());
         }
     }
     Ok(())
@@ -164,4 +190,34 @@ pub(crate) fn release_binary() -> Result<PathBuf> {
         .filter(|path| path.is_file())
         .max_by_key(|path| path.metadata().and_then(|m| m.modified()).ok())
         .context("the release build left no binary")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::failed_tests;
+
+    #[test]
+    fn failed_tests_are_named() {
+        let text = "\
+running 2 tests
+test a::works ... ok
+test a::breaks ... FAILED
+
+failures:
+
+---- a::breaks stdout ----
+
+thread 'a::breaks' panicked
+    left: 1
+
+
+failures:
+    a::breaks
+    b::breaks
+
+test result: FAILED. 1 passed; 2 failed; 0 ignored
+";
+        assert_eq!(failed_tests(text).collect::<Vec<_>>(), ["a::breaks", "b::breaks"]);
+        assert_eq!(failed_tests("test a ... ok\n    x\n").count(), 0);
+    }
 }

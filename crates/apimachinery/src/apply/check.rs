@@ -1,17 +1,17 @@
-//! Whether an applied configuration fits the schema.
+//! Checks that an applied configuration fits the schema.
 
 use super::element;
 use crate::schema::{ListKind, ListShape, Shape, Type};
 use serde_json::{Map, Value};
 
-/// All complaints, as upstream words them.
+/// All errors, as upstream words them.
 pub(super) fn check(shape: &Shape, value: &Value) -> Vec<String> {
     let mut checker = Checker::default();
     checker.value(shape, value);
     checker.complaints
 }
 
-/// True when the value can be taken apart at all; duplicates in it do not hinder that.
+/// Returns true if the value can be split into fields; duplicates are allowed.
 pub(super) fn is_typed(shape: &Shape, value: &Value) -> bool {
     let mut checker = Checker { allow_duplicates: true, ..Checker::default() };
     checker.value(shape, value);
@@ -103,7 +103,7 @@ impl Checker {
     }
 }
 
-/// Go's word for the wrong value: lists are a type of their own.
+/// Go's name for the type of a wrong value; lists are printed as a type of their own.
 fn shown(value: &Value) -> String {
     if value.is_array() {
         return format!("&{{{}}}", crate::text::go_value(value));

@@ -1,4 +1,4 @@
-//! What changed between two versions of an object.
+//! Compares two versions of an object.
 
 use super::element;
 use super::set::FieldSet;
@@ -24,7 +24,7 @@ impl Comparison {
         self
     }
 
-    /// Fields that have a new value, and those that are gone.
+    /// Splits the differences into fields with a new value and removed fields.
     pub(super) fn split(self) -> (FieldSet, FieldSet) {
         let mut changed = self.modified;
         changed.absorb(self.added);
@@ -49,7 +49,7 @@ fn walk(
     // A null or absent side takes the structure of the other.
     let model = new.filter(|v| !v.is_null()).or(old).or(new);
     let Some(model) = model else { return };
-    // Most of an object is as it was.
+    // Most of an object is unchanged.
     if old == new {
         return;
     }
@@ -75,7 +75,7 @@ fn walk(
     }
 }
 
-/// Whether Go would show fields in this object although none is set.
+/// Returns true if Go would show fields of this object although none is set.
 fn shows_something(parts: View<'_>, side: Option<&Value>) -> bool {
     match (parts, side) {
         (View::Struct(ty), Some(Value::Object(_))) => {
@@ -114,8 +114,8 @@ fn entries(
     }
 }
 
-/// Items by identity. Upstream lets duplicates be, and so they need rules: among themselves they
-/// are compared as a whole, and a duplicate's appearance or end counts as the item's.
+/// Items by identity. Upstream tolerates duplicates: they are compared as one unit, and a duplicate
+/// that appears or disappears counts as a change of the item.
 fn items(
     list: &ListShape,
     old: Option<&Value>,

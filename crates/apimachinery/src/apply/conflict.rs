@@ -14,7 +14,7 @@ pub(super) struct Conflict {
     pub(super) field: FieldSet,
 }
 
-/// The 409 that names them all.
+/// The 409 that lists all conflicts.
 pub(super) fn status(conflicts: &[Conflict]) -> Status {
     let causes = conflicts
         .iter()

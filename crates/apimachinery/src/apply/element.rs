@@ -1,10 +1,10 @@
-//! One step of a field path, kept in the text form `FieldsV1` has: `f:name`, `k:{...}` or `v:...`.
+//! One step of a field path in the text form of `FieldsV1`: `f:name`, `k:{...}` or `v:...`.
 
 use super::view::implied;
 use crate::schema::{ListKind, ListShape, Shape};
 use serde_json::{Map, Value};
 
-/// Why an item of a list has no step.
+/// The reason why a list item has no path element.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NoIdentity {
     #[error("associative list without keys has an element that's a map type")]
@@ -29,7 +29,7 @@ fn quoted(keys: &[String]) -> String {
     keys.iter().map(|key| crate::text::quote(key)).collect::<Vec<_>>().join(" ")
 }
 
-/// Why text is no step.
+/// The reason why text is not a path element.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Malformed {
     #[error("bad path element {text:?}: {source}")]
@@ -63,8 +63,8 @@ pub(super) fn item(list: &ListShape, item: &Value) -> Result<String, NoIdentity>
     }
 }
 
-/// Keys that are absent take their default, which is zero for those that Go never omits, or are left
-/// out when they have none.
+/// Absent keys take their default, which is zero if Go never omits the key; a key without a default
+/// is left out.
 fn keyed(list: &ListShape, item: &Value) -> Result<String, NoIdentity> {
     let map = match item {
         Value::Object(map) => map,
@@ -95,7 +95,7 @@ fn key_element<'a>(keys: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
     format!("k:{{{}}}", pairs.join(","))
 }
 
-/// Brings a step that came from outside into the one form that compares equal.
+/// Normalizes a step from outside, so that equal steps compare equal.
 pub(super) fn parse(text: &str) -> Result<String, Malformed> {
     let bad = |source| Malformed::Json { text: text.to_owned(), source };
     match text.split_once(':') {
@@ -118,7 +118,7 @@ pub(super) fn parse(text: &str) -> Result<String, Malformed> {
     }
 }
 
-/// The form people read, for example `.spec.ports[port=80,protocol="TCP"]`.
+/// The human-readable form, for example `.spec.ports[port=80,protocol="TCP"]`.
 pub(super) fn display(path: &[&str]) -> String {
     let mut out = String::new();
     for element in path {

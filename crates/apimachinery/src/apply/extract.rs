@@ -1,4 +1,4 @@
-//! Which fields a value has.
+//! Extracts the set of fields of a value.
 
 use super::element;
 use super::set::FieldSet;
@@ -45,7 +45,7 @@ fn walk(shape: &Shape, value: &Value, path: &mut Vec<String>, set: &mut FieldSet
     }
 }
 
-/// The set with every struct field that leads to a member made a member too.
+/// Returns the set with every struct field on the way to a member added as a member.
 pub(super) fn with_parents(shape: &Shape, mut set: FieldSet) -> FieldSet {
     promote(shape, &mut set);
     set
@@ -59,7 +59,7 @@ fn promote(shape: &Shape, set: &mut FieldSet) {
     });
 }
 
-/// The shape one step on, and whether that is a declared field.
+/// The shape of the next step, and true if that step is a declared field.
 fn step<'a>(shape: &'a Shape, element: &str) -> (&'a Shape, bool) {
     match (shape, element::field_name(element)) {
         (Shape::Object(ty), Some(name)) => match ty.field(name) {

@@ -1,14 +1,14 @@
-//! `metadata.managedFields`: who owns what.
+//! `metadata.managedFields`: the owners of fields.
 
 use super::set::{FieldSet, FieldsError};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// More managers than this that did not apply are folded into one.
+/// Managers beyond this number that did not apply are folded into one.
 const MAX_UPDATERS: usize = 10;
 const ANCIENT: &str = "ancient-changes";
 
-/// Why a list is none of managers.
+/// The reason why a value is not a list of managers.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("managed fields must be a list")]
@@ -25,24 +25,24 @@ pub(super) enum Error {
     Fields(#[from] FieldsError),
 }
 
-/// How a manager writes.
+/// The kind of a manager's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Operation {
     Apply,
     Update,
 }
 
-/// What tells managers apart.
+/// The identity of a manager.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id {
     pub(super) manager: String,
     pub(super) operation: Operation,
-    /// Empty for appliers: they are the same manager in whatever version they apply.
+    /// Empty for appliers: they are the same manager in every version they apply.
     pub(super) api_version: String,
     pub(super) subresource: String,
 }
 
-/// What a manager owns.
+/// The fields that a manager owns.
 #[derive(Clone, Debug)]
 pub(super) struct Owned {
     pub(super) api_version: String,
@@ -141,7 +141,7 @@ impl Managers {
         self.0.is_empty()
     }
 
-    /// Takes `fields` away from a manager, and the manager away when nothing is left.
+    /// Takes `fields` away from a manager, and removes the manager if nothing is left.
     pub(super) fn take_away(&mut self, id: &Id, fields: &FieldSet) {
         if let Some(owned) = self.0.get_mut(id) {
             owned.fields = owned.fields.difference(fields);
@@ -151,7 +151,7 @@ impl Managers {
         }
     }
 
-    /// Takes those away who own nothing, as a client may have claimed.
+    /// Removes managers that own nothing; a client may have sent such entries.
     pub(super) fn forget_idle(&mut self) {
         self.0.retain(|_, owned| !owned.fields.is_empty());
     }

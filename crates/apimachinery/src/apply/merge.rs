@@ -1,4 +1,4 @@
-//! Merges an applied configuration into an object, and takes fields out of one.
+//! Merges an applied configuration into an object, and removes fields from one.
 
 use super::element;
 use super::set::FieldSet;
@@ -7,13 +7,13 @@ use crate::schema::{ListShape, Shape};
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 
-/// `live` with everything that `config` says.
+/// Returns `live` with all fields of `config` merged into it.
 pub(super) fn merge(shape: &Shape, live: &Value, config: &Value) -> Value {
     let parts = view(shape, config);
     if is_bare(Some(live)) && is_bare(Some(config)) {
         return config.clone();
     }
-    // A null has no parts that could be merged: what is taken apart stays as it is.
+    // A null has no parts to merge: a live value that has parts stays unchanged.
     if config.is_null() && !matches!(view(shape, live), View::Leaf) {
         return live.clone();
     }
@@ -37,14 +37,14 @@ pub(super) fn merge(shape: &Shape, live: &Value, config: &Value) -> Value {
     }
 }
 
-/// Items that both have take the configuration's order; the others keep their place among them.
+/// Items in both lists take the configuration's order; the others keep their relative place.
 fn merge_lists(list: &ListShape, live: &[Value], config: &[Value]) -> Vec<Value> {
     let identify = |items: &[Value]| -> Vec<String> {
         items.iter().map(|i| element::item(list, i).unwrap_or_default()).collect()
     };
     let (left, right) = (identify(live), identify(config));
     let configured: HashSet<&String> = right.iter().collect();
-    // A duplicate in the live list is not merged with but replaced.
+    // A duplicate in the live list is replaced rather than merged.
     let mut lives: HashMap<&String, Option<&Value>> = HashMap::new();
     for (id, item) in left.iter().zip(live) {
         lives.entry(id).and_modify(|v| *v = None).or_insert(Some(item));
@@ -121,7 +121,7 @@ pub(super) fn remove(shape: &Shape, value: &Value, unwanted: &FieldSet) -> Optio
                 if unwanted.has(&element) {
                     continue;
                 }
-                // Emptied but not unwanted itself: null, which keeps what is around it.
+                // Emptied but not removed itself: it becomes null, which keeps its parent.
                 let (shape, _) = parts.child(name);
                 let rest = remove(shape, value, unwanted.below(&element));
                 kept.insert(name.clone(), rest.unwrap_or_default());

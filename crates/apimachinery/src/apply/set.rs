@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-/// Why a value is no set in the `FieldsV1` form.
+/// The reason why a value is not a set in the `FieldsV1` form.
 #[derive(Debug, thiserror::Error)]
 pub enum FieldsError {
-    /// It, or something in it, is no object.
+    /// The value, or something in it, is not an object.
     #[error("fields must be an object")]
     NotObject,
     /// A step is malformed.
@@ -25,7 +25,7 @@ pub struct BadStep(#[from] element::Malformed);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FieldSet(BTreeMap<String, Node>);
 
-/// What is known of one path: whether it is in the set, and which longer ones are.
+/// One path: it may be in the set itself, and longer paths below it may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Node {
     member: bool,
@@ -45,7 +45,7 @@ impl Node {
 static EMPTY: FieldSet = FieldSet(BTreeMap::new());
 
 impl FieldSet {
-    /// Whether no path is in the set.
+    /// Returns true if no path is in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -78,12 +78,12 @@ impl FieldSet {
         self.0.get_mut(element).expect("just inserted")
     }
 
-    /// Whether the one-step path is in the set.
+    /// Returns true if the one-step path is in the set.
     pub(super) fn has(&self, element: &str) -> bool {
         self.0.get(element).is_some_and(|n| n.member)
     }
 
-    /// The rest of the paths that begin with `element`.
+    /// The remainders of the paths that begin with `element`.
     pub(super) fn below(&self, element: &str) -> &Self {
         self.0.get(element).map_or(&EMPTY, |n| &n.below)
     }
@@ -184,7 +184,7 @@ impl FieldSet {
         )
     }
 
-    /// Paths in this set that neither are in the other nor lie below one that is.
+    /// Paths in this set that are neither in the other set nor below one of its paths.
     #[must_use]
     pub fn recursive_difference(&self, other: &Self) -> Self {
         self.filter_map(
@@ -211,7 +211,7 @@ impl FieldSet {
         )
     }
 
-    /// All paths, in the form people read, each with its own set.
+    /// All paths in human-readable form, each with its own set.
     pub(super) fn paths(&self) -> Vec<(String, FieldSet)> {
         let mut found = Vec::new();
         self.walk(&mut Vec::new(), &mut |path| {
@@ -222,7 +222,7 @@ impl FieldSet {
         found
     }
 
-    /// Visits shorter paths before longer ones that begin alike.
+    /// Visits shorter paths before longer ones with the same beginning.
     fn walk<'a>(&'a self, path: &mut Vec<&'a str>, f: &mut impl FnMut(&[&str])) {
         for (element, _) in self.0.iter().filter(|(_, node)| node.member) {
             path.push(element);

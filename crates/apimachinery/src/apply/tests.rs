@@ -23,7 +23,7 @@ fn applied(live: Option<&Value>, config: Value, manager: &'static str) -> Result
     apply(ty("apps", "Deployment"), live, &deployment(config), &writer(manager), false)
 }
 
-/// As the API server would have stored it.
+/// The object as the API server would have stored it.
 fn stored(mut object: Value) -> Value {
     object.set_meta("uid", json!("1"));
     object
@@ -285,7 +285,7 @@ fn items_without_a_key_that_has_no_default_have_no_owner() {
     };
     assert!(account(json!([{"name": "s"}])).is_some());
     assert_eq!(account(json!([{}])), None);
-    // A name that Go never leaves out is empty.
+    // A name that Go never omits is empty.
     let config = pod_spec(json!([{"image": "i"}]));
     let result = applied(None, config, "a").unwrap();
     let containers = &result["spec"]["template"]["spec"]["containers"];

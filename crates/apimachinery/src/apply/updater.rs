@@ -1,4 +1,4 @@
-//! The two writes, in terms of sets.
+//! The two kinds of write, in terms of field sets.
 
 use super::compare::{Comparison, compare};
 use super::conflict::Conflict;
@@ -10,14 +10,14 @@ use super::{UNOWNED, Writer};
 use crate::schema::Shape;
 use serde_json::{Map, Value};
 
-/// What an apply comes to.
+/// The outcome of an apply.
 pub(super) struct Outcome {
     /// The merged object; `None` when nothing changes.
     pub(super) object: Option<Value>,
     pub(super) managers: Managers,
 }
 
-/// Gives `writer` all that changed between `old` and `new`, and takes it from everybody else.
+/// Gives `writer` all fields that changed between `old` and `new`, and takes them from all others.
 pub(super) fn update(
     shape: &Shape,
     old: &Value,
@@ -104,10 +104,10 @@ pub(super) fn apply(
     Ok(Outcome { object, managers })
 }
 
-/// Removes what the applier set last time and does not set now, unless somebody owns it.
+/// Removes fields that the applier set last time but not now, unless another manager owns them.
 ///
-/// A struct goes when nothing in it is left that anybody owns; what nobody owns stays where its
-/// surroundings stay.
+/// A struct is removed when no owned field is left in it; fields without an owner stay as long as
+/// their parent stays.
 fn prune(shape: &Shape, merged: &Value, managers: &Managers, last: &FieldSet) -> Value {
     let set_of = |value: &Value| with_parents(shape, extract(shape, value));
     let without =

@@ -31,7 +31,7 @@ pub(super) fn view<'a>(shape: &'a Shape, value: &Value) -> View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Shape of a field or entry, and whether it is a declared field.
+    /// Shape of a field or entry, and true if it is a declared field.
     pub(super) fn child(self, name: &str) -> (&'a Shape, bool) {
         match self {
             Self::Struct(ty) => match ty.field(name) {
@@ -44,8 +44,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// What Go shows for a field that was never set: structs that are no pointers, and zeros that
-/// are not omitted. Nobody who leaves them so comes to own them.
+/// The value that Go shows for a field that was never set: an empty struct if it is no pointer, or
+/// a zero that is not omitted. Leaving the field unset makes no writer its owner.
 pub(super) fn implied(field: &Field) -> Option<Value> {
     match &field.shape {
         _ if field.omit_empty => None,
@@ -59,7 +59,7 @@ pub(super) fn implied(field: &Field) -> Option<Value> {
     }
 }
 
-/// Whether the value is null or has no parts.
+/// Returns true if the value is null or has no parts.
 pub(super) fn is_bare(value: Option<&Value>) -> bool {
     match value {
         None | Some(Value::Null) => true,

@@ -1,4 +1,4 @@
-//! JSON as Go reads it, with duplicate fields noticed.
+//! JSON as Go reads it, with duplicate fields reported.
 
 use super::Duplicate;
 use super::tree::Context;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-/// Decodes one JSON document; of duplicate fields the last wins, and the path is reported.
+/// Decodes one JSON document; the last of duplicate fields wins, and its path is reported.
 ///
 /// # Errors
 /// 400 when the bytes are not one well-formed document, or nest too deeply.
@@ -17,8 +17,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     decode_unicode(&replaced(bytes), false)
 }
 
-/// As [`decode`], for what Go reads into structs: an object that comes again is read into the one
-/// that was there. (Go does so by type: not in raw values, nor in the values of maps of structs.)
+/// Like [`decode`], for documents that Go reads into structs: a repeated object is merged into the
+/// first. (Go does so by type: not in raw values, nor in the values of maps of structs.)
 ///
 /// # Errors
 /// As [`decode`].
@@ -26,7 +26,7 @@ pub fn decode_object(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     decode_unicode(&replaced(bytes), true)
 }
 
-/// Decodes a document that has nothing but Unicode in its texts.
+/// Decodes a document whose strings are valid Unicode.
 pub(super) fn decode_unicode(bytes: &[u8], joins: bool) -> Result<(Value, Vec<Duplicate>), Status> {
     let context = Context::joining(joins);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -38,7 +38,7 @@ pub(super) fn decode_unicode(bytes: &[u8], joins: bool) -> Result<(Value, Vec<Du
     Ok((value, context.into_duplicates()))
 }
 
-/// The document with U+FFFD in its texts where they are no Unicode: half of a surrogate pair, or bytes
+/// Replaces parts of strings that are not Unicode by U+FFFD: half of a surrogate pair, or bytes
 /// that are not UTF-8.
 fn replaced(bytes: &[u8]) -> Cow<'_, [u8]> {
     const REPLACEMENT: &str = "\u{fffd}";
@@ -94,7 +94,7 @@ enum Surrogate {
     Half,
 }
 
-/// The surrogate that is written here as an escape.
+/// The surrogate that is escaped at this position.
 fn surrogate(bytes: &[u8]) -> Option<Surrogate> {
     let unit = |bytes: &[u8]| {
         let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
@@ -109,8 +109,8 @@ fn surrogate(bytes: &[u8]) -> Option<Surrogate> {
     }
 }
 
-/// Puts paths of fields into the order in which the document comes to them; what it does not have
-/// stays behind. A field that comes twice is come to at its second time if `again` says so.
+/// Sorts paths of fields by their place in the document; paths that it does not contain go last.
+/// `again` selects the second occurrence of a repeated field.
 pub fn sort_by_place<T>(bytes: &[u8], items: &mut [T], path: impl Fn(&T) -> (&str, bool)) {
     if items.len() < 2 {
         return;
@@ -124,7 +124,7 @@ pub fn sort_by_place<T>(bytes: &[u8], items: &mut [T], path: impl Fn(&T) -> (&st
     });
 }
 
-/// The words of Go's decoder, by those of ours.
+/// Phrases of Go's decoder, keyed by serde_json's.
 const WORDS: &[(&str, &str)] = &[
     ("expected value", "looking for beginning of value"),
     ("trailing characters", "after top-level value"),
@@ -195,7 +195,7 @@ mod tests {
             (br#"{"a":"\ud83d\ude00"}"#, "\u{1f600}"),
             (br#"{"a":"\ud83d\ud83d\ude00"}"#, "\u{fffd}\u{1f600}"),
             (br#"{"a":"\ud800A"}"#, "\u{fffd}A"),
-            // An escaped backslash begins no other escape.
+            // An escaped backslash does not begin another escape.
             (br#"{"a":"\\ud800"}"#, "\\ud800"),
             (br#"{"a":"\"\ud800"}"#, "\"\u{fffd}"),
             (b"{\"a\":\"\xff\xe2\x82z\"}", "\u{fffd}\u{fffd}\u{fffd}z"),

@@ -13,7 +13,7 @@ use crate::status::Status;
 use crate::text::quote;
 use serde_json::Value;
 
-/// The first bytes of every message of an object.
+/// The first bytes of every encoded object.
 pub const MAGIC: &[u8] = b"k8s\0";
 
 /// Decodes an enveloped object.

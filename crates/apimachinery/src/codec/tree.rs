@@ -1,4 +1,4 @@
-//! Builds a [`Value`] from a self-describing format, noticing duplicate fields and bounding depth.
+//! Builds a [`Value`] from a self-describing format, reporting duplicates and bounding depth.
 
 use super::{Duplicate, Duplicates, MAX_DEPTH};
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
@@ -7,31 +7,31 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-/// What one document's decoding shares.
+/// State shared by the whole decoding of one document.
 #[derive(Default)]
 pub(super) struct Context {
     duplicates: RefCell<Duplicates>,
-    /// An object that comes again is read into the one before.
+    /// A repeated object is merged into the one before.
     joins: bool,
-    /// Fields whose places are asked for, by their last names.
+    /// Fields whose places are wanted, by their last names.
     wanted: HashMap<String, HashSet<String>>,
     places: RefCell<Places>,
-    /// How many have been found, repetitions counted.
+    /// Number of occurrences found, including repetitions.
     found: Cell<usize>,
-    /// Bytes of paths that have been looked up.
+    /// Bytes of paths that were looked up.
     looked_up: Cell<usize>,
 }
 
-/// Longer paths keep no order: each time that one is come to costs its length.
+/// The places of longer paths are not recorded: every lookup costs the length of the path.
 const MAX_PATH: usize = 1024;
-/// Nor does what comes after so many bytes of paths: a document may come to one name in any of its
-/// fields, each as deep as it likes.
+/// Lookups end after this many bytes of paths: a document may use one name at any number of places,
+/// all of them deep.
 const MAX_LOOKED_UP: usize = 4 << 20;
 
-/// Where a document comes to a field for the first and for the last time, as numbers that grow.
+/// Positions of the first and the last occurrence of a field, as increasing numbers.
 pub(super) type Places = HashMap<String, (usize, usize)>;
 
-/// Finds these fields in a document that has been decoded before.
+/// Finds the places of these fields in a document that was decoded before.
 pub(super) fn places(bytes: &[u8], wanted: HashSet<String>) -> Places {
     let mut context = Context::new();
     for path in wanted {
@@ -40,7 +40,7 @@ pub(super) fn places(bytes: &[u8], wanted: HashSet<String>) -> Places {
     }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     deserializer.disable_recursion_limit();
-    // What cannot be read has no places.
+    // An unreadable document has no places.
     let _ = context.seed().deserialize(&mut deserializer);
     context.places.into_inner()
 }
@@ -55,7 +55,7 @@ impl Context {
         Self { joins, ..Self::default() }
     }
 
-    /// Notes the place of a field that is asked for.
+    /// Records the place of a wanted field.
     fn come_to(&self, name: &str, place: &Place<'_>) {
         let name = name.rsplit('.').next().unwrap_or_default();
         let Some(wanted) = self.wanted.get(name) else { return };
@@ -85,7 +85,7 @@ impl Context {
     }
 }
 
-/// The way from the root, kept on the stack and printed only when there is something to report.
+/// The path from the root, kept on the stack and printed only when there is something to report.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     parent: Option<&'a Place<'a>>,
@@ -99,7 +99,7 @@ enum Step<'a> {
 }
 
 impl Place<'_> {
-    /// About as many bytes as its text has.
+    /// Approximate length of its text in bytes.
     fn length(&self) -> usize {
         let own = match self.step {
             Step::Key(key) => key.len() + 1,
@@ -221,7 +221,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     }
 }
 
-/// Go reads an object that comes again into the one that was there.
+/// Go merges a repeated object into the first one.
 fn join(before: &mut Map<String, Value>, again: Map<String, Value>) {
     for (key, value) in again {
         match (before.get_mut(&key), value) {

@@ -1,5 +1,5 @@
 //! YAML 1.1 as upstream reads it (`sigs.k8s.io/yaml` over `go.yaml.in/yaml/v2`), guarded against
-//! documents that grow when they are read or that take long to read.
+//! documents that expand or that take long to read.
 
 mod budget;
 mod encode;
@@ -23,12 +23,12 @@ use crate::status::Status;
 /// More directives are refused: each is compared with all before it.
 const MAX_DIRECTIVES: usize = 32;
 
-/// Decodes the first YAML document; of duplicate fields the last wins and its line is reported.
+/// Decodes the first YAML document; the last of duplicate fields wins, and its line is reported.
 ///
 /// # Errors
 /// 400 when the document is not well formed, nests too deeply, or expands too much.
 pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
-    // Programs send JSON, which is read faster as what it is.
+    // Programs send JSON, which the JSON decoder reads faster.
     let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
     let as_json = match first {
         Some(b'{' | b'[') => json::decode_unicode(bytes, false).ok(),
@@ -36,7 +36,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
     };
     match as_json {
         Some((value, duplicates)) if duplicates.is_empty() => Ok((value, duplicates)),
-        // Duplicates are told by their lines, if it is YAML too.
+        // Duplicates are reported by line if the document is YAML too.
         other => read(bytes).or_else(|refusal| other.ok_or(refusal)),
     }
 }
@@ -64,13 +64,13 @@ fn read(bytes: &[u8]) -> Result<(Value, Vec<Duplicate>), Status> {
         end,
         duplicates: Duplicates::default(),
     };
-    // Where libyaml meets the zero at the end of its buffer, the parser panics for want of one.
+    // The parser panics when libyaml would rely on the zero byte at the end of its buffer.
     let document = catch_unwind(AssertUnwindSafe(|| reader.document()));
     let value = document.unwrap_or_else(|_| Err(Error::Event.into())).map_err(refuse)?;
     Ok((value, reader.duplicates.into_list()))
 }
 
-/// Boxed, as reading nests deeply.
+/// Boxed, because reading recurses deeply.
 type Result<T, E = Box<Error>> = std::result::Result<T, E>;
 
 struct Reader<'a> {
@@ -81,9 +81,9 @@ struct Reader<'a> {
     anchors: HashMap<String, Value>,
     /// Anchors whose values are being read.
     open: HashSet<String>,
-    /// Of the last event, counted from one.
+    /// Line of the last event, counted from one.
     line: usize,
-    /// Where the text ended before it was given a last line break.
+    /// Original end of the text, if a final line break was appended.
     end: Option<u64>,
     duplicates: Duplicates,
 }
@@ -110,7 +110,7 @@ impl Reader<'_> {
                 EventData::StreamEnd => return Ok(Value::Null),
                 event => {
                     let value = self.value(event)?;
-                    // What follows the document must not spoil its end.
+                    // The document must end properly: text that follows may break its end.
                     self.next()?;
                     return Ok(value);
                 }
@@ -161,7 +161,7 @@ impl Reader<'_> {
         self.keep(anchor, value)
     }
 
-    /// Remembers a value that aliases may stand for.
+    /// Remembers a value that aliases may refer to.
     fn keep(&mut self, anchor: Option<String>, value: Value) -> Result<Value> {
         if let Some(anchor) = anchor {
             self.budget.copy(&value)?;
@@ -214,7 +214,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The merge key: what it brings wins over what stands before it.
+    /// The merge key: its values override those before it.
     fn merge(&mut self, map: &mut Map<String, Value>, event: EventData) -> Result<()> {
         match self.value(event)? {
             Value::Object(base) => map.extend(base),
@@ -231,7 +231,7 @@ impl Reader<'_> {
     }
 }
 
-/// Text in the encoding its first bytes say (YAML 1.1, 5.2), as UTF-8.
+/// Converts text from the encoding that its first bytes declare (YAML 1.1, 5.2) to UTF-8.
 fn transcode(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     let unit: fn([u8; 2]) -> u16 = match bytes {
         [0xff, 0xfe, ..] => u16::from_le_bytes,
@@ -244,8 +244,7 @@ fn transcode(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
     Ok(text.into_bytes().into())
 }
 
-/// Text whose lines end with a line feed: the parser takes the two characters of other systems for
-/// two line breaks.
+/// Text with lines that end with a line feed: the parser takes a CR LF pair for two line breaks.
 fn with_plain_breaks(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if !text.contains(&b'\r') {
         return text;
@@ -261,8 +260,8 @@ fn with_plain_breaks(text: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     plain.into()
 }
 
-/// Gives text a last line break, without which the parser panics in a block scalar, and says where it
-/// ended before if it had none. A last line of blanks is none.
+/// Appends a final line break, without which the parser panics in a block scalar, and returns the
+/// original end of the text if it had none. Trailing blanks do not count as a line.
 fn ensure_last_break(text: &mut Cow<'_, [u8]>) -> Option<u64> {
     let kept = text.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
     if text[..kept].last().is_none_or(|byte| *byte == b'\n') {
@@ -276,7 +275,7 @@ fn ensure_last_break(text: &mut Cow<'_, [u8]>) -> Option<u64> {
     Some(end)
 }
 
-/// How many lines begin as directives do, after any line break that YAML 1.1 knows (4.2).
+/// Counts lines that begin like a directive, after any line break of YAML 1.1 (4.2).
 fn directives(text: &[u8]) -> usize {
     let begins = |at: &usize| {
         let before = &text[..*at];
@@ -297,12 +296,12 @@ fn is_merge(event: &EventData) -> bool {
     }
 }
 
-/// JSON's keys are text.
+/// JSON's keys are strings.
 fn key_text(key: Value) -> Result<String> {
     match key {
         Value::String(text) => Ok(text),
         Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
-            // Upstream prints the number as a 32-bit one.
+            // Upstream prints the number in 32 bits.
             Some(float) => Ok((float as f32).to_string()),
             None => Ok(number.to_string()),
         },

@@ -33,7 +33,7 @@ fn merge_patches_settle() {
     fuzz::values(&objects(), |patch| {
         let mut once = target.clone();
         merge_patch(&mut once, patch);
-        // Nulls in a list that was no list are gone only when it is merged into itself.
+        // Nulls in a list that replaced another type only disappear when it is merged into itself.
         let mut twice = once.clone();
         merge_patch(&mut twice, patch);
         let mut thrice = twice.clone();
@@ -63,7 +63,7 @@ fn strategic_patches_are_carried_out_or_refused() {
         },
     }));
     fuzz::values(&seeds, |patch| strategic::merge(target.clone(), patch.clone(), ty).is_ok());
-    // What is there may be as odd as the patch.
+    // The original may be as malformed as the patch.
     let patch = seeds.pop().unwrap();
     fuzz::values(&seeds, |object| strategic::merge(object.clone(), patch.clone(), ty).is_ok());
 }
@@ -83,7 +83,7 @@ fn what_is_applied_twice_changes_nothing_the_second_time() {
         let _ = extract_set(ty, config);
         let Ok(once) = apply(ty, Some(live), config, &writer("other"), true) else { return false };
         let twice = apply(ty, Some(&once), config, &writer("other"), false).unwrap();
-        // An item whose key is empty is refused when the object is validated.
+        // An item with an empty key is refused when the object is validated.
         let keyed = !once["metadata"]["managedFields"].to_string().contains(r#":\"\""#);
         assert!(once == twice || !keyed, "{once} <> {twice}");
         true

@@ -39,7 +39,7 @@ fn quantities_keep_their_value_in_their_normal_form() {
             return false;
         };
         let normal = Quantity::normalize(text).unwrap();
-        // Beyond what fits into a word, upstream caps some spellings and not others.
+        // Beyond 64 bits upstream caps some spellings and not others.
         if quantity.value().unsigned_abs() > 1 << 62 {
             return false;
         }

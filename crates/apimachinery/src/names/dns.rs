@@ -46,7 +46,7 @@ pub(super) fn subdomain_pattern_error() -> String {
     )
 }
 
-/// A lowercase RFC 1123 subdomain, up to 253 bytes: what most object names must be.
+/// A lowercase RFC 1123 subdomain, up to 253 bytes: the rule for most object names.
 #[must_use]
 pub fn dns1123_subdomain(value: &str) -> Vec<String> {
     subdomain(value, max_len_error(MAX_SUBDOMAIN))
@@ -92,7 +92,7 @@ pub fn dns1123_subdomain_with_underscore(value: &str) -> Vec<String> {
     errors
 }
 
-/// A label that starts with a letter, up to 63 bytes: what Service names must be.
+/// A label that starts with a letter, up to 63 bytes: the rule for Service names.
 #[must_use]
 pub fn dns1035_label(value: &str) -> Vec<String> {
     let mut errors = Vec::new();

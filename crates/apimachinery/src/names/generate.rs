@@ -2,7 +2,7 @@
 
 const MAX_NAME: usize = 63;
 const SUFFIX: usize = 5;
-/// No vowels and no lookalikes, so that no words and no misreadings arise.
+/// No vowels and no lookalikes, so that no words arise and nothing is misread.
 const ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// A name of at most 63 bytes: `base`, cut if need be, and five characters from `random`.

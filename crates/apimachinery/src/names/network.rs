@@ -37,7 +37,7 @@ pub fn port_name(name: &str) -> Vec<String> {
     errors
 }
 
-/// Go's older parser took leading zeros, and so old objects may have them.
+/// Go's older parser accepted leading zeros, so old objects may have them.
 fn without_leading_zeros(address: &str) -> String {
     let strip = |part: &str| match part.trim_start_matches('0') {
         "" if !part.is_empty() => "0".to_owned(),

@@ -2,7 +2,7 @@
 
 use super::{max_len_error, regex_error};
 
-/// `.` and `..` would climb out of the directory a key becomes a file in.
+/// `.` and `..` would leave the directory in which a key becomes a file.
 fn directory_errors(value: &str) -> Option<String> {
     match value {
         "." => Some("must not be '.'".to_owned()),

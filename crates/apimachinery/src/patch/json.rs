@@ -6,19 +6,19 @@ use serde::Deserialize;
 use serde_json::Value;
 
 const MAX_OPERATIONS: usize = 10_000;
-/// Most bytes that the copies of one patch may add up to (upstream's `JSONPatchMaxCopyBytes`).
+/// Maximum total size of the copies of one patch (upstream's `JSONPatchMaxCopyBytes`).
 const MAX_COPIED: usize = 3 << 20;
 
 #[derive(Deserialize)]
 struct Operation {
-    /// One that has none is none that can be done.
+    /// An operation without a name is refused when it is carried out.
     #[serde(default)]
     op: String,
     #[serde(default)]
     path: String,
     #[serde(default)]
     from: Option<String>,
-    /// Absent and null are different things here.
+    /// Absent and null are distinct here.
     #[serde(default, deserialize_with = "present")]
     value: Option<Value>,
 }
@@ -27,13 +27,13 @@ fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Value>, D::E
     Value::deserialize(d).map(Some)
 }
 
-/// Most bytes that the moves of one patch may add up to: what is moved is looked through.
+/// Maximum total size of the moves of one patch: a moved value is traversed.
 const MAX_MOVED: usize = 32 << 20;
 
-/// Applies a JSON patch (an array of operations). When it fails, `target` is left half patched.
+/// Applies a JSON patch (an array of operations). On failure `target` is left half patched.
 ///
 /// # Errors
-/// 413 beyond 10 000 operations or 3 MiB of copies, 400 for a malformed patch, 422 when an operation
+/// 413 beyond 10 000 operations or 3 MiB of copies, 400 for a malformed patch, 422 if an operation
 /// fails or nests deeper than any decoder reads ([`MAX_DEPTH`]).
 pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
     let count = patch.as_array().map_or(0, Vec::len);
@@ -73,7 +73,7 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
                 )));
             }
         }
-        // Upstream keeps what went wrong to itself.
+        // Upstream does not say what went wrong.
         apply(target, operation).ok_or_else(|| {
             let message = "the server rejected our request due to an error in our request";
             Status { details: Some(Box::default()), ..Status::unprocessable(message) }
@@ -82,13 +82,13 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
     Ok(())
 }
 
-/// Size of what a copy or a move takes, as JSON.
+/// Size of the value of a copy or a move, as JSON.
 fn copied_bytes(target: &mut Value, operation: &Operation) -> Option<usize> {
     let from = parse(operation.from.as_deref()?)?;
     Some(json_len(lookup(target, &from)?))
 }
 
-/// Bytes of a value's JSON, or a little less: escapes are not counted.
+/// Approximate size of a value as JSON; escapes are not counted.
 fn json_len(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 4,
@@ -100,7 +100,7 @@ fn json_len(value: &Value) -> usize {
     }
 }
 
-/// Whether a value may stand at a path: no decoder would read deeper.
+/// Returns true if a value may be placed at a path: no decoder reads deeper.
 fn fits(path: &[String], value: &Value) -> bool {
     path.len() <= MAX_DEPTH && !is_deeper_than(value, MAX_DEPTH - path.len())
 }
@@ -112,7 +112,7 @@ fn insert(target: &mut Value, path: &[String], value: Value) -> Option<()> {
 fn apply(target: &mut Value, operation: Operation) -> Option<()> {
     let path = parse(&operation.path)?;
     match operation.op.as_str() {
-        // Without a value it is null.
+        // A missing value is null.
         "add" => insert(target, &path, operation.value.unwrap_or_default()),
         "remove" => remove(target, &path).map(drop),
         "replace" => {
@@ -122,7 +122,7 @@ fn apply(target: &mut Value, operation: Operation) -> Option<()> {
         }
         "move" => {
             let from = parse(operation.from.as_deref()?)?;
-            // Nothing can be moved into itself.
+            // A value cannot be moved into itself.
             if path.len() > from.len() && path.starts_with(&from) {
                 return None;
             }
@@ -131,7 +131,7 @@ fn apply(target: &mut Value, operation: Operation) -> Option<()> {
         }
         "copy" => {
             let from = parse(operation.from.as_deref()?)?;
-            // A field that is not there is null.
+            // A missing field is null.
             let value = match lookup(target, &from).cloned() {
                 Some(value) => value,
                 None => {
@@ -161,7 +161,7 @@ fn parse(pointer: &str) -> Option<Vec<String>> {
     Some(segments.map(|s| s.replace("~1", "/").replace("~0", "~")).collect())
 }
 
-/// The position `segment` names in a list of `len` items; negative ones count from the end.
+/// The position that `segment` names in a list of `len` items; negative ones count from the end.
 fn index(segment: &str, len: usize) -> Option<usize> {
     let n: i64 = segment.parse().ok()?;
     let n = if n < 0 { n.checked_add(i64::try_from(len).ok()?)? } else { n };
@@ -248,7 +248,7 @@ mod tests {
             assert!(rounds < MAX_DEPTH, "it must end");
         }
         assert!(serde_json::from_str::<Value>(&target.to_string()).is_ok());
-        // Step by step, too.
+        // One level at a time, too.
         let steps: Vec<Value> = (1..2 * MAX_DEPTH)
             .map(|n| json!({"op": "add", "path": "/a".repeat(n), "value": {}}))
             .collect();

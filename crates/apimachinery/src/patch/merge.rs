@@ -1,4 +1,4 @@
-//! RFC 7386, and what upstream's library makes of nulls in lists.
+//! RFC 7386, with upstream's handling of nulls in lists.
 
 use serde_json::{Map, Value};
 
@@ -25,7 +25,7 @@ pub fn merge_patch(target: &mut Value, patch: &Value) {
     }
 }
 
-/// Takes the nulls out of the objects in a value that nothing was merged into. Those in its lists are
+/// Removes nulls from the objects of a value that nothing was merged into. Nulls in its lists are
 /// items.
 fn prune(value: &mut Value) {
     match value {
@@ -58,7 +58,7 @@ mod tests {
             (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
             (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
             (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
-            // Beyond it: nulls in what replaces a list or is new.
+            // Beyond the RFC: nulls in a value that replaces a list or is new.
             (
                 json!({"a": [{"b": 1}]}),
                 json!({"a": [{"b": null, "c": [null, {"d": null}]}]}),

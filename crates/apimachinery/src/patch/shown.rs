@@ -1,11 +1,11 @@
-//! A patched object as upstream's messages show it: what the patch touched was decoded and has sorted
-//! keys, the rest stands as Go wrote it.
+//! A patched object as upstream's messages show it: the touched part was decoded and has sorted
+//! keys, the rest is as Go wrote it.
 
 use crate::schema::{Layout, Shape, Slot, Type};
 use crate::text::go_json;
 use serde_json::{Map, Value};
 
-/// The JSON of `new`, which a patch made of `old`.
+/// The JSON of `new`, which a patch produced from `old`.
 #[must_use]
 pub fn shown_patched(ty: &Type, old: &Value, new: &Value) -> String {
     let mut text = String::new();
@@ -19,7 +19,7 @@ pub fn shown(ty: &Type, value: &Value) -> String {
     shown_patched(ty, value, value)
 }
 
-/// The knowledge of a value's type.
+/// The known type of a value.
 #[derive(Clone, Copy)]
 enum Known<'a> {
     Type(&'a Type),
@@ -53,7 +53,7 @@ impl<'a> Known<'a> {
     }
 }
 
-/// A value that may have been touched.
+/// Writes a value that may have been touched.
 fn fields(known: Known<'_>, old: &Value, new: &Value, text: &mut String) {
     if old == new {
         return untouched(known, new, text);
@@ -75,7 +75,7 @@ fn fields(known: Known<'_>, old: &Value, new: &Value, text: &mut String) {
     }
 }
 
-/// A value as Go wrote it.
+/// Writes a value as Go wrote it.
 fn untouched(known: Known<'_>, value: &Value, text: &mut String) {
     match (value, known.ty()) {
         (Value::Object(map), Some(ty)) => {
@@ -96,13 +96,13 @@ fn untouched(known: Known<'_>, value: &Value, text: &mut String) {
     }
 }
 
-/// The names of the map as Go declares them; kind and version come first.
+/// The keys of the map in Go's order of declaration; kind and version come first.
 fn in_order<'a>(ty: &'a Type, map: &'a Map<String, Value>) -> Vec<&'a str> {
     let mut names: Vec<&str> = ["kind", "apiVersion"]
         .into_iter()
         .filter(|name| map.contains_key(*name) && ty.field(name).is_none_or(|f| f.tag == 0))
         .collect();
-    // The one type that declares another field before its first number.
+    // The only type that declares another field before its first number.
     if ty.short_name() == "OwnerReference" {
         names.push("apiVersion");
     }

@@ -27,19 +27,19 @@ pub fn merge(original: Value, patch: Value, ty: &Type) -> Result<Value, Status> 
     }
 }
 
-/// What is known of the object that a patch is merged into.
+/// The type information of the object that a patch is merged into.
 #[derive(Clone, Copy)]
 enum Scope<'a> {
-    /// Its fields.
+    /// A type with fields.
     Type(&'a Type),
-    /// The type of all its values.
+    /// The type of all values of a map.
     Map(&'a Shape),
-    /// Nothing; lists in it are replaced.
+    /// No type information; lists in it are replaced.
     Unknown,
 }
 
 impl<'a> Scope<'a> {
-    /// What is known of the object `shape` describes.
+    /// The scope of an object of this shape.
     fn of(shape: &'a Shape) -> Self {
         match shape {
             Shape::Object(ty) => Self::Type(ty),
@@ -119,7 +119,7 @@ fn merge_field(
     Ok(())
 }
 
-/// Merges the lists whose order the patch prescribes, taking them out of the patch.
+/// Merges the lists whose order the patch prescribes, and removes them from the patch.
 fn merge_ordered_lists(
     original: &mut Object,
     patch: &mut Object,

@@ -56,13 +56,13 @@ fn scale(suffix: &str) -> Option<(i128, i32, Format)> {
         return Some((2, (i as i32 + 1) * 10, Format::BinarySi));
     }
     let exponent: i64 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-    // Beyond these bounds every number is zero or capped anyway.
+    // Beyond these bounds every number is zero or capped.
     Some((10, exponent.clamp(-1000, 1000) as i32, Format::DecimalExponent))
 }
 
-/// The amount in nanos, rounded up; `None` when it is beyond all bounds.
+/// The amount in nanos, rounded up; `None` if it exceeds all bounds.
 fn magnitude(number: &str, fraction: &str, base: i128, exponent: i32) -> Option<i128> {
-    // Later digits of the fraction can only matter by not being zero.
+    // Further digits of the fraction only matter if they are not zero.
     const FRACTION_DIGITS: usize = 18;
     let (kept, dropped) = fraction.split_at(fraction.len().min(FRACTION_DIGITS));
     let sticky = dropped.bytes().any(|b| b != b'0');
@@ -81,14 +81,14 @@ fn magnitude(number: &str, fraction: &str, base: i128, exponent: i32) -> Option<
         let amount = mantissa.checked_mul(10i128.checked_pow(decimals.unsigned_abs())?)?;
         return amount.checked_add(i128::from(sticky));
     }
-    // Anything that is not zero is at least one nano.
+    // Any non-zero amount is at least one nano.
     let Some(unit) = 10i128.checked_pow(decimals.unsigned_abs()) else { return Some(1) };
     let exact = mantissa % unit == 0;
     Some(div_away_from_zero(mantissa, unit) + i128::from(exact && sticky))
 }
 
-/// Upstream's shortcut for numbers that fit an i64: they are not capped, and those that look
-/// canonical keep their text.
+/// Upstream's shortcut for numbers that fit an i64: they are not capped, and keep their text if it
+/// looks canonical.
 struct Short {
     canonical: bool,
 }

@@ -39,7 +39,7 @@ fn builtin(name: &str) -> Option<Shape> {
     Registry::builtin().type_by_name(name).map(|ty| Shape::Object(Ref::to(ty.clone())))
 }
 
-/// Go holds custom objects as maps: nothing is implied, nothing is dropped.
+/// Go stores custom objects as maps: nothing is implied and nothing is dropped.
 fn field(name: &str, shape: Shape) -> Field {
     Field {
         name: name.to_owned(),

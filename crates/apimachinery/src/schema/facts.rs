@@ -4,9 +4,9 @@
 //!
 //! ```text
 //! package MODEL GROUP VERSION          types that follow are named MODEL.NAME; GROUP may be `core`
-//! type NAME [OPTION]...                a struct; OPTIONs are `atomic`, `union=FIELD` for one of whose other
-//!                                      fields the named one says which is set, and `required=FIELDS`
-//!                                      where these are not declared in the order of their numbers
+//! type NAME [OPTION]...                a struct; OPTIONs are `atomic`, `union=FIELD` if FIELD
+//!                                      selects the one that is set, and `required=FIELDS` if
+//!                                      their order is not that of the numbers
 //! kind NAME [OPTION]...                a struct that stands alone as an object
 //!  JSON_NAME [VIA.]TAG SHAPE FLAGS [OPTION]...
 //! ```
@@ -14,9 +14,9 @@
 //! SHAPE is a basic word, a type's name (of the same package unless it has dots), `[]SHAPE`,
 //! `{}SHAPE` for maps, `wrap:[]SHAPE` for lists that protobuf wraps in a message, or
 //! `schema|ALTERNATIVE`. FLAGS are `r`equired, `p`ointer and omit-`e`mpty, or `-`. OPTIONs are
-//! `l=KIND[:KEYS]` for list types, `atomic` or `granular`, `p=STRATEGIES:KEY` for strategic merge patches,
-//! `g=TYPE` for what Go calls a type that SHAPE does not name, `w=STRUCTS` for the embedded structs that JSON
-//! flattens, `e=JSON` for the values of an enumeration, and last `d=JSON` for the default.
+//! `l=KIND[:KEYS]` for list types, `atomic` or `granular`, `p=STRATEGIES:KEY` for strategic merge
+//! patches, `g=TYPE` for Go's type if it differs from SHAPE, `w=STRUCTS` for embedded structs that
+//! JSON flattens, `e=JSON` for the values of an enumeration, and last `d=JSON` for the default.
 
 use super::model::{
     Alternative, Field, Gvk, ListKind, ListShape, MapShape, Patch, Ref, Shape, Type,
@@ -106,7 +106,7 @@ impl<'a> Reader<'a> {
         let shape = self.shape(shape, &mut options)?;
         Some(Field {
             name,
-            // The remaining options are none of a list's: bytes are declared as one.
+            // The other options do not apply to lists: bytes are declared as a list.
             listed: options.list.is_some(),
             shape,
             required: flags.contains('r'),

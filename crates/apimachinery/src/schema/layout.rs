@@ -1,4 +1,4 @@
-//! A type's fields in protobuf's view: by number, with the messages JSON flattens still nested.
+//! A type's fields as protobuf sees them: by number, with the messages that JSON flattens nested.
 
 use super::model::Field;
 
@@ -6,7 +6,7 @@ use super::model::Field;
 #[derive(Debug, Default)]
 pub(crate) struct Layout(pub(crate) Vec<(u32, Slot)>);
 
-/// What a field number stands for.
+/// The meaning of a field number.
 #[derive(Debug)]
 pub(crate) enum Slot {
     /// Index into the type's fields.

@@ -41,11 +41,11 @@ pub struct Type {
     pub open: bool,
     /// Owned and merged as a whole by server-side apply.
     pub atomic: bool,
-    /// The required fields in their order, where that is not the order of their numbers.
+    /// The required fields in order, if that is not the order of their numbers.
     pub required: Vec<String>,
-    /// The field that says which of the others is set, if this is a union.
+    /// The field that selects the one that is set, if this is a union.
     pub union: String,
-    /// Worked out when first needed.
+    /// Computed on first use.
     pub(super) layout: OnceLock<Layout>,
 }
 
@@ -67,7 +67,7 @@ impl Type {
         self.name.rsplit('.').next().unwrap_or_default()
     }
 
-    /// True for `PodList` and its like.
+    /// Returns true for `PodList` and similar types.
     #[must_use]
     pub fn is_list(&self) -> bool {
         self.gvk.as_ref().is_some_and(|g| g.kind.ends_with("List")) && self.field("items").is_some()
@@ -90,15 +90,15 @@ pub struct Field {
     pub pointer: bool,
     /// Go omits it from JSON when it is zero (or nil, for pointers).
     pub omit_empty: bool,
-    /// Value when absent, as OpenAPI declares it. Applying it is the API server's business.
+    /// Default of an absent field, as OpenAPI declares it. The API server applies it.
     pub default: Option<Value>,
     /// Protobuf field number; 0 when the field has no protobuf form.
     pub tag: u32,
     /// Field numbers of the messages around it that JSON flattens, outermost first.
     pub via: Vec<u32>,
-    /// How a strategic merge patch treats it.
+    /// Treatment in a strategic merge patch.
     pub patch: Patch,
-    /// What Go calls its type, where the shape does not tell.
+    /// Go's name of the type, if the shape does not determine it.
     pub go_type: Option<String>,
     /// Names of the structs around it that JSON flattens, joined by dots.
     pub within: String,
@@ -150,7 +150,7 @@ pub enum Shape {
     RawExtension,
     /// Field set of server-side apply, protobuf `FieldsV1{Raw}`.
     FieldsV1,
-    /// JSON schema, or something simpler in its place.
+    /// JSON schema, or a simpler value in its place.
     SchemaOr(Alternative, Ref),
     /// Array.
     List(Box<ListShape>),
@@ -160,7 +160,7 @@ pub enum Shape {
     Object(Ref),
 }
 
-/// What may stand in place of a JSON schema.
+/// The alternatives to a JSON schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alternative {
     /// A list of schemas (`JSONSchemaPropsOrArray`).
@@ -188,24 +188,24 @@ impl Alternative {
 pub struct ListShape {
     /// Type of the items.
     pub item: Shape,
-    /// How server-side apply merges it.
+    /// Treatment in server-side apply.
     pub kind: ListKind,
     /// Keys that identify an item when `kind` is `Map`.
     pub keys: Vec<String>,
-    /// Whether the list type was declared, rather than atomic by default.
+    /// True if the list type was declared, rather than atomic by default.
     pub declared: bool,
     /// Protobuf wraps the list in a message `{items = 1}`.
     pub wrapped: bool,
 }
 
-/// How server-side apply merges a list.
+/// The way server-side apply merges a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListKind {
     /// As a whole.
     Atomic,
-    /// Item by item, items being scalars.
+    /// Item by item; items are scalars.
     Set,
-    /// Item by item, items being identified by keys.
+    /// Item by item; items are identified by keys.
     Map,
 }
 
@@ -216,7 +216,7 @@ pub struct MapShape {
     pub value: Shape,
     /// Owned and merged as a whole by server-side apply.
     pub atomic: bool,
-    /// Declared as merged key by key, which it would be without.
+    /// Declared as merged key by key, which is also the default.
     pub granular: bool,
 }
 
@@ -224,12 +224,12 @@ pub struct MapShape {
 #[derive(Clone, Default)]
 pub struct Ref {
     target: Arc<OnceLock<Arc<Type>>>,
-    /// Whether server-side apply treats the value as a whole here, if that is not as the type says.
+    /// Overrides the type's own `atomic` for server-side apply at this place.
     pub atomic_here: Option<bool>,
 }
 
 impl Ref {
-    /// A reference to a type at hand.
+    /// A reference to a known type.
     #[must_use]
     pub fn to(target: Arc<Type>) -> Self {
         Self { target: Arc::new(OnceLock::from(target)), atomic_here: None }
@@ -239,7 +239,7 @@ impl Ref {
         Self { target: Arc::default(), atomic_here }
     }
 
-    /// Resolves the reference; the first resolution stands.
+    /// Resolves the reference; only the first resolution counts.
     pub(crate) fn resolve(&self, target: Arc<Type>) {
         let _ = self.target.set(target);
     }
@@ -253,7 +253,7 @@ impl Ref {
         self.target.get().expect("schema references are resolved when the registry is built")
     }
 
-    /// Whether server-side apply treats the value as a whole.
+    /// Returns true if server-side apply treats the value as a whole.
     #[must_use]
     pub fn is_atomic(&self) -> bool {
         self.atomic_here.unwrap_or(self.get().atomic)

@@ -32,7 +32,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// The types of Kubernetes itself.
+    /// The types of Kubernetes.
     ///
     /// # Panics
     /// Never: the facts are embedded and checked by a test.

@@ -1,28 +1,28 @@
-//! Fields that were never set: Go holds them by value and writes their zero, where other fields are
-//! left out.
+//! Fields that were never set: Go stores some of them by value and writes their zero, and omits the
+//! others.
 
 use serde_json::{Map, Value};
 
 use super::model::{Alternative, Field, Shape, Type};
 
-/// Groups whose objects upstream stores as JSON. The others go through protobuf, which cannot tell
-/// an empty list from none.
+/// Groups whose objects upstream stores as JSON. The others are stored as protobuf, which cannot
+/// distinguish an empty list from an absent one.
 const STORED_AS_JSON: &[&str] = &["apiextensions.k8s.io", "apiregistration.k8s.io"];
 
 /// Gives an object of type `ty` the zeros that Go would write, and the nulls that empty lists and
-/// maps come back as once they have been stored.
+/// maps become when they are stored.
 pub fn write_zeros(ty: &Type, object: &mut Value) {
     let as_json = ty.gvk.as_ref().is_some_and(|gvk| STORED_AS_JSON.contains(&gvk.group.as_str()));
     Zeros { keep_empty: as_json }.of_type(ty, object);
 }
 
-/// Gives an object the zeros alone: what is empty is as its writer made it until it is stored.
+/// Gives an object the zeros only: empty values stay as written until the object is stored.
 pub fn write_missing(ty: &Type, object: &mut Value) {
     Zeros { keep_empty: true }.of_type(ty, object);
 }
 
-/// Maps of which admission or validation asks whether they are there, not what is in them: until the
-/// object is stored an empty one is not the same as none.
+/// Maps for which admission or validation distinguishes empty from absent. The difference exists
+/// only until the object is stored.
 const TOLD_FROM_NONE: &[(&str, &str)] = &[
     ("PodSpec", "overhead"),
     ("ResourceRequirements", "limits"),
@@ -33,7 +33,7 @@ pub(crate) fn is_told_from_none(ty: &Type, field: &Field) -> bool {
     TOLD_FROM_NONE.contains(&(ty.short_name(), field.name.as_str()))
 }
 
-/// Takes these maps away where they are empty: nobody stores them, nor owns them.
+/// Removes these maps where they are empty: they are neither stored nor owned.
 pub fn leave_out_empty(ty: &Type, object: &mut Value) {
     let Value::Object(map) = object else { return };
     for field in &ty.fields {
@@ -54,7 +54,7 @@ pub fn leave_out_empty(ty: &Type, object: &mut Value) {
     }
 }
 
-/// There is something that [`leave_out_empty`] would take away.
+/// Returns true if [`leave_out_empty`] would remove something.
 #[must_use]
 pub fn has_empty(ty: &Type, object: &Value) -> bool {
     let Value::Object(map) = object else { return false };
@@ -76,7 +76,7 @@ pub(crate) fn is_time_by_value(field: &Field) -> bool {
 
 #[derive(Clone, Copy)]
 struct Zeros {
-    /// Whether `[]` and `{}` stay what they are.
+    /// Keeps `[]` and `{}` as they are.
     keep_empty: bool,
 }
 
@@ -145,7 +145,7 @@ impl Zeros {
     }
 }
 
-/// Whether there can be anything to write below.
+/// Returns true if values of the shape may contain fields to write.
 fn has_fields(shape: &Shape) -> bool {
     matches!(shape, Shape::Object(_) | Shape::List(_) | Shape::Map(_) | Shape::SchemaOr(..))
 }

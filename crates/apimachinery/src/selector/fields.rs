@@ -40,7 +40,7 @@ impl FieldSelector {
         Ok(Self { terms })
     }
 
-    /// True when it selects everything.
+    /// Returns true if it selects everything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
@@ -52,7 +52,7 @@ impl FieldSelector {
         self.terms.iter().find(|t| t.equal && t.field == field).map(|t| t.value.as_str())
     }
 
-    /// Whether an object is selected; `field` gives a field's value as text, empty when absent.
+    /// Returns true if an object is selected; `field` returns a field's text, empty if absent.
     pub fn matches<S: AsRef<str>>(&self, field: impl Fn(&str) -> S) -> bool {
         self.terms.iter().all(|t| (field(&t.field).as_ref() == t.value) == t.equal)
     }
@@ -76,7 +76,7 @@ impl fmt::Display for FieldSelector {
     }
 }
 
-/// Splits at commas that no backslash precedes.
+/// Splits at commas that are not escaped by a backslash.
 fn split_terms(text: &str) -> Vec<&str> {
     let mut terms = Vec::new();
     let (mut start, mut escaped) = (0, false);
@@ -108,7 +108,7 @@ fn split_term(term: &str) -> Option<(&str, bool, &str)> {
     Some((field, true, value))
 }
 
-/// Why text is no value of a term.
+/// The reason why text is not the value of a term.
 #[derive(Debug, thiserror::Error)]
 enum Malformed {
     #[error("invalid field selector: invalid escape sequence: {0}")]

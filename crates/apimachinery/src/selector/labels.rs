@@ -14,7 +14,7 @@ use std::fmt;
 pub struct LabelSelector {
     /// All must hold.
     pub requirements: Vec<Requirement>,
-    /// Selects nothing, whatever the requirements (a null `metav1.LabelSelector`).
+    /// Selects nothing, regardless of the requirements (a null `metav1.LabelSelector`).
     pub nothing: bool,
 }
 
@@ -41,7 +41,7 @@ pub enum Operator {
     LessThan,
 }
 
-/// Complains about a malformed label key, as a field error at `path`.
+/// Refuses a malformed label key with a field error at `path`.
 pub(super) fn check_key(key: &str, path: &str) -> Result<(), FieldError> {
     match names::qualified_name(key) {
         errors if errors.is_empty() => Ok(()),
@@ -53,7 +53,7 @@ impl Requirement {
     /// A checked requirement.
     ///
     /// # Errors
-    /// In upstream's words, when key or operands are malformed.
+    /// In upstream's words, if the key or the operands are malformed.
     pub fn new(key: &str, operator: Operator, values: Vec<String>) -> Result<Self, ErrorList> {
         let mut errors = ErrorList::new();
         let complaints = names::qualified_name(key);
@@ -105,7 +105,7 @@ impl Requirement {
         }
     }
 
-    /// Whether a label's value, or its absence, fulfils the requirement.
+    /// Returns true if a label's value, or its absence, satisfies the requirement.
     #[must_use]
     pub fn matches(&self, value: Option<&str>) -> bool {
         let among = |v: &str| self.values.iter().any(|x| x == v);
@@ -173,7 +173,7 @@ impl LabelSelector {
         Ok(Self { requirements, nothing: false })
     }
 
-    /// A selector of exact values, as Services and ReplicationControllers have. Not checked.
+    /// A selector of exact values, as in Services and ReplicationControllers. Not validated.
     #[must_use]
     pub fn from_map<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let requirements = pairs
@@ -186,18 +186,18 @@ impl LabelSelector {
         Self { requirements, nothing: false }
     }
 
-    /// True when it selects everything.
+    /// Returns true if it selects everything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty() && !self.nothing
     }
 
-    /// Whether an object is selected; `label` looks up a label's value.
+    /// Returns true if an object is selected; `label` looks up a label's value.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         !self.nothing && self.requirements.iter().all(|r| r.matches(label(&r.key)))
     }
 
-    /// Whether an object is selected by its own labels.
+    /// Returns true if the labels of the object are selected.
     #[must_use]
     pub fn matches_object(&self, object: &Value) -> bool {
         self.matches(|key| object.label(key))

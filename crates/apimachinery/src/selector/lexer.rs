@@ -1,6 +1,6 @@
 //! Tokens of a label selector's text form.
 
-/// One token; what is in it is only needed for identifiers and errors.
+/// One token; its text only matters for identifiers and errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     Error,

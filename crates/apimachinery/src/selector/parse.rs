@@ -5,7 +5,7 @@ use super::lexer::{Token, scan};
 use crate::field::{ErrorList, FieldError};
 use std::collections::BTreeSet;
 
-/// Why text is no selector, in upstream's words.
+/// The reason why text is not a selector, in upstream's words.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("unable to parse requirement: {0}")]
@@ -46,7 +46,7 @@ impl<'a> Parser<'a> {
         self.tokens[self.position.min(self.tokens.len() - 1)]
     }
 
-    /// The next token where `in` and `notin` are mere words.
+    /// The next token, with `in` and `notin` taken as plain words.
     fn peek(&self) -> (Token, &'a str) {
         match self.operator_token() {
             (Token::In | Token::NotIn, text) => (Token::Identifier, text),
@@ -132,7 +132,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// `(x,y)`; omitted values are empty ones.
+    /// `(x,y)`; omitted values are empty.
     fn set(&mut self) -> Result<Vec<String>> {
         match self.next() {
             (Token::Open, _) => {}

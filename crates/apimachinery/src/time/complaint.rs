@@ -1,4 +1,4 @@
-//! Go's complaint about a text that is no timestamp (`time.ParseError`).
+//! Go's error for text that is not a timestamp (`time.ParseError`).
 
 use crate::text::quote;
 
@@ -14,13 +14,13 @@ const FRACTION: &str = ".000000";
 const ZONE: &str = "Z07:00";
 
 enum Fault {
-    /// The text that is left and the part of the layout that it is not.
+    /// The remaining text and the part of the layout that it does not match.
     Misfit(String, &'static str),
     OutOfRange(&'static str),
     Extra(String),
 }
 
-/// The complaint about `text`, which is no timestamp of the layout.
+/// The error for `text`, which does not match the layout.
 #[must_use]
 pub fn complaint(text: &str, layout: &str) -> String {
     let shown = quote(text);
@@ -33,7 +33,7 @@ pub fn complaint(text: &str, layout: &str) -> String {
             quote(&rest),
             quote(part)
         ),
-        // Go would have read it.
+        // Go would accept it.
         Ok(()) => format!("parsing time {shown}: day out of range"),
     }
 }
@@ -85,7 +85,7 @@ fn read(text: &str, micro: bool) -> Result<(), Fault> {
     if (1..=days).contains(&day) { Ok(()) } else { Err(Fault::OutOfRange("day")) }
 }
 
-/// Skips a fraction of a second, which one layout wants and the other lets pass.
+/// Skips a fraction of a second, which one layout requires and the other allows.
 fn fraction(rest: &str, micro: bool) -> Result<&str, Fault> {
     if micro {
         let six = rest

@@ -1,11 +1,11 @@
-//! The words of upstream's converter from trees of values to typed objects, which patched and applied
-//! objects go through instead of the JSON decoder.
+//! Messages of upstream's converter from trees of values to typed objects, which is used for
+//! patched and applied objects instead of the JSON decoder.
 
 use super::Misfit;
 use crate::schema::Shape;
 use serde_json::Value;
 
-/// What Go calls the kind of a value in a tree.
+/// Go's name of the kind of a value in a tree.
 fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "invalid",
@@ -18,13 +18,13 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The complaint about what is no struct.
+/// The error for a value that is not a struct.
 pub(super) fn of_struct(value: &Value) -> Misfit {
     Misfit::Struct(kind(value))
 }
 
-/// The complaint about a value that does not fit; `go_type` is what Go calls the wanted type where the
-/// shape does not tell.
+/// The error for a value that does not fit; `go_type` is Go's name of the expected type, if the
+/// shape does not determine it.
 pub(super) fn misfit(shape: &Shape, value: &Value, go_type: Option<&str>) -> Misfit {
     let found = kind(value);
     let plain = |wanted: &'static str, converts: bool| match converts {
@@ -36,13 +36,13 @@ pub(super) fn misfit(shape: &Shape, value: &Value, go_type: Option<&str>) -> Mis
         Shape::Object(_) | Shape::SchemaOr(..) => of_struct(value),
         Shape::Map(_) => Misfit::Restore { wanted: "map", found },
         Shape::List(_) | Shape::Bytes => Misfit::Restore { wanted: "slice", found },
-        // To Go a whole number may be a character.
+        // Go can convert an integer to a character.
         Shape::String => plain("string", found == "int64"),
         Shape::Bool => plain("bool", false),
         Shape::Int32 => plain("int32", number),
         Shape::Int64 => plain("int64", number),
         Shape::Double => plain("float64", number),
-        // These read JSON themselves.
+        // These types read JSON themselves.
         Shape::IntOrString => {
             Misfit::Value { found: super::scalar::describe(value), wanted: "int32".to_owned() }
         }
@@ -53,12 +53,12 @@ pub(super) fn misfit(shape: &Shape, value: &Value, go_type: Option<&str>) -> Mis
     }
 }
 
-/// Numbers are cut to the bits that there is room for, and lose a fraction that is none.
+/// Truncates numbers to the bits of the type, and drops a zero fraction.
 pub(super) fn wrap(shape: &Shape, value: &mut Value) {
     let Value::Number(n) = &*value else { return };
     let whole = match n.as_i64() {
         Some(whole) => whole,
-        // Up to here each whole number is one of its own.
+        // Below this limit a float represents every integer exactly.
         None => match n.as_f64().filter(|n| n.fract() == 0.0 && n.abs() < 9e15) {
             Some(whole) => whole as i64,
             None => return,

@@ -1,16 +1,16 @@
-//! Why a value does not fit its type.
+//! Reasons why a value does not fit its type.
 
 use super::scalar::Content;
 
-/// Why a value does not fit its type, in the words of Go's decoder, or of upstream's converter.
+/// The reason why a value does not fit, in the words of Go's decoder or upstream's converter.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
-    /// It is of another type, where no field has a name.
+    /// A value of another type, outside of any named field.
     #[error("json: cannot unmarshal {found} into Go value of type {wanted}")]
     Value {
-        /// What is there.
+        /// Type found.
         found: String,
-        /// Go's name of what should be.
+        /// Go's name of the expected type.
         wanted: String,
     },
     /// A field is of another type.
@@ -18,44 +18,44 @@ pub enum Misfit {
         "json: cannot unmarshal {found} into Go struct field {owner}.{fields} of type {wanted}"
     )]
     Field {
-        /// What is there.
+        /// Type found.
         found: String,
         /// The struct.
         owner: String,
-        /// The fields that lead there.
+        /// Path of fields to the value.
         fields: String,
-        /// Go's name of what should be.
+        /// Go's name of the expected type.
         wanted: String,
     },
-    /// Neither of what a schema's field may be.
+    /// Neither alternative of a schema's field.
     #[error("boolean or JSON schema expected")]
     NoSchema,
-    /// The text of a scalar says nothing.
+    /// The content of a scalar is invalid.
     #[error(transparent)]
     Content(#[from] Content),
-    /// The same of bytes, of the converter.
+    /// Invalid bytes, reported by the converter.
     #[error("error decoding from json: {0}")]
     Bytes(#[source] Content),
-    /// No struct, of the converter.
+    /// Not a struct, reported by the converter.
     #[error("cannot restore struct from: {0}")]
     Struct(&'static str),
-    /// No map or slice, of the converter.
+    /// Not a map or slice, reported by the converter.
     #[error("cannot restore {wanted} from {found}")]
     Restore {
-        /// What should be there.
+        /// Expected kind.
         wanted: &'static str,
-        /// What Go calls the kind of what is.
+        /// Go's name of the kind found.
         found: &'static str,
     },
-    /// A scalar of another kind, of the converter.
+    /// A scalar of another kind, reported by the converter.
     #[error("cannot convert {found} to {wanted}")]
     Convert {
-        /// What Go calls the kind of what is there.
+        /// Go's name of the kind found.
         found: &'static str,
-        /// Go's name of what should be.
+        /// Go's name of the expected type.
         wanted: String,
     },
-    /// Nothing that the converter can make the type of.
+    /// A type that the converter cannot produce.
     #[error("unrecognized type: {0}")]
     Unrecognized(&'static str),
 }

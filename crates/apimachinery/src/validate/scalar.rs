@@ -1,4 +1,4 @@
-//! Scalars: their types, their canonical text, and what Go calls them.
+//! Scalars: their types, canonical text and Go names.
 
 use crate::quantity::{Quantity, QuantityError};
 use crate::schema::{Shape, Type};
@@ -8,7 +8,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::{Engine as _, alphabet};
 use serde_json::Value;
 
-/// What is wrong with a scalar.
+/// The defect of a scalar.
 pub(super) enum Bad {
     /// Its JSON type.
     Type,
@@ -16,24 +16,24 @@ pub(super) enum Bad {
     Content(Content),
 }
 
-/// Why the content of a scalar says nothing.
+/// The reason why the content of a scalar is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Content {
-    /// No quantity.
+    /// Not a quantity.
     #[error(transparent)]
     Quantity(#[from] QuantityError),
-    /// No base64 from this byte on.
+    /// Not base64 from this byte on.
     #[error("illegal base64 data at input byte {0}")]
     Base64(usize),
-    /// No time.
+    /// Not a time.
     #[error("{}", time::complaint(text, layout))]
     Time {
         /// The text.
         text: String,
-        /// Go's example of how it should be.
+        /// Go's example layout.
         layout: &'static str,
     },
-    /// No duration.
+    /// Not a duration.
     #[error("time: invalid duration {}", quote(.0))]
     Duration(String),
 }
@@ -66,7 +66,7 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
             true
         }
         (Shape::Quantity, Value::Bool(_) | Value::Array(_) | Value::Object(_)) => {
-            // Quantities read whatever stands for them themselves.
+            // Quantities parse any value themselves.
             return Err(QuantityError::Format.into());
         }
         (Shape::Bytes, Value::String(text)) => {
@@ -97,14 +97,14 @@ pub(super) fn check(shape: &Shape, value: &mut Value) -> Result<(), Bad> {
     if ok { Ok(()) } else { Err(Bad::Type) }
 }
 
-/// Most values are canonical already; then nothing is written.
+/// Most values are canonical already and are not written again.
 fn replace(value: &mut Value, normal: String) {
     if value.as_str() != Some(normal.as_str()) {
         *value = normal.into();
     }
 }
 
-/// Go's decoder: line breaks do not count, nor do bits too many in the last symbol.
+/// Like Go's decoder: line breaks and excess bits in the last symbol are ignored.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
@@ -118,7 +118,7 @@ fn base64(text: &str) -> Result<String, Content> {
     }
 }
 
-/// Where Go's decoder stops.
+/// The offset at which Go's decoder stops.
 fn corrupt(text: &[u8]) -> usize {
     let skip_breaks = |mut at: usize| {
         while matches!(text.get(at), Some(b'\r' | b'\n')) {
@@ -126,7 +126,7 @@ fn corrupt(text: &[u8]) -> usize {
         }
         at
     };
-    // How many of the four symbols that make three bytes are there.
+    // Number of symbols read of a group of four, which encodes three bytes.
     let mut symbols = 0;
     for (at, byte) in text.iter().enumerate() {
         match byte {
@@ -147,7 +147,7 @@ fn corrupt(text: &[u8]) -> usize {
     text.len() - symbols
 }
 
-/// True of a time with exactly six digits of a second.
+/// Returns true if a time has exactly six digits of fraction.
 fn has_micros(text: &str) -> bool {
     let rest = text.get("2006-01-02T15:04:05".len()..).unwrap_or_default();
     let digits = rest.strip_prefix('.').unwrap_or_default();
@@ -162,7 +162,7 @@ fn bad_time(shape: &Shape, text: &str) -> Content {
     Content::Time { text: text.to_owned(), layout }
 }
 
-/// What Go's decoder calls a JSON value; for numbers that do not fit it shows the number.
+/// Go's decoder's name of a JSON value; numbers that do not fit are shown.
 pub(super) fn describe(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -183,7 +183,7 @@ pub(super) fn go_name(ty: &Type) -> String {
     }
 }
 
-/// What Go calls a shape.
+/// Go's name of a shape.
 pub(super) fn go_type(shape: &Shape) -> String {
     match shape {
         Shape::String => "string".to_owned(),

@@ -158,7 +158,7 @@ fn what_is_odd_is_told_in_the_order_of_the_document() {
     let (mut value, duplicates) = crate::codec::json::decode(document).unwrap();
     let found = check(deployment(), &mut value, FieldValidation::Warn, &duplicates, Some(document))
         .unwrap();
-    // Nobody looks into what is not known.
+    // The content of unknown fields is not inspected.
     assert_eq!(
         found,
         [
@@ -219,11 +219,11 @@ fn paths_of_unknown_fields_are_bounded() {
     let mut object = json!({"spec": {"devices": [{"attributes": {&key: fields}}]}});
     let found = unknown_fields(slice, &mut object).unwrap();
     assert!(!found.is_empty() && found.len() < 100, "{}", found.len());
-    // They are taken away all the same.
+    // They are removed nevertheless.
     assert_eq!(object["spec"]["devices"][0]["attributes"][&key], json!({}));
 }
 
-/// Who calls a field by more than is looked at hears of what is inside of it too.
+/// Duplicates inside an unknown field are reported too if its path is too long to look up.
 #[test]
 fn beginnings_of_long_paths_are_not_looked_up() {
     for (length, known) in [(10, 1), (2000, 2)] {

@@ -1,5 +1,5 @@
-//! CertificateApproval, CertificateSigning and CertificateSubjectRestriction: who may decide about
-//! requests for certificates, and which nobody may make.
+//! CertificateApproval, CertificateSigning and CertificateSubjectRestriction: rights to decide on
+//! certificate requests, and subjects that may not be requested.
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
@@ -20,7 +20,7 @@ impl Plugin for Certificates {
         if !request.is(GROUP, "certificatesigningrequests") {
             return Ok(());
         }
-        // The signer is the stored one's: a change of it would be refused, but only later.
+        // The stored signer is checked: a change of the signer is only refused later.
         match (request.operation, request.sub, request.old, object) {
             (Operation::Update, Some(Sub::Approval), Some(old), _) => {
                 check_signer(request, old, "approve")
@@ -38,7 +38,7 @@ impl Plugin for Certificates {
     }
 }
 
-/// `approve` or `sign` on the signer's name, or on every signer of its domain.
+/// Requires `approve` or `sign` on the signer's name, or on every signer of its domain.
 fn check_signer(request: &Request<'_>, csr: &Object, verb: &str) -> Result<(), Status> {
     let signer = csr.str_at(&["spec", "signerName"]);
     let domain = signer.split_once('/').map_or(signer, |(domain, _)| domain);

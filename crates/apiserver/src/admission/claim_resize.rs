@@ -1,4 +1,4 @@
-//! PersistentVolumeClaimResize: a claim grows only where its class lets it.
+//! PersistentVolumeClaimResize: a claim may only grow if its class allows it.
 
 use apimachinery::quantity::Quantity;
 use apimachinery::{Object, ObjectExt, Status};
@@ -14,7 +14,7 @@ fn size(claim: &Object) -> Quantity {
     size.and_then(|size| Quantity::from_value(size).ok()).unwrap_or_default()
 }
 
-/// The class, by the older annotation or by the field.
+/// The class, from the older annotation or the field.
 fn class(claim: &Object) -> &str {
     claim
         .annotation("volume.beta.kubernetes.io/storage-class")

@@ -1,4 +1,4 @@
-//! DefaultStorageClass and DefaultIngressClass: what names no class gets the newest default one.
+//! DefaultStorageClass and DefaultIngressClass: objects without a class get the newest default one.
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
@@ -12,7 +12,7 @@ pub(super) struct DefaultClass {
     resource: &'static str,
     /// Field of the spec that names the class.
     field: &'static str,
-    /// Annotations that name a class in the field's stead.
+    /// Annotations that name a class in place of the field.
     named_by: &'static [&'static str],
     class_group: &'static str,
     classes: &'static str,
@@ -62,7 +62,7 @@ impl Plugin for DefaultClass {
         let marked =
             |class: &Object| self.marks.iter().any(|mark| class.annotation(mark) == Some("true"));
         let created = |class: &Object| class.str_at(&["metadata", "creationTimestamp"]).to_owned();
-        // They come by name, and of equally new ones the first stands.
+        // Entries are sorted by name, and the first of equally new ones is taken.
         let newest = snapshot
             .range("", "")
             .map(|entry| entry.object())

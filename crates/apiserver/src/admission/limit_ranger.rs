@@ -1,5 +1,5 @@
-//! LimitRanger: pods and claims keep to the limits of their namespace, and containers that name
-//! no resources get its defaults.
+//! LimitRanger: pods and claims stay within the limits of their namespace, and containers without
+//! resources get its defaults.
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
@@ -48,7 +48,7 @@ impl Plugin for LimitRanger {
     }
 }
 
-/// New pods and resized ones, new claims and changed ones; nothing that is going.
+/// Applies to new and resized pods and new and changed claims; not to objects being deleted.
 fn concerns(request: &Request<'_>) -> bool {
     let concerned = match (request.operation, request.sub) {
         (Operation::Create, None) => request.is("", "pods") || is_claim(request),
@@ -75,7 +75,7 @@ fn items<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> 
     object[field].as_array().into_iter().flatten()
 }
 
-/// Gives containers the resources they do not name, and says which.
+/// Gives containers the resources they do not name, and reports which.
 fn fill_in(pod: &mut Object, range: &Value) -> Vec<String> {
     let (mut requests, mut limits) = (json!({}), json!({}));
     for limit in items(&range["spec"], "limits").filter(|limit| limit["type"] == "Container") {
@@ -121,8 +121,8 @@ fn check_pod(limit: &Value, spec: &Value) -> Vec<String> {
     }
 }
 
-/// What the pod asks for and may use, without overhead: CPU and memory of the pod as a whole take
-/// the place of the sum. (Huge pages do not, other than for quotas and the scheduler.)
+/// Resources of the pod without overhead: CPU and memory of the pod as a whole replace the sum of
+/// its containers. (Huge pages do so only for quotas and the scheduler.)
 fn of_pod(spec: &Value) -> Demand {
     let resources = PodResources::of_spec(spec);
     let mut total = resources.of_containers();
@@ -142,7 +142,7 @@ fn check_claim(limit: &Value, spec: &Value) -> Vec<String> {
     constraint::check_requests(limit, &Amounts::read(&spec["resources"]["requests"]))
 }
 
-/// Several errors as upstream shows them in one.
+/// Joins several errors like upstream.
 fn aggregate(mut errors: Vec<String>) -> Option<String> {
     let mut seen = std::collections::HashSet::new();
     errors.retain(|error| seen.insert(error.clone()));

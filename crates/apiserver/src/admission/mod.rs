@@ -26,9 +26,9 @@ use crate::server::Server;
 use crate::user::User;
 use crate::verbs::Call;
 
-pub(crate) use resource_quota::Turns as QuotaTurns;
+pub(crate) use resource_quota::NamespaceLocks as QuotaLocks;
 
-/// What is being done to the object.
+/// The operation on the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Create,
@@ -46,12 +46,12 @@ impl Operation {
     }
 }
 
-/// The write a plugin looks at.
+/// The write that a plugin checks.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
     pub(crate) server: &'a Server,
     pub(crate) user: &'a User,
-    pub(crate) kind: &'static Kind,
+    pub(crate) kind: &'a Kind,
     pub(crate) sub: Option<Sub>,
     pub(crate) operation: Operation,
     pub(crate) namespace: &'a str,
@@ -59,17 +59,17 @@ pub(crate) struct Request<'a> {
     /// The name in the request's path; empty for a POST to the collection.
     pub(crate) path_name: &'a str,
     pub(crate) old: Option<&'a Object>,
-    /// Whether nothing will come of it.
+    /// True if nothing will be stored.
     pub(crate) dry_run: bool,
 }
 
 impl Request<'_> {
-    /// Whether this creates a pod itself (and not a subresource of one).
+    /// Returns true if this creates a pod itself (and not a subresource of one).
     fn creates_pod(&self) -> bool {
         self.operation == Operation::Create && self.is("", "pods") && self.sub.is_none()
     }
 
-    /// Whether this changes a pod itself.
+    /// Returns true if this changes a pod itself.
     fn updates_pod(&self) -> bool {
         self.operation == Operation::Update && self.is("", "pods") && self.sub.is_none()
     }
@@ -104,7 +104,7 @@ pub(crate) trait Plugin: Sync {
 
 /// A plugin in the chain.
 pub(crate) struct Entry {
-    /// What metrics call it: upstream's name where it is upstream's.
+    /// Name in metrics: upstream's name if it is upstream's plugin.
     pub(crate) name: &'static str,
     plugin: &'static dyn Plugin,
     admits: bool,
@@ -125,7 +125,7 @@ const fn both(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
 
 /// The chain.
 pub(crate) static PLUGINS: &[Entry] = &[
-    // Upstream asks this as the last question of the validation.
+    // Upstream runs this check at the end of validation.
     validates("PolicyParams", &policy_params::PolicyParams),
     both("NamespaceLifecycle", &namespace_lifecycle::NamespaceLifecycle),
     both("LimitRanger", &limit_ranger::LimitRanger),
@@ -142,7 +142,7 @@ pub(crate) static PLUGINS: &[Entry] = &[
     admits("DefaultIngressClass", &default_class::INGRESS),
     validates("RBACEscalation", &rbac_escalation::RbacEscalation),
     validates("Certificates", &certificates::Certificates),
-    // The last, so that nothing is charged that another plugin refuses.
+    // Last, so that nothing is charged for an object that another plugin refuses.
     validates("ResourceQuota", &resource_quota::ResourceQuota),
 ];
 
@@ -156,11 +156,11 @@ fn request<'a>(
     Request {
         server: call.server,
         user: &call.user,
-        kind: call.kind,
+        kind: &call.kind,
         sub: call.sub,
         operation,
         namespace: &call.info.namespace,
-        // An object made at a subresource has the name of the object that it belongs to.
+        // An object created at a subresource has the name of its parent object.
         name: match call.sub {
             Some(_) => &call.info.name,
             None => subject.map_or("", ObjectExt::name),
@@ -201,7 +201,7 @@ pub(crate) async fn admit(
     outcome
 }
 
-/// Runs the plugins that have the last word.
+/// Runs the plugins that only validate the final object.
 pub(crate) async fn validate(
     call: &Call<'_>,
     operation: Operation,

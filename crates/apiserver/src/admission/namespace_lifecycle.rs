@@ -1,5 +1,5 @@
-//! NamespaceLifecycle: nothing new in a namespace that is missing or going, and the system's
-//! namespaces stay.
+//! NamespaceLifecycle: nothing is created in a namespace that is missing or terminating, and the
+//! system's namespaces cannot be deleted.
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;

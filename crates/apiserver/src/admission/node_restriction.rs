@@ -1,4 +1,4 @@
-//! NodeRestriction: a kubelet changes its own node and the pods bound to it, nothing else.
+//! NodeRestriction: a kubelet only changes its own node and the pods bound to it.
 
 mod pods;
 mod tokens;
@@ -25,17 +25,17 @@ const OWN_LABELS: &[&str] = &[
     "topology.kubernetes.io/region",
     "topology.kubernetes.io/zone",
 ];
-/// Label domains, with those below them, that belong to kubelets.
+/// Label domains, including their subdomains, that belong to kubelets.
 const OWN_DOMAINS: &[&str] = &["kubelet.kubernetes.io", "node.kubernetes.io"];
-/// The domain whose labels isolate workloads from nodes that say what they are not.
+/// The domain for labels that isolate workloads from nodes, which nodes may not set themselves.
 const RESTRICTION: &str = "node-restriction.kubernetes.io";
 const SIGNERS: &[&str] =
     &["kubernetes.io/kubelet-serving", "kubernetes.io/kube-apiserver-client-kubelet"];
 
 pub(super) struct NodeRestriction;
 
-/// Refused before anything else is said of the object, as upstream does: the plugin counts as one
-/// that changes.
+/// Refused before any other plugin reports an error, as upstream does: the plugin counts as
+/// mutating.
 #[async_trait]
 impl Plugin for NodeRestriction {
     async fn admit(&self, request: &Request<'_>, object: &mut Object) -> Result<(), Status> {
@@ -49,7 +49,7 @@ impl Plugin for NodeRestriction {
 
 fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
     let Some(node) = request.user.node() else { return Ok(()) };
-    // The name that a new object asks for: one to be generated is not the node's own.
+    // The name of the new object: a generated name is not the node's own.
     let named = object.map_or(request.name, ObjectExt::name);
     let request = &match request.operation {
         Operation::Create if request.sub.is_none() => Request { name: named, ..*request },
@@ -128,13 +128,13 @@ fn check_node(request: &Request<'_>, node: &str, object: Option<&Object>) -> Res
     Ok(())
 }
 
-/// An absent list and an empty one are the same.
+/// An absent list equals an empty one.
 fn same_list(a: &Value, b: &Value) -> bool {
     let items = |v: &Value| v.as_array().cloned().unwrap_or_default();
     items(a) == items(b)
 }
 
-/// Labels that differ and that a kubelet may not decide, in order.
+/// Changed labels that a kubelet may not set, in order.
 fn restricted_changes(object: &Object, old: Option<&Object>) -> Vec<String> {
     let was = |key: &str| old.and_then(|old| old.label(key));
     let mut changed: Vec<String> = object
@@ -163,7 +163,7 @@ fn is_restricted(label: &str) -> bool {
     within(RESTRICTION) || ((within("kubernetes.io") || within("k8s.io")) && !own)
 }
 
-/// A kubelet reports how far a claim's volume has grown, nothing else.
+/// A kubelet only reports how far a claim's volume has grown.
 fn check_claim(request: &Request<'_>, node: &str, object: Option<&Object>) -> Result<(), Status> {
     let (Some(Sub::Status), Some(object), Some(old)) = (request.sub, object, request.old) else {
         return Err(request.forbidden("may only update PVC status"));
@@ -200,7 +200,7 @@ fn check_slice(request: &Request<'_>, node: &str, object: Option<&Object>) -> Re
     )))
 }
 
-/// A node asks for certificates of its own name only.
+/// A node only requests certificates for its own name.
 fn check_request(request: &Request<'_>, node: &str, object: Option<&Object>) -> Result<(), Status> {
     let (Operation::Create, Some(csr)) = (request.operation, object) else { return Ok(()) };
     if !SIGNERS.contains(&csr.str_at(&["spec", "signerName"])) {

@@ -1,4 +1,4 @@
-//! PodTopologyLabels (KEP-4742): a pod says where the node is that it is bound to.
+//! PodTopologyLabels (KEP-4742): a pod gets the topology labels of the node it is bound to.
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::{Plugin, Request};
 use crate::registry::{self, Sub};
 
-/// Labels of a node that its pods get (upstream's default).
+/// Labels that pods get from their node (upstream's default).
 const LABELS: &[&str] = &["topology.kubernetes.io/zone", "topology.kubernetes.io/region"];
 
 pub(super) struct PodTopologyLabels;
@@ -21,7 +21,7 @@ impl Plugin for PodTopologyLabels {
             return Ok(());
         }
         let nodes = registry::find("", "v1", "nodes");
-        // Upstream lets a pod be bound to a node that it does not know.
+        // Upstream allows binding to an unknown node.
         let Some(node) = nodes.and_then(|kind| request.server.entry(kind, "", node)) else {
             return Ok(());
         };

@@ -1,5 +1,5 @@
-//! Whoever writes an admission policy, or binds one, can read what it takes its parameters from
-//! (upstream's `authz.go` of both kinds): messages and failures of a policy tell of them.
+//! Requires that authors of admission policies and bindings can read the parameters (upstream's
+//! `authz.go` of both kinds): messages and failures of a policy reveal them.
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt, Status};
@@ -38,7 +38,7 @@ impl Plugin for PolicyParams {
     }
 }
 
-/// The group and resource of parameters; all of what is not known.
+/// The group and resource of parameters; `*` if unknown.
 struct Params<'a> {
     group: &'a str,
     resource: &'a str,
@@ -64,7 +64,7 @@ fn may(request: &Request<'_>, verb: &str, of: &Params<'_>, namespace: &str, name
     matches!(authz::decide(request.server, &attributes), Decision::Allow(_))
 }
 
-/// Why the policy may not be written.
+/// The reason why the policy may not be written.
 fn check_policy(request: &Request<'_>, policy: &Object) -> Option<String> {
     let kind = policy.get_path(&["spec", "paramKind"])?;
     let same = request.old.is_some_and(|old| old.get_path(&["spec", "paramKind"]) == Some(kind));
@@ -80,8 +80,8 @@ fn check_policy(request: &Request<'_>, policy: &Object) -> Option<String> {
     ))
 }
 
-/// Why the binding may not be written. An unchanged one is asked about again, as upstream does: it
-/// compares pointers.
+/// The reason why the binding may not be written. An unchanged one is checked again like upstream,
+/// which compares pointers.
 fn check_binding(request: &Request<'_>, binding: &Object) -> Option<String> {
     let reference = binding.get_path(&["spec", "paramRef"])?;
     let (namespace, name) = (reference.str_at(&["namespace"]), reference.str_at(&["name"]));
@@ -116,7 +116,7 @@ fn check_binding(request: &Request<'_>, binding: &Object) -> Option<String> {
     ))
 }
 
-/// A user as Go prints one.
+/// A user as Go prints it.
 fn shown(user: &User) -> String {
     let extra: Vec<String> =
         user.extra.iter().map(|(key, values)| format!("{key}:[{}]", values.join(" "))).collect();

@@ -1,4 +1,4 @@
-//! Priority: a pod's priority is its class's.
+//! Priority: a pod gets the priority of its class.
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
@@ -16,7 +16,7 @@ impl Plugin for Priority {
             return Ok(());
         }
         if let Some(old) = request.old.filter(|_| request.updates_pod()) {
-            // What was given at the beginning stays; the validation refuses other values.
+            // The original values are kept; validation refuses others.
             for field in ["priority", "preemptionPolicy"] {
                 if pod["spec"][field].is_null() && !old["spec"][field].is_null() {
                     pod.set_path(&["spec", field], old["spec"][field].clone());
@@ -90,7 +90,7 @@ fn classes() -> Result<&'static registry::Kind, Status> {
         .ok_or_else(|| Status::internal("no priority classes"))
 }
 
-/// The lowest of the classes that call themselves the default.
+/// The lowest of the default classes.
 fn default_class(
     request: &Request<'_>,
     kind: &'static crate::registry::Kind,

@@ -1,4 +1,4 @@
-//! Writes of roles and bindings grant only what their author holds.
+//! Roles and bindings may only grant rights that their author holds.
 
 use apimachinery::{Object, Status};
 use async_trait::async_trait;

@@ -1,8 +1,8 @@
-//! ResourceQuota: whatever a namespace gets is charged to its quotas before it is made.
+//! ResourceQuota: new usage of a namespace is charged to its quotas before it is stored.
 //!
 //! A charge is a compare-and-set of the quota's status, so two requests never spend the same
-//! remainder. It comes before the object, and is not taken back when the object fails after all:
-//! the quota controller counts again soon after every charge.
+//! remainder. It precedes the object and is not undone if the object fails later: the quota
+//! controller recounts soon after every charge.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
@@ -22,22 +22,22 @@ use crate::verbs::Failure;
 
 mod charge;
 
-/// How long a request waits for its turn and its charge (upstream: 10 s).
+/// How long a request waits for the lock and its charge (upstream: 10 s).
 const PATIENCE: Duration = Duration::from_secs(10);
 const LANES: usize = 64;
 
-/// Lets the requests of a namespace charge its quotas one after the other. The compare-and-set
-/// alone keeps them right, but of many at once only one would get through each time.
-pub(crate) struct Turns([Mutex<()>; LANES]);
+/// Serializes the charges of a namespace. The compare-and-set alone is correct, but of many
+/// concurrent requests only one would succeed per round.
+pub(crate) struct NamespaceLocks([Mutex<()>; LANES]);
 
-impl Default for Turns {
+impl Default for NamespaceLocks {
     fn default() -> Self {
         Self(std::array::from_fn(|_| Mutex::default()))
     }
 }
 
-impl Turns {
-    async fn wait(&self, namespace: &str) -> MutexGuard<'_, ()> {
+impl NamespaceLocks {
+    async fn lock(&self, namespace: &str) -> MutexGuard<'_, ()> {
         // Namespaces that share a lane wait for each other, which is harmless.
         let lane = BuildHasherDefault::<DefaultHasher>::default().hash_one(namespace);
         self.0[lane as usize % LANES].lock().await
@@ -67,7 +67,7 @@ impl Plugin for ResourceQuota {
     }
 }
 
-/// Whether the request can make an object take more.
+/// Returns true if the request can increase usage.
 fn concerns(request: &Request<'_>, object: &Object) -> bool {
     if !request.kind.namespaced || request.namespace.is_empty() {
         return false;
@@ -87,7 +87,7 @@ fn concerns(request: &Request<'_>, object: &Object) -> bool {
     }
 }
 
-/// A charge is a write of the server's own.
+/// A charge is recorded as a write of the server.
 fn record(kind: &Kind, live: &Object, quota: &mut Object) {
     let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) else {
         return;
@@ -115,11 +115,11 @@ async fn reserve(
         counted,
         object,
         old: request.old,
-        // What a status reports has happened already.
+        // A status reports usage that exists already.
         limited: request.sub != Some(Sub::Status),
         now: Timestamp::now(),
     };
-    let _turn = server.quota_turns.wait(request.namespace).await;
+    let _lock = server.quota_locks.lock(request.namespace).await;
     let mut charged: Vec<String> = Vec::new();
     loop {
         let snapshot = server.collection(kind)?.snapshot();

@@ -1,4 +1,4 @@
-//! RuntimeClass: pods of a runtime class bear its overhead and go to its nodes.
+//! RuntimeClass: pods get the overhead and the scheduling of their runtime class.
 
 use apimachinery::{Object, ObjectExt, Status, text};
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use crate::registry;
 
 mod toleration;
 
-/// Why a pod does not go with its class.
+/// The reason why a pod does not match its class.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Mismatch {
     #[error("pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead")]
@@ -52,12 +52,12 @@ impl Plugin for RuntimeClass {
     }
 }
 
-/// The class the pod names, if it names one.
+/// The class that the pod names, if any.
 fn class_of(request: &Request<'_>, pod: &Object) -> Result<Option<Object>, Status> {
     let Some(name) = pod.get_path(&["spec", "runtimeClassName"]).and_then(Value::as_str) else {
         return Ok(None);
     };
-    // Upstream asks its client for one, which refuses to.
+    // Upstream requests a class without a name, which its client refuses.
     if name.is_empty() {
         return Err(Status::generic(500, "", "resource name may not be empty"));
     }

@@ -1,4 +1,4 @@
-//! ServiceAccount: every pod runs as one, and finds its token where clients look for it.
+//! ServiceAccount: every pod runs as an account, with its token where clients look for it.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::{Plugin, Request};
 use crate::registry::{self, items_mut};
 
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// The account of a new namespace is made by a controller: how long to wait for it.
+/// The account of a new namespace is created by a controller: how long to wait for it.
 const WAIT: Duration = Duration::from_secs(1);
 /// Lifetime of a mounted token in seconds; the kubelet renews it.
 const TOKEN_SECONDS: i64 = 3607;
-/// Letters of generated names.
+/// Alphabet of generated names.
 const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 pub(super) struct ServiceAccount;
@@ -23,7 +23,7 @@ pub(super) struct ServiceAccount;
 #[async_trait]
 impl Plugin for ServiceAccount {
     async fn admit(&self, request: &Request<'_>, pod: &mut Object) -> Result<(), Status> {
-        // Mirror pods stand for something a kubelet runs already.
+        // Mirror pods represent pods that a kubelet runs already.
         if !request.creates_pod() || pod.annotation(crate::registry::MIRROR_POD).is_some() {
             return Ok(());
         }
@@ -51,7 +51,7 @@ impl Plugin for ServiceAccount {
     }
 }
 
-/// The account, waited for if it is not there yet.
+/// Returns the account, waiting for it if it does not exist yet.
 async fn find(request: &Request<'_>, name: &str) -> Option<Object> {
     let kind = registry::find("", "v1", "serviceaccounts")?;
     let collection = request.server.collection(kind).ok()?;
@@ -68,7 +68,7 @@ async fn find(request: &Request<'_>, name: &str) -> Option<Object> {
     tokio::time::timeout(WAIT, wait).await.ok()
 }
 
-/// The pod decides, else the account, else yes.
+/// The pod decides, then the account; the default is yes.
 fn wants_token(pod: &Object, account: &Object) -> bool {
     let own = pod.get_path(&["spec", "automountServiceAccountToken"]).and_then(Value::as_bool);
     own.or(account["automountServiceAccountToken"].as_bool()).unwrap_or(true)

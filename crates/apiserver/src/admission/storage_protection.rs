@@ -1,4 +1,4 @@
-//! StorageObjectInUseProtection: volumes, claims and classes stay as long as somebody uses them.
+//! StorageObjectInUseProtection: volumes, claims and classes are kept as long as they are in use.
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;

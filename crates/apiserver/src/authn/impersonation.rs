@@ -1,4 +1,4 @@
-//! `Impersonate-*` headers: acting as somebody else, if one may.
+//! `Impersonate-*` headers: acting as another user, if permitted.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use crate::request::percent_decode;
 use crate::server::Server;
 use crate::user::{AUTHENTICATED, UNAUTHENTICATED, User};
 
-/// All values of a header. None is left out for its bytes: a group that is dropped in silence could
-/// be the one that restricts.
+/// All values of a header. Undecodable values are kept: a group that is dropped silently could be
+/// the one that restricts.
 fn all(headers: &HeaderMap, name: &str) -> Vec<String> {
     let values = headers.get_all(name).iter();
     values.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect()
 }
 
-/// The requests of the headers, as Go prints upstream's object references: kind, namespace, name,
-/// uid, version, resource version and field path.
+/// The requested identities as Go prints upstream's object references: kind, namespace, name, uid,
+/// version, resource version and field path.
 fn asked(groups: &[String], extra: &BTreeMap<String, Vec<String>>, uid: &str) -> String {
     const VERSION: &str = "authentication.k8s.io/v1";
     let mut all: Vec<String> = groups.iter().map(|name| format!("{{Group  {name}    }}")).collect();
@@ -31,26 +31,26 @@ fn asked(groups: &[String], extra: &BTreeMap<String, Vec<String>>, uid: &str) ->
     all.join(" ")
 }
 
-/// The user the request is to be done as.
+/// The user to impersonate, if the headers name one.
 pub(crate) fn impersonate(
     server: &Server,
-    user: User,
+    user: &User,
     headers: &HeaderMap,
-) -> Result<User, Status> {
+) -> Result<Option<User>, Status> {
     let first = |name| all(headers, name).into_iter().next().unwrap_or_default();
     let (name, uid) = (first("impersonate-user"), first("impersonate-uid"));
     let groups = all(headers, "impersonate-group");
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for header in headers.keys() {
         if let Some(key) = header.as_str().strip_prefix("impersonate-extra-") {
-            // Keys may hold characters that header names cannot, percent-encoded.
+            // Keys may contain characters that header names cannot, percent-encoded.
             let key = percent_decode(key).unwrap_or_else(|| key.to_owned());
             extra.entry(key).or_default().extend(all(headers, header.as_str()));
         }
     }
     if name.is_empty() {
         if groups.is_empty() && uid.is_empty() && extra.is_empty() {
-            return Ok(user);
+            return Ok(None);
         }
         let asked = asked(&groups, &extra, &uid);
         let message = format!("requested [{asked}] without impersonating a user");
@@ -62,7 +62,7 @@ pub(crate) fn impersonate(
             subresource: sub,
             namespace,
             name,
-            ..Attributes::on_resource(&user, "impersonate", group, resource)
+            ..Attributes::on_resource(user, "impersonate", group, resource)
         };
         match authz::decide(server, &attributes) {
             Decision::Allow(_) => Ok(()),
@@ -101,11 +101,11 @@ pub(crate) fn impersonate(
     } else {
         (AUTHENTICATED, UNAUTHENTICATED)
     };
-    // Who asks for either group has said what the user is to be.
+    // A request for either group has already decided the user's standing.
     if !becoming.in_group(standing) && !becoming.in_group(other) {
         becoming.groups.push(standing.to_owned());
     }
     becoming.uid = uid;
     becoming.extra = extra;
-    Ok(becoming)
+    Ok(Some(becoming))
 }

@@ -21,20 +21,20 @@ pub(crate) use secret_token::{Uses, track, tracking, uses};
 #[derive(Clone)]
 pub(crate) struct Peer(pub(crate) Option<Arc<pki::ClientCertificate>>);
 
-/// What a token turned out to be.
+/// The outcome of authenticating a token.
 pub(crate) enum TokenOutcome {
-    /// Valid for these of the wanted audiences.
+    /// Valid for these of the requested audiences.
     Valid(User, Vec<String>),
     Invalid(String),
-    /// No authenticator knows it.
+    /// No authenticator recognizes it.
     Unknown,
 }
 
-/// Who sent a request. Without credentials: the anonymous user, who may see health and discovery.
+/// Returns the sender. Without credentials it is anonymous and may read health and discovery.
 pub(crate) fn authenticate(server: &Server, request: &Request<Body>) -> Result<User, Status> {
     if let Some(Peer(Some(certificate))) = request.extensions().get::<Peer>() {
         server.metrics.access.certificate(certificate.remaining());
-        // The connection outlives the certificate; what it may do does not.
+        // The connection outlives the certificate; its rights do not.
         let identity =
             certificate.identity().ok_or_else(|| Status::unauthorized("Unauthorized"))?;
         if !identity.user.is_empty() {

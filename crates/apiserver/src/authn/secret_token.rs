@@ -1,5 +1,5 @@
-//! Tokens that Secrets hold: good as long as Secret and account are as the token says. The day of
-//! their last use is noted on the Secret (KEP-2799).
+//! Tokens held by Secrets: valid while Secret and account match the token. The day of their last
+//! use is recorded on the Secret (KEP-2799).
 
 use std::sync::Arc;
 
@@ -21,10 +21,10 @@ use crate::verbs::Failure;
 
 const LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
 const INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
-/// Uses that wait to be noted; more are noted another time.
+/// Uses waiting to be recorded; further ones are recorded on a later use.
 const WAITING: usize = 64;
 
-/// Where uses are told: namespace and name of the Secret.
+/// Reports uses: namespace and name of the Secret.
 pub(crate) type Uses = mpsc::Sender<(String, String)>;
 
 /// A channel for uses.
@@ -56,7 +56,7 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
     }
 }
 
-/// Why the token of a Secret is not good.
+/// The reason why the token of a Secret is invalid.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("Token has been invalidated")]
@@ -97,7 +97,7 @@ fn check(server: &Server, token: &str, claims: &SecretClaims) -> Result<(), Refu
         let (uid, claimed) = (account.uid().to_owned(), claims.account_uid.clone());
         return Err(Refusal::Uid { uid, claimed });
     }
-    // A day ahead is a server whose clock is.
+    // Tomorrow's date may come from a server whose clock is ahead.
     let now = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let recent = [Some(now), now.checked_add(1.day()).ok()];
     let used = secret.label(LAST_USED).unwrap_or_default();
@@ -114,13 +114,13 @@ fn check(server: &Server, token: &str, claims: &SecretClaims) -> Result<(), Refu
     Ok(())
 }
 
-/// Notes uses on the Secrets until the server is gone.
+/// Records uses on the Secrets until the server is dropped.
 pub(crate) fn track(server: &Arc<Server>, mut uses: mpsc::Receiver<(String, String)>) {
     let server = Arc::downgrade(server);
     task::spawn("token-uses", async move {
         while let Some((namespace, name)) = uses.recv().await {
             let Some(server) = server.upgrade() else { return };
-            // One Secret that nobody thought of keeps no other from being noted.
+            // A panic about one Secret does not prevent others from being recorded.
             let note = async move { note(&server, &namespace, &name).await };
             let _reported = task::caught(task::watched("token-uses", note)).await;
         }
@@ -152,7 +152,7 @@ fn today() -> String {
     now.split('T').next().unwrap_or_default().to_owned()
 }
 
-/// Says since when uses are noted, for whoever removes what is not used.
+/// Publishes since when uses are recorded, for tools that remove unused tokens.
 pub(crate) fn tracking() -> Object {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",

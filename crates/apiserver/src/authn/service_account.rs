@@ -1,4 +1,4 @@
-//! Service account tokens: valid as long as what they are bound to exists.
+//! Service account tokens: valid as long as the objects they are bound to exist.
 
 use apimachinery::{Object, ObjectExt, time};
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +9,7 @@ use crate::registry;
 use crate::server::Server;
 use crate::user::User;
 
-/// How far clocks may differ (upstream's `jwt.DefaultLeeway`).
+/// Allowed clock difference (upstream's `jwt.DefaultLeeway`).
 const LEEWAY: SignedDuration = SignedDuration::from_secs(60);
 
 pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -> TokenOutcome {
@@ -34,7 +34,7 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
     }
 }
 
-/// What a token is bound to is gone.
+/// The object that a token is bound to was deleted.
 #[derive(Debug, thiserror::Error)]
 #[error("{resource} {namespace}/{name} has been deleted")]
 struct Gone {
@@ -71,7 +71,7 @@ fn bound_objects_exist(server: &Server, claims: &Claims) -> Result<(), Gone> {
     Ok(())
 }
 
-/// True of what has been deleted for longer than clocks may differ, though a finalizer keeps it.
+/// Returns true if the object was deleted longer ago than the leeway, even if a finalizer keeps it.
 fn is_gone(object: &Object, now: Timestamp) -> bool {
     let deleted = object.deletion_timestamp().and_then(time::parse);
     deleted.is_some_and(|deleted| now.duration_since(deleted) > LEEWAY)

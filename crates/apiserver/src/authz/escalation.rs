@@ -1,4 +1,4 @@
-//! Nobody may grant what they do not have (upstream's escalation check).
+//! Users may only grant rights that they have (upstream's escalation check).
 
 use apimachinery::text::aggregate;
 use apimachinery::{Object, ObjectExt, Status};
@@ -10,7 +10,7 @@ use crate::registry;
 use crate::server::Server;
 use crate::user::{MASTERS, User};
 
-/// The parts of `rules` that `held` do not grant, each one verb on one resource, name or path.
+/// The parts of `rules` that `held` does not grant, each one verb on one resource, name or path.
 fn uncovered(held: &[Rule], rules: &[Rule]) -> Vec<Rule> {
     let mut missing = Vec::new();
     let mut check = |part: Rule, covered: bool| {
@@ -48,7 +48,7 @@ fn uncovered(held: &[Rule], rules: &[Rule]) -> Vec<Rule> {
     missing
 }
 
-/// Upstream's text of missing rules: the verbs on the same thing together, in order.
+/// Upstream's text of missing rules: verbs on the same resource are grouped, in order.
 fn describe(missing: Vec<Rule>) -> String {
     let mut compact: Vec<Rule> = Vec::new();
     for rule in missing {
@@ -114,13 +114,13 @@ pub(crate) struct Write<'a> {
     pub(crate) user: &'a User,
     pub(crate) object: &'a Object,
     pub(crate) old: Option<&'a Object>,
-    /// The name in the request's path: empty for a POST, whose `escalate` cannot be limited to
+    /// The name in the request's path: empty for a POST, for which `escalate` cannot be limited to
     /// names.
     pub(crate) path_name: &'a str,
 }
 
-/// Checks a write of a role or binding (upstream's `policybased` storages). Every change is checked
-/// but those that the garbage collector makes: a label may aggregate a role into another.
+/// Checks a write of a role or binding (upstream's `policybased` storages). Every change but the
+/// garbage collector's is checked: a label may aggregate a role into another.
 pub(crate) fn check(write: &Write<'_>) -> Result<(), Status> {
     let Write { user, object, .. } = *write;
     if user.in_group(MASTERS)
@@ -167,7 +167,7 @@ fn check_role(write: &Write<'_>, resource: &str) -> Result<(), Status> {
         return Ok(());
     }
     check_held(write, resource, &rules_of(role))?;
-    // An aggregation rule can gather anything, and taking it away can loosen what it gathered.
+    // An aggregation rule can gather any rules, and removing it can keep rules that it gathered.
     if has_aggregation_rule(role) || write.old.is_some_and(has_aggregation_rule) {
         let everything = [Rule::everything(), Rule::every_path()];
         let held = write.server.rbac.held(write.server, write.user, role.namespace());
@@ -191,12 +191,12 @@ fn check_binding(write: &Write<'_>, resource: &str) -> Result<(), Status> {
     let found = write
         .server
         .entry(kind, binding.namespace(), name)
-        // Upstream speaks of what is written.
+        // Upstream's error names the written resource.
         .ok_or_else(|| Status::not_found(GROUP, resource, name))?;
     check_held(write, resource, &rules_of(&found.object()))
 }
 
-/// Refuses to grant what the author does not hold.
+/// Refuses to grant rights that the author does not hold.
 fn check_held(write: &Write<'_>, resource: &str, granted: &[Rule]) -> Result<(), Status> {
     let user = write.user;
     let held = write.server.rbac.held(write.server, user, write.object.namespace());

@@ -17,7 +17,7 @@ use crate::user::{MASTERS, User};
 pub(crate) use node::{POD_CONFIG_MAPS, POD_SECRETS, any_reference, claims_of};
 pub(crate) use rbac::{Held, Rbac, Rule};
 
-/// What somebody wants to do.
+/// An operation that a user wants to perform.
 #[derive(Clone, Copy)]
 pub(crate) struct Attributes<'a> {
     pub(crate) user: &'a User,
@@ -27,15 +27,15 @@ pub(crate) struct Attributes<'a> {
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
-    /// Which objects a list, watch or deletecollection selects, where that is known.
+    /// The selection of a list, watch or deletecollection, if known.
     pub(crate) fields: Option<&'a FieldSelector>,
-    /// For what is not a resource.
+    /// Path of a request that is not for a resource.
     pub(crate) path: &'a str,
     pub(crate) is_resource: bool,
 }
 
 impl<'a> Attributes<'a> {
-    /// `verb` on a resource, with everything else open.
+    /// `verb` on a resource, with all other attributes empty.
     pub(crate) fn on_resource(
         user: &'a User,
         verb: &'a str,
@@ -56,7 +56,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// `verb` on what a request is for.
+    /// `verb` on the resource of a request.
     pub(crate) fn of(user: &'a User, verb: &'a str, info: &'a RequestInfo) -> Self {
         Self {
             user,
@@ -72,7 +72,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// Whether only objects with this value of a field are selected.
+    /// Returns true if only objects with this value of a field are selected.
     fn selects_only(&self, field: &str, value: &str) -> bool {
         self.fields.is_some_and(|f| {
             f.terms.iter().any(|t| t.equal && t.field == field && t.value == value)
@@ -107,7 +107,7 @@ pub(crate) fn decide(server: &Server, attributes: &Attributes<'_>) -> Decision {
     Decision::Deny(reasons.join("\n"))
 }
 
-/// What a user may do in a namespace, as the status of a SelfSubjectRulesReview.
+/// The rules of a user in a namespace, as the status of a SelfSubjectRulesReview.
 pub(crate) fn rules_for(server: &Server, user: &User, namespace: &str) -> Value {
     let Held { rules, unresolved } = server.rbac.held(server, user, namespace);
     let (resource, other): (Vec<&Rule>, Vec<&Rule>) =
@@ -127,7 +127,7 @@ pub(crate) fn rules_for(server: &Server, user: &User, namespace: &str) -> Value 
     status
 }
 
-/// The 403 of upstream, which says who may not do what.
+/// Upstream's 403, which names the user and the operation.
 pub(crate) fn forbidden(attributes: &Attributes<'_>, reason: &str) -> Status {
     let user = apimachinery::text::quote(&attributes.user.name);
     let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };

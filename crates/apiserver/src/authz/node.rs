@@ -1,7 +1,7 @@
-//! The node authorizer: a kubelet reads what its pods refer to, and writes what is its own.
+//! The node authorizer: a kubelet reads objects that its pods refer to, and writes its own.
 //!
-//! The answers and their texts are those of upstream's `NodeAuthorizer`. What a node may change of
-//! an object that it may reach is the NodeRestriction admission plugin's to say.
+//! The answers and their texts are those of upstream's `NodeAuthorizer`. The NodeRestriction
+//! admission plugin decides which changes a node may make to an object that it can reach.
 
 mod graph;
 
@@ -13,8 +13,8 @@ use crate::server::Server;
 use graph::Node;
 pub(crate) use graph::{POD_CONFIG_MAPS, POD_SECRETS, any_reference, claims_of};
 
-/// Every rule that a node may have at all (upstream's `NodeRules`); the authorizer narrows those
-/// on resources that it knows.
+/// All rules that a node may have (upstream's `NodeRules`); the authorizer narrows those on
+/// resources that it knows.
 const RULES: &[(&[&str], &[&str], &[&str])] = &[
     (&["authentication.k8s.io"], &["tokenreviews"], &["create"]),
     (
@@ -102,7 +102,7 @@ fn individual(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
     related(node, a)
 }
 
-/// The same by these verbs; a list and a watch are of one object, by a field selector.
+/// The same for these verbs; a list or watch must select one object by a field selector.
 fn namespaced(node: &Node<'_>, a: &Attributes<'_>, verbs: &[&str]) -> Decision {
     if !verbs.contains(&a.verb) {
         return deny("can only read resources of this type");
@@ -145,7 +145,7 @@ fn lease(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
     if a.namespace != "kube-node-lease" {
         return deny("can only access leases in the \"kube-node-lease\" system namespace");
     }
-    // Admission looks at the name of a new one.
+    // Admission checks the name of a new lease.
     if a.verb != "create" && a.name != node.name {
         return deny("can only access node lease with the same name as the requesting node");
     }
@@ -187,9 +187,9 @@ fn resource_slice(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
 
 fn own_node(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
     match (a.subresource, a.verb) {
-        // Admission limits a node to its own.
+        // Admission limits a node to its own object.
         ("", "create" | "update" | "patch") | ("status", "update" | "patch") => allow(),
-        // By the name alone, so that it can be read before it is there.
+        // By name alone, so that it can be read before it exists.
         ("", "get" | "list" | "watch") if a.name == node.name => allow(),
         ("", "get" | "list" | "watch") if a.name.is_empty() => {
             deny(format!("node '{}' cannot read all nodes, only its own Node object", node.name))
@@ -209,7 +209,7 @@ fn pod(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
         ("", "list" | "watch") => {
             deny("can only list/watch pods with spec.nodeName field selector")
         }
-        // Mirror pods, the status of the node's own pods and their eviction: admission looks at the
+        // Mirror pods, the status of the node's own pods and their eviction: admission checks the
         // pod.
         ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => {
             allow()

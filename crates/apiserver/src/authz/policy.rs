@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::rbac::GROUP;
 
-/// Roles and bindings, in a form that reads as a table. A line is one of
+/// Roles and bindings in the form of a table. A line is one of
 ///
 /// ```text
-/// role NAME [LABEL …]              a ClusterRole that is aggregated to others; rules follow, indented
+/// role NAME [LABEL …]              a ClusterRole aggregated to others; rules follow, indented
 /// role NAME [LABEL …] <- LABEL     a ClusterRole aggregated from those with the last label
 ///   VERBS | GROUPS | RESOURCES [| NAMES]
 ///   VERBS | /paths …

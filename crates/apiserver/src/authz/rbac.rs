@@ -1,4 +1,4 @@
-//! RBAC: roles and bindings compiled from the caches, anew when one of them changed.
+//! RBAC: roles and bindings compiled from the caches whenever one of them has changed.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ fn strings(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
-/// Whether a list of a rule has the item, or everything.
+/// Returns true if a rule's list contains the item or `*`.
 pub(super) fn has(list: &[String], item: &str) -> bool {
     list.iter().any(|i| i == "*" || i == item)
 }
@@ -100,28 +100,28 @@ impl Rule {
 
 /// A binding with its role's rules looked up.
 struct Binding {
-    /// How the reason names it.
+    /// Title in the reason.
     title: String,
     role: String,
     subjects: Vec<Subject>,
     /// Empty for a ClusterRoleBinding.
     namespace: String,
     rules: Vec<Rule>,
-    /// Why there are no rules, when the role is not there.
+    /// The reason why there are no rules, if the role is missing.
     unresolved: Option<Unresolved>,
 }
 
-/// Why a role that is bound gives no rules.
+/// The reason why a bound role gives no rules.
 #[derive(Clone, Debug)]
 pub(crate) enum Unresolved {
-    /// There is none of this kind and name.
+    /// No role of this kind and name exists.
     NotFound(String, String),
-    /// There are none of this kind.
+    /// No roles of this kind exist.
     Unsupported(String),
 }
 
 impl Unresolved {
-    /// In the words of upstream's authorizer, who names kinds.
+    /// In the words of upstream's authorizer, which names kinds.
     pub(crate) fn to_authorizer(&self) -> String {
         match self {
             Self::NotFound(kind, name) => {
@@ -133,7 +133,7 @@ impl Unresolved {
         }
     }
 
-    /// In those of its storage, which names resources.
+    /// In the words of upstream's storage, which names resources.
     pub(crate) fn to_storage(&self) -> String {
         match self {
             Self::NotFound(kind, name) => {
@@ -145,16 +145,16 @@ impl Unresolved {
 }
 
 impl Binding {
-    /// The first of its subjects that the user is.
+    /// The first of its subjects that matches the user.
     fn binds(&self, user: &User) -> Option<&Subject> {
         self.subjects.iter().find(|subject| subject.is(user))
     }
 }
 
-/// Somebody who is bound.
+/// A subject of a binding.
 struct Subject {
     who: Who,
-    /// How the reason names it.
+    /// Title in the reason.
     title: String,
 }
 
@@ -194,15 +194,15 @@ impl Subject {
     }
 }
 
-/// The rules that apply to somebody.
+/// The rules that apply to a user.
 #[derive(Default)]
 pub(crate) struct Held {
     pub(crate) rules: Vec<Rule>,
-    /// Why there may be more: roles that are bound and cannot be read.
+    /// Bound roles that cannot be read, so that there may be more rules.
     pub(crate) unresolved: Vec<Unresolved>,
 }
 
-/// Compiled bindings and the revisions they were made of.
+/// Compiled bindings and the revisions they were compiled from.
 struct Compiled {
     of: [u64; 4],
     bindings: Vec<Binding>,
@@ -214,7 +214,7 @@ pub(crate) struct Rbac(ArcSwapOption<Compiled>);
 
 const RESOURCES: [&str; 4] = ["roles", "clusterroles", "rolebindings", "clusterrolebindings"];
 
-fn collections(server: &Server) -> Option<[&Arc<Collection>; 4]> {
+fn collections(server: &Server) -> Option<[Arc<Collection>; 4]> {
     let get = |resource| server.cache.collection(GROUP, resource);
     Some([get(RESOURCES[0])?, get(RESOURCES[1])?, get(RESOURCES[2])?, get(RESOURCES[3])?])
 }
@@ -227,7 +227,7 @@ impl Rbac {
         if let Some(compiled) = self.0.load_full().filter(|c| c.of == of) {
             return Some(compiled);
         }
-        // The role, or why there is none.
+        // The role, or the reason why it is missing.
         let role = |namespace: &str, kind: &str, name: &str| {
             let entry = match kind {
                 "Role" => roles.entries.get(format!("{namespace}/{name}").as_str()),
@@ -265,7 +265,7 @@ impl Rbac {
         Some(compiled)
     }
 
-    /// The answer and its reason: for a refusal that of the roles which might have allowed it.
+    /// The answer and its reason: for a refusal, the roles that are bound but missing.
     pub(super) fn decide(&self, server: &Server, a: &Attributes<'_>) -> Decision {
         let Some(compiled) = self.compiled(server) else { return Decision::Deny(String::new()) };
         let mut unresolved: Vec<&Unresolved> = Vec::new();

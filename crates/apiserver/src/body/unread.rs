@@ -1,5 +1,5 @@
-//! The unread rest of a request's body. A connection that is closed while there is something left in it
-//! is reset, and the answer with it; so a little is read and thrown away, as Go's server does.
+//! The unread rest of a request's body. Closing a connection with unread data resets it and loses
+//! the answer, so a little is read and discarded, as Go's server does.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::{Body, BoxError};
 
-/// Most bytes that are thrown away (Go: 256 KiB).
+/// Maximum number of bytes discarded (Go: 256 KiB).
 const MOST: u64 = 256 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -43,25 +43,37 @@ pub(super) fn objects() -> impl Iterator<Item = Value> {
         let (_, group_priority, first) = row.copied().unwrap_or((group, 1000, 15));
         // Newer versions come first.
         let priority = if version == "v2" { 30 } else { first };
-        let mut spec = json!({
-            "version": version, "groupPriorityMinimum": group_priority, "versionPriority": priority,
-        });
-        if !group.is_empty() {
-            spec["group"] = group.into();
-        }
-        json!({
-            "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-            "metadata": {
-                "name": format!("{version}.{group}"),
-                "labels": {"kube-aggregator.kubernetes.io/automanaged": "onstart"},
-            },
-            "spec": spec,
-            "status": {"conditions": [{
-                "type": "Available", "status": "True", "reason": "Local",
-                "message": "Local APIServices are always available",
-                "lastTransitionTime": time::now_rfc3339(),
-            }]},
-        })
+        local(group, version, group_priority, priority, "onstart")
+    })
+}
+
+/// Label of registrations that the server looks after: `onstart`, or `true` for those that go with
+/// their definition.
+pub(crate) const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
+
+/// The registration of a group version that this server answers itself.
+pub(crate) fn local(
+    group: &str,
+    version: &str,
+    group_priority: u32,
+    priority: u32,
+    managed: &str,
+) -> Value {
+    let mut spec = json!({
+        "version": version, "groupPriorityMinimum": group_priority, "versionPriority": priority,
+    });
+    if !group.is_empty() {
+        spec["group"] = group.into();
+    }
+    json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": format!("{version}.{group}"), "labels": {MANAGED: managed}},
+        "spec": spec,
+        "status": {"conditions": [{
+            "type": "Available", "status": "True", "reason": "Local",
+            "message": "Local APIServices are always available",
+            "lastTransitionTime": time::now_rfc3339(),
+        }]},
     })
 }
 

@@ -1,12 +1,12 @@
-//! The flow schemas and priority levels that every cluster has. They are there for those who read
-//! and copy them; requests are not queued by them yet.
+//! The flow schemas and priority levels that every cluster has. Clients read and copy them;
+//! requests are not queued by them yet.
 
 use serde_json::{Value, json};
 
 /// Facts of upstream's bootstrap configuration (apiserver/pkg/apis/flowcontrol/bootstrap).
 const FACTS: &str = include_str!("flow_control.json");
 
-/// Upstream's author of them.
+/// Upstream's field manager for them.
 pub(super) const MANAGER: &str = "api-priority-and-fairness-config-producer-v1";
 
 pub(super) fn objects() -> impl Iterator<Item = Value> {

@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 use imbl::OrdMap;
 use store::{Event, Record, Revision};
 
-use super::bell::Bell;
 use super::log::Log;
 use super::parts::Paths;
+use super::wait_queue::WaitQueue;
 use super::{Change, ChangeKind, Cursor, Entry, Expired};
 use crate::registry::Selectable;
 
@@ -22,7 +22,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// The entries whose path starts with `namespace/`, or all, from `start` on.
+    /// The entries whose path starts with `namespace/`, or all, beginning at `start`.
     pub(crate) fn range<'a>(
         &'a self,
         namespace: &str,
@@ -40,13 +40,13 @@ impl Snapshot {
 /// The live state of a resource.
 pub(crate) struct Collection {
     selectable: &'static [Selectable],
-    /// What is read of each object when it comes in.
+    /// Fields read from each object when it arrives.
     read: Paths,
     snapshot: ArcSwap<Snapshot>,
     log: Log,
 }
 
-/// Stored bytes that are no object: nothing may be answered from them.
+/// Stored bytes that are not an object: no request may be answered from them.
 #[derive(Debug, thiserror::Error)]
 #[error("the stored object {path} is corrupt: {source}")]
 pub struct Corrupt {
@@ -65,6 +65,35 @@ impl Collection {
         }
     }
 
+    /// Returns true if entries have the values of these fields.
+    pub(super) fn selects_by(&self, selectable: &'static [Selectable]) -> bool {
+        std::ptr::eq(self.selectable, selectable)
+            || (self.selectable.is_empty() && selectable.is_empty())
+    }
+
+    /// The same objects, selected by other fields, with a log that begins now.
+    ///
+    /// # Errors
+    /// What is stored is no object.
+    pub(super) fn reselected(&self, selectable: &'static [Selectable]) -> Result<Self, Corrupt> {
+        let old = self.snapshot();
+        let made = Self::new(selectable, old.revision);
+        let entries = old.entries.iter().map(|(path, entry)| {
+            let again = entry.read_again(made.selectable, &made.read);
+            let corrupt = |source| Corrupt { path: path.to_string(), source };
+            Ok((path.clone(), Arc::new(again.map_err(corrupt)?)))
+        });
+        let entries = entries.collect::<Result<_, Corrupt>>()?;
+        made.snapshot.store(Arc::new(Snapshot { revision: old.revision, entries }));
+        Ok(made)
+    }
+
+    /// Ends the watches: there is nothing more to be read here.
+    pub(super) fn close(&self) {
+        self.log.close();
+        while self.log.readers().wake(usize::MAX) {}
+    }
+
     fn entry(&self, path: &str, record: &Record) -> Result<Arc<Entry>, Corrupt> {
         let (bytes, at) = (record.bytes.clone(), record.revision_at);
         let entry = Entry::new(path, bytes, at, record.modified, self.selectable, &self.read);
@@ -75,7 +104,7 @@ impl Collection {
     /// Sets the initial contents.
     ///
     /// # Errors
-    /// What is stored is no object.
+    /// When stored bytes are not an object.
     pub(crate) fn fill(&self, records: &[(&str, &Record)]) -> Result<(), Corrupt> {
         let entries = records.iter().map(|(path, record)| self.entry(path, record));
         let entries = entries.map(|entry| entry.map(|entry| (entry.path().clone(), entry)));
@@ -88,7 +117,7 @@ impl Collection {
     /// Applies one committed change. Only the dispatcher calls this.
     ///
     /// # Errors
-    /// What was committed is no object.
+    /// When the committed bytes are not an object.
     pub(crate) fn apply(&self, path: &str, event: &Event) -> Result<(), Corrupt> {
         let mut next = Snapshot::clone(&self.snapshot.load());
         next.revision = event.revision;
@@ -114,22 +143,22 @@ impl Collection {
         Ok(())
     }
 
-    /// Drops what nobody can ask the log for any more, and says when there will be more of it.
+    /// Drops changes that no reader can request any more; returns the time of the next trim.
     pub(crate) fn trim(&self, now: Instant) -> Option<Instant> {
         self.log.trim(now)
     }
 
-    /// What wakes the readers of the log; to be rung after changes were applied.
-    pub(crate) fn bell(&self) -> &Bell {
-        self.log.bell()
+    /// The readers of the log, to be woken after changes were applied.
+    pub(crate) fn readers(&self) -> &WaitQueue {
+        self.log.readers()
     }
 
-    /// The present state.
+    /// The current state.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// The state at an earlier `revision`: the present one with the changes since undone.
+    /// The state at an earlier `revision`: the current one with later changes undone.
     pub(super) fn snapshot_at(&self, revision: Revision) -> Result<Arc<Snapshot>, Expired> {
         let now = self.snapshot();
         if now.revision <= revision {
@@ -137,7 +166,7 @@ impl Collection {
         }
         let mut then = Snapshot::clone(&now);
         for change in self.log.back_to(revision)? {
-            // The log may already hold changes that `now` does not.
+            // The log may already contain changes that are not in `now`.
             if change.revision > now.revision {
                 continue;
             }
@@ -159,12 +188,12 @@ impl Collection {
         }
     }
 
-    /// A cursor behind every change up to `revision`.
+    /// A cursor after every change up to `revision`.
     pub(crate) fn watch_after(&self, revision: Revision) -> Result<Cursor, Expired> {
         self.log.after(revision)
     }
 
-    /// The changes at `cursor`: some if there are any, at most `max`.
+    /// Reads the changes at `cursor`, at most `max`; empty if there are none.
     pub(crate) fn read(
         &self,
         cursor: &mut Cursor,

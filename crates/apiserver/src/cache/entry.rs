@@ -14,7 +14,7 @@ use crate::registry::Selectable;
 /// The JSON that precedes the revision in every stored object.
 pub(crate) const REVISION_KEY: &str = r#""metadata":{"resourceVersion":""#;
 
-/// An immutable committed object: its bytes, and what selectors look at.
+/// An immutable committed object: its bytes, and the fields that selectors use.
 pub(crate) struct Entry {
     /// JSON with the resourceVersion inside.
     pub(crate) bytes: Bytes,
@@ -55,7 +55,17 @@ impl Entry {
         })
     }
 
-    /// What is read of each object when it comes in.
+    /// The same state with the values of other fields.
+    pub(super) fn read_again(
+        &self,
+        selectable: &'static [Selectable],
+        read: &Paths,
+    ) -> Result<Self, serde_json::Error> {
+        let (bytes, at) = (self.bytes.clone(), self.revision_at as usize);
+        Self::new(&self.path, bytes, at, self.revision, selectable, read)
+    }
+
+    /// Fields read from each object when it arrives.
     pub(super) fn paths(selectable: &'static [Selectable]) -> Paths {
         let labels: &[&str] = &["metadata", "labels"];
         std::iter::once(labels).chain(selectable.iter().flat_map(Selectable::paths)).collect()
@@ -81,7 +91,7 @@ impl Entry {
         self.labels.iter().map(|(k, v)| (&**k, &**v))
     }
 
-    /// The value of a selectable field; `None` when the kind does not select by it.
+    /// The value of a selectable field; `None` if the kind does not select by it.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         match name {
             "metadata.name" => Some(self.name()),
@@ -90,14 +100,14 @@ impl Entry {
         }
     }
 
-    /// The object, decoded anew.
+    /// Decodes the object.
     pub(crate) fn object(&self) -> Object {
-        // They were read when the entry was made. Were they not JSON after all, a request that
-        // fails is better than one that is told of an empty object.
+        // The bytes were parsed when the entry was made. If they were not JSON after all, a failed
+        // request is better than an empty object.
         serde_json::from_slice(&self.bytes).expect("an entry holds JSON")
     }
 
-    /// The same state as of a later revision, as a deletion announces it.
+    /// The same state at a later revision, as a deletion reports it.
     pub(crate) fn at(&self, revision: Revision) -> Self {
         let at = self.revision_at as usize;
         let digits = self.bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
@@ -118,8 +128,8 @@ impl Entry {
         }
     }
 
-    /// The protobuf form without envelope, as a list holds it; encoded on first use and remembered.
-    /// `ty` must be the type of the object.
+    /// The protobuf form without envelope, as in a list; encoded on first use and cached. `ty` must
+    /// be the type of the object.
     pub(crate) fn raw_protobuf(&self, ty: &Type) -> &Bytes {
         self.raw_protobuf.get_or_init(|| protobuf::encode_raw(ty, &self.object()).into())
     }

@@ -1,4 +1,4 @@
-//! How far back exact reads go: pages of a list end like upstream's, whose store is compacted.
+//! Limits exact reads to recent revisions: pages expire as in upstream, whose store is compacted.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use store::Revision;
 
-/// For so long at least can a list be continued (upstream compacts every five minutes).
+/// Minimum time for which a list can be continued (upstream compacts every five minutes).
 const KEEP: Duration = Duration::from_secs(300);
-/// Marks are made no closer than this.
+/// Minimum time between marks.
 const SPACING: Duration = Duration::from_secs(15);
 
-/// Remembers which revision was the present one when.
+/// Records which revision was current at which time.
 #[derive(Default)]
 pub(crate) struct Horizon {
     marks: Mutex<VecDeque<(Instant, Revision)>>,
 }
 
 impl Horizon {
-    /// The oldest revision that may be read at `now`, when `present` is the newest one.
+    /// The oldest revision that may be read at `now`, given the newest one, `present`.
     ///
-    /// Marks are made here and not by a clock: what nobody reads need not expire.
+    /// Marks are made on reads rather than by a timer: unread revisions need not expire.
     pub(crate) fn oldest(&self, now: Instant, present: Revision) -> Revision {
         let mut marks = self.marks.lock();
         let passed = |(at, _): &(Instant, _), time| now.duration_since(*at) >= time;

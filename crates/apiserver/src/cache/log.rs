@@ -12,14 +12,14 @@ use parking_lot::{Mutex, RwLock};
 use store::Revision;
 
 use super::Entry;
-use super::bell::{Bell, Ear};
+use super::wait_queue::{WaitQueue, Waiter};
 
-/// The present by the clock of the timers that wait for it, which a test may stop.
+/// Current time on tokio's clock, which tests can pause.
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// What happened to an object.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
     Added,
@@ -48,7 +48,7 @@ pub(crate) struct Change {
     at: Instant,
     json_frame: OnceLock<Bytes>,
     protobuf_frame: OnceLock<Bytes>,
-    /// Bytes that it keeps, while it is in the log that counts them.
+    /// Bytes held by this change, while it is counted by a log.
     counted: Mutex<Option<Counted>>,
 }
 
@@ -75,7 +75,7 @@ impl Change {
         })
     }
 
-    /// Begins to count in `total`: both states, of which the cache may have neither any more.
+    /// Starts counting both states in `total`; the cache may have dropped either of them.
     fn count(&self, total: &Arc<AtomicUsize>) {
         *self.counted.lock() = Some(Counted { bytes: 0, total: total.clone() });
         let previous = self.previous.as_ref().map_or(0, |entry| entry.bytes.len());
@@ -105,7 +105,7 @@ impl Change {
         self.json_frame.get_or_init(make).clone()
     }
 
-    /// The protobuf watch frame, made by the first watcher that wants it and shared.
+    /// The protobuf watch frame, encoded by the first watcher that needs it and shared.
     pub(crate) fn protobuf_frame<E>(
         &self,
         make: impl FnOnce() -> Result<Bytes, E>,
@@ -133,18 +133,18 @@ pub(crate) fn json_frame(kind: &str, object: &[u8]) -> Bytes {
     frame.freeze()
 }
 
-/// Changes below this number are kept unless they are too big.
+/// Up to this many changes are kept, unless they are too big.
 const KEEP: usize = 1024;
-/// Bytes of objects and frames that are kept at most, not counting the newest change.
+/// Maximum bytes of kept objects and frames, not counting the newest change.
 const KEEP_BYTES: usize = 32 << 20;
-/// Changes above this number are never kept.
+/// Changes beyond this number are never kept.
 const KEEP_AT_MOST: usize = 16_384;
-/// Between the two, changes younger than this are kept (as upstream's watch cache).
+/// Between the two limits, changes younger than this are kept (as in upstream's watch cache).
 const KEEP_FOR: Duration = Duration::from_secs(75);
-/// No change is kept for longer: pages of lists have expired by then.
+/// No change is kept longer: list pages have expired by then.
 const KEEP_QUIET: Duration = Duration::from_secs(330);
 
-/// Changes that begin after as many bytes of objects are left for the next read.
+/// A read ends after this many bytes of objects; further changes wait for the next read.
 const READ_BYTES: usize = 128 << 10;
 
 struct Changes {
@@ -158,7 +158,7 @@ struct Changes {
 }
 
 impl Changes {
-    /// Whether the oldest change must make room for one more.
+    /// Returns true if the oldest change must make room for a new one.
     fn is_full(&self) -> bool {
         self.kept.front().is_some_and(|oldest| {
             self.bytes.load(Ordering::Relaxed) > KEEP_BYTES
@@ -177,20 +177,20 @@ impl Changes {
     }
 }
 
-/// The log and what wakes its readers.
+/// The log and the queue that wakes its readers.
 pub(crate) struct Log {
     changes: RwLock<Changes>,
-    bell: Arc<Bell>,
+    readers: Arc<WaitQueue>,
 }
 
-/// A watcher's place in the log.
+/// A watcher's position in the log.
 pub(crate) struct Cursor {
     next: u64,
-    ear: Ear,
-    bell: Arc<Bell>,
+    waiter: Waiter,
+    readers: Arc<WaitQueue>,
 }
 
-/// The wanted history is no longer kept: 410.
+/// The requested history is no longer kept: 410.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Expired;
 
@@ -202,7 +202,7 @@ impl Log {
             bytes: Arc::default(),
             complete_after: revision,
         };
-        Self { changes: RwLock::new(changes), bell: Arc::default() }
+        Self { changes: RwLock::new(changes), readers: Arc::default() }
     }
 
     pub(crate) fn push(&self, change: Arc<Change>) {
@@ -214,7 +214,7 @@ impl Log {
         changes.kept.push_back(change);
     }
 
-    /// Drops what nobody can ask for any more, and says when there will be more of it.
+    /// Drops changes that no reader can request any more; returns the time of the next trim.
     pub(crate) fn trim(&self, now: Instant) -> Option<Instant> {
         let mut changes = self.changes.write();
         loop {
@@ -229,31 +229,41 @@ impl Log {
         }
     }
 
-    /// The bell that wakes the readers; to be rung after changes were added.
-    pub(crate) fn bell(&self) -> &Bell {
-        &self.bell
+    /// Ends every reader: what was here is read elsewhere, or nowhere.
+    pub(crate) fn close(&self) {
+        let mut changes = self.changes.write();
+        while !changes.kept.is_empty() {
+            changes.drop_oldest();
+        }
+        (changes.first, changes.complete_after) = (u64::MAX, Revision::MAX);
+        self.readers.publish();
+    }
+
+    /// The readers of the log, to be woken after changes were added.
+    pub(crate) fn readers(&self) -> &WaitQueue {
+        &self.readers
     }
 
     /// A cursor that reads every change after `revision`.
     pub(crate) fn after(&self, revision: Revision) -> Result<Cursor, Expired> {
-        let mut ear = Ear::default();
-        self.bell.listen(&mut ear);
+        let mut waiter = Waiter::default();
+        self.readers.observe(&mut waiter);
         let changes = self.changes.read();
         if revision < changes.complete_after {
             return Err(Expired);
         }
         let skip = changes.kept.partition_point(|c| c.revision <= revision) as u64;
-        Ok(Cursor { next: changes.first + skip, ear, bell: self.bell.clone() })
+        Ok(Cursor { next: changes.first + skip, waiter, readers: self.readers.clone() })
     }
 
-    /// Takes the changes at the cursor: some if there are any, at most `max`.
+    /// Takes the changes at the cursor, at most `max`; empty if there are none.
     pub(crate) fn read(
         &self,
         cursor: &mut Cursor,
         max: usize,
     ) -> Result<Vec<Arc<Change>>, Expired> {
-        // Before reading: a ring after it may be about changes that were not there yet.
-        self.bell.listen(&mut cursor.ear);
+        // Before reading: a later publication may concern changes that are not read here.
+        self.readers.observe(&mut cursor.waiter);
         let changes = self.changes.read();
         let Some(skip) = cursor.next.checked_sub(changes.first) else { return Err(Expired) };
         let mut bytes = 0;
@@ -281,7 +291,7 @@ impl Log {
 impl Cursor {
     /// Ready when there may be something to read.
     pub(crate) fn poll_wait(&mut self, context: &Context<'_>) -> Poll<()> {
-        self.bell.poll(&mut self.ear, context)
+        self.readers.poll(&mut self.waiter, context)
     }
 
     /// Resolves when there may be something to read.
@@ -292,7 +302,7 @@ impl Cursor {
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        self.bell.leave(&self.ear);
+        self.readers.leave(&self.waiter);
     }
 }
 
@@ -326,7 +336,7 @@ mod tests {
         assert_eq!(bytes(&log), 3 * object + frame + 4);
         assert_eq!(log.trim(Instant::now() + 2 * KEEP_QUIET), None);
         assert_eq!(bytes(&log), 0);
-        // A watcher that has it still makes its frame, which is no longer the log's.
+        // A watcher that holds the change still makes its frame, which the log no longer counts.
         first.json_frame();
         assert_eq!(bytes(&log), 0);
     }

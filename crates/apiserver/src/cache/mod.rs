@@ -1,19 +1,21 @@
-//! Every read comes from here: entries, one collection per resource, one event log each.
+//! Serves every read: entries, one collection per resource, one event log each.
 //!
 //! The dispatcher is the only writer. It applies the store's feed in order, then publishes the
-//! applied revision; a handler that committed waits for that before it answers.
+//! applied revision; a handler waits for its commit to be applied before it answers.
 
-mod bell;
 mod collection;
 mod entry;
 mod horizon;
 mod log;
 mod parts;
+mod wait_queue;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use store::{Event, Feed, Key, Record, Revision};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
@@ -28,12 +30,28 @@ use crate::registry::Selectable;
 
 /// The caches of every resource, fed by the store.
 pub(crate) struct Cache {
-    collections: HashMap<String, Arc<Collection>>,
+    collections: Arc<Collections>,
     applied: watch::Receiver<Revision>,
     horizon: Horizon,
 }
 
-/// `/registry/<group or core>/<resource>`: where a resource's keys live.
+/// The collections by the prefix of their keys.
+#[derive(Default)]
+struct Collections {
+    by_prefix: ArcSwap<HashMap<String, Arc<Collection>>>,
+    /// Held while changes are applied, and while a collection takes another's place.
+    changing: Mutex<()>,
+}
+
+impl Collections {
+    fn insert(&self, prefix: &str, collection: Arc<Collection>) {
+        let mut all = HashMap::clone(&self.by_prefix.load());
+        all.insert(prefix.to_owned(), collection);
+        self.by_prefix.store(Arc::new(all));
+    }
+}
+
+/// `/registry/<group or core>/<resource>`: the prefix of a resource's keys.
 pub(crate) fn prefix(group: &str, resource: &str) -> String {
     let group = if group.is_empty() { "core" } else { group };
     format!("{group}/{resource}")
@@ -53,7 +71,7 @@ impl Cache {
         feed: Feed,
         resources: impl Iterator<Item = (String, &'static [Selectable])>,
     ) -> Result<Self, Corrupt> {
-        let collections: HashMap<_, _> = resources
+        let mut collections: HashMap<_, _> = resources
             .map(|(prefix, fields)| (prefix, Arc::new(Collection::new(fields, feed.revision))))
             .collect();
         let mut filling: HashMap<&str, Vec<(&str, &Record)>> = HashMap::new();
@@ -64,11 +82,14 @@ impl Cache {
             }
         }
         for (prefix, records) in filling {
-            match collections.get(prefix) {
-                Some(collection) => collection.fill(&records)?,
-                None => tracing::warn!(prefix, "stored objects of an unknown resource are kept"),
-            }
+            // Custom resources, whose definitions say later which fields they are selected by.
+            let unknown = || Arc::new(Collection::new(&[], feed.revision));
+            collections.entry(prefix.to_owned()).or_insert_with(unknown).fill(&records)?;
         }
+        let collections = Arc::new(Collections {
+            by_prefix: ArcSwap::from_pointee(collections),
+            changing: Mutex::default(),
+        });
         let (publish, applied) = watch::channel(feed.revision);
         let dispatch = dispatch(collections.clone(), feed.events, publish);
         telemetry::task::spawn_vital("cache-dispatch", dispatch);
@@ -76,8 +97,50 @@ impl Cache {
     }
 
     /// The collection of a resource.
-    pub(crate) fn collection(&self, group: &str, resource: &str) -> Option<&Arc<Collection>> {
-        self.collections.get(&prefix(group, resource))
+    pub(crate) fn collection(&self, group: &str, resource: &str) -> Option<Arc<Collection>> {
+        self.collections.by_prefix.load().get(&prefix(group, resource)).cloned()
+    }
+
+    /// Sees to it that there is a collection of a resource which is selected by these fields. One
+    /// with other fields is replaced: its watchers end, and list again.
+    ///
+    /// # Errors
+    /// What is stored is no object.
+    pub(crate) fn provide(
+        &self,
+        group: &str,
+        resource: &str,
+        selectable: &'static [Selectable],
+    ) -> Result<(), Corrupt> {
+        let _changing = self.collections.changing.lock();
+        let prefix = prefix(group, resource);
+        let known = self.collections.by_prefix.load().get(&prefix).cloned();
+        let made = match &known {
+            Some(known) if known.selects_by(selectable) => return Ok(()),
+            Some(known) => known.reselected(selectable)?,
+            None => Collection::new(selectable, self.revision()),
+        };
+        self.collections.insert(&prefix, Arc::new(made));
+        if let Some(known) = known {
+            known.close();
+        }
+        Ok(())
+    }
+
+    /// Ends the watches of a resource that is no longer served. Its objects stay, if there are any.
+    pub(crate) fn retire(&self, group: &str, resource: &str) {
+        let _changing = self.collections.changing.lock();
+        let prefix = prefix(group, resource);
+        let Some(known) = self.collections.by_prefix.load().get(&prefix).cloned() else { return };
+        let mut all = HashMap::clone(&self.collections.by_prefix.load());
+        all.remove(&prefix);
+        if !known.snapshot().entries.is_empty()
+            && let Ok(made) = known.reselected(&[])
+        {
+            all.insert(prefix, Arc::new(made));
+        }
+        self.collections.by_prefix.store(Arc::new(all));
+        known.close();
     }
 
     /// The revision up to which every collection is current.
@@ -85,7 +148,7 @@ impl Cache {
         *self.applied.borrow()
     }
 
-    /// The state of a resource at an earlier `revision`, while that is not too long ago.
+    /// The state of a resource at an earlier `revision`, if that is recent enough.
     pub(crate) fn snapshot_at(
         &self,
         collection: &Collection,
@@ -105,24 +168,24 @@ impl Cache {
     }
 }
 
-/// Logs are looked through for old changes no sooner than this after the first change.
+/// Logs are checked for old changes no sooner than this after the first change.
 const TRIM_AFTER: Duration = Duration::from_secs(60);
-/// Readers woken before others get their turn.
+/// Number of readers woken before other tasks get a turn.
 const WAKE_AT_ONCE: usize = 32;
 
-/// Applies what the store commits and wakes who waits for it.
+/// Applies the store's commits and wakes waiting readers.
 async fn dispatch(
-    collections: HashMap<String, Arc<Collection>>,
+    collections: Arc<Collections>,
     mut events: UnboundedReceiver<Arc<[Event]>>,
     publish: watch::Sender<Revision>,
 ) {
-    let mut ringing: Vec<Arc<Collection>> = Vec::new();
-    // When a log has changes that nobody can ask for any more. Logs that are written to look after
-    // themselves; this is for those that have become quiet.
+    let mut waking: Vec<Arc<Collection>> = Vec::new();
+    // Time at which a log has changes that no reader can request any more. Active logs trim
+    // themselves on writes; this is for quiet ones.
     let mut trim_at: Option<Instant> = None;
     loop {
-        // Changes go before readers: who is woken after them sends them at once.
-        let batch = if ringing.is_empty() {
+        // Changes are applied before readers are woken, so that readers send them at once.
+        let batch = if waking.is_empty() {
             let quiet = async {
                 match trim_at {
                     Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -137,7 +200,8 @@ async fn dispatch(
                 },
                 () = quiet => {
                     let now = log::now();
-                    let due = collections.values().filter_map(|collection| collection.trim(now)).min();
+                    let all = collections.by_prefix.load();
+                    let due = all.values().filter_map(|collection| collection.trim(now)).min();
                     trim_at = due.map(|at| at.max(now + TRIM_AFTER));
                     None
                 }
@@ -146,35 +210,42 @@ async fn dispatch(
             events.try_recv().ok()
         };
         if let Some(batch) = batch {
-            // The first look finds how long it really takes.
+            // The first trim determines the actual time.
             trim_at.get_or_insert_with(|| log::now() + TRIM_AFTER);
-            let mut changed: Vec<&Arc<Collection>> = Vec::new();
+            let mut changed: Vec<Arc<Collection>> = Vec::new();
+            let changing = collections.changing.lock();
             for event in batch.iter() {
-                if let Some((prefix, rest)) = split(&event.key)
-                    && let Some(collection) = collections.get(prefix)
-                {
+                if let Some((prefix, rest)) = split(&event.key) {
+                    let known = collections.by_prefix.load().get(prefix).cloned();
+                    let collection = known.unwrap_or_else(|| {
+                        // Of a definition that this server has not read yet.
+                        let made = Arc::new(Collection::new(&[], event.revision - 1));
+                        collections.insert(prefix, made.clone());
+                        made
+                    });
                     if let Err(corrupt) = collection.apply(rest, event) {
-                        // It was acknowledged, and cannot be shown: the process must not go on as
-                        // if it were not there.
+                        // The event was acknowledged but cannot be served: the process must not
+                        // continue as if it did not exist.
                         panic!("{corrupt}");
                     }
-                    if !changed.iter().any(|c| Arc::ptr_eq(c, collection)) {
+                    if !changed.iter().any(|c| Arc::ptr_eq(c, &collection)) {
                         changed.push(collection);
                     }
                 }
             }
+            drop(changing);
             if let Some(last) = batch.last() {
                 publish.send_replace(last.revision);
             }
             for collection in changed {
-                collection.bell().ring();
-                if !ringing.iter().any(|c| Arc::ptr_eq(c, collection)) {
-                    ringing.push(collection.clone());
+                collection.readers().publish();
+                if !waking.iter().any(|c| Arc::ptr_eq(c, &collection)) {
+                    waking.push(collection);
                 }
             }
         }
-        ringing.retain(|collection| collection.bell().wake(WAKE_AT_ONCE));
-        if !ringing.is_empty() {
+        waking.retain(|collection| collection.readers().wake(WAKE_AT_ONCE));
+        if !waking.is_empty() {
             tokio::task::yield_now().await;
         }
     }
@@ -226,7 +297,7 @@ mod tests {
             let event = Event { revision, key: key("core/pods", "a", "b"), record: Some(record) };
             send.send([event].into()).unwrap();
             if revision % 3 == 0 {
-                // Now and then all readers wait again.
+                // Occasionally all readers wait again.
                 cache.wait_for(revision).await;
                 tokio::task::yield_now().await;
             }

@@ -1,4 +1,4 @@
-//! Reads a few fields of an encoded object without making the rest of it.
+//! Reads a few fields of an encoded object without building the rest.
 
 use std::fmt;
 
@@ -8,14 +8,13 @@ use serde_json::{Map, Value};
 /// Paths of fields.
 pub(crate) type Paths = Vec<&'static [&'static str]>;
 
-/// The most paths that are told apart.
+/// Maximum number of paths.
 const MOST: usize = 64;
 
-/// The fields at `paths`, of which there are no more than 64, in their places; the rest of the
-/// object is passed over.
+/// The fields at `paths` (at most 64), in their places; the rest of the object is skipped.
 ///
 /// # Errors
-/// The bytes are no JSON object.
+/// When the bytes are not a JSON object.
 pub(crate) fn read(bytes: &[u8], paths: &Paths) -> Result<Value, serde_json::Error> {
     debug_assert!(paths.len() <= MOST);
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -25,7 +24,7 @@ pub(crate) fn read(bytes: &[u8], paths: &Paths) -> Result<Value, serde_json::Err
     Ok(found)
 }
 
-/// The paths that have led here: those whose bit is set.
+/// The paths that lead to the current value: those whose bit is set.
 #[derive(Clone, Copy)]
 struct Within<'p> {
     paths: &'p Paths,
@@ -39,13 +38,13 @@ impl Within<'_> {
         bits.filter(|(bit, _)| self.wanted & bit != 0)
     }
 
-    /// The paths that go on with this key.
+    /// The paths that continue with this key.
     fn by(&self, key: &str) -> u64 {
         let next = self.each().filter(|(_, path)| path.get(self.depth) == Some(&key));
         next.fold(0, |bits, (bit, _)| bits | bit)
     }
 
-    /// One of the paths ends here.
+    /// Returns true if one of the paths ends here.
     fn is_end(&self) -> bool {
         self.each().any(|(_, path)| path.len() == self.depth)
     }
@@ -82,7 +81,7 @@ impl<'de> Visitor<'de> for Within<'_> {
         Ok(Value::Object(found))
     }
 
-    // Where an object was looked for there is something else: nothing is found in it.
+    // Another type where an object was expected: no fields are found in it.
 
     fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
         Ok(Value::Null)
@@ -114,7 +113,7 @@ impl<'de> Visitor<'de> for Within<'_> {
     }
 }
 
-/// Reads a key, and keeps it only if it is wanted.
+/// Reads a key, and keeps it only if it is needed.
 struct Key<'p>(Within<'p>);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {

@@ -1,4 +1,4 @@
-//! The time that a request has to complete, its body's arrival included.
+//! The time limit of a request, including the arrival of its body.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -11,15 +11,15 @@ use crate::request::Query;
 /// Upstream's `--request-timeout`.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);
 
-/// When the client must have read the whole answer: upstream cuts off what lasts longer than the
-/// request may. In the response's extensions; watches have that of their own end, other streams none.
+/// Deadline for the client to read the whole answer; upstream cuts off longer transfers. A response
+/// extension; watches have one for their own end, other streams none.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadline(pub(crate) Instant);
 
-/// The time a client gives (`?timeout=`), at most [`LONGEST`]; zero is no wish.
+/// The time limit that a client sets (`?timeout=`), at most [`LONGEST`]; zero is ignored.
 ///
 /// # Errors
-/// 400 for what is no duration.
+/// 400 if the value is not a duration.
 pub(crate) fn allotted(query: &Query) -> Result<Duration, Status> {
     let Some(text) = query.text("timeout") else { return Ok(LONGEST) };
     let Some(nanos) = parse_duration(text) else {
@@ -36,7 +36,7 @@ pub(crate) fn allotted(query: &Query) -> Result<Duration, Status> {
     }
 }
 
-/// What `work` gives, or 504.
+/// The result of `work`, or 504.
 pub(crate) async fn within<T>(
     time: Duration,
     work: impl Future<Output = Result<T, Status>>,

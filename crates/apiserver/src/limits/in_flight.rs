@@ -1,6 +1,7 @@
-//! How many requests are answered at once (upstream's `--max-requests-inflight`).
+//! Limits concurrent requests (upstream's `--max-requests-inflight`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use apimachinery::Status;
 use parking_lot::Mutex;
@@ -8,13 +9,13 @@ use parking_lot::Mutex;
 use crate::request::RequestInfo;
 use crate::user::{MASTERS, User};
 
-/// Seconds after which a refused client may try again.
+/// Seconds after which a refused client may retry.
 const RETRY: u32 = 1;
 
-/// Requests under way, of one kind.
+/// Concurrent requests of one kind.
 struct Lane {
     limit: usize,
-    /// By user, so that one cannot take all.
+    /// By user, so that one cannot use all places.
     counts: Mutex<Counts>,
 }
 
@@ -32,31 +33,27 @@ impl Lane {
 
 /// The counts of both kinds.
 pub(crate) struct InFlight {
-    reading: Lane,
-    mutating: Lane,
+    reading: Arc<Lane>,
+    mutating: Arc<Lane>,
 }
 
 impl Default for InFlight {
     /// Upstream's limits.
     fn default() -> Self {
-        Self { reading: Lane::new(400), mutating: Lane::new(200) }
+        Self { reading: Arc::new(Lane::new(400)), mutating: Arc::new(Lane::new(200)) }
     }
 }
 
-/// One request's place, given back when it is dropped.
-pub(crate) struct Place<'a> {
-    lane: &'a Lane,
+/// One request's place, released when it is dropped.
+pub(crate) struct Place {
+    lane: Arc<Lane>,
     user: String,
 }
 
 impl InFlight {
-    /// A place for a request, or 429. Administrators always have one, so that somebody can mend
-    /// what is wrong. Nobody else has more than half of them.
-    pub(crate) fn enter<'a>(
-        &'a self,
-        user: &User,
-        info: &RequestInfo,
-    ) -> Result<Option<Place<'a>>, Status> {
+    /// A place for a request, or 429. Administrators always get one, so that they can repair the
+    /// cluster. Other users get at most half of the places.
+    pub(crate) fn enter(&self, user: &User, info: &RequestInfo) -> Result<Option<Place>, Status> {
         if super::is_long_running(info) || user.in_group(MASTERS) {
             return Ok(None);
         }
@@ -74,11 +71,11 @@ impl InFlight {
                 counts.by_user.insert(user.name.clone(), 1);
             }
         }
-        Ok(Some(Place { lane, user: user.name.clone() }))
+        Ok(Some(Place { lane: lane.clone(), user: user.name.clone() }))
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.lane.counts.lock();
         counts.all -= 1;

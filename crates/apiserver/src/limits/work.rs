@@ -1,4 +1,4 @@
-//! Long work leaves the reactor: a few requests that take much CPU never stop the others.
+//! Runs expensive requests off the reactor, so that a few of them never block the others.
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
@@ -11,18 +11,18 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-/// From here on, decoding, patching and checking take milliseconds.
+/// Above this size, decoding, patching and checking take milliseconds.
 const LONG: usize = 64 << 10;
 
-/// Where long work is done, a bounded number at once, by turns of the users.
+/// Runs long work on a bounded number of threads, with users taking turns.
 pub(crate) struct Work {
     threads: Semaphore,
-    /// One place each in the queue for `threads`, so that the requests of one user do not stand
-    /// before those of another.
+    /// One place per user in the queue for `threads`, so that the requests of one user do not queue
+    /// ahead of another's.
     users: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
-/// A client has left before its request was begun.
+/// A client left before its request began.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Abandoned;
 
@@ -51,11 +51,11 @@ impl Work {
         place
     }
 
-    /// Runs a request whose body, or whose object, has `bytes`: short ones where they are, long
-    /// ones on a thread that answers nobody else meanwhile.
+    /// Runs a request whose body or object has `bytes`: short ones in place, long ones on a thread
+    /// that serves no other request meanwhile.
     ///
-    /// Only what a request computes takes turns with the others. While it waits, for a commit or a
-    /// quota, it holds nothing back.
+    /// Only computation takes a turn. A request that waits, for a commit or a quota, blocks no
+    /// other.
     ///
     /// # Errors
     /// `gone` was cancelled before the request's first turn: nothing has been done.
@@ -93,7 +93,7 @@ impl Work {
     }
 }
 
-/// Waits until this task is woken, by whatever it was last polled for.
+/// Waits until this task is woken by any source that it was last polled for.
 async fn woken() {
     let mut waited = false;
     poll_fn(|_| match std::mem::replace(&mut waited, true) {
@@ -122,7 +122,7 @@ mod tests {
             })
             .collect();
         tokio::task::yield_now().await;
-        // Without a thread of their own the four would hold both workers.
+        // Without their own threads the four would block both workers.
         let begun = Instant::now();
         for _ in 0..10 {
             tokio::spawn(async move { work_of_a_short_request().await }).await.unwrap();
@@ -143,7 +143,7 @@ mod tests {
         let waits =
             tokio::spawn(async move { waiting.run("u", 1 << 20, &token, gate).await.unwrap() });
         tokio::task::yield_now().await;
-        // The only turn is free while the other waits.
+        // The only turn is free while the other request waits.
         assert_eq!(work.run("u", 1 << 20, &stays, async { 7 }).await, Ok(7));
         open.send(()).unwrap();
         waits.await.unwrap().unwrap();
@@ -178,7 +178,7 @@ mod tests {
         assert!(order.lock()[..2].contains(&"other"), "{:?}", order.lock());
     }
 
-    /// Takes a processor for some time.
+    /// Occupies a processor for some time.
     fn compute(time: Duration) {
         let begun = Instant::now();
         while begun.elapsed() < time {

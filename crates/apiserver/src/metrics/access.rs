@@ -1,11 +1,11 @@
-//! Who comes, and who may.
+//! Metrics of authentication and authorization.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use telemetry::metrics::{Counter, Desc, Family, Histogram, Registry, buckets};
 
-/// Names that are told apart: everybody else's would be as many as there are users.
+/// Users with a label of their own; one for every user would create unbounded series.
 const KNOWN: [&str; 5] =
     ["admin", "client", "kube_proxy", "kubelet", "system:serviceaccount:kube-system:default"];
 
@@ -44,7 +44,7 @@ struct Outcomes {
 }
 
 impl Outcomes {
-    /// `results` are what may come of it: what is wanted, and what is not.
+    /// `results` are the labels of success and failure.
     fn new(
         registry: &Registry,
         attempts: Desc,
@@ -97,7 +97,7 @@ impl Access {
                     "authorization_duration_seconds",
                     "Authorization duration in seconds broken out by result.",
                 ),
-                // No authorizer here denies what another may allow.
+                // No authorizer here denies what another could allow.
                 ["allowed", "no-opinion"],
             ),
             lifetimes: registry.histogram(
@@ -110,7 +110,7 @@ impl Access {
         }
     }
 
-    /// Somebody was authenticated, or was not.
+    /// Records an authentication, which failed if there is no user.
     pub(crate) fn authenticated(&self, user: Option<&str>, took: Duration) {
         if let Some(name) = user {
             self.users.with([compress(name)]).inc();
@@ -118,18 +118,18 @@ impl Access {
         self.authentication.observe(user.is_some(), took);
     }
 
-    /// A request was allowed, or was not.
+    /// Records an authorization.
     pub(crate) fn authorized(&self, allowed: bool, took: Duration) {
         self.authorization.observe(allowed, took);
     }
 
-    /// A client certificate was presented that lasts for so many seconds more.
+    /// Records the remaining lifetime in seconds of a presented client certificate.
     pub(crate) fn certificate(&self, remaining: f64) {
         self.lifetimes.observe(remaining);
     }
 }
 
-/// A user's name in a bounded number of labels.
+/// Maps a user's name to a bounded number of labels.
 fn compress(name: &str) -> &str {
     match KNOWN.contains(&name) {
         true => name,

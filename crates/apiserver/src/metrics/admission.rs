@@ -1,4 +1,4 @@
-//! How long admission takes.
+//! Duration of admission.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use crate::admission::{Operation, PLUGINS};
 
 const BOUNDS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
 
-/// What plugins do.
+/// The phase in which a plugin runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Admit,
@@ -29,7 +29,7 @@ impl Phase {
 pub(crate) struct Admission {
     controllers: Family<Histogram, 4>,
     steps: Family<Histogram, 3>,
-    /// The series of plugins that refuse nothing, by phase and operation, looked up once.
+    /// The series of plugins that do not refuse, by phase and operation, looked up once.
     content: Vec<[[OnceLock<Histogram>; 3]; 2]>,
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Step<'a> {
     phase: Phase,
     operation: Operation,
     begun: Instant,
-    /// When the plugin before had its word.
+    /// End of the previous plugin.
     last: Instant,
 }
 
@@ -66,7 +66,7 @@ impl Admission {
         }
     }
 
-    /// A phase begins.
+    /// Begins a phase.
     pub(crate) fn begin(&self, phase: Phase, operation: Operation) -> Step<'_> {
         let now = Instant::now();
         Step { metrics: self, phase, operation, begun: now, last: now }
@@ -74,7 +74,7 @@ impl Admission {
 }
 
 impl Step<'_> {
-    /// The plugin at this place of the table has had its word.
+    /// Records the end of the plugin at this place of the table.
     pub(crate) fn plugin(&mut self, at: usize, rejected: bool) {
         let (phase, operation) = (self.phase, self.operation);
         let look_up = || {
@@ -94,7 +94,7 @@ impl Step<'_> {
         self.last = now;
     }
 
-    /// All plugins have, or one has refused.
+    /// Ends the phase: all plugins have run, or one has refused.
     pub(crate) fn end(self, rejected: bool) {
         let rejected = if rejected { "true" } else { "false" };
         let values = [self.phase.name(), self.operation.name(), rejected];

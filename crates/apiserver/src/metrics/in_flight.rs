@@ -1,4 +1,4 @@
-//! How many requests there are at once.
+//! Number of concurrent requests.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,21 +6,21 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use telemetry::metrics::{Desc, Kind, Registry, Samples};
 
-/// The most requests at once in each second.
+/// Maximum number of concurrent requests in each second.
 #[derive(Default)]
 struct Peak {
     now: usize,
-    /// The second that `peak` is of.
+    /// The second that `peak` belongs to.
     second: u64,
     peak: usize,
-    /// The peak of the second before.
+    /// The peak of the previous second.
     last: usize,
 }
 
 impl Peak {
     fn turn(&mut self, second: u64) {
         if second != self.second {
-            // In a second in which nothing began or ended there were as many as at its start.
+            // A second without a begin or end has as many as at its start.
             self.last = if second == self.second + 1 { self.peak } else { self.now };
             self.second = second;
             self.peak = self.now;
@@ -38,21 +38,21 @@ impl Peak {
         self.now -= 1;
     }
 
-    /// The most in the second before this one or in this one so far.
+    /// The maximum of the previous second and of this one so far.
     fn most(&mut self, second: u64) -> usize {
         self.turn(second);
         self.peak.max(self.last)
     }
 }
 
-/// Requests under way that are not long running, of both kinds.
+/// Concurrent requests that are not long-running, of both kinds.
 #[derive(Clone)]
 pub(super) struct InFlight {
     lanes: Arc<[Mutex<Peak>; 2]>,
     since: Instant,
 }
 
-/// One of them.
+/// One of these requests.
 pub(super) struct Place {
     all: InFlight,
     mutating: bool,

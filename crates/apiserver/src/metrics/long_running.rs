@@ -1,4 +1,4 @@
-//! A body that is observed when it ends.
+//! A response body that is observed when it ends.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

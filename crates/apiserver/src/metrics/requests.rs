@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use parking_lot::{Mutex, RwLock};
@@ -14,9 +14,9 @@ use telemetry::metrics::{Counter, Desc, Family, Gauge, Histogram, Registry, buck
 
 use super::in_flight::{InFlight, Place};
 use super::long_running::Observed;
-use crate::body::Body;
+use crate::chain::Outcome;
 use crate::limits;
-use crate::registry::{self, Kind};
+use crate::registry::Kind;
 use crate::request::{Query, RequestInfo};
 
 /// Durations in seconds.
@@ -28,8 +28,8 @@ const DURATIONS: [f64; 23] = [
 /// The value of the label `component`.
 const COMPONENT: &str = "apiserver";
 
-/// Labels of a request. Nothing here is a client's word: the words are those of this server's own
-/// tables, so that there are only as many series as it has kinds, verbs and scopes.
+/// Labels of a request. No client input is used: the words come from this server's own tables, so
+/// the number of series is bounded by its kinds, verbs and scopes.
 #[derive(Clone, Copy)]
 struct Labels {
     verb: &'static str,
@@ -41,8 +41,8 @@ struct Labels {
     scope: &'static str,
 }
 
-/// Words of tables are told apart by where they are: every request is looked up, and reading them
-/// would take ten times as long. The same word at two places is two entries for the same series.
+/// Words are compared by address: every request is looked up, and comparing text would take ten
+/// times as long. The same word at two addresses makes two entries for the same series.
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
         self.words().into_iter().zip(other.words()).all(|(a, b)| std::ptr::eq(a, b))
@@ -65,13 +65,13 @@ impl Labels {
         [verb, dry_run, group, version, resource, subresource, scope]
     }
 
-    /// The labels of a request; `None` for what is not counted, which is what this server does not
-    /// serve.
+    /// The labels of a request; `None` if it is not counted because this server does not serve it.
     fn of(
         info: &RequestInfo,
+        kind: Option<&Kind>,
         query: &Query,
         headers: &HeaderMap,
-    ) -> Option<(Self, Option<&'static Kind>)> {
+    ) -> Option<Self> {
         let scope = scope(info);
         let verb = verb(info, scope, headers);
         let dry_run = dry_run(query);
@@ -79,25 +79,19 @@ impl Labels {
             Self { verb, dry_run, group: "", version: "", resource: "", subresource: "", scope };
         if !info.is_resource {
             let path = ["/healthz", "/livez", "/readyz"].into_iter().find(|p| *p == info.path)?;
-            return Some((Self { subresource: path, ..none }, None));
+            return Some(Self { subresource: path, ..none });
         }
-        let kind = registry::find(&info.group, &info.version, &info.resource)?;
+        let kind = kind?;
         let subresource = match info.subresource.as_str() {
             "" => "",
             name => kind.subs.iter().map(|sub| sub.name()).find(|sub| *sub == name)?,
         };
-        let labels = Self {
-            group: kind.group,
-            version: kind.version,
-            resource: kind.resource,
-            subresource,
-            ..none
-        };
-        Some((labels, Some(kind)))
+        let (group, version, resource) = (kind.group, kind.version, kind.resource);
+        Some(Self { group, version, resource, subresource, ..none })
     }
 }
 
-/// How much a request is about.
+/// The scope of a request.
 fn scope(info: &RequestInfo) -> &'static str {
     match info {
         info if !info.is_resource => "",
@@ -107,7 +101,7 @@ fn scope(info: &RequestInfo) -> &'static str {
     }
 }
 
-/// Upstream's word for what a request does.
+/// Upstream's verb for a request.
 fn verb(info: &RequestInfo, scope: &str, headers: &HeaderMap) -> &'static str {
     const APPLY: &str = "application/apply-patch+yaml";
     if limits::is_stream(info) {
@@ -140,14 +134,14 @@ fn dry_run(query: &Query) -> &'static str {
 /// The series of one set of labels, looked up once.
 struct Series {
     duration: Histogram,
-    /// Of requests that change something, or read.
+    /// Only for requests that change something or read.
     level: Option<Histogram>,
     size: Option<Histogram>,
     /// By status code.
     counts: Mutex<Vec<(StatusCode, Counter)>>,
 }
 
-/// Families by these labels.
+/// Metric families with these labels.
 pub(crate) struct Requests {
     in_flight: InFlight,
     total: Family<Counter, 9>,
@@ -160,9 +154,10 @@ pub(crate) struct Requests {
     known: RwLock<HashMap<Labels, Arc<Series>>>,
 }
 
-/// A request under way.
+/// A tracked request.
 pub(crate) struct Tracked {
-    labels: Option<(Labels, Option<&'static Kind>)>,
+    labels: Option<Labels>,
+    deprecated: bool,
     lasts: bool,
     begun: Instant,
     _place: Option<Place>,
@@ -257,20 +252,22 @@ impl Requests {
         }
     }
 
-    /// A request begins.
+    /// Starts tracking a request.
     pub(crate) fn begin(
         &self,
-        info: Option<&RequestInfo>,
+        info: &RequestInfo,
+        kind: Option<&Kind>,
         query: &Query,
         headers: &HeaderMap,
+        begun: Instant,
     ) -> Tracked {
-        let lasts = info.is_some_and(limits::is_long_running);
-        let reads = info.is_none_or(RequestInfo::is_read);
+        let lasts = limits::is_long_running(info);
         Tracked {
-            labels: info.and_then(|info| Labels::of(info, query, headers)),
+            labels: Labels::of(info, kind, query, headers),
+            deprecated: kind.is_some_and(|kind| kind.deprecated.is_some()),
             lasts,
-            begun: Instant::now(),
-            _place: (!lasts).then(|| self.in_flight.enter(!reads)),
+            begun,
+            _place: (!lasts).then(|| self.in_flight.enter(!info.is_read())),
         }
     }
 
@@ -292,7 +289,7 @@ impl Requests {
         self.known.write().entry(labels).or_insert(series).clone()
     }
 
-    /// A request was ended before it came to its handler, to protect this server.
+    /// Records that a request was ended before its handler, to protect this server.
     fn terminated(&self, labels: &Labels, code: StatusCode) {
         let Labels { verb, group, version, resource, subresource, scope, .. } = *labels;
         let code = code.as_str();
@@ -300,57 +297,58 @@ impl Requests {
         self.terminations.with(values).inc();
     }
 
-    /// The answer is there. `served` says that a handler gave it: what was refused before is
-    /// counted by who refused it.
-    pub(crate) fn end(
-        self: &Arc<Self>,
-        tracked: Tracked,
-        served: bool,
-        response: Response<Body>,
-    ) -> Response<Body> {
-        let Some((labels, kind)) = tracked.labels else { return response };
+    /// Records the end of a request. One that was refused before its handler is counted by the
+    /// layer that refused it, except for overload protection.
+    pub(crate) fn end(self: &Arc<Self>, tracked: Tracked, outcome: Outcome) -> Outcome {
+        let Some(labels) = tracked.labels else { return outcome };
+        let response = match outcome {
+            Ok(response) => response,
+            Err(status) => {
+                let code = StatusCode::from_u16(status.code).unwrap_or_default();
+                if matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT) {
+                    self.terminated(&labels, code);
+                    self.observe(labels, code, tracked.begun, None);
+                }
+                return Err(status);
+            }
+        };
         let code = response.status();
-        // No handler is there for a method that a path does not take.
-        let served = served && code != StatusCode::METHOD_NOT_ALLOWED;
-        let protects = matches!(code, StatusCode::TOO_MANY_REQUESTS | StatusCode::GATEWAY_TIMEOUT);
-        if !served && protects {
-            self.terminated(&labels, code);
+        // A method that a path does not support has no handler.
+        if code == StatusCode::METHOD_NOT_ALLOWED {
+            return Ok(response);
         }
-        if !served && !protects {
-            return response;
-        }
-        if kind.is_some_and(|kind| kind.deprecated.is_some()) {
+        if tracked.deprecated {
             let Labels { group, version, resource, subresource, .. } = labels;
             self.deprecated.with([group, version, resource, subresource, ""]).set(1.0);
         }
         let begun = tracked.begun;
         if let Some(size) = response.body().size_hint().exact() {
-            self.observe(labels, code, begun, size);
-            return response;
+            self.observe(labels, code, begun, Some(size));
+            return Ok(response);
         }
-        let held = (tracked.lasts && served).then(|| {
+        let held = tracked.lasts.then(|| {
             let Labels { verb, group, version, resource, subresource, scope, .. } = labels;
             let values = [verb, group, version, resource, subresource, scope, COMPONENT];
             self.long_running.with(values).held()
         });
         let all = self.clone();
-        response.map(|body| {
+        Ok(response.map(|body| {
             let done = move |sent| {
                 drop(held);
-                all.observe(labels, code, begun, sent);
+                all.observe(labels, code, begun, Some(sent));
             };
             Observed::new(body, done).boxed_unsync()
-        })
+        }))
     }
 
-    fn observe(&self, labels: Labels, code: StatusCode, begun: Instant, sent: u64) {
+    fn observe(&self, labels: Labels, code: StatusCode, begun: Instant, sent: Option<u64>) {
         let series = self.series(labels);
         let took = begun.elapsed().as_secs_f64();
         series.duration.observe(took);
         if let Some(level) = &series.level {
             level.observe(took);
         }
-        if let Some(size) = &series.size {
+        if let (Some(size), Some(sent)) = (&series.size, sent) {
             size.observe(sent as f64);
         }
         let mut counts = series.counts.lock();

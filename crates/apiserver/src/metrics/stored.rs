@@ -1,4 +1,4 @@
-//! How much is stored: read when somebody asks.
+//! Sizes of stored data, read on each scrape.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::registry;
 const COUNT: &str = "Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
 const COUNT_AS_BEFORE: &str = "[DEPRECATED, consider using apiserver_resource_objects instead] Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
 
-/// Group, resource and number of objects of everything that is stored.
+/// Group, resource and number of objects of every stored kind.
 fn counts(cache: &Cache, mut each: impl FnMut(&str, &str, usize)) {
     for kind in registry::kinds().filter(|kind| kind.conversion.is_none()) {
         if let Some(collection) = cache.collection(kind.group, kind.resource) {
@@ -50,7 +50,7 @@ pub(super) fn add(registry: &Registry, cache: &Arc<Cache>, store: &Arc<dyn Store
         ),
         Kind::Gauge,
         ["storage_cluster_id"],
-        // Upstream names its etcd clusters so; there is one.
+        // Upstream's name of an etcd cluster; there is one.
         move |samples: &mut Samples<1>| samples.add(["etcd-0"], store.size() as f64),
     );
 }

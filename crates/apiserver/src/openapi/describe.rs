@@ -1,14 +1,14 @@
-//! Descriptions, from the documentation that `k8s-openapi` carries with its types.
+//! Descriptions from the documentation that `k8s-openapi` carries with its types.
 
 use serde_json::{Map, Value, json};
 
-/// What the types do not carry: enumerated values with their meaning, and lists.
+/// Descriptions that the types lack: enumerated values with their meaning, and lists.
 const ADDED: &str = include_str!("descriptions.facts");
 
 const API_VERSION: &str = "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
 const KIND: &str = "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 
-/// Calls the generator for every listed type; what they refer to comes along.
+/// Calls the generator for every listed type; types they refer to are included.
 macro_rules! register {
     ($generator:ident; $($module:path { $($kind:ident)+ })+) => {
         $({
@@ -80,7 +80,7 @@ pub(super) fn add(schema: &mut Value, described: &Value, wrap: bool) {
             (_, "kind") => KIND,
             _ => continue,
         };
-        // In v3 nothing may stand beside a bare reference.
+        // In v3 a bare reference may not have siblings.
         if let (true, Some(own)) = (wrap, property.as_object_mut())
             && let Some(reference) = own.remove("$ref")
         {

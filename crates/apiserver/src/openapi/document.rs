@@ -1,4 +1,4 @@
-//! What operations are written of, in both dialects.
+//! Building blocks of operations, in both dialects.
 
 use apimachinery::openapi::Dialect;
 use apimachinery::schema::Registry;
@@ -20,7 +20,7 @@ pub(super) struct Described {
 }
 
 impl Described {
-    /// Its name among the shared parameters: one name may stand for two texts.
+    /// Its name among the shared parameters: one name may have two descriptions.
     fn shared(self) -> String {
         format!("{}-{}", self.name, self.sets.replace(',', "."))
     }
@@ -58,7 +58,7 @@ fn written(dialect: Dialect, place: &str, name: &str, of: &str, text: &str) -> V
     parameter
 }
 
-/// The parameter where it is used.
+/// A reference to the parameter, or the parameter itself.
 pub(super) fn parameter(dialect: Dialect, described: Described) -> Value {
     match dialect {
         Dialect::V2 => json!({"$ref": format!("#/parameters/{}", described.shared())}),
@@ -73,7 +73,7 @@ pub(super) fn shared_parameters() -> Map<String, Value> {
 
 pub(super) fn path_parameters(dialect: Dialect, kind: &Kind, path: &str) -> Vec<Value> {
     let names = path.split('{').skip(1).filter_map(|p| p.split('}').next());
-    // An object is called by what the subresource takes.
+    // An object at a subresource is named after the type that the subresource takes.
     let sub = path.split("{name}/").nth(1).and_then(|rest| rest.split('/').next());
     let sub = sub.and_then(|name| kind.subs.iter().find(|sub| sub.name() == name));
     let of = sub.map_or(kind.kind, |sub| sub_kind(kind, *sub).2);
@@ -114,7 +114,7 @@ pub(super) fn roots(group: &str, version: &str) -> String {
     if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") }
 }
 
-/// An operation that has nothing but its answers yet.
+/// An operation with only its responses.
 pub(super) fn answers(
     dialect: Dialect,
     answer: &Value,
@@ -147,7 +147,7 @@ pub(super) fn answers(
     operation
 }
 
-/// A path that is only read.
+/// A read-only path.
 pub(super) fn found(
     dialect: Dialect,
     id: &str,

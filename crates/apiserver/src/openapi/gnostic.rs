@@ -65,7 +65,7 @@ impl Message {
         self.message(field, pair);
     }
 
-    /// `Any`, whose text is YAML (and so may be JSON).
+    /// `Any`, whose text is YAML and may therefore be JSON.
     pub(super) fn any(value: &Value) -> Self {
         let mut any = Self::default();
         any.bytes(2, value.to_string().as_bytes());
@@ -149,7 +149,7 @@ fn parameter(value: &Value) -> Message {
     own.text(2, place);
     own.text(3, &value["description"]);
     own.text(4, &value["name"]);
-    // In the path there is no allowEmptyValue, so what follows it has other numbers.
+    // A path parameter has no allowEmptyValue, so the fields after it have other numbers.
     let of = if place == "query" { 6 } else { 5 };
     own.text(of, &value["type"]);
     let mut non_body = Message::default();

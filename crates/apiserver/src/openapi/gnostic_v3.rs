@@ -67,7 +67,7 @@ fn own_schema(value: &Value) -> Message {
     m
 }
 
-/// `DefaultType`, which holds what is neither an object nor a list.
+/// `DefaultType`, which can only hold scalars.
 fn default(value: &Value) -> Message {
     let mut m = Message::default();
     match value {
@@ -211,9 +211,9 @@ mod tests {
         assert_eq!(written[0], 1 << 3 | 2);
         let own = &written[2..];
         assert!(own.starts_with(b"\xca\x01\x06object"), "{own:?}");
-        // An empty DefaultType stands for what it cannot hold.
+        // An empty DefaultType represents a value that it cannot hold.
         assert!(own.windows(3).any(|part| part == b"\x8a\x02\x00"), "{own:?}");
-        // SchemaOrReference.reference, and a default that is an empty text.
+        // SchemaOrReference.reference, and a default that is an empty string.
         assert!(own.windows(7).any(|part| part == b"\x12\x05\x0a\x03#/c"), "{own:?}");
         assert!(own.windows(5).any(|part| part == b"\x8a\x02\x02\x1a\x00"), "{own:?}");
     }

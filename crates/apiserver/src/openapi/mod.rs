@@ -1,6 +1,6 @@
 //! OpenAPI: `/openapi/v2` as JSON and gnostic protobuf, `/openapi/v3` by group version.
 //!
-//! Everything is made from the registry's rows and the schema on first request, and remembered.
+//! Everything is generated from the registry's rows and the schema on first request, and cached.
 
 mod describe;
 mod document;
@@ -30,7 +30,7 @@ use crate::request::Query;
 const GNOSTIC: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 const GNOSTIC_LATEST: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
-/// Those of the v3 documents.
+/// Media type of the v3 documents.
 const GNOSTIC_3: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 const GNOSTIC_3_LATEST: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
 const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
@@ -62,7 +62,7 @@ impl Document {
     }
 }
 
-/// The documents, each made on first request.
+/// The documents, each generated on first request.
 #[derive(Default)]
 pub(crate) struct Documents {
     v2_json: OnceLock<Document>,
@@ -117,7 +117,7 @@ impl Documents {
             })
             .collect();
         let index = json!({"paths": paths}).to_string();
-        // As upstream names it, which lets Go guess.
+        // Upstream's content type, which Go guesses.
         respond(StatusCode::OK, "text/plain; charset=utf-8", full(index))
     }
 
@@ -141,7 +141,7 @@ impl Documents {
         } else {
             document.json.respond(JSON, headers)
         };
-        // A URL that carries the right hash never changes.
+        // A URL with the current hash never changes.
         if query.get("hash") == Some(&document.json.etag) {
             response.headers_mut().insert(
                 CACHE_CONTROL,
@@ -152,7 +152,7 @@ impl Documents {
     }
 }
 
-/// Whether a client takes one of the media types.
+/// Returns true if a client accepts one of the media types.
 fn takes(accept: &str, types: &[&str]) -> bool {
     let mut clauses = accept.split(',').map(|clause| clause.split(';').next().unwrap_or("").trim());
     accept.is_empty()
@@ -165,11 +165,11 @@ fn not_acceptable() -> Response<Body> {
     response
 }
 
-/// The types a kind's operations speak of.
+/// The types that a kind's operations use.
 fn roots(kind: &Kind) -> impl Iterator<Item = &'static Arc<Type>> {
     let registry = Registry::builtin();
     let list = format!("{}List", kind.kind);
-    // What is streamed has options, which are parameters.
+    // Streams have options, which are parameters.
     let subs =
         kind.subs.iter().filter_map(|s| s.own_kind()).filter(|of| !of.2.ends_with("Options"));
     [
@@ -185,7 +185,7 @@ fn roots(kind: &Kind) -> impl Iterator<Item = &'static Arc<Type>> {
         registry.type_by_name("io.k8s.apimachinery.pkg.apis.meta.v1.Patch"),
     ])
     .flatten()
-    // One that is only created answers with itself.
+    // A create-only kind answers with itself.
     .filter(move |ty| {
         kind.access != Access::Virtual || !ty.name.starts_with("io.k8s.apimachinery.")
     })
@@ -196,7 +196,7 @@ fn meta(kind: &str) -> Option<&'static Arc<Type>> {
     Registry::builtin().type_by_name(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
 }
 
-/// What `/version` answers with, which has no type of its own here.
+/// The document of `/version`, which has no type of its own here.
 fn version_info(dialect: Dialect) -> Value {
     let mut text = json!({"type": "string"});
     if dialect == Dialect::V3 {

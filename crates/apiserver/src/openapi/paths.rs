@@ -1,4 +1,4 @@
-//! Operations: what clients look up before they send a parameter.
+//! Operations, which clients look up before they send a parameter.
 
 use apimachinery::openapi::Dialect;
 use serde_json::{Map, Value, json};
@@ -13,25 +13,25 @@ const PATCHES: &[&str] = &[
     "application/strategic-merge-patch+json",
 ];
 
-/// Methods that are passed on to what a proxy leads to.
+/// Methods that a proxy forwards.
 const PROXIED: &[&str] = &["delete", "get", "head", "options", "patch", "post", "put"];
 
 /// One operation.
 struct Operation<'a> {
     dialect: Dialect,
     kind: &'a Kind,
-    /// What is done to the object, as in `x-kubernetes-action`.
+    /// Action on the object, as in `x-kubernetes-action`.
     action: &'static str,
-    /// The rest of its id.
+    /// The rest of the operation's id.
     id: String,
-    /// Group, version and kind that it speaks of.
+    /// Group, version and kind of the operation.
     of: (&'a str, &'a str, &'a str),
-    /// The set of its query parameters.
+    /// Set of its query parameters.
     takes: &'static str,
     description: String,
 }
 
-/// The group in ids: `RbacAuthorization`.
+/// The group's name in ids: `RbacAuthorization`.
 pub(super) fn group_word(group: &str) -> String {
     if group.is_empty() {
         return "Core".into();
@@ -147,7 +147,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The operation on an object or on all objects of a place.
+    /// The operation on an object or on all objects of a scope.
     fn plain(&self, action: &'static str) -> Value {
         let (scope, name) = (self.scope, self.kind.kind);
         let of = format!("{scope}{name}");
@@ -194,7 +194,7 @@ impl<'a> Writer<'a> {
         operation.write()
     }
 
-    /// The operations of what is passed on.
+    /// The operations that are forwarded.
     fn connect(&mut self, path: &str, sub: Sub, suffix: &str, methods: &[&'static str]) {
         let (scope, name) = (self.scope, self.kind.kind);
         let options = format!("{name}ProxyOptions");
@@ -269,7 +269,7 @@ fn listed(kind: &Kind) -> String {
     format!("list{watched} objects of kind {}", kind.kind)
 }
 
-/// The words before a name, which may be a plural.
+/// The article before a name, which may be a plural.
 fn article(name: &str) -> &'static str {
     if name.ends_with('s') && !name.ends_with("ss") {
         ""
@@ -333,7 +333,7 @@ pub(super) fn of(dialect: Dialect, kind: &Kind) -> Map<String, Value> {
     writer.found
 }
 
-/// The path that says what a group, or a version of it, serves.
+/// The path of the document that describes a group, or a version of it.
 pub(super) fn group(dialect: Dialect, group: &str, version: Option<&str>) -> (String, Value) {
     let word = group_word(group);
     let tag = word[..1].to_lowercase() + &word[1..];
@@ -363,7 +363,7 @@ pub(super) fn group(dialect: Dialect, group: &str, version: Option<&str>) -> (St
     (path, super::document::found(dialect, &id, &tag, description, meta(dialect, kind)))
 }
 
-/// Paths of no group.
+/// Paths outside of any group.
 pub(super) fn bare(dialect: Dialect) -> Vec<(&'static str, Value)> {
     let info = super::document::named(dialect, super::VERSION_INFO);
     let of = |id, tag, description, answer| {

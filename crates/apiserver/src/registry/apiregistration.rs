@@ -1,4 +1,4 @@
-//! The apiregistration.k8s.io group: registrations are stored; aggregation comes later.
+//! The apiregistration.k8s.io group: registrations are stored; aggregation is not implemented yet.
 
 use apimachinery::field::ErrorList;
 use apimachinery::text::quote;
@@ -59,7 +59,7 @@ impl Strategy for Service {
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         clear_status(object);
-        // The server's own groups are there at once.
+        // The server's own groups are available at once.
         if object["spec"]["service"].is_null() {
             object["status"]["conditions"] = json!([{
                 "type": "Available", "status": "True", "reason": "Local",
@@ -70,7 +70,7 @@ impl Strategy for Service {
         ErrorList::new()
     }
 
-    /// What the name must be is told by the spec: `validate` says it.
+    /// The spec determines the name, which `validate` checks.
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::path_segment_name(name)
     }
@@ -143,7 +143,7 @@ fn check_service(object: &Field<'_>) {
     }
 }
 
-/// How many bytes the text stands for.
+/// The number of bytes that the text encodes.
 fn base64_len(text: &str) -> usize {
     text.len() / 4 * 3 - text.bytes().rev().take(2).filter(|b| *b == b'=').count()
 }

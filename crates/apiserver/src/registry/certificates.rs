@@ -84,11 +84,11 @@ const USAGES: &[&str] = &[
     "signing",
     "timestamping",
 ];
-/// Shortest time to ask for, in seconds.
+/// Minimum requested lifetime, in seconds.
 const MIN_SECONDS: i64 = 600;
 
 impl Strategy for Request {
-    /// Who asks is known from the request, and from nothing that the client wrote.
+    /// The requester is taken from the authenticated request, never from the object.
     fn prepare_for_create(&self, ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         clear_status(object);
         let user = ctx.user;
@@ -145,7 +145,7 @@ impl Strategy for Request {
     }
 
     fn kept_on_update(&self) -> &'static [&'static [&'static str]] {
-        // The request is what was asked for; only its metadata may change.
+        // The request is immutable; only its metadata may change.
         &[&["spec"]]
     }
 }
@@ -155,7 +155,7 @@ fn of_type<'a>(object: &'a Value, of: &str) -> Vec<&'a Value> {
     conditions.filter(|condition| condition["type"] == of).collect()
 }
 
-/// Conditions say since when they hold.
+/// Sets the transition times of conditions.
 fn date_conditions(status: &mut Value, old: &Value) {
     let now = Value::from(time::now_rfc3339());
     for condition in items_mut(status, "conditions").filter(|condition| condition.is_object()) {
@@ -181,7 +181,7 @@ fn check_request(object: &Field<'_>, old: Option<&Object>) {
         spec.at("request").invalid_value(spec.get("request").clone(), why.to_string());
     }
     spec.needs("usages");
-    // What was stored before it was refused may stay.
+    // Values that were accepted before are kept.
     let was = |field: &str| old.is_some_and(|old| &old["spec"][field] == spec.get(field));
     if !was("usages") {
         let mut seen = HashSet::new();
@@ -265,7 +265,7 @@ fn check_change(object: &Field<'_>, old: &Object, sub: Option<Sub>) {
     }
 }
 
-/// The PEM text that base64 stands for.
+/// Decodes PEM text from base64.
 fn pem_text(base64: &str) -> String {
     let bytes = STANDARD.decode(base64).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()

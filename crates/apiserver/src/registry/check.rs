@@ -1,4 +1,4 @@
-//! A cursor over an object under validation, so that the rules of a kind read as a table.
+//! A cursor over an object under validation, so that a kind's rules read like a table.
 
 mod conditions;
 mod diff;
@@ -23,21 +23,21 @@ pub(crate) use rules::{Names, in_range, no_backsteps};
 pub(crate) use shown::{internal, show_metadata};
 pub(crate) use signer::check_signer_name;
 
-/// What validation found so far.
+/// The findings of validation so far.
 #[derive(Default)]
 struct Findings(RefCell<Vec<FieldError>>);
 
-/// A field of the object: its value (null when absent), its path, and where findings go.
+/// A field of the object: its value (null if absent), its path, and the list of findings.
 ///
-/// Readers take a child's name and are total: what is absent reads as empty. The path of a child
-/// is made only when somebody steps into it or complains about it.
+/// Readers take a child's name and are total: an absent child reads as empty. The path of a child
+/// is only built when it is visited or reported.
 pub(crate) struct Field<'a> {
     value: &'a Value,
     path: Path,
     findings: &'a Findings,
 }
 
-/// Runs `rules` over `value`, which stands at `path`.
+/// Runs `rules` over `value`, which is at `path`.
 pub(crate) fn check_at(value: &Value, path: Path, rules: impl FnOnce(&Field<'_>)) -> ErrorList {
     let findings = Findings::default();
     rules(&Field { value, path, findings: &findings });
@@ -57,7 +57,7 @@ impl<'a> Field<'a> {
         Self { value, path, findings: self.findings }
     }
 
-    /// The same place, to check another value in its stead.
+    /// The same path with another value to check.
     pub(crate) fn instead(&self, value: &'a Value) -> Self {
         self.with(value, self.path.clone())
     }
@@ -70,32 +70,32 @@ impl<'a> Field<'a> {
         &self.path
     }
 
-    /// A child, there or not.
+    /// A child, which may be absent.
     pub(crate) fn at(&self, name: &str) -> Self {
         self.with(&self.value[name], self.path.child(name))
     }
 
-    /// A child of another name than the value has: some of upstream's paths are like that.
+    /// A child whose path uses another name than its value, as some of upstream's do.
     pub(crate) fn at_as(&self, name: &str, shown: &str) -> Self {
         self.with(&self.value[name], self.path.child(shown))
     }
 
-    /// The place of an entry of this map, for complaints.
+    /// The entry of this map, for findings.
     pub(crate) fn key(&self, key: &str) -> Self {
         self.with(&self.value[key], self.path.key(key))
     }
 
-    /// The place of an entry of this map whose key is shown in other words.
+    /// The entry of this map with another form of its key in the path.
     pub(crate) fn key_as(&self, key: &str, shown: &str) -> Self {
         self.with(&self.value[key], self.path.key(shown))
     }
 
-    /// The place of an item of this list, for complaints.
+    /// The item of this list, for findings.
     pub(crate) fn index(&self, i: usize) -> Self {
         self.with(&self.value[i], self.path.index(i))
     }
 
-    /// A child that is there.
+    /// A child, if it is present.
     pub(crate) fn opt(&self, name: &str) -> Option<Self> {
         self.has(name).then(|| self.at(name))
     }
@@ -122,7 +122,7 @@ impl<'a> Field<'a> {
             .map(move |(key, value)| (key.as_str(), Field { value, path: base.key(key), findings }))
     }
 
-    /// Whether a child is there.
+    /// Returns true if a child is present.
     pub(crate) fn has(&self, name: &str) -> bool {
         !self.value[name].is_null()
     }
@@ -145,7 +145,7 @@ impl<'a> Field<'a> {
         self.value[name].as_i64()
     }
 
-    /// Whether a child is true.
+    /// Returns true if a child is the boolean true.
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.value[name] == true
     }
@@ -164,12 +164,12 @@ impl<'a> Field<'a> {
         self.value[name].as_array().into_iter().flatten().filter_map(Value::as_str)
     }
 
-    /// This value as a quantity; the schema has checked that it is one.
+    /// This value as a quantity; the schema has checked it.
     pub(crate) fn quantity(&self) -> Quantity {
         quantity(self.value)
     }
 
-    // Complaints about this field.
+    // Findings about this field.
 
     pub(crate) fn push(&self, error: FieldError) {
         self.findings.0.borrow_mut().push(error);
@@ -179,12 +179,12 @@ impl<'a> Field<'a> {
         self.findings.0.borrow_mut().extend(errors);
     }
 
-    /// How many complaints there are, to ask later whether more came.
+    /// The number of findings, to detect later whether more were added.
     pub(crate) fn count(&self) -> usize {
         self.findings.0.borrow().len()
     }
 
-    /// The value as a complaint shows it: what is absent is an empty string to Go.
+    /// The value as a finding shows it: an absent value is an empty string in Go.
     fn own(&self) -> Value {
         if self.value.is_null() { "".into() } else { self.value.clone() }
     }
@@ -197,13 +197,13 @@ impl<'a> Field<'a> {
         self.push(FieldError::invalid(&self.path, value, detail));
     }
 
-    /// The same, where upstream prints an internal type.
+    /// The same, for a value that upstream prints as an internal type.
     pub(crate) fn invalid_as(&self, of: &str, detail: impl Into<String>) {
         let shown = if self.value.is_null() { "null".into() } else { internal(self.value, of) };
         self.push(FieldError::invalid_omitted(&self.path, detail).showing(shown));
     }
 
-    /// The same of a list of such.
+    /// The same for a list of such values.
     pub(crate) fn invalid_list_as(&self, of: &str, detail: impl Into<String>) {
         let items = self.value.as_array();
         let shown = items.map(|items| {
@@ -214,13 +214,13 @@ impl<'a> Field<'a> {
         self.push(FieldError::invalid_omitted(&self.path, detail).showing(shown));
     }
 
-    /// The same of a label selector.
+    /// The same for a label selector.
     pub(crate) fn invalid_selector(&self, detail: impl Into<String>) {
         let shown = show_selector(self.value);
         self.push(FieldError::invalid_omitted(&self.path, detail).showing(shown));
     }
 
-    /// One complaint for each message.
+    /// One finding for each message.
     pub(crate) fn invalid_all(&self, messages: Vec<String>) {
         for message in messages {
             self.invalid(message);

@@ -1,28 +1,28 @@
-//! Table columns: what `kubectl get` prints.
+//! Table columns, as printed by `kubectl get`.
 
 use apimachinery::ObjectExt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-/// How a cell is made from an object.
+/// The way a cell is computed from an object.
 #[derive(Clone, Copy)]
 pub(crate) enum Cell {
     /// The value at a path; `<none>` or the given text when absent.
     Path(&'static [&'static str], &'static str),
     /// Time since the moment at a path; `<unknown>` when absent.
     Since(&'static [&'static str]),
-    /// Something of its own.
+    /// A computed value.
     Make(fn(&Value) -> Value),
 }
 
 /// One column.
 #[derive(Clone, Copy)]
 pub(crate) struct Column {
-    /// Its name, which the facts of tables must have too.
+    /// Its name, which must match the facts of tables.
     #[cfg_attr(not(test), expect(dead_code, reason = "definitions come from the facts"))]
     pub(crate) name: &'static str,
-    /// What the cells are: `string`, `integer`, `boolean`, `date`. What a table declares is in
-    /// `columns.facts`, and not always the same.
+    /// The type of the cells: `string`, `integer`, `boolean`, `date`. Tables declare the type in
+    /// `columns.facts`, which may differ.
     pub(crate) of: &'static str,
     pub(crate) cell: Cell,
 }
@@ -37,12 +37,12 @@ impl Column {
         Self::new(name, "string", Cell::Make(cell))
     }
 
-    /// A string at a path, `<none>` when absent.
+    /// A string at a path, `<none>` if absent.
     pub(crate) const fn text(name: &'static str, path: &'static [&'static str]) -> Self {
         Self::new(name, "string", Cell::Path(path, "<none>"))
     }
 
-    /// A string at a path, empty or `absent` when there is none.
+    /// A string at a path, or `absent`.
     pub(crate) const fn text_or(
         name: &'static str,
         path: &'static [&'static str],
@@ -51,12 +51,12 @@ impl Column {
         Self::new(name, "string", Cell::Path(path, absent))
     }
 
-    /// A number at a path, zero when absent.
+    /// A number at a path, zero if absent.
     pub(crate) const fn number(name: &'static str, path: &'static [&'static str]) -> Self {
         Self::new(name, "integer", Cell::Path(path, "0"))
     }
 
-    /// A truth value at a path, false when absent.
+    /// A boolean at a path, false if absent.
     pub(crate) const fn flag(name: &'static str, path: &'static [&'static str]) -> Self {
         Self::new(name, "boolean", Cell::Path(path, "false"))
     }
@@ -66,12 +66,12 @@ impl Column {
         Self::new(name, "string", Cell::Since(path))
     }
 
-    /// A metav1.LabelSelector as text, empty when it selects nothing.
+    /// A metav1.LabelSelector as text, empty if it selects nothing.
     pub(crate) fn selector_text(value: Option<&Value>) -> String {
         some_text(selector(value))
     }
 
-    /// A label map as text, empty when there is none.
+    /// A label map as text, empty if there is none.
     pub(crate) fn label_text(value: Option<&Value>) -> String {
         some_text(label_map(value))
     }
@@ -114,7 +114,7 @@ pub(crate) const CREATED_AT: Column = Column {
     cell: Cell::Path(&["metadata", "creationTimestamp"], ""),
 };
 
-/// Time since `moment`, as kubectl words it.
+/// Time since `moment`, as kubectl prints it.
 pub(crate) fn since(moment: Option<&Value>) -> String {
     match moment.and_then(Value::as_str).and_then(apimachinery::time::parse) {
         Some(t) => human_duration(Timestamp::now().duration_since(t).as_secs()),

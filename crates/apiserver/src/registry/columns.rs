@@ -1,4 +1,4 @@
-//! What tables say of their columns, by resource.
+//! Column definitions of tables, by resource.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -32,6 +32,9 @@ fn definition(line: &str) -> Option<Value> {
 
 /// The definitions of a kind's columns.
 pub(crate) fn column_definitions(kind: &Kind) -> Vec<Value> {
+    if let Some(custom) = &kind.custom {
+        return custom.column_definitions();
+    }
     let key = format!("{} {}", kind.api_version(), kind.resource);
     DEFINITIONS.get(key.as_str()).cloned().unwrap_or_default()
 }

@@ -40,7 +40,7 @@ impl Strategy for Lease {
         ErrorList::new()
     }
 
-    /// Coordinated leader election is off.
+    /// Coordinated leader election is disabled.
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         for field in ["strategy", "preferredHolder"] {
             object.remove_path(&["spec", field]);

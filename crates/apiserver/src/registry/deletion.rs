@@ -1,20 +1,19 @@
-//! How the deletion of some kinds differs from the others'.
+//! Differences between kinds in how they are deleted.
 
 use super::kind::Kind;
 
-/// What becomes of an object's dependents when nobody says (upstream's
-/// `DefaultGarbageCollectionPolicy`).
+/// Default treatment of an object's dependents (upstream's `DefaultGarbageCollectionPolicy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DefaultPolicy {
-    /// They go after it.
+    /// Dependents are deleted after the object.
     Delete,
-    /// They stay.
+    /// Dependents are kept.
     Orphan,
-    /// The kind has none.
+    /// The kind has no policy.
     None,
 }
 
-/// Kinds that kept the habit of their first days.
+/// Kinds that kept their original default.
 const ORPHANS: &[(&str, &str)] = &[("batch", "jobs"), ("", "replicationcontrollers")];
 /// Events own nothing.
 const WITHOUT: &[(&str, &str)] = &[("", "events"), ("events.k8s.io", "events")];
@@ -46,7 +45,7 @@ impl Kind {
         list.contains(&(self.group, self.resource))
     }
 
-    /// What becomes of the dependents when nobody says.
+    /// The default treatment of dependents.
     pub(crate) fn default_policy(&self) -> DefaultPolicy {
         if self.is_among(ORPHANS) {
             DefaultPolicy::Orphan
@@ -57,7 +56,7 @@ impl Kind {
         }
     }
 
-    /// Whether DELETE answers with the object.
+    /// Returns true if DELETE answers with the object.
     pub(crate) fn returns_deleted(&self) -> bool {
         self.is_among(RETURNED)
     }

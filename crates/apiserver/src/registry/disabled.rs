@@ -1,4 +1,4 @@
-//! Fields of pods whose features are off: dropped, unless the object had them before.
+//! Drops pod fields of disabled features, unless the object already had them.
 
 use apimachinery::{Object, ObjectExt};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::kind::Kind;
 use super::strategy::items_mut;
 
-/// Drops them from a pod or from the template that an object has; `old` is what it was.
+/// Drops them from a pod or from an object's pod template; `old` is the previous object.
 pub(crate) fn drop_disabled(kind: &Kind, object: &mut Object, old: Option<&Object>) {
     let Some(path) = kind.pod_spec else { return };
     let was = old.and_then(|old| old.get_path(path)).unwrap_or(&Value::Null);
@@ -49,7 +49,7 @@ fn any(list: &Value, is: impl Fn(&Value) -> bool) -> bool {
     list.as_array().is_some_and(|items| items.iter().any(is))
 }
 
-/// A lifecycle that says nothing else is none.
+/// Removes a lifecycle that contains nothing else.
 fn drop_stop_signal(container: &mut Value) {
     let Some(lifecycle) = container.get_mut("lifecycle").and_then(Value::as_object_mut) else {
         return;

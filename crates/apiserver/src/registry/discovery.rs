@@ -13,7 +13,7 @@ use super::core::PROTOCOLS;
 use super::kind::Kind;
 use super::strategy::{Context, Strategy, differs_in_wish, items_mut, set_default};
 
-/// At most three, then how many more.
+/// At most three items, then the number of the others.
 fn shortened(items: Vec<String>, none: &str) -> Value {
     let more = items.len().saturating_sub(3);
     let shown = items.iter().take(3).cloned();
@@ -77,7 +77,7 @@ impl Strategy for Slice {
         ErrorList::new()
     }
 
-    /// Whoever selects by labels looks at them too.
+    /// Clients that select by labels depend on them too.
     fn raises_generation(&self, object: &Object, old: &Object) -> bool {
         let labels = |o: &Object| o.get_path(&["metadata", "labels"]).cloned();
         differs_in_wish(object, old) || labels(object) != labels(old)
@@ -99,8 +99,8 @@ impl Strategy for Slice {
     }
 }
 
-/// The map of an older version is dropped from endpoints that change, but for the node that it names
-/// and named before.
+/// Drops the older topology map from endpoints that change; a host that it named before becomes the
+/// node name.
 fn drop_topology(slice: &mut Object, old: Option<&Object>) {
     const HOST: &str = "kubernetes.io/hostname";
     if old.is_some_and(|old| old["endpoints"] == slice["endpoints"]) {
@@ -129,7 +129,7 @@ const MAX_HINTS: usize = 8;
 fn check_slice(slice: &Field<'_>, old: Option<&Object>) {
     slice.needs_one_of("addressType", &["FQDN", "IPv4", "IPv6"]);
     check_ports(slice);
-    // What was let in before stays.
+    // Endpoints that were accepted before are kept.
     if old.is_some_and(|old| &old["endpoints"] == slice.get("endpoints")) {
         return;
     }

@@ -1,4 +1,4 @@
-//! The events.k8s.io group: the core group's events by other field names.
+//! The events.k8s.io group: the core group's events with other field names.
 
 use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
@@ -118,7 +118,7 @@ fn check_common(event: &Field<'_>) {
     check_event(event, "regarding", "reportingController", "note");
 }
 
-/// Everything but the series and the metadata stays as it was.
+/// Everything but the series and the metadata is immutable.
 fn check_immutable(event: &Field<'_>, old: &Object) {
     for (field, of) in [
         ("regarding", "ObjectReference"),

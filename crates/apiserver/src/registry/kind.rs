@@ -1,11 +1,13 @@
-//! A kind: one row that says all the generic machinery needs to know.
+//! A kind: one row with all data that the generic machinery needs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use apimachinery::schema::{self, Registry, Type};
 use serde_json::Value;
 
 use super::column::{AGE, Column, NAME};
+use super::custom::Custom;
 use super::strategy::{Plain, Strategy};
 use apimachinery::{Object, ObjectExt};
 
@@ -14,9 +16,9 @@ use apimachinery::{Object, ObjectExt};
 pub(crate) struct Selectable {
     pub(crate) name: &'static str,
     path: &'static [&'static str],
-    /// Where the value is when it is not at `path`.
+    /// Alternative path if there is no value at `path`.
     otherwise: &'static [&'static str],
-    /// What an absent value reads as.
+    /// Value of an absent field.
     default: &'static str,
 }
 
@@ -35,7 +37,7 @@ impl Selectable {
         self
     }
 
-    /// Where [`read`](Self::read) looks.
+    /// The paths that [`read`](Self::read) uses.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &'static [&'static str]> {
         [self.path, self.otherwise].into_iter().filter(|path| !path.is_empty())
     }
@@ -51,10 +53,10 @@ impl Selectable {
     }
 }
 
-/// What a subresource does.
+/// The function of a subresource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sub {
-    /// Reads and writes the status alone.
+    /// Reads and writes the status only.
     Status,
     /// `autoscaling/v1` Scale over the kind's replica fields.
     Scale,
@@ -72,7 +74,7 @@ pub(crate) enum Sub {
     Finalize,
     /// Approves or denies a signing request.
     Approval,
-    /// Streams to or from the node of a pod.
+    /// Streams the log of a pod from its node.
     Log,
     /// Runs a command in a container.
     Exec,
@@ -105,7 +107,7 @@ impl Sub {
         }
     }
 
-    /// Group, version and kind in discovery when they are not the parent's.
+    /// Group, version and kind in discovery if they are not the parent's.
     pub(crate) const fn own_kind(self) -> Option<(&'static str, &'static str, &'static str)> {
         match self {
             Self::Scale => Some(("autoscaling", "v1", "Scale")),
@@ -136,7 +138,7 @@ impl Sub {
     }
 }
 
-/// Translates between a served version and the one that is stored.
+/// Converts between a served version and the stored one.
 #[derive(Clone, Copy)]
 pub(crate) struct Conversion {
     /// The row whose collection holds the objects.
@@ -145,37 +147,43 @@ pub(crate) struct Conversion {
     pub(crate) version: &'static str,
     /// Rewrites an object of this row's version as the stored one.
     pub(crate) to_stored: fn(&mut Value),
-    /// The way back.
+    /// The reverse conversion.
     pub(crate) from_stored: fn(&mut Value),
 }
 
-/// How a kind may be reached.
+/// Ways to access a kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Every verb.
     Stored,
     /// Create only: the answer is computed (reviews, bindings).
     Virtual,
-    /// Get and list only: what the server finds when it is asked.
+    /// Get and list only: computed on request.
     Found,
 }
 
-/// How often upstream's validation of a kind looks at the metadata of a change, after it was looked at
-/// for all kinds: each time says the same again.
+/// How often upstream's validation of a kind repeats the metadata checks of an update that are
+/// common to all kinds; each repetition reports the same errors again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rechecks {
-    /// As of a new object.
+    /// Checks of a new object.
     pub(crate) whole: usize,
-    /// What may not change.
+    /// Checks of immutable metadata.
     pub(crate) change: usize,
-    /// Whether names of finalizers must be known.
+    /// True if names of finalizers must be known.
     pub(crate) finalizers: bool,
-    /// Whether what may not change is looked at before all else.
+    /// True if immutable metadata is checked before everything else.
     pub(crate) change_first: bool,
 }
 
+impl Rechecks {
+    /// Everything once.
+    pub(crate) const ONCE: Self =
+        Self { whole: 1, change: 1, finalizers: true, change_first: false };
+}
+
 /// One row of the registry.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Kind {
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
@@ -189,20 +197,22 @@ pub(crate) struct Kind {
     pub(crate) columns: &'static [Column],
     /// Conditions of an object's row in a table.
     pub(crate) row_conditions: fn(&Value) -> Option<Value>,
-    /// The key that rows of a table are sorted by, where it is not their name.
+    /// The sort key of table rows, if it is not their name.
     pub(crate) rows_by: Option<fn(&Value) -> i64>,
     pub(crate) selectable: &'static [Selectable],
-    pub(crate) strategy: &'static dyn Strategy,
+    pub(super) strategy: &'static dyn Strategy,
+    /// Set for kinds of a CustomResourceDefinition.
+    pub(crate) custom: Option<Arc<Custom>>,
     pub(crate) conversion: Option<Conversion>,
     pub(crate) access: Access,
-    /// Told to everybody who asks for it.
+    /// Deprecation warning for every user of the kind.
     pub(crate) deprecated: Option<&'static str>,
     pub(crate) rechecks: Rechecks,
-    /// Whether `metadata.generation` counts changes of anything but metadata and status.
+    /// True if `metadata.generation` counts changes outside of metadata and status.
     pub(crate) generation: bool,
-    /// Where upstream keeps the objects, if not below their resource.
-    stored_at: Option<&'static str>,
-    /// The spec of a pod that an object has or makes.
+    /// Upstream's storage prefix, if it is not the resource.
+    pub(super) stored_at: Option<&'static str>,
+    /// Path of the pod spec that an object has or creates pods from.
     pub(crate) pod_spec: Option<&'static [&'static str]>,
 }
 
@@ -229,10 +239,11 @@ impl Kind {
             rows_by: None,
             selectable: &[],
             strategy: &Plain,
+            custom: None,
             conversion: None,
             access: Access::Stored,
             deprecated: None,
-            rechecks: Rechecks { whole: 1, change: 1, finalizers: true, change_first: false },
+            rechecks: Rechecks::ONCE,
             generation: false,
             stored_at: None,
             pod_spec: None,
@@ -249,7 +260,7 @@ impl Kind {
         self
     }
 
-    /// In the category `all`.
+    /// Adds the category `all`.
     pub(crate) const fn in_all(mut self) -> Self {
         self.categories = &["all"];
         self
@@ -341,7 +352,15 @@ impl Kind {
         self
     }
 
-    /// Upstream's key of an object, which its messages tell.
+    /// The policy of the kind.
+    pub(crate) fn policy(&self) -> &dyn Strategy {
+        match &self.custom {
+            Some(custom) => &**custom,
+            None => self.strategy,
+        }
+    }
+
+    /// Upstream's storage key of an object, which its messages contain.
     pub(crate) fn storage_key(&self, object: &Object) -> String {
         let place = self.stored().unwrap_or(self).stored_at.unwrap_or(self.resource);
         match self.namespaced {
@@ -355,8 +374,8 @@ impl Kind {
         api_version(self.group, self.version)
     }
 
-    /// True where a field selector may name the field. A kind without fields of its own takes the
-    /// namespace whatever its scope.
+    /// Returns true if a field selector may use the field. Kinds without own fields accept the
+    /// namespace regardless of their scope.
     pub(crate) fn selects_by(&self, field: &str) -> bool {
         match field {
             "metadata.name" => true,
@@ -365,15 +384,15 @@ impl Kind {
         }
     }
 
-    /// The row that objects are stored as, which knows their columns.
+    /// The row that objects are stored as, which defines their columns.
     pub(crate) fn stored(&self) -> Option<&'static Kind> {
         let conversion = self.conversion?;
         super::find(conversion.group, conversion.version, self.resource)
     }
 
-    /// What is said about a field that nobody can select by.
+    /// The error about a field that cannot be selected by.
     pub(crate) fn unknown_field(&self, field: &str) -> String {
-        if let Some(own) = self.strategy.unknown_field(field) {
+        if let Some(own) = self.policy().unknown_field(field) {
             return own;
         }
         if !self.selectable.is_empty() {
@@ -385,31 +404,69 @@ impl Kind {
         )
     }
 
-    /// The schema of its objects.
-    pub(crate) fn schema(&self) -> Option<&'static Type> {
-        Registry::builtin().lookup(self.group, self.version, self.kind).map(Arc::as_ref)
+    /// The kind of lists.
+    pub(crate) fn list_kind(&self) -> Cow<'static, str> {
+        match &self.custom {
+            Some(custom) => custom.list_kind.into(),
+            None => format!("{}List", self.kind).into(),
+        }
     }
 
-    /// Gives an object the zeros of the fields that Go never leaves out.
+    /// The cells of an object's row in a table.
+    pub(crate) fn cells(&self, object: &Object) -> Vec<Value> {
+        match &self.custom {
+            Some(custom) => custom.cells(object),
+            None => self.columns.iter().map(|column| column.value(object)).collect(),
+        }
+    }
+
+    /// Returns true if stored bytes are shown as they are.
+    pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
+        match &self.custom {
+            Some(custom) => custom.shows(bytes),
+            None => self.conversion.is_none(),
+        }
+    }
+
+    /// Converts an object from its stored form.
+    pub(crate) fn read(&self, object: &mut Object) {
+        if let Some(custom) = &self.custom {
+            custom.read(object);
+        }
+        if let Some(conversion) = self.conversion {
+            (conversion.from_stored)(object);
+            self.write_zeros(object);
+        }
+    }
+
+    /// The schema of the kind's objects.
+    pub(crate) fn schema(&self) -> Option<&Arc<Type>> {
+        match &self.custom {
+            Some(custom) => Some(custom.ty()),
+            None => Registry::builtin().lookup(self.group, self.version, self.kind),
+        }
+    }
+
+    /// Gives an object the zeros that Go never omits.
     pub(crate) fn write_zeros(&self, object: &mut Object) {
         if let Some(ty) = self.schema() {
             schema::write_zeros(ty, object);
         }
     }
 
-    /// The same, where empty lists and maps are not yet what they will be once they are stored.
+    /// The same, but empty lists and maps stay as they are until they are stored.
     pub(crate) fn write_missing(&self, object: &mut Object) {
         if let Some(ty) = self.schema() {
             schema::write_missing(ty, object);
         }
     }
 
-    /// There are empty maps that admission tells from none.
+    /// Returns true if there are empty maps that admission distinguishes from absent ones.
     pub(crate) fn has_empty(&self, object: &Object) -> bool {
         self.pod_spec.is_some() && self.schema().is_some_and(|ty| schema::has_empty(ty, object))
     }
 
-    /// Takes away the empty maps that admission tells from none, and that nobody stores.
+    /// Removes the empty maps that only admission distinguishes from absent ones.
     pub(crate) fn leave_out_empty(&self, object: &mut Object) {
         if self.pod_spec.is_some()
             && let Some(ty) = self.schema()
@@ -418,7 +475,7 @@ impl Kind {
         }
     }
 
-    /// Whether the row has the subresource.
+    /// Returns true if the kind has the subresource.
     pub(crate) fn has(&self, sub: Sub) -> bool {
         self.subs.contains(&sub)
     }
@@ -428,14 +485,14 @@ impl Kind {
         self.conversion.map_or(self.group, |c| c.group)
     }
 
-    /// The name under which the stored kind selects by the same field.
+    /// The stored kind's name for the same field.
     pub(crate) fn stored_field(&self, name: &str) -> Option<&'static str> {
         let own = self.selectable.iter().find(|s| s.name == name)?;
         let stored = self.stored()?;
         stored.selectable.iter().find(|s| s.path == own.path).map(|s| s.name)
     }
 
-    /// True where nobody may delete all of its objects at once.
+    /// Returns true if all objects of the kind cannot be deleted at once.
     pub(crate) fn is_deleted_singly(&self) -> bool {
         self.group.is_empty() && self.resource == "namespaces"
     }
@@ -455,7 +512,7 @@ impl Kind {
     }
 }
 
-/// Scale, a kind without a collection.
+/// Scale, which has no collection.
 pub(crate) static SCALE: Kind =
     Kind::new("autoscaling", "v1", "Scale", "scales", "scale").namespaced().columns(&[
         NAME,

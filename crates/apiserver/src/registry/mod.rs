@@ -1,4 +1,5 @@
-//! Every kind the server knows: one folder or file per group, one row per kind.
+//! All kinds that the server supports: one folder or file per group, one row per kind. `kinds` is what
+//! is served now, with the kinds of custom resources.
 
 mod admissionregistration;
 mod apiextensions;
@@ -14,12 +15,14 @@ mod column;
 mod columns;
 mod coordination;
 mod core;
+mod custom;
 mod deletion;
 mod disabled;
 mod discovery;
 mod events;
 mod flowcontrol;
 mod kind;
+mod kinds;
 mod networking;
 mod node;
 mod policy;
@@ -34,19 +37,22 @@ mod testing;
 mod warnings;
 mod workload;
 
-/// Annotation of the API's image of a static pod: the kubelet runs it from a file of its own.
+/// Annotation of mirror pods: the kubelet runs the pod from its own file.
 pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
+pub(crate) use apiextensions::{CLEANUP, set_condition};
 pub(crate) use column::Column;
 pub(crate) use columns::column_definitions;
+pub(crate) use custom::{Custom, Definition, ScalePaths, openapi_name};
 pub(crate) use deletion::DefaultPolicy;
 pub(crate) use disabled::drop_disabled;
 pub(crate) use kind::{Access, Kind, Rechecks, SCALE, Selectable, Sub, api_version};
+pub(crate) use kinds::{KindRef, Kinds, ServedGroup};
 pub(crate) use reviews::check_access_review;
 pub(crate) use strategy::{Context, items_mut};
 pub(crate) use warnings::warnings;
 
-/// One served group version.
+/// One group of the table.
 pub(crate) struct Group {
     pub(crate) name: &'static str,
     /// Its versions, preferred first.
@@ -83,12 +89,12 @@ pub(crate) static GROUPS: &[Group] = &[
     Group { name: "flowcontrol.apiserver.k8s.io", versions: &["v1"], kinds: flowcontrol::KINDS },
 ];
 
-/// Every row.
+/// Every row of the table.
 pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
     GROUPS.iter().flat_map(|group| group.kinds)
 }
 
-/// The row serving a resource.
+/// The row of a resource.
 pub(crate) fn find(group: &str, version: &str, resource: &str) -> Option<&'static Kind> {
     let group = GROUPS.iter().find(|g| g.name == group)?;
     group.kinds.iter().find(|k| k.version == version && k.resource == resource)
@@ -109,14 +115,14 @@ pub(crate) fn find_kind(group: &str, version: &str, kind: &str) -> Option<&'stat
 mod tests {
     use super::*;
 
-    /// Stored kinds that upstream does not validate either.
+    /// Stored kinds that upstream does not validate.
     const WITHOUT_RULES: &[&str] = &["componentstatuses"];
 
     #[test]
     fn a_row_without_a_strategy_is_one_that_upstream_does_not_validate() {
         for kind in kinds().filter(|k| k.access == Access::Stored) {
             assert_eq!(
-                kind.strategy.is_plain(),
+                kind.policy().is_plain(),
                 WITHOUT_RULES.contains(&kind.resource),
                 "{}",
                 kind.resource

@@ -47,7 +47,7 @@ impl Strategy for RuntimeClass {
     }
 }
 
-/// Tolerations that differ in their seconds alone are the same.
+/// Tolerations that only differ in their seconds are duplicates.
 fn check_unique(scheduling: &Field<'_>) {
     let mut seen = HashSet::new();
     for toleration in scheduling.items("tolerations") {

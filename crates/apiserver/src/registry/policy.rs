@@ -52,7 +52,7 @@ impl Strategy for Budget {
         ErrorList::new()
     }
 
-    /// Upstream asks no more of the name than that it can stand in a path.
+    /// Upstream only requires a name that is valid in a path.
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::path_segment_name(name)
     }

@@ -1,4 +1,4 @@
-//! Questions about access (upstream's `pkg/apis/authorization/validation`).
+//! Access reviews (upstream's `pkg/apis/authorization/validation`).
 
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, FieldError};
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::check::{Field, check, show_metadata};
 use apimachinery::names;
 
-/// Checks an access review of the kind `of`.
+/// Checks an access review of kind `of`.
 pub(crate) fn check_access_review(of: &str, review: &Object) -> ErrorList {
     check(review, |review| {
         check_spec(&review.at("spec"), of != "SelfSubjectAccessReview");
@@ -79,7 +79,7 @@ fn check_selector(selector: &Field<'_>) {
     }
 }
 
-/// Operators that are not known may come from a newer client.
+/// Unknown operators are accepted, because they may come from a newer client.
 fn check_requirement(requirement: &Field<'_>, labels: bool) {
     if !labels && requirement.str("key").is_empty() {
         requirement.at("key").required("must be specified");

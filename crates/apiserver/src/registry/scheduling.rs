@@ -23,7 +23,7 @@ pub(super) static KINDS: &[Kind] =
             Column::text_or("PreemptionPolicy", &["preemptionPolicy"], ""),
         ])];
 
-/// Larger values and this prefix are the system's.
+/// Larger values and this prefix are reserved for the system.
 const HIGHEST_USER: i64 = 1_000_000_000;
 const SYSTEM: &str = "system-";
 const SYSTEM_CLASSES: &[(&str, i64)] =
@@ -31,7 +31,7 @@ const SYSTEM_CLASSES: &[(&str, i64)] =
 
 struct Class;
 
-/// Why a class of that name may not be.
+/// The reason why a class of that name is invalid.
 fn not_of_the_system(name: &str, value: i64, global: bool) -> Option<String> {
     match SYSTEM_CLASSES.iter().find(|(known, _)| *known == name) {
         None => Some(format!("{name} is not a known system priority class")),

@@ -1,4 +1,4 @@
-//! What a kind does differently: the shared flow is in `verbs`, the policy is here.
+//! The policy of each kind; the shared flow is in `verbs`.
 
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, Path};
@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use super::Sub;
 
-/// What a strategy may look at besides the object.
+/// The inputs of a strategy besides the object.
 pub(crate) struct Context<'a> {
     pub(crate) settings: &'a crate::Settings,
-    /// Who asks.
+    /// The user that sent the request.
     pub(crate) user: &'a crate::user::User,
-    /// Whether nothing will come of it.
+    /// True if nothing will be stored.
     pub(crate) dry_run: bool,
 }
 
-/// Something that only namespaces with a label may have.
+/// A field that is only permitted in namespaces with a label.
 pub(crate) struct NeedsLabel {
-    /// Where it is asked for.
+    /// Path of the field.
     pub(crate) path: Path,
-    /// In words.
+    /// Description of the field.
     pub(crate) what: &'static str,
     /// The label, which must be `true`.
     pub(crate) label: &'static str,
@@ -27,17 +27,17 @@ pub(crate) struct NeedsLabel {
 
 /// Policy of one kind. Called in the order of the methods.
 ///
-/// `default` must be idempotent and look at nothing but the object. The `prepare` methods may
-/// overwrite what a client must not set, and take nothing when they complain. The `validate`
+/// `default` must be idempotent and depend on the object only. The `prepare` methods may overwrite
+/// fields that a client must not set, and allocate nothing when they return errors. The `validate`
 /// methods change nothing.
 pub(crate) trait Strategy: Sync {
-    /// Fills in what the client left out.
+    /// Fills in fields that the client omitted.
     fn default(&self, _object: &mut Object) {}
 
-    /// Readies an object that is new or changed, where both are the same.
+    /// Prepares an object in the way that is common to creation and update.
     fn prepare(&self, _object: &mut Object) {}
 
-    /// Readies a new object: clears what clients may not set, allocates what the server gives.
+    /// Prepares a new object: clears fields that clients may not set, allocates server values.
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         self.prepare(object);
         ErrorList::new()
@@ -48,7 +48,7 @@ pub(crate) trait Strategy: Sync {
         ErrorList::new()
     }
 
-    /// Readies a change: keeps what the server owns.
+    /// Prepares an update: keeps fields that the server owns.
     fn prepare_for_update(
         &self,
         _ctx: &Context<'_>,
@@ -59,20 +59,20 @@ pub(crate) trait Strategy: Sync {
         ErrorList::new()
     }
 
-    /// Checks a change; `validate` has run on the new object.
+    /// Checks an update; `validate` has run on the new object.
     fn validate_update(&self, _object: &Object, _old: &Object) -> ErrorList {
         ErrorList::new()
     }
 
-    /// Checks a changed object and its change. `sub` is the subresource it came through, never
-    /// the status.
+    /// Checks an updated object and the update itself. `sub` is the subresource that was written,
+    /// never the status.
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         let mut errors = self.validate(object);
         errors.0.extend(self.validate_update(object, old).0);
         errors
     }
 
-    /// Names the wish of the object, new in it, that only some namespaces may have.
+    /// A new field of the object that is only permitted in labelled namespaces.
     fn needs_label(
         &self,
         _sub: Option<Sub>,
@@ -82,7 +82,7 @@ pub(crate) trait Strategy: Sync {
         None
     }
 
-    /// Readies a write of the status: keeps what the server owns in it.
+    /// Prepares a write of the status: keeps fields of it that the server owns.
     fn prepare_for_status(&self, _object: &mut Object, _old: &Object) {}
 
     /// Metadata that a write of the status does not change: [`ALL_METADATA`] for some kinds.
@@ -90,17 +90,17 @@ pub(crate) trait Strategy: Sync {
         &[]
     }
 
-    /// Checks a write of the status; the rest of the object is as it was.
+    /// Checks a write of the status; the rest of the object is unchanged.
     fn validate_status(&self, _object: &Object, _old: &Object) -> ErrorList {
         ErrorList::new()
     }
 
-    /// The generation of a new object of a kind that has one.
+    /// The generation of a new object, for kinds that have one.
     fn first_generation(&self) -> Value {
         1.into()
     }
 
-    /// Fields that a path does not write, so that nobody comes to own them through it.
+    /// Fields that a path does not write, so that no manager comes to own them through it.
     fn reset_fields(&self, sub: Option<Sub>, has_status: bool) -> &'static [&'static str] {
         match sub {
             None if has_status => &["status"],
@@ -109,13 +109,13 @@ pub(crate) trait Strategy: Sync {
         }
     }
 
-    /// Whether a change asks for something else than before, which raises the generation of kinds
+    /// Returns true if an update changes the desired state, which raises the generation of kinds
     /// that have one.
     fn raises_generation(&self, object: &Object, old: &Object) -> bool {
         differs_in_wish(object, old)
     }
 
-    /// Whether that is asked of the change as it was wished, before it is prepared.
+    /// Returns true if that is decided on the client's object, before it is prepared.
     fn raises_generation_early(&self) -> bool {
         false
     }
@@ -125,22 +125,22 @@ pub(crate) trait Strategy: Sync {
         Vec::new()
     }
 
-    /// Warnings about a change.
+    /// Warnings about an update.
     fn warnings_on_update(&self, object: &Object, _old: &Object) -> Vec<String> {
         self.warnings(object)
     }
 
-    /// Whether PUT may come without the resourceVersion that it is based on.
+    /// Returns true if PUT may omit the resourceVersion.
     fn unconditional_update(&self) -> bool {
         true
     }
 
-    /// Messages for an invalid name.
+    /// Error messages for an invalid name.
     fn validate_name(&self, name: &str) -> Vec<String> {
         apimachinery::names::dns1123_subdomain(name)
     }
 
-    /// The same, where it depends on the rest of the object what it may be called.
+    /// The same, for kinds whose valid names depend on the rest of the object.
     fn validate_name_of(&self, _object: &Object, name: &str) -> Vec<String> {
         self.validate_name(name)
     }
@@ -150,46 +150,51 @@ pub(crate) trait Strategy: Sync {
         apimachinery::names::generate_name(base, rand::random())
     }
 
-    /// True when the stem that names are generated from must be valid itself.
+    /// Returns true if the base of generated names must be valid itself.
     fn checks_generate_name(&self) -> bool {
         true
     }
 
-    /// What a kind says in words of its own about a field that it does not select by.
+    /// The kind's own error about a field that it does not select by.
     fn unknown_field(&self, _field: &str) -> Option<String> {
         None
     }
 
-    /// Whether there is no policy at all.
+    /// Returns true if the kind has no policy of its own.
     #[cfg(test)]
     fn is_plain(&self) -> bool {
         false
     }
 
-    /// Whether PUT may create.
+    /// Returns true if PUT may create.
     fn create_on_update(&self) -> bool {
         false
     }
 
-    /// Seconds of graceful deletion to begin with; `None` if the kind knows no grace. `asked` is
-    /// the client's gracePeriodSeconds.
+    /// Initial seconds of graceful deletion; `None` if the kind has no grace period. `asked` is the
+    /// client's gracePeriodSeconds.
     fn grace_period(&self, _object: &Object, _asked: Option<i64>) -> Option<i64> {
         None
     }
 
-    /// Why the object of this name stays, whoever asks.
+    /// The reason why no user may delete the object of this name.
     fn forbids_deletion(&self, _name: &str) -> Option<&'static str> {
         None
     }
 
-    /// Further marks of an object whose deletion begins.
+    /// A finalizer that every object gets when its deletion begins.
+    fn deletion_finalizer(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Marks an object further when its deletion begins.
     fn begin_deletion(&self, _object: &mut Object) {}
 
-    /// Gives back what `dropped` has and `kept` has not, of the old and the changed object: when a
-    /// change that was prepared is committed, the old one is dropped, otherwise the changed one.
+    /// Releases allocations of `dropped` that `kept` does not have. When an update is committed,
+    /// the old object is dropped, otherwise the updated one.
     fn after_update(&self, _ctx: &Context<'_>, _kept: &Object, _dropped: &Object) {}
 
-    /// Gives back what `prepare_for_create` took, once the object is gone.
+    /// Releases the allocations of `prepare_for_create`, once the object is deleted.
     fn after_delete(&self, _ctx: &Context<'_>, _object: &Object) {}
 
     /// Further system-owned fields that an ordinary update must keep, besides `status`.
@@ -198,11 +203,11 @@ pub(crate) trait Strategy: Sync {
     }
 }
 
-/// Metadata of a client's choice.
+/// Metadata that clients may choose.
 pub(crate) const ALL_METADATA: &[&str] =
     &["labels", "annotations", "finalizers", "ownerReferences", "selfLink"];
 
-/// Whether anything but metadata and status differs.
+/// Returns true if anything but metadata and status differs.
 pub(crate) fn differs_in_wish(object: &Object, old: &Object) -> bool {
     let wish = |object: &Object| -> Vec<(String, Value)> {
         let fields = object.as_object().into_iter().flatten();
@@ -212,12 +217,12 @@ pub(crate) fn differs_in_wish(object: &Object, old: &Object) -> bool {
     wish(object) != wish(old)
 }
 
-/// Takes the status away, which only the subresource writes.
+/// Clears the status, which only the subresource writes.
 pub(crate) fn clear_status(object: &mut Object) {
     object["status"] = Value::Object(serde_json::Map::new());
 }
 
-/// No behaviour of its own.
+/// A kind without a policy of its own.
 pub(crate) struct Plain;
 impl Strategy for Plain {
     #[cfg(test)]
@@ -226,7 +231,7 @@ impl Strategy for Plain {
     }
 }
 
-/// The items of a list field, if it is there. (Indexing a missing field to write would make it
+/// The items of a list field, if present. (Indexing a missing field for writing would make it
 /// null.)
 pub(crate) fn items_mut<'a>(
     object: &'a mut Value,
@@ -235,7 +240,7 @@ pub(crate) fn items_mut<'a>(
     object.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Sets `object[path] = value` when nothing stands there.
+/// Sets `object[path] = value` if there is no value.
 pub(crate) fn set_default(object: &mut Value, field: &str, value: impl Into<Value>) {
     if let Some(map) = object.as_object_mut() {
         let slot = map.entry(field).or_insert(Value::Null);
@@ -245,8 +250,8 @@ pub(crate) fn set_default(object: &mut Value, field: &str, value: impl Into<Valu
     }
 }
 
-/// The struct at `path`, made where it is missing: to Go a struct is always there, and so are the
-/// defaults of its fields. A value of another type stays, for the schema to refuse.
+/// The struct at `path`, created if it is missing: Go structs always exist, and so do the defaults
+/// of their fields. A value of another type is kept, for the schema to refuse.
 pub(crate) fn ensure<'a>(object: &'a mut Value, path: &[&str]) -> &'a mut Value {
     let mut target = object;
     for name in path {

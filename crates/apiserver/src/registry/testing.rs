@@ -1,4 +1,4 @@
-//! What the validation of a kind says about a fragment of an object.
+//! Tests a kind's validation with fragments of an object.
 
 use apimachinery::field::{ErrorList, FieldError};
 use apimachinery::patch::merge_patch;
@@ -14,7 +14,7 @@ pub(super) struct Subject {
     base: Value,
 }
 
-/// A kind and a valid object of it, without what all objects have.
+/// A kind and a valid object of it, without the common metadata.
 pub(super) fn subject(group: &str, version: &str, kind: &str, base: Value) -> Subject {
     let kind = find_kind(group, version, kind).unwrap();
     Subject { kind, base }
@@ -25,7 +25,7 @@ fn messages(errors: &ErrorList) -> Vec<String> {
 }
 
 impl Subject {
-    /// The valid object with this merged into it, and defaults filled in.
+    /// The valid object with the fragment merged into it, and defaults applied.
     pub(super) fn object(&self, fragment: &Value) -> Object {
         let mut object = self.base.clone();
         object["apiVersion"] = self.kind.api_version().into();
@@ -40,21 +40,21 @@ impl Subject {
         self.complete(object)
     }
 
-    /// With zeros and defaults, as the server brings it before the validation.
+    /// Applies zeros and defaults, as the server does before validation.
     fn complete(&self, mut object: Object) -> Object {
         self.kind.write_zeros(&mut object);
-        self.kind.strategy.default(&mut object);
+        self.kind.policy().default(&mut object);
         self.kind.write_zeros(&mut object);
         object
     }
 
-    /// Findings about a new object.
+    /// Errors of creating an object.
     pub(super) fn create(&self, fragment: &Value) -> Vec<String> {
         let object = self.object(fragment);
-        messages(&self.kind.strategy.validate(&object))
+        messages(&self.kind.policy().validate(&object))
     }
 
-    /// Findings about a change of the object from one fragment to another.
+    /// Errors of updating the object from one fragment to another.
     pub(super) fn update(&self, old: &Value, new: &Value) -> Vec<String> {
         self.change(None, old, new)
     }
@@ -66,13 +66,13 @@ impl Subject {
         merge_patch(&mut object, new);
         let object = self.complete(object);
         let errors = match sub {
-            Some(Sub::Status) => self.kind.strategy.validate_status(&object, &old),
-            sub => self.kind.strategy.validate_change(sub, &object, &old),
+            Some(Sub::Status) => self.kind.policy().validate_status(&object, &old),
+            sub => self.kind.policy().validate_change(sub, &object, &old),
         };
         messages(&errors)
     }
 
-    /// Asserts what is said about each new object.
+    /// Asserts the errors of creating each object.
     #[track_caller]
     pub(super) fn creates(&self, table: &[(Value, &[&str])]) {
         for (fragment, want) in table {
@@ -80,7 +80,7 @@ impl Subject {
         }
     }
 
-    /// Asserts what is said about each change.
+    /// Asserts the errors of each update.
     #[track_caller]
     pub(super) fn updates(&self, table: &[(Value, Value, &[&str])]) {
         for (old, new, want) in table {

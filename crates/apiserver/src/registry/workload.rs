@@ -1,4 +1,4 @@
-//! Rules that the controllers of pods share: selectors, templates, percentages and statuses.
+//! Rules shared by pod controllers: selectors, templates, percentages and statuses.
 
 use apimachinery::field::FieldError;
 use apimachinery::names;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check::{Field, check_label_selector, selector_of, show_selector};
 use super::core::check_template;
 
-/// The selector of a workload; `kind` is what upstream calls it in its message.
+/// Checks the selector of a workload; `kind` is upstream's name of it in the message.
 pub(super) fn check_selector(spec: &Field<'_>, kind: &str) {
     let selector = spec.at("selector");
     if selector.value().is_null() {
@@ -19,20 +19,20 @@ pub(super) fn check_selector(spec: &Field<'_>, kind: &str) {
     }
 }
 
-/// Complains about a selector, which is shown.
+/// Reports an invalid selector, whose value is shown.
 pub(super) fn invalid_selector(selector: &Field<'_>, detail: &str) {
     let error = FieldError::invalid_omitted(selector.path(), detail);
     selector.push(error.showing(show_selector(selector.value())));
 }
 
-/// The selector stays as it was.
+/// Requires an unchanged selector.
 pub(super) fn selector_is_immutable(spec: &Field<'_>, old: &Value) {
     if spec.get("selector") != &old["selector"] {
         invalid_selector(&spec.at("selector"), "field is immutable");
     }
 }
 
-/// Whether the selector, if it can be read, selects the template's labels; all of them when empty.
+/// Requires that the selector, if valid, selects the template's labels; an empty one selects all.
 pub(super) fn check_match(spec: &Field<'_>, template: &Field<'_>) {
     let labels = &template.get("metadata")["labels"];
     if selector_of(spec.get("selector")).is_some_and(|s| !s.matches(|key| labels[key].as_str())) {
@@ -43,13 +43,13 @@ pub(super) fn check_match(spec: &Field<'_>, template: &Field<'_>) {
     }
 }
 
-/// The template of a workload whose pods run for ever.
+/// Checks the template of a workload whose pods run forever.
 pub(super) fn check_running_template(template: &Field<'_>, kind: &str) {
     check_template(template);
     check_runs_for_ever(template, kind);
 }
 
-/// Pods of a workload are started again, and have no deadline.
+/// Requires pods that are always restarted and have no deadline.
 pub(super) fn check_runs_for_ever(template: &Field<'_>, kind: &str) {
     let spec = template.at("spec");
     spec.one_of("restartPolicy", &["Always"]);
@@ -59,7 +59,7 @@ pub(super) fn check_runs_for_ever(template: &Field<'_>, kind: &str) {
     }
 }
 
-/// A selector and template of a Deployment or ReplicaSet.
+/// Checks selector and template of a Deployment or ReplicaSet.
 pub(super) fn check_replicated(spec: &Field<'_>) {
     check_selector(spec, "deployment");
     if selector_of(spec.get("selector")).is_none() {
@@ -71,7 +71,7 @@ pub(super) fn check_replicated(spec: &Field<'_>) {
     check_running_template(&template, "ReplicaSet");
 }
 
-/// A whole percentage, when the value is one.
+/// A whole percentage; `None` for other values.
 fn percent(value: &Value) -> Option<i64> {
     let text = value.as_str()?;
     if names::percent(text).is_empty() { text.strip_suffix('%')?.parse().ok() } else { None }
@@ -84,7 +84,7 @@ pub(super) fn int_or_percent(value: &Value) -> i64 {
         .unwrap_or_else(|| value.as_str().and_then(|text| text.parse().ok()).unwrap_or(0))
 }
 
-/// A number that is not negative, or a percentage; absent reads as 0.
+/// Requires a number that is not negative, or a percentage; absent reads as 0.
 pub(super) fn check_int_or_percent(parent: &Field<'_>, name: &str) {
     match parent.get(name) {
         Value::String(text) => parent.at(name).invalid_all(names::percent(text)),
@@ -98,13 +98,13 @@ pub(super) fn check_at_most_all(parent: &Field<'_>, name: &str) {
     }
 }
 
-/// An absent number or percentage is the number zero to Go.
+/// Go reads an absent number or percentage as the number zero.
 pub(super) fn shown_int_or_percent(value: &Value) -> Value {
     if value.is_null() { json!(0) } else { value.clone() }
 }
 
-/// Counts of a status: none negative, parts not above the whole, and those available not above
-/// those ready. `ready` names the latter in the message.
+/// Checks counts of a status: none is negative, parts do not exceed the whole, and available does
+/// not exceed ready. `ready` is the latter's name in the message.
 pub(super) fn check_replica_counts(
     status: &Field<'_>,
     counts: &[&str],
@@ -123,7 +123,7 @@ pub(super) fn check_replica_counts(
     }
 }
 
-/// Counts of a ReplicaSet's or ReplicationController's status.
+/// Checks counts of a ReplicaSet's or ReplicationController's status.
 pub(super) fn check_replicated_counts(status: &Field<'_>) {
     check_replica_counts(
         status,
@@ -140,7 +140,7 @@ pub(super) fn check_replicated_counts(status: &Field<'_>) {
     );
 }
 
-/// The count of name collisions only grows.
+/// Requires that the count of name collisions does not decrease.
 pub(super) fn check_collisions(status: &Field<'_>, old: &Value) {
     let (now, was) = (status.int("collisionCount"), old["status"]["collisionCount"].as_i64());
     if was.is_some_and(|was| now.is_none_or(|now| now < was)) {

@@ -1,4 +1,4 @@
-//! Server-side apply and who owns what, as clients see it.
+//! Server-side apply and ownership, as clients see them.
 
 use apimachinery::ObjectExt;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ async fn empty_values_are_owned_and_undeclared_fields_refused() {
     assert!(fields["f:nodeSelector"].is_object(), "{fields}");
     let env = &fields["f:containers"]["k:{\"name\":\"c\"}"]["f:env"]["k:{\"name\":\"A\"}"];
     assert!(env["f:value"].is_object(), "{fields}");
-    // Again: nothing changes, not even a time.
+    // A repeated apply changes nothing, not even a time.
     let again = apply(&api, &one, "me", &wanted).await.ok();
     assert_eq!(again, made);
 

@@ -47,11 +47,11 @@ async fn bodies_that_are_not_objects() {
         );
         answer.fails(400);
     }
-    // What is no Unicode is replaced in texts, as Go does.
+    // Invalid Unicode in strings is replaced, as Go does.
     let text = b"{\"metadata\":{\"name\":\"\xff\\ud800\"}}".to_vec();
     let answer = api.ask(Method::POST, MAPS).header("content-type", json).body(text).send().await;
     assert_eq!(answer.fails(422)["details"]["name"], "\u{fffd}\u{fffd}");
-    // A null has no name; what cannot be read is shown as it came.
+    // A null has no name; unreadable input is shown as it was sent.
     let send = |body: &'static str| {
         api.ask(Method::POST, MAPS)
             .header("content-type", json)
@@ -166,11 +166,11 @@ async fn versions_and_continue_tokens() {
     let token = page["metadata"]["continue"].as_str().unwrap().to_owned();
     api.delete(&format!("{MAPS}/b")).await.ok();
 
-    // History from before this server's time.
+    // A version from before this server's start.
     let api = api.restart().await;
     assert_eq!(api.get(&one).await.ok().uid(), created.uid());
     let watch = format!("{MAPS}?watch=1&timeoutSeconds=1&resourceVersion=1");
-    // A watch has begun when that is found out.
+    // The watch has started when the error is found.
     let event = api.get(&watch).await.ok();
     assert_eq!(event["type"], "ERROR", "{event}");
     assert_eq!(
@@ -238,7 +238,7 @@ async fn what_one_may_not_do() {
     );
     let version = api.ask(Method::GET, "/version").header("accept", "application/octet-stream");
     version.by(nobody()).send().await.ok();
-    // Nobody grants what they do not have.
+    // Users cannot grant rights that they do not have.
     let grant = json!({
         "metadata": {"name": "maker"},
         "rules": [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["create"]}],
@@ -257,7 +257,7 @@ async fn what_one_may_not_do() {
     let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
     let status = api.ask(Method::POST, roles).by(nobody()).json(&more).send().await.fails(403);
     assert!(status["message"].as_str().unwrap().contains("not currently held"), "{status}");
-    // A kubelet touches its own node only.
+    // A kubelet only accesses its own node.
     let kubelet = || User::new("system:node:n1", &["system:nodes"]);
     let node = |name: &str| json!({"metadata": {"name": name}});
     api.ask(Method::POST, "/api/v1/nodes").by(kubelet()).json(&node("n2")).send().await.fails(403);

@@ -1,4 +1,4 @@
-//! A pod is bound, and statuses are reported: neither is anybody's wish.
+//! Bindings and status reports, which do not change the desired state.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Attack: certificates for whom one is not.
+//! Attack: certificates for other identities.
 
 use apimachinery::ObjectExt;
 use base64::Engine;
@@ -37,7 +37,7 @@ async fn ask(api: &Api, user: &User, method: Method, path: &str, body: &Value) -
     ask.body(body.to_string()).send().await
 }
 
-/// Lets users write every part of requests, and one of them decide for a domain's signers.
+/// Lets users write all parts of requests, and one of them approve a domain's signers.
 async fn scene() -> Api {
     let api = Api::start().await;
     let roles = format!("{RBAC}/clusterroles");

@@ -1,4 +1,4 @@
-//! Deletions: where their options come from, what dry runs leave behind, and what stays.
+//! Deletions: the source of their options, effects of dry runs, and objects that remain.
 
 use apimachinery::ObjectExt;
 use http::Method;
@@ -21,7 +21,7 @@ async fn options_come_from_the_body_or_else_from_the_query() {
     let api = Api::start().await;
     let one = format!("{MAPS}/one");
     let uid = api.post(MAPS, &config_map("one")).await.ok().uid().to_owned();
-    // As kubectl sends it: nothing in the query.
+    // As kubectl sends it: without a query.
     let dry = delete_with(&api, &one, json!({"dryRun": ["All"]})).await.ok();
     assert_eq!(dry["details"]["uid"], uid, "{dry}");
     api.get(&one).await.ok();
@@ -41,7 +41,7 @@ async fn options_come_from_the_body_or_else_from_the_query() {
     api.delete(&format!("{one}?gracePeriodSeconds=x")).await.fails(400);
     delete_with(&api, &one, json!({"preconditions": {"uid": "other"}})).await.fails(409);
     api.delete(&format!("{one}?uid=other")).await.fails(409);
-    // With a body the query does not count.
+    // The query is ignored if there is a body.
     let finalizers = json!({"metadata": {"name": "held", "finalizers": ["example.com/x"]}});
     api.post(MAPS, &finalizers).await.ok();
     let held = format!("{MAPS}/held?propagationPolicy=Orphan");
@@ -121,7 +121,7 @@ fn pod(name: &str) -> Value {
 
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
-/// A budget that lets one pod of two go, and pods that run.
+/// Creates running pods, and a budget that permits the disruption of one of two.
 async fn guarded(api: &Api) -> String {
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     for name in ["a", "b"] {
@@ -173,7 +173,7 @@ async fn a_dry_eviction_takes_nothing() {
     assert_eq!(after["status"]["disruptionsAllowed"], 0, "{after}");
     assert!(after["status"]["disruptedPods"]["a"].is_string(), "{after}");
     assert_eq!(after["status"]["conditions"][0]["reason"], "InsufficientPods", "{after}");
-    // The refusal is the same for those who only ask.
+    // A dry run is refused in the same way.
     let asked = format!("{}?dryRun=All", evict("b"));
     api.post(&asked, &eviction("b", json!(null))).await.fails(429);
     api.post(&evict("b"), &eviction("b", json!(null))).await.fails(429);
@@ -235,7 +235,7 @@ async fn a_dry_service_leaves_address_and_port_free() {
     api.post(services, &service).await.ok();
     let gone = delete_with(&api, &format!("{services}/s"), json!({"dryRun": ["All"]})).await.ok();
     assert_eq!(gone.kind(), "Service");
-    // It is still taken.
+    // The address is still taken.
     let mut second = service.clone();
     second.set_meta("name", "t".into());
     api.post(services, &second).await.fails(422);

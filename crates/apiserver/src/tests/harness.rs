@@ -1,4 +1,4 @@
-//! A server on a store of its own, and a client for it.
+//! A server with its own store, and a client for it.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub(super) struct Api {
     dir: tempfile::TempDir,
 }
 
-/// What came back.
+/// A response that was read completely.
 pub(super) struct Answer {
     pub(super) code: StatusCode,
     pub(super) headers: HeaderMap,
@@ -102,8 +102,8 @@ impl Api {
         Self { server, dir }
     }
 
-    /// Serves on a TLS connection of loopback until the end of the test, and opens one to it as
-    /// somebody who may do everything.
+    /// Serves TLS connections on loopback until the end of the test, and opens one as a user with
+    /// all rights.
     pub(super) async fn connect(&self) -> TlsStream<TcpStream> {
         let ca = pki::Authority::open(self.dir.path(), "ca").unwrap();
         let address = std::net::IpAddr::from([127, 0, 0, 1]);
@@ -126,7 +126,7 @@ impl Api {
         TlsConnector::from(Arc::new(client)).connect(address.into(), stream).await.unwrap()
     }
 
-    /// What the server counts.
+    /// The server's metrics.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.server.0.metrics
     }
@@ -190,7 +190,7 @@ impl Ask<'_> {
         self
     }
 
-    /// Sends it and reads the whole answer.
+    /// Sends it and reads the whole response.
     pub(super) async fn send(self) -> Answer {
         let response = self.open().await;
         let (parts, body) = response.into_parts();
@@ -198,7 +198,7 @@ impl Ask<'_> {
         Answer { code: parts.status, headers: parts.headers, bytes }
     }
 
-    /// Sends it with a body that comes as it comes.
+    /// Sends it with a streamed body.
     pub(super) async fn send_body(self, body: Body) -> Answer {
         let request = self.builder.body(body).unwrap();
         let response = self.api.server.handle(request, Some(self.user)).await;
@@ -207,7 +207,7 @@ impl Ask<'_> {
         Answer { code: parts.status, headers: parts.headers, bytes }
     }
 
-    /// Sends it and leaves the answer to be read as it comes.
+    /// Sends it and returns the response with an unread body.
     pub(super) async fn open(self) -> http::Response<Body> {
         let request = self.builder.body(full(self.body)).unwrap();
         self.api.server.handle(request, Some(self.user)).await
@@ -233,7 +233,7 @@ impl Watch {
                 let line: Vec<u8> = self.unread.drain(..=end).collect();
                 return serde_json::from_slice(&line).unwrap();
             }
-            // A deadline only for the case that the event never comes.
+            // The deadline only matters if the event never arrives.
             let deadline = std::time::Duration::from_secs(20);
             let frame = tokio::time::timeout(deadline, self.body.frame()).await.expect("an event");
             let frame = frame.expect("the watch goes on").unwrap();

@@ -50,7 +50,7 @@ async fn pods_get_defaults_and_say_so() {
         refused["message"],
         "pods \"a\" is forbidden: maximum cpu usage per Container is 1, but limit is 3"
     );
-    // What is made from a template is told by the name it would get.
+    // A pod from a template is identified by its future name.
     let mut generated = pod("", json!({"limits": {"cpu": "2"}}));
     generated["metadata"] = json!({"generateName": "g-"});
     api.post(PODS, &generated).await.fails(403);

@@ -16,7 +16,7 @@ fn value(text: &str, series: &str) -> f64 {
     found.unwrap_or_else(|| panic!("{series}\n{text}")).parse().unwrap()
 }
 
-/// Everything but the samples' values.
+/// All series, without the values of the samples.
 fn series(text: &str) -> Vec<&str> {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.filter_map(|line| line.rsplit_once(' ')).map(|(series, _)| series).collect()
@@ -53,7 +53,7 @@ async fn requests_are_counted_by_upstreams_labels() {
         (labels("201", "All", "resource", "POST"), 1.0),
         (labels("200", "", "resource", "GET"), 1.0),
         (labels("404", "", "resource", "GET"), 1.0),
-        // Who may not is not counted here.
+        // Refused users are not counted here.
         (labels("200", "", "namespace", "LIST"), 1.0),
         (labels("200", "", "cluster", "LIST"), 1.0),
         (labels("200", "", "resource", "PATCH"), 1.0),
@@ -79,7 +79,7 @@ async fn requests_are_counted_by_upstreams_labels() {
         assert!(text.lines().any(|l| l == line), "{line}\n{text}");
     }
     assert!(value(&text, "apiserver_storage_size_bytes{storage_cluster_id=\"etcd-0\"}") > 4096.0);
-    // What a dry run takes is no promise.
+    // Dry runs do not count for service levels.
     assert!(
         !text.contains("apiserver_request_sli_duration_seconds_count{component=\"apiserver\",dry")
     );
@@ -107,7 +107,7 @@ async fn a_watch_is_counted_while_it_lasts_and_when_it_ends() {
     assert!(value(&text, &format!("apiserver_response_sizes_sum{{{labels}")) > 100.0);
 }
 
-/// Whatever a client makes up, it adds no series.
+/// No client input adds a series.
 #[tokio::test]
 async fn a_client_cannot_make_series() {
     let api = Api::start().await;
@@ -141,7 +141,7 @@ async fn a_client_cannot_make_series() {
     assert!(!after.contains("made-up"), "{after}");
     let (before, after) = (series(&before), series(&after));
     let new: Vec<_> = after.iter().filter(|series| !before.contains(series)).collect();
-    // A wrong dry run is one value, as upstream's.
+    // Any invalid dry run is one value, as in upstream.
     let expected = |s: &str| s.contains("dry_run=\"invalid\"");
     assert!(new.iter().all(|series| expected(series)), "{new:#?}");
 }

@@ -1,4 +1,4 @@
-//! Attack: what the credential of one node can reach.
+//! Attack: objects that one node's credential can reach.
 
 use apimachinery::ObjectExt;
 use http::Method;
@@ -11,11 +11,11 @@ const MERGE: &str = "application/merge-patch+json";
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// A cluster of two nodes; `n1` is the attacker's.
-struct Scene {
+struct Fixture {
     api: Api,
 }
 
-impl Scene {
+impl Fixture {
     async fn new() -> Self {
         let api = Api::start().await;
         for name in ["n1", "n2"] {
@@ -34,10 +34,10 @@ impl Scene {
             let account = json!({"metadata": {"name": name}});
             api.post("/api/v1/namespaces/default/serviceaccounts", &account).await.ok();
         }
-        let scene = Self { api };
-        scene.run("mine", "n1", "seen").await;
-        scene.run("other", "n2", "hidden").await;
-        scene
+        let fixture = Self { api };
+        fixture.run("mine", "n1", "seen").await;
+        fixture.run("other", "n2", "hidden").await;
+        fixture
     }
 
     /// A pod on a node that refers to a secret, a config map and a service account of one name.
@@ -66,84 +66,84 @@ impl Scene {
 
 #[tokio::test]
 async fn a_node_reads_what_its_pods_refer_to_and_nothing_else() {
-    let scene = Scene::new().await;
+    let fixture = Fixture::new().await;
     let of = "/api/v1/namespaces/default";
     for resource in ["secrets", "configmaps"] {
-        scene.get(&format!("{of}/{resource}/seen")).await.ok();
-        scene.get(&format!("{of}/{resource}?fieldSelector=metadata.name%3Dseen")).await.ok();
-        let refused = scene.get(&format!("{of}/{resource}/hidden")).await.fails(403);
+        fixture.get(&format!("{of}/{resource}/seen")).await.ok();
+        fixture.get(&format!("{of}/{resource}?fieldSelector=metadata.name%3Dseen")).await.ok();
+        let refused = fixture.get(&format!("{of}/{resource}/hidden")).await.fails(403);
         let why = "no relationship found between node 'n1' and this object";
         assert!(refused["message"].as_str().unwrap().ends_with(why), "{refused}");
-        scene.get(&format!("{of}/{resource}")).await.fails(403);
-        scene.get(&format!("/api/v1/{resource}")).await.fails(403);
-        scene
+        fixture.get(&format!("{of}/{resource}")).await.fails(403);
+        fixture.get(&format!("/api/v1/{resource}")).await.fails(403);
+        fixture
             .get(&format!("{of}/{resource}?fieldSelector=metadata.name%3Dhidden"))
             .await
             .fails(403);
     }
-    scene.get(&format!("{of}/serviceaccounts/seen")).await.ok();
-    scene.get(&format!("{of}/serviceaccounts/hidden")).await.fails(403);
-    scene.get(&format!("{PODS}/mine")).await.ok();
-    scene.get(&format!("{PODS}/other")).await.fails(403);
+    fixture.get(&format!("{of}/serviceaccounts/seen")).await.ok();
+    fixture.get(&format!("{of}/serviceaccounts/hidden")).await.fails(403);
+    fixture.get(&format!("{PODS}/mine")).await.ok();
+    fixture.get(&format!("{PODS}/other")).await.fails(403);
     for path in ["/api/v1/pods", "/api/v1/nodes"] {
-        scene.get(path).await.fails(403);
+        fixture.get(path).await.fails(403);
     }
-    scene.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").await.ok();
-    scene.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn2").await.fails(403);
-    scene.get("/api/v1/pods?fieldSelector=spec.nodeName!%3Dn1").await.fails(403);
-    scene.get("/api/v1/nodes/n1").await.ok();
-    scene.get("/api/v1/nodes?fieldSelector=metadata.name%3Dn1").await.ok();
-    scene.get("/api/v1/nodes/n2").await.fails(403);
+    fixture.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").await.ok();
+    fixture.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn2").await.fails(403);
+    fixture.get("/api/v1/pods?fieldSelector=spec.nodeName!%3Dn1").await.fails(403);
+    fixture.get("/api/v1/nodes/n1").await.ok();
+    fixture.get("/api/v1/nodes?fieldSelector=metadata.name%3Dn1").await.ok();
+    fixture.get("/api/v1/nodes/n2").await.fails(403);
     let slices = "/apis/resource.k8s.io/v1/resourceslices";
-    scene.get(slices).await.fails(403);
-    scene.get(&format!("{slices}?fieldSelector=spec.nodeName%3Dn1")).await.ok();
+    fixture.get(slices).await.fails(403);
+    fixture.get(&format!("{slices}?fieldSelector=spec.nodeName%3Dn1")).await.ok();
     let leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
-    scene.get(&format!("{leases}/n1")).await.ok();
-    scene.get(&format!("{leases}/n2")).await.fails(403);
-    scene.ask(Method::POST, leases, json!({"metadata": {"name": "n3"}})).await.fails(403);
+    fixture.get(&format!("{leases}/n1")).await.ok();
+    fixture.get(&format!("{leases}/n2")).await.fails(403);
+    fixture.ask(Method::POST, leases, json!({"metadata": {"name": "n3"}})).await.fails(403);
     let csi = json!({"metadata": {"name": "n2"}, "spec": {"drivers": []}});
-    scene.ask(Method::POST, "/apis/storage.k8s.io/v1/csinodes", csi).await.fails(403);
-    // A pod that is gone leads nowhere any more.
-    scene.api.delete(&format!("{PODS}/mine?gracePeriodSeconds=0")).await.ok();
-    scene.get(&format!("{of}/secrets/seen")).await.fails(403);
+    fixture.ask(Method::POST, "/apis/storage.k8s.io/v1/csinodes", csi).await.fails(403);
+    // A deleted pod gives no access any more.
+    fixture.api.delete(&format!("{PODS}/mine?gracePeriodSeconds=0")).await.ok();
+    fixture.get(&format!("{of}/secrets/seen")).await.fails(403);
 }
 
 #[tokio::test]
 async fn a_volume_leads_to_its_claim_and_its_secrets() {
-    let scene = Scene::new().await;
+    let fixture = Fixture::new().await;
     let volume = json!({"metadata": {"name": "v"}, "spec": {
         "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"},
         "claimRef": {"namespace": "default", "name": "data"},
         "csi": {"driver": "d.example.com", "volumeHandle": "h",
             "nodeStageSecretRef": {"namespace": "default", "name": "hidden"}}}});
-    scene.api.post("/api/v1/persistentvolumes", &volume).await.ok();
+    fixture.api.post("/api/v1/persistentvolumes", &volume).await.ok();
     let claim = json!({"metadata": {"name": "data"}, "spec": {
         "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
         "volumeName": "v"}});
     let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
-    scene.api.post(claims, &claim).await.ok();
-    scene.get("/api/v1/persistentvolumes/v").await.fails(403);
+    fixture.api.post(claims, &claim).await.ok();
+    fixture.get("/api/v1/persistentvolumes/v").await.fails(403);
     let pod = json!({"metadata": {"name": "db"}, "spec": {"nodeName": "n1",
         "containers": [{"name": "c", "image": "i"}],
         "volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]}});
-    scene.api.post(PODS, &pod).await.ok();
-    scene.get("/api/v1/persistentvolumes/v").await.ok();
-    scene.get(&format!("{claims}/data")).await.ok();
-    scene.get("/api/v1/namespaces/default/secrets/hidden").await.ok();
-    // Of the claim a node reports how far it has grown, nothing else.
+    fixture.api.post(PODS, &pod).await.ok();
+    fixture.get("/api/v1/persistentvolumes/v").await.ok();
+    fixture.get(&format!("{claims}/data")).await.ok();
+    fixture.get("/api/v1/namespaces/default/secrets/hidden").await.ok();
+    // A node only reports how far its claim has grown.
     let status = format!("{claims}/data/status");
     let grown = json!({"status": {"capacity": {"storage": "2Gi"}}});
-    scene.ask(Method::PATCH, &status, grown).await.ok();
+    fixture.ask(Method::PATCH, &status, grown).await.ok();
     let stolen = json!({"metadata": {"labels": {"x": "y"}}});
-    scene.ask(Method::PATCH, &status, stolen).await.fails(403);
-    scene.ask(Method::PATCH, &status, json!({"status": {"phase": "Lost"}})).await.fails(403);
-    scene.ask(Method::PATCH, &format!("{claims}/data"), json!({})).await.fails(403);
+    fixture.ask(Method::PATCH, &status, stolen).await.fails(403);
+    fixture.ask(Method::PATCH, &status, json!({"status": {"phase": "Lost"}})).await.fails(403);
+    fixture.ask(Method::PATCH, &format!("{claims}/data"), json!({})).await.fails(403);
 }
 
 #[tokio::test]
 async fn a_mirror_pod_steals_nothing() {
-    let scene = Scene::new().await;
-    let node = scene.api.get("/api/v1/nodes/n1").await.ok();
+    let fixture = Fixture::new().await;
+    let node = fixture.api.get("/api/v1/nodes/n1").await.ok();
     let mirror = |name: &str, spec: Value| {
         let mut pod = json!({"metadata": {
             "name": name, "annotations": {"kubernetes.io/config.mirror": "x"},
@@ -155,7 +155,7 @@ async fn a_mirror_pod_steals_nothing() {
         }
         pod
     };
-    let post = |pod| scene.ask(Method::POST, PODS, pod);
+    let post = |pod| fixture.ask(Method::POST, PODS, pod);
     let made = post(mirror("plain", json!({}))).await.ok();
     assert_eq!(made["spec"]["serviceAccountName"], Value::Null, "none is given to a mirror pod");
     for (spec, what) in [
@@ -191,9 +191,9 @@ async fn a_mirror_pod_steals_nothing() {
 
 #[tokio::test]
 async fn tokens_are_for_the_nodes_pods_and_the_audiences_they_name() {
-    let scene = Scene::new().await;
-    let mine = scene.api.get(&format!("{PODS}/mine")).await.ok();
-    let other = scene.api.get(&format!("{PODS}/other")).await.ok();
+    let fixture = Fixture::new().await;
+    let mine = fixture.api.get(&format!("{PODS}/mine")).await.ok();
+    let other = fixture.api.get(&format!("{PODS}/other")).await.ok();
     let token = |pod: &Value, audiences: Value| {
         json!({"spec": {"audiences": audiences, "boundObjectRef": {
             "apiVersion": "v1", "kind": "Pod", "name": pod.name(), "uid": pod.uid()}}})
@@ -202,8 +202,8 @@ async fn tokens_are_for_the_nodes_pods_and_the_audiences_they_name() {
         |account: &str| format!("/api/v1/namespaces/default/serviceaccounts/{account}/token");
     let ask = |account: &str, body| {
         let path = path(account);
-        let scene = &scene;
-        async move { scene.ask(Method::POST, &path, body).await }
+        let fixture = &fixture;
+        async move { fixture.ask(Method::POST, &path, body).await }
     };
     ask("seen", token(&mine, json!(["vault"]))).await.ok();
     for (account, body) in [
@@ -215,18 +215,18 @@ async fn tokens_are_for_the_nodes_pods_and_the_audiences_they_name() {
     ] {
         ask(account, body).await.fails(403);
     }
-    // The API server's own audience comes with the volume that every pod has.
+    // The API server's audience is in the volume that every pod has.
     let volume = json!({"metadata": {"name": "api"}, "spec": {
         "nodeName": "n1", "serviceAccountName": "seen",
         "containers": [{"name": "c", "image": "i"}]}});
-    let pod = scene.api.post(PODS, &volume).await.ok();
+    let pod = fixture.api.post(PODS, &volume).await.ok();
     ask("seen", token(&pod, json!([]))).await.ok();
 }
 
 #[tokio::test]
 async fn a_node_changes_itself_within_bounds_and_no_other() {
-    let scene = Scene::new().await;
-    let patch = |path: &'static str, patch| scene.ask(Method::PATCH, path, patch);
+    let fixture = Fixture::new().await;
+    let patch = |path: &'static str, patch| fixture.ask(Method::PATCH, path, patch);
     let own = "/api/v1/nodes/n1";
     patch("/api/v1/nodes/n2/status", json!({"status": {"phase": "Running"}})).await.fails(403);
     patch("/api/v1/nodes/n2", json!({"metadata": {"labels": {"a": "b"}}})).await.fails(403);
@@ -242,38 +242,41 @@ async fn a_node_changes_itself_within_bounds_and_no_other() {
     patch(own, json!({"spec": {"taints": taint}})).await.fails(403);
     let owner = json!([{"apiVersion": "v1", "kind": "Node", "name": "n2", "uid": "u"}]);
     patch(own, json!({"metadata": {"ownerReferences": owner}})).await.fails(403);
-    scene.ask(Method::DELETE, own, json!({})).await.fails(403);
-    // Labels at registration, too.
+    fixture.ask(Method::DELETE, own, json!({})).await.fails(403);
+    // Also at registration.
     let registering = |labels: Value| json!({"metadata": {"name": "n1", "labels": labels}});
-    scene.api.delete(own).await.ok();
+    fixture.api.delete(own).await.ok();
     let restricted = json!({"node-restriction.kubernetes.io/pci": "x"});
-    scene.ask(Method::POST, "/api/v1/nodes", registering(restricted)).await.fails(403);
-    scene.ask(Method::POST, "/api/v1/nodes", registering(json!({"a": "b"}))).await.ok();
-    scene.ask(Method::POST, "/api/v1/nodes", json!({"metadata": {"name": "n9"}})).await.fails(403);
-    // A name that is to be generated is nobody's own, however it begins.
+    fixture.ask(Method::POST, "/api/v1/nodes", registering(restricted)).await.fails(403);
+    fixture.ask(Method::POST, "/api/v1/nodes", registering(json!({"a": "b"}))).await.ok();
+    fixture
+        .ask(Method::POST, "/api/v1/nodes", json!({"metadata": {"name": "n9"}}))
+        .await
+        .fails(403);
+    // A generated name never belongs to the node, whatever its prefix.
     let generated = json!({"metadata": {"generateName": "n1"}});
     for collection in [
         "/api/v1/nodes",
         "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases",
         "/apis/storage.k8s.io/v1/csinodes",
     ] {
-        scene.ask(Method::POST, collection, generated.clone()).await.fails(403);
+        fixture.ask(Method::POST, collection, generated.clone()).await.fails(403);
     }
 }
 
 #[tokio::test]
 async fn a_node_reports_on_its_own_pods_only() {
-    let scene = Scene::new().await;
+    let fixture = Fixture::new().await;
     let status = json!({"status": {"message": "x"}});
-    scene.ask(Method::PATCH, &format!("{PODS}/mine/status"), status.clone()).await.ok();
-    scene.ask(Method::PATCH, &format!("{PODS}/other/status"), status).await.fails(403);
+    fixture.ask(Method::PATCH, &format!("{PODS}/mine/status"), status.clone()).await.ok();
+    fixture.ask(Method::PATCH, &format!("{PODS}/other/status"), status).await.fails(403);
     let label = json!({"metadata": {"labels": {"app": "other"}}});
-    scene.ask(Method::PATCH, &format!("{PODS}/mine/status"), label).await.fails(403);
-    scene.ask(Method::PATCH, &format!("{PODS}/mine"), json!({})).await.fails(403);
-    scene.ask(Method::DELETE, &format!("{PODS}/other"), json!({})).await.fails(403);
+    fixture.ask(Method::PATCH, &format!("{PODS}/mine/status"), label).await.fails(403);
+    fixture.ask(Method::PATCH, &format!("{PODS}/mine"), json!({})).await.fails(403);
+    fixture.ask(Method::DELETE, &format!("{PODS}/other"), json!({})).await.fails(403);
     let eviction = |name: &str| json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
     let evict = format!("{PODS}/other/eviction");
-    scene.ask(Method::POST, &evict, eviction("other")).await.fails(403);
-    scene.ask(Method::POST, &format!("{PODS}/mine/eviction"), eviction("mine")).await.ok();
-    scene.ask(Method::POST, &format!("{PODS}/mine/exec?command=x"), json!({})).await.fails(403);
+    fixture.ask(Method::POST, &evict, eviction("other")).await.fails(403);
+    fixture.ask(Method::POST, &format!("{PODS}/mine/eviction"), eviction("mine")).await.ok();
+    fixture.ask(Method::POST, &format!("{PODS}/mine/exec?command=x"), json!({})).await.fails(403);
 }

@@ -1,4 +1,4 @@
-//! Paths and methods that are not served, forms of answers, and what is asked of a stream or a review.
+//! Unserved paths and methods, forms of answers, and options of streams and reviews.
 
 use apimachinery::ObjectExt;
 use http::Method;
@@ -35,7 +35,7 @@ async fn unsupported_methods_name_those_that_would_do() {
         assert_eq!(status["details"], json!({}), "{path}");
     }
     assert_eq!(api.ask(Method::HEAD, MAPS).send().await.code.as_u16(), 405);
-    // A path outside of every API says so in plain text.
+    // A path outside of any API answers in plain text.
     for path in ["/nope", "//api/v1", "/apis/none", "/healthz/", "/livez/none", "/openapi/v2/"] {
         let answer = api.get(path).await;
         assert_eq!((answer.code.as_u16(), &*answer.bytes), (404, &b"404 page not found\n"[..]));
@@ -79,7 +79,7 @@ async fn forms_have_two_versions_and_fit_what_is_asked() {
     let refused = asked(yaml, "application/yaml".into()).await;
     assert_eq!(refused.code.as_u16(), 406);
 
-    // A pod that has ended says so beside its cells; versions show the same cells.
+    // A finished pod has a condition beside its cells; all versions show the same cells.
     let pod =
         json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
     api.post(PODS, &pod).await.ok();
@@ -127,7 +127,7 @@ async fn a_watch_begins_with_the_state_and_tells_errors_as_events() {
     assert_eq!((&all[0]["type"], &all[0]["object"]["code"]), (&json!("ERROR"), &json!(500)));
     let list = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
     assert!(events("timeoutSeconds=1", list).await.is_empty());
-    // The path of a namespace names it twice.
+    // The path of a namespace contains its name twice.
     let path = "/api/v1/watch/namespaces/default?timeoutSeconds=1";
     assert_eq!(api.get(path).await.ok()["object"].name(), "default");
 }
@@ -173,7 +173,7 @@ async fn options_of_logs_are_checked() {
         let status = api.get(&format!("{PODS}/p/log?{query}")).await.fails(code);
         assert_eq!(status["message"], want, "{query}");
     }
-    // A pod that runs nowhere has logged nothing.
+    // A pod without a node has no logs.
     assert_eq!(api.get(&format!("{PODS}/p/log?container=a")).await.code.as_u16(), 204);
 }
 

@@ -1,4 +1,4 @@
-//! Admission policies may only take parameters that their author can read.
+//! Admission policies may only use parameters that their author can read.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -68,14 +68,14 @@ async fn a_policy_takes_its_parameters_from_what_its_author_reads() {
     );
     let message = refused["message"].as_str().unwrap();
     assert!(message.ends_with(&why), "{message}");
-    // What is wrong in other ways is told first.
+    // Other validation errors are reported first.
     let mut wrong = params.clone();
     wrong["spec"]["failurePolicy"] = "x".into();
     let refused = by_author(&api, Method::POST, POLICIES, &wrong).await.fails(422);
     assert_eq!(refused["details"]["causes"].as_array().unwrap().len(), 1);
     assert_eq!(refused["details"]["causes"][0]["field"], "spec.failurePolicy");
 
-    // Another made it: its author may change what is not the kind of the parameters.
+    // The author may change another user's policy except for its kind of parameters.
     let mut made = api.post(POLICIES, &params).await.ok();
     let one = format!("{POLICIES}/params");
     made["spec"]["failurePolicy"] = "Ignore".into();

@@ -13,7 +13,7 @@ const CLAIMS: &str = "/api/v1/namespaces/default/persistentvolumeclaims";
 const SERVICES: &str = "/api/v1/namespaces/default/services";
 const MERGE: &str = "application/merge-patch+json";
 
-/// A server with a quota `q` of which nothing is used.
+/// A server with an unused quota `q`.
 async fn limited_to(spec: Value) -> Api {
     let api = Api::start().await;
     let quota = json!({"metadata": {"name": "q"}, "spec": spec, "status": {"used": {"pods": "7"}}});
@@ -84,7 +84,7 @@ async fn pods_are_charged_what_they_ask_for() {
         &api.post(PODS, &pod("b", ask("600m"))).await,
         "pods \"b\" is forbidden: exceeded quota: q, requested: requests.cpu=600m, used: requests.cpu=600m, limited: requests.cpu=1",
     );
-    // A resize is charged what it adds.
+    // A resize is charged for its increase.
     let resize =
         |cpu: &str| json!({"spec": {"containers": [{"name": "c", "resources": ask(cpu)}]}});
     let strategic = "application/strategic-merge-patch+json";
@@ -114,7 +114,7 @@ async fn services_and_claims_are_charged_their_growth() {
     );
     api.patch(&path, MERGE, &patch("NodePort")).await.ok();
     assert_eq!(used(&api).await["services.nodeports"], "1");
-    // What was refused, or only tried, has no node port for it.
+    // A refused or dry-run update allocates no node port.
     let with_port = |name: &str| json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80, "nodePort": 30123}]}});
     let change = json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30123}]}});
     api.post(SERVICES, &json!({"metadata": {"name": "t"}, "spec": service["spec"]})).await.ok();
@@ -168,7 +168,7 @@ async fn every_kind_can_be_counted() {
         &api.post("/apis/apps/v1/namespaces/default/deployments", &deployment).await,
         "deployments.apps \"d\" is forbidden: exceeded quota: q, requested: count/deployments.apps=1, used: count/deployments.apps=0, limited: count/deployments.apps=0",
     );
-    // Another namespace has nothing to do with it.
+    // Another namespace is not affected.
     api.post("/api/v1/namespaces", &named("other")).await.ok();
     api.post("/api/v1/namespaces/other/secrets", &named("s")).await.ok();
 }
@@ -179,7 +179,7 @@ async fn what_a_quota_does_not_know_yet_is_refused_and_what_it_does_not_cover_is
     let scoped = json!({"metadata": {"name": "q"},
         "spec": {"hard": {"pods": "0"}, "scopes": ["BestEffort"]}});
     let made = api.post(QUOTAS, &scoped).await.ok();
-    // No status, no limits: as upstream.
+    // A quota without a status does not limit, as in upstream.
     api.post(PODS, &pod("early", json!({}))).await.ok();
     let mut unknown = made.clone();
     unknown["status"] = json!({"hard": {"pods": "0"}});

@@ -1,4 +1,4 @@
-//! What RBAC says about roles that are bound and not there.
+//! RBAC with bound roles that do not exist.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ async fn a_refusal_names_the_roles_that_could_not_be_read() {
     let both = refusal(&api, pods).await;
     assert!(both.contains(": RBAC: [") && both.contains(gone) && both.contains(lost), "{both}");
     assert_eq!(both.matches(gone).count(), 1, "{both}");
-    // A binding in a namespace says nothing elsewhere.
+    // A binding in one namespace does not matter elsewhere.
     let elsewhere = refusal(&api, "/api/v1/namespaces/kube-system/pods").await;
     assert!(elsewhere.ends_with(&format!(": RBAC: {gone}")), "{elsewhere}");
     assert!(refusal(&api, "/metrics").await.ends_with(&format!(": RBAC: {gone}")));
@@ -69,7 +69,7 @@ async fn what_cannot_be_read_does_not_hide_what_can() {
     let pods = "/api/v1/namespaces/default/pods";
     api.ask(Method::GET, pods).by(User::new("u", &[])).send().await.ok();
 
-    // An account is named as upstream names it.
+    // An account is named as in upstream.
     let review = json!({"spec": {"user": "system:serviceaccount:default:sa",
         "resourceAttributes": {"verb": "list", "resource": "pods", "namespace": "default"}}});
     let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";

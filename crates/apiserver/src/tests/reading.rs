@@ -1,4 +1,4 @@
-//! Reads: forms of lists, versions, and what is not stored.
+//! Reads: forms of lists, versions, and computed objects.
 
 use apimachinery::ObjectExt;
 use http::Method;
@@ -49,7 +49,7 @@ async fn a_list_is_the_same_in_every_encoding() {
     api.ask(Method::GET, &all).header("accept", TABLE).send().await.fails(400);
 }
 
-/// Autoscalers, because an older version of them shows as annotations what it has no fields for.
+/// Autoscalers, because their older version keeps fields that it lacks in annotations.
 #[tokio::test]
 async fn one_list_is_the_same_in_every_form() {
     let api = Api::start().await;
@@ -83,14 +83,14 @@ async fn one_list_is_the_same_in_every_form() {
             (lists, &*format!("meta.k8s.io/{meta}"))
         );
         assert_eq!(partial["items"].as_array().map(Vec::len), Some(2));
-        // The older version of a protobuf list differs in the name of its version alone.
+        // The older version of a protobuf list only differs in its version.
         let others = match meta {
             "v1" => &["yaml", "vnd.kubernetes.protobuf"][..],
             _ => &["yaml"],
         };
         for media_type in others {
             let mut other = read(&uri, media_type, form(media_type, lists)).await;
-            // An item of a protobuf list has its kind from the list.
+            // An item of a protobuf list inherits its kind from the list.
             for (item, same) in other["items"]
                 .as_array_mut()
                 .unwrap()
@@ -181,7 +181,7 @@ async fn components_are_looked_at_when_asked() {
     assert_eq!(one["conditions"][0]["status"], "True");
     api.get(&format!("{all}/nobody")).await.fails(404);
     api.post(all, &json!({"metadata": {"name": "x"}})).await.fails(405);
-    // A component that runs apart and has stopped.
+    // A component that ran separately and has stopped.
     let lease = json!({"metadata": {"name": "kube-scheduler"}, "spec": {
         "leaseDurationSeconds": 15, "renewTime": "2024-01-01T00:00:00.000000Z",
     }});

@@ -32,7 +32,7 @@ async fn only_this_way_resources_change() {
     let text = refused["message"].as_str().unwrap();
     assert!(text.contains("pod updates may not change fields other than"), "{text}");
 
-    // The rest of what is sent does not count.
+    // Other fields of the request are ignored.
     wanted["metadata"]["labels"] = json!({"x": "y"});
     wanted["spec"]["containers"][0]["image"] = "other".into();
     let put = api.put(&path, &wanted).await.ok();

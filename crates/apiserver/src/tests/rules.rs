@@ -1,4 +1,4 @@
-//! Rules of upstream's that no other rule implies.
+//! Individual rules of upstream.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn pod(name: &str, spec: Value) -> Value {
     pod
 }
 
-/// Fields and messages of a refusal, in their order.
+/// Fields and messages of a refusal, in order.
 fn causes(answer: &Answer) -> Vec<String> {
     let status = answer.fails(422);
     let causes = status["details"]["causes"].as_array().unwrap().iter();
@@ -91,7 +91,7 @@ async fn a_dry_run_holds_no_address() {
     let dry = format!("{SERVICES}?dryRun=All");
     let taken = "10.96.77.7";
     api.post(SERVICES, &service("a", taken)).await.ok();
-    // It takes what is another's, and that stays another's.
+    // A dry run may take another service's address, which keeps it.
     api.post(&dry, &service("b", taken)).await.ok();
     let refused = causes(&api.post(SERVICES, &service("b", taken)).await);
     assert!(refused[0].ends_with("provided IP is already allocated"), "{refused:?}");
@@ -158,7 +158,7 @@ async fn names_are_generated_and_judged_by_the_rules_of_their_kind() {
         "spec": {"parentRef": {"resource": "services", "name": "s"}}});
     let refused = api.post("/apis/networking.k8s.io/v1/ipaddresses", &address).await;
     assert_eq!(refused.fails(422)["details"]["name"], "ok-");
-    // What a name is generated from may end with one character more than a name has.
+    // The base of a generated name may be one character longer than a name.
     let generated = |base: &str| json!({"metadata": {"generateName": base}});
     let maps = "/api/v1/namespaces/default/configmaps";
     api.post(maps, &generated(&format!("{}-", "a".repeat(253)))).await.ok();
@@ -170,7 +170,7 @@ async fn names_are_generated_and_judged_by_the_rules_of_their_kind() {
     let class = json!({"metadata": {"name": long}, "spec": {}});
     let refused = causes(&api.post("/apis/resource.k8s.io/v1/deviceclasses", &class).await);
     assert!(refused[0].ends_with("must be no more than 253 bytes"), "{refused:?}");
-    // All that a change of it must be is a part of a path.
+    // An update only requires a base that is valid in a path.
     api.post(PODS, &pod("p", json!({}))).await.ok();
     let generated = json!({"metadata": {"generateName": "Bad_"}});
     let refused = causes(&api.patch(&format!("{PODS}/p"), MERGE, &generated).await);

@@ -11,7 +11,7 @@ fn template() -> Value {
     })
 }
 
-/// Two names that a kind takes.
+/// Two valid names of a kind.
 pub(super) fn names_of(kind: &Kind) -> (&'static str, &'static str) {
     match kind.kind {
         "IPAddress" => ("10.9.8.7", "2001:db8::1"),
@@ -31,7 +31,7 @@ pub(super) fn further_name(kind: &Kind, n: usize) -> Option<String> {
     }
 }
 
-/// What a kind needs besides metadata.
+/// The fields of a kind besides metadata.
 fn body(kind: &Kind) -> Value {
     let selector = json!({"matchLabels": {"app": "x"}});
     match (kind.group, kind.kind) {
@@ -146,7 +146,7 @@ fn devices() -> Value {
     json!({"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "c"}}]}})
 }
 
-/// The same one each time: who compares objects compares this too.
+/// Always the same one, because tests compare objects.
 fn certificate_request() -> String {
     use base64::Engine;
     static MADE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
@@ -161,7 +161,7 @@ fn certificate_request() -> String {
 /// An object of the kind named `name`.
 pub(super) fn sample(kind: &Kind, name: &str) -> Value {
     let mut object = body(kind);
-    // Some names say what the spec says.
+    // Some names repeat values of the spec.
     match (kind.kind, name.split_once('.')) {
         ("APIService", Some((version, group))) => {
             object["spec"]["version"] = version.into();

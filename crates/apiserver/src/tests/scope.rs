@@ -1,4 +1,4 @@
-//! Attack: rights in one namespace used on what is not in it.
+//! Attack: rights in one namespace used on objects outside of it.
 
 use apimachinery::ObjectExt;
 use http::Method;
@@ -78,7 +78,7 @@ async fn the_namespace_itself_follows_rights_in_it() {
     ask(Method::GET, "/api/v1/namespaces/a").await.ok();
     ask(Method::GET, "/api/v1/namespaces/victim").await.fails(403);
     ask(Method::GET, "/api/v1/namespaces").await.fails(403);
-    // An empty namespace is no namespace, and not every namespace either.
+    // An empty namespace is invalid and does not mean all namespaces.
     ask(Method::GET, "/api/v1/namespaces//pods").await.fails(404);
     api.get("/api/v1/namespaces//pods").await.fails(404);
 }
@@ -96,7 +96,7 @@ async fn nobody_grants_more_than_they_have() {
     ]);
     let roles = format!("{RBAC}/clusterroles");
     api.post(&roles, &role("editor", editor)).await.ok();
-    // The verb "*" on roles includes escalate and bind: leave those out.
+    // The verb "*" on roles includes escalate and bind: omit those.
     let verbs = json!(["get", "list", "create", "update", "patch", "delete"]);
     let patch = json!({"rules": [
         {"apiGroups": ["rbac.authorization.k8s.io"], "verbs": verbs,
@@ -118,7 +118,7 @@ async fn nobody_grants_more_than_they_have() {
         ask.header("content-type", MERGE).body(patch.to_string()).send()
     };
 
-    // What they hold, they may grant.
+    // Users may grant rights that they hold.
     post(role("own", json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}])))
         .await
         .ok();
@@ -133,7 +133,7 @@ async fn nobody_grants_more_than_they_have() {
         "{message}"
     );
 
-    // An aggregation rule gathers anything: on a new role, and on an empty one of their own.
+    // An aggregation rule gathers any rules: on a new role, and on an empty one of their own.
     let everything = json!({"clusterRoleSelectors": [
         {"matchLabels": {"kubernetes.io/bootstrapping": "rbac-defaults"}}]});
     let why = "must have cluster-admin privileges to use the aggregationRule";
@@ -143,7 +143,7 @@ async fn nobody_grants_more_than_they_have() {
     post(role("empty", json!([]))).await.ok();
     let refused = merge("empty", json!({"aggregationRule": everything})).await.fails(403);
     assert!(refused["message"].as_str().unwrap().ends_with(why), "{refused}");
-    // Nor may they loosen one.
+    // Nor may they remove one.
     merge("admin", json!({"aggregationRule": null})).await.fails(403);
 
     // A label aggregates a role into another: it is checked like its rules.
@@ -151,11 +151,11 @@ async fn nobody_grants_more_than_they_have() {
         json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}});
     merge("cluster-admin", label.clone()).await.fails(403);
     merge("own", label).await.ok();
-    // The garbage collector's changes are nobody's grant.
+    // Changes by the garbage collector grant nothing.
     merge("cluster-admin", json!({"metadata": {"finalizers": ["example.com/x"]}})).await.ok();
 }
 
-/// Rights limited to names are checked against the name in the path, so nothing else may be made there.
+/// Rights limited to names use the name in the path, so nothing else may be created there.
 #[tokio::test]
 async fn nothing_is_created_at_a_named_path() {
     let api = Api::start().await;
@@ -170,7 +170,7 @@ async fn nothing_is_created_at_a_named_path() {
             Access::Stored => sample(kind, names_of(kind).0),
             _ => json!({}),
         };
-        // A kind that is only created has no such path at all.
+        // A create-only kind has no such path.
         let code = if kind.access == Access::Virtual { 404 } else { 405 };
         api.post(&path, &object).await.fails(code);
     }
@@ -194,7 +194,7 @@ async fn ephemeral_containers_bring_nothing_else() {
     assert_eq!(patched.annotation("a"), None);
     assert!(patched.finalizers().next().is_none());
 
-    // Nor does leaving one out take it away.
+    // Removing one is refused too.
     let without = json!({"spec": {"ephemeralContainers": null}});
     let merge = "application/merge-patch+json";
     let refused = api.patch(&format!("{pods}/p/ephemeralcontainers"), merge, &without).await;

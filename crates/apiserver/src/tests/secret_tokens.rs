@@ -1,4 +1,4 @@
-//! Tokens that Secrets hold.
+//! Tokens held by Secrets.
 
 use apimachinery::ObjectExt;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -9,7 +9,7 @@ use super::harness::{Api, Watch};
 
 const SECRETS: &str = "/api/v1/namespaces/default/secrets";
 
-/// Makes an account and its token, as the controller does.
+/// Creates an account and its token, as the controller does.
 async fn token(api: &Api) -> String {
     let accounts = "/api/v1/namespaces/default/serviceaccounts";
     let account = api.post(accounts, &json!({"metadata": {"name": "robot"}})).await.ok();
@@ -45,7 +45,7 @@ async fn they_are_good_while_secret_and_account_are() {
 
     let merge = "application/merge-patch+json";
     let one = format!("{SECRETS}/t");
-    // Its use is noted, by the day.
+    // The day of its use is recorded.
     let mut watch = Watch::open(&api, &format!("{SECRETS}?watch=1")).await;
     while watch.event().await["object"].label("kubernetes.io/legacy-token-last-used").is_none() {}
     let label = |value: Value| json!({"metadata": {"labels": {"kubernetes.io/legacy-token-invalid-since": value}}});

@@ -1,4 +1,4 @@
-//! Watches over WebSocket, by a client of its own and a real connection.
+//! Watches over WebSocket, with a separate client and a real connection.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, handshake::client::generate
 use super::harness::Api;
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
-/// For what never comes.
+/// Time limit for events that never arrive.
 const SOON: Duration = Duration::from_secs(20);
 
 type Socket = WebSocketStream<TlsStream<TcpStream>>;
@@ -42,7 +42,7 @@ async fn message(socket: &mut Socket) -> Message {
     tokio::time::timeout(SOON, socket.next()).await.expect("a message").unwrap().unwrap()
 }
 
-/// The next event, which must come as text.
+/// Reads the next event, which must be a text message.
 async fn event(socket: &mut Socket) -> (String, String) {
     let Message::Text(text) = message(socket).await else { panic!("a text was expected") };
     let event: Value = serde_json::from_str(&text).unwrap();
@@ -53,7 +53,7 @@ async fn make(api: &Api, name: &str) {
     api.post(MAPS, &json!({"metadata": {"name": name}})).await.ok();
 }
 
-/// The framing follows the encoding of the events, whatever protocol a client names.
+/// The framing follows the encoding of the events, whichever protocol a client names.
 #[tokio::test]
 async fn events_are_texts_under_every_protocol() {
     let api = Api::start().await;
@@ -75,7 +75,7 @@ async fn events_are_texts_under_every_protocol() {
         let name = format!("live-{i}");
         make(&api, &name).await;
         assert_eq!(event(&mut socket).await, ("ADDED".into(), name), "{protocol}");
-        // Whatever a client says is ignored, but it is not left without an answer.
+        // Client messages are ignored, but pings are answered.
         socket.send(Message::text("nothing")).await.unwrap();
         socket.send(Message::Ping("alive".into())).await.unwrap();
         assert_eq!(message(&mut socket).await, Message::Pong("alive".into()));

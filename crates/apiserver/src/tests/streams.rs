@@ -1,4 +1,4 @@
-//! Attack: where this server can be made to connect, and with which rights.
+//! Attack: addresses to which this server can be made to connect, and the required rights.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ async fn proxied_paths_are_the_targets() {
         let request = api.ask(Method::GET, &format!("{PODS}/{path}"));
         request.by(User::new("u", &[])).send()
     };
-    // Each gets as far as the address, under the right to this pod alone.
+    // Each reaches the address, with the right to this pod alone.
     for rest in
         ["", "a%20b", "a%3Fb=c", "a%2fb", "a/../b", "../../../q/proxy/", "a//b/", "%ff", "b/proxy"]
     {
@@ -83,7 +83,7 @@ async fn hand_written_endpoints_are_not_proxied_to() {
         |name: &str, namespace: &str| json!({"kind": "Pod", "name": name, "namespace": namespace});
     for (i, (address, target)) in [
         ("10.1.2.3", Value::Null),
-        // Another address than the pod's own.
+        // An address other than the pod's own.
         ("10.1.2.3", target("real", "default")),
         ("10.244.9.9", target("real", "kube-system")),
         ("10.244.9.9", target("gone", "default")),
@@ -132,7 +132,7 @@ async fn reading_is_not_running() {
         };
         ask(Method::GET, "reader").await.fails(403);
         ask(Method::POST, "reader").await.fails(403);
-        // Whoever may create gets as far as the node, which is not there.
+        // A user with the right to create reaches the node, which does not exist.
         let answer = ask(Method::POST, "creator").await;
         assert_ne!(answer.code, 403, "{stream}");
     }

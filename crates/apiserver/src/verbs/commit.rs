@@ -1,4 +1,4 @@
-//! The last step of every write: stored bytes, the compare-and-set, and what the reader sees.
+//! The last step of every write: encoding, the compare-and-set, and visibility to readers.
 
 use apimachinery::object::{MAX_DEPTH, is_deeper_than};
 use apimachinery::{Object, ObjectExt, Status};
@@ -11,9 +11,9 @@ use crate::cache::{REVISION_KEY, key, prefix};
 use crate::registry::{self, Kind};
 use crate::server::Server;
 
-/// Why a commit did not happen.
+/// The reason why a commit failed.
 pub(crate) enum Failure {
-    /// Somebody else was faster: read again.
+    /// Another writer was faster: read again.
     Conflict,
     Refused(Status),
 }
@@ -21,7 +21,7 @@ pub(crate) enum Failure {
 /// Largest stored object. Etcd takes 1.5 MiB of protobuf; as JSON the same object is larger.
 const MAX_STORED: usize = 3 << 20;
 
-/// Refuses what readers could not take: whatever is stored is read by every client.
+/// Refuses objects that clients could not read, since every client reads stored objects.
 fn check_storable(object: &Object, value: &store::Value) -> Result<(), Failure> {
     let too_large = |what: String| Err(Failure::Refused(Status::request_entity_too_large(what)));
     if value.bytes.len() > MAX_STORED {
@@ -33,7 +33,7 @@ fn check_storable(object: &Object, value: &store::Value) -> Result<(), Failure> 
     Ok(())
 }
 
-/// JSON with the resourceVersion left open, and where it goes.
+/// Encodes JSON with a gap for the resourceVersion, and the position of the gap.
 pub(crate) fn encode_stored(object: &Object) -> store::Value {
     let mut text = Vec::with_capacity(4096);
     put(&mut text, b"{\"kind\":", &object["kind"]);
@@ -64,7 +64,7 @@ fn put_field(text: &mut Vec<u8>, name: &str, value: &Value) {
 
 fn put(text: &mut Vec<u8>, before: &[u8], value: &(impl Serialize + ?Sized)) {
     text.extend_from_slice(before);
-    // Neither a tree nor a name has anything that JSON has not, and a vector takes everything.
+    // Values and names can always be encoded as JSON, and a vector accepts any length.
     let _ = serde_json::to_writer(text, value);
 }
 
@@ -80,7 +80,10 @@ impl Server {
     ) -> Result<(), Failure> {
         let op = {
             let value = match kind.conversion {
-                None => encode_stored(object),
+                None => match kind.custom.as_ref().and_then(|custom| custom.to_stored(object)) {
+                    Some(stored) => encode_stored(&stored),
+                    None => encode_stored(object),
+                },
                 Some(conversion) => {
                     let mut stored = object.clone();
                     (conversion.to_stored)(&mut stored);
@@ -100,7 +103,7 @@ impl Server {
         Ok(())
     }
 
-    /// Removes an object that is at `revision`.
+    /// Removes an object if it is at `revision`.
     pub(crate) async fn remove(
         &self,
         kind: &Kind,
@@ -121,7 +124,7 @@ impl Server {
                 Ok(revision)
             }
             Err(CommitError::Conflict(at)) => {
-                // What beat us must be visible before anybody tries again.
+                // The winning write must be visible before a retry.
                 if let Some(at) = at {
                     self.cache.wait_for(at).await;
                 }

@@ -1,4 +1,4 @@
-//! `componentstatuses`: how the parts of the control plane are, found out when somebody asks.
+//! `componentstatuses`: the state of the control plane, computed on request.
 
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
@@ -14,10 +14,10 @@ use crate::negotiate::Form;
 use crate::registry;
 use crate::server::Server;
 
-/// Components that may run apart and then hold a lease of their name in `kube-system`.
+/// Components that may run separately and then hold a lease of their name in `kube-system`.
 const LED: &[(&str, &str)] =
     &[("controller-manager", "kube-controller-manager"), ("scheduler", "kube-scheduler")];
-/// The store, under the name that clients look for.
+/// The store, under the name that clients expect.
 const STORE: &str = "etcd-0";
 
 pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
@@ -36,13 +36,13 @@ pub(super) fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let list = match call.accepted.form {
         Form::Table => {
             let include = Include::parse(call.query.get("includeObject"))?;
-            let row = |status| encode::row(call.kind, status, include, version);
+            let row = |status| encode::row(&call.kind, status, include, version);
             let rows = found.iter().map(row).collect();
-            encode::table(call.kind, rows, metadata, true, version)
+            encode::table(&call.kind, rows, metadata, true, version)
         }
         Form::Partial => {
             let form = "PartialObjectMetadata";
-            return Err(encode::wrong_form(form, "a list", call.kind, "List"));
+            return Err(encode::wrong_form(form, "a list", &call.kind, "List"));
         }
         Form::PartialList => json!({
             "kind": "PartialObjectMetadataList", "apiVersion": version, "metadata": metadata,
@@ -66,8 +66,8 @@ fn all(server: &Server) -> Vec<Object> {
     all
 }
 
-/// A component that runs apart renews its lease. One within this process ends it when it fails for
-/// good. Of any other nothing is known.
+/// A component that runs separately renews its lease. One in this process ends the process when it
+/// fails permanently. The state of any other is unknown.
 fn led(server: &Server, name: &str, lease: &str) -> Object {
     let held = registry::find("coordination.k8s.io", "v1", "leases")
         .and_then(|kind| server.entry(kind, "kube-system", lease))

@@ -1,7 +1,7 @@
 //! Streams to a node: logs, exec, attach, port-forward, and HTTP proxying.
 //!
-//! The kubelet speaks the streaming protocols; this end only finds it, authenticates to it and
-//! copies bytes, so that WebSocket and SPDY clients are served alike.
+//! The kubelet implements the streaming protocols; this end only finds it, authenticates to it and
+//! copies bytes, so WebSocket and SPDY clients work alike.
 
 mod address;
 mod forward;
@@ -22,7 +22,7 @@ use crate::encode::view;
 use crate::registry::{self, Sub};
 use forward::{Target, Tls, forward};
 
-/// Port of the kubelet's server when a node does not say.
+/// Default port of the kubelet's server.
 const KUBELET_PORT: u16 = 10_250;
 
 pub(super) async fn connect(
@@ -36,7 +36,7 @@ pub(super) async fn connect(
         Some(Sub::Proxy) => proxy::proxy(call, request).await,
         Some(sub) => match (pod_stream(call, sub)?, sub) {
             (Some(target), _) => forward(call, target, request).await,
-            // A pod that runs nowhere has logged nothing.
+            // A pod without a node has no logs.
             (None, Sub::Log) => {
                 let mut response = Response::new(full(""));
                 *response.status_mut() = StatusCode::NO_CONTENT;
@@ -52,7 +52,7 @@ pub(super) async fn connect(
     }
 }
 
-/// A WebSocket begins with a GET, but what runs in it is no reading: it takes the right to create
+/// A WebSocket begins with a GET but can change the container: it requires the right to create
 /// (upstream's `AuthorizePodWebsocketUpgradeCreatePermission`).
 fn may_create(call: &Call<'_>) -> Result<(), Status> {
     if call.info.verb == "create" {
@@ -96,7 +96,7 @@ fn kubelet(call: &Call<'_>, node: &str) -> Result<(String, u16), Status> {
     Ok((host, port.unwrap_or(KUBELET_PORT)))
 }
 
-/// The container that a stream is for.
+/// The container of a stream.
 fn container(call: &Call<'_>, pod: &Object) -> Result<String, Status> {
     let names: Vec<&str> = ["initContainers", "containers", "ephemeralContainers"]
         .iter()
@@ -121,7 +121,7 @@ fn container(call: &Call<'_>, pod: &Object) -> Result<String, Status> {
     }
 }
 
-/// Where a stream of a pod leads; nowhere before the pod has a node.
+/// The target of a pod's stream; `None` before the pod has a node.
 fn pod_stream(call: &Call<'_>, sub: Sub) -> Result<Option<Target>, Status> {
     let (namespace, name) = (&call.info.namespace, &call.info.name);
     let options = if sub == Sub::Log { log::options(call)? } else { String::new() };
@@ -146,7 +146,7 @@ fn pod_stream(call: &Call<'_>, sub: Sub) -> Result<Option<Target>, Status> {
     Ok(Some(Target { host, port, addresses: Vec::new(), tls: Some(Tls::Kubelet), path }))
 }
 
-/// The query for the kubelet, in its words.
+/// The query of the kubelet's request.
 fn stream_options(call: &Call<'_>, sub: Sub) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     if sub == Sub::PortForward {

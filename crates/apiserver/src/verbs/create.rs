@@ -2,7 +2,6 @@
 
 use apimachinery::apply::{self, Writer};
 use apimachinery::field::{ErrorList, FieldError};
-use apimachinery::schema::Registry;
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use store::Expect;
@@ -13,7 +12,7 @@ use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::registry::{self, Sub};
 
-/// How often a generated name is tried again when it is taken (upstream: 8).
+/// Number of attempts to generate a name that is free (upstream: 8).
 const NAME_TRIES: usize = 8;
 
 pub(super) async fn create(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
@@ -22,7 +21,7 @@ pub(super) async fn create(call: &Call<'_>, body: Body) -> Result<Response<Body>
     call.answer(StatusCode::CREATED, &created)
 }
 
-/// Who owns the fields of the new object.
+/// Ownership of the new object's fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ownership {
     /// The manager of this request, by plain update.
@@ -37,23 +36,28 @@ pub(super) async fn create_object(
     mut object: Object,
     ownership: Ownership,
 ) -> Result<Object, Status> {
-    // Whoever creates by PUT or by apply needs the right to create, not only the one to change.
+    // Creating by PUT or by apply requires the right to create, not only the one to change.
     if call.info.verb != "create" {
         call.server.authorize(&call.user, "create", &call.info)?;
     }
+    if call.kind.custom.as_ref().is_some_and(|custom| custom.terminating) {
+        let why = "create not allowed while custom resource definition is terminating";
+        let (group, resource) = (call.kind.group, call.kind.resource);
+        return Err(Status::forbidden(group, resource, object.name(), why));
+    }
     let dry_run = call.dry_run();
     meta::place(call, &mut object)?;
-    let kind = call.kind;
-    let strategy = kind.strategy;
+    let kind = &*call.kind;
+    let strategy = kind.policy();
     meta::drop_duplicate_owners(call, &mut object);
     let generated = object.name().is_empty();
     let versioned = object.resource_version().parse::<u64>().is_ok_and(|version| version != 0);
-    // Fields that only the server writes are nobody's.
+    // Fields that only the server writes have no owner.
     meta::wipe(&mut object);
     kind.write_missing(&mut object);
     strategy.default(&mut object);
     if ownership == Ownership::Update {
-        // Before admission: what a plugin sets is nobody's.
+        // Before admission: fields set by plugins have no owner.
         record_new(call, &mut object);
     }
     admission::admit(call, Operation::Create, &mut object, None).await?;
@@ -63,7 +67,7 @@ pub(super) async fn create_object(
     loop {
         let mut attempt = object.clone();
         meta::fill_new(&mut attempt, kind);
-        // Renewed with each name, because some defaults repeat it.
+        // Repeated for each generated name, because some defaults contain it.
         strategy.default(&mut attempt);
         registry::drop_disabled(kind, &mut attempt, None);
         let mut errors = strategy.prepare_for_create(&call.context(), &mut attempt);
@@ -99,10 +103,10 @@ pub(super) async fn create_object(
     }
 }
 
-/// The name of a new object is another's.
+/// The error for a name that is already in use.
 fn taken(call: &Call<'_>, object: &Object) -> Status {
-    let (kind, name) = (call.kind, object.name());
-    // Upstream takes any object with a `generateName` for one whose name it has generated.
+    let (kind, name) = (&call.kind, object.name());
+    // Upstream takes any object with a `generateName` for one whose name was generated.
     if !object.str_at(&["metadata", "generateName"]).is_empty() {
         return Status::generate_name_conflict(kind.group, kind.resource, name, 1);
     }
@@ -120,7 +124,7 @@ async fn finish(
     errors: ErrorList,
     versioned: bool,
 ) -> Result<(), Failure> {
-    let kind = call.kind;
+    let kind = &*call.kind;
     if !errors.0.is_empty() {
         return Err(Failure::Refused(Status::invalid(
             kind.stored_group(),
@@ -150,9 +154,9 @@ async fn finish(
     committed
 }
 
-/// The complaint about an object that only namespaces of a certain label may have.
+/// The error about an object that is only permitted in namespaces with a label.
 pub(super) fn labelled(call: &Call<'_>, object: &Object, old: Option<&Object>) -> ErrorList {
-    let Some(need) = call.kind.strategy.needs_label(call.sub, object, old) else {
+    let Some(need) = call.kind.policy().needs_label(call.sub, object, old) else {
         return ErrorList::new();
     };
     let namespace = registry::find("", "v1", "namespaces")
@@ -171,12 +175,12 @@ pub(super) fn labelled(call: &Call<'_>, object: &Object, old: Option<&Object>) -
     )])
 }
 
-/// Fields that this path does not write, so that nobody comes to own them through it.
+/// Fields that this path does not write, so that no manager comes to own them through it.
 pub(super) fn reset_fields(call: &Call<'_>) -> &'static [&'static str] {
-    call.kind.strategy.reset_fields(call.sub, call.kind.has(Sub::Status))
+    call.kind.policy().reset_fields(call.sub, call.kind.has(Sub::Status))
 }
 
-/// Records who made a new object, of which nobody owns what nobody stores.
+/// Records the manager of a new object; empty maps that are not stored have no owner.
 fn record_new(call: &Call<'_>, object: &mut Object) {
     if !call.kind.has_empty(object) {
         return record(call, None, object);
@@ -187,13 +191,11 @@ fn record_new(call: &Call<'_>, object: &mut Object) {
     object.set_meta("managedFields", stored["metadata"]["managedFields"].take());
 }
 
-/// Records in managedFields what this write changed.
+/// Records the changes of this write in managedFields.
 pub(super) fn record(call: &Call<'_>, live: Option<&Object>, object: &mut Object) {
-    let kind = call.kind;
+    let kind = &*call.kind;
     let manager = call.manager();
-    let Some(schema) = Registry::builtin().lookup(kind.group, kind.version, kind.kind) else {
-        return;
-    };
+    let Some(schema) = kind.schema() else { return };
     let (api_version, now) = (kind.api_version(), time::now_rfc3339());
     let writer = Writer {
         manager: &manager,

@@ -1,4 +1,4 @@
-//! DELETE: at once, gracefully, or after the finalizers.
+//! DELETE: immediate, graceful, or after finalization.
 
 mod options;
 
@@ -13,11 +13,12 @@ use super::{Call, FOREGROUND, ORPHAN};
 use crate::admission;
 use crate::body::Body;
 use crate::encode::{self, view};
-use crate::registry::DefaultPolicy;
+use crate::registry::{DefaultPolicy, KindRef};
+use crate::server::Server;
 
 pub(super) use options::{Options, check as check_options};
 
-/// Whether nothing stands between the object and its removal any more.
+/// Returns true if the object can be removed now.
 pub(super) fn is_finished(object: &Object) -> bool {
     let grace =
         object.get_path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
@@ -30,7 +31,7 @@ pub(super) fn is_finished(object: &Object) -> bool {
             .is_none_or(Vec::is_empty)
 }
 
-/// What came of a deletion.
+/// The outcome of a deletion.
 pub(super) enum Outcome {
     Gone(Object),
     Pending(Object),
@@ -41,7 +42,7 @@ pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>
     warn(call, &options);
     match delete_one(call, &call.info.namespace, &call.info.name, &options).await? {
         Outcome::Gone(object) if !call.kind.returns_deleted() => {
-            // Upstream leaves the code to the status line.
+            // Upstream leaves the code to the HTTP status.
             let mut status = Status { code: 0, ..Status::success() };
             status.details = Some(Box::new(apimachinery::status::Details {
                 name: object.name().to_owned(),
@@ -61,7 +62,7 @@ pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>
     }
 }
 
-/// Tells who does not choose that the kind's habit is not the usual one.
+/// Warns clients without a policy that the kind's default is unusual.
 fn warn(call: &Call<'_>, options: &Options) {
     if call.kind.kind == "Job"
         && call.kind.default_policy() == DefaultPolicy::Orphan
@@ -81,8 +82,8 @@ pub(super) async fn delete_one(
     name: &str,
     options: &Options,
 ) -> Result<Outcome, Status> {
-    let kind = call.kind;
-    let strategy = kind.strategy;
+    let kind = &*call.kind;
+    let strategy = kind.policy();
     if let Some(why) = strategy.forbids_deletion(name) {
         return Err(Status::forbidden(kind.group, kind.resource, name, why));
     }
@@ -115,20 +116,20 @@ pub(super) async fn delete_one(
         match outcome {
             Ok(outcome) => return Ok(outcome),
             Err(Failure::Refused(status)) => return Err(status),
-            // The preconditions are checked again against what is there now.
+            // The preconditions are checked again against the new state.
             Err(Failure::Conflict) => {}
         }
     }
 }
 
-/// Upstream's words name the kind where others name the resource.
+/// Upstream's messages name the kind; others name the resource.
 pub(super) fn check_preconditions(
     call: &Call<'_>,
     old: &Object,
     options: &Options,
 ) -> Result<(), Status> {
-    let kind = call.kind;
-    // These are looked at before the others, in other words.
+    let kind = &*call.kind;
+    // Checked before the others, with other messages.
     let early = matches!(
         (kind.group, kind.kind),
         ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -161,18 +162,18 @@ pub(super) fn check_preconditions(
     }
 }
 
-/// What a deletion does to the object as it is.
+/// The effect of a deletion on the current object.
 enum Step {
-    /// Its deletion is under way.
+    /// Its deletion is already in progress.
     Nothing,
-    /// Its deletion begins, or changes its pace; this is the object with the marks of it.
+    /// Its deletion begins or changes its deadline; contains the marked object.
     Mark(Object),
-    /// It goes; this is what is left to show.
+    /// It is removed; contains the object to return.
     Remove(Object),
 }
 
 fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
-    let kind = call.kind;
+    let kind = &*call.kind;
     let asked = options.grace.map(|grace| if grace < 0 { 1 } else { grace });
     let deleting = old.deletion_timestamp().is_some();
     let current = old.get_path(&["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
@@ -180,7 +181,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     let mut object = old.clone();
     let mut graceful = false;
     match (deleting, current.unwrap_or(0)) {
-        // Nothing but its kind's controller ends this.
+        // Only the kind's controller ends this deletion.
         (true, _) if held => return Step::Nothing,
         (true, 0) => {}
         // A running deletion can only be shortened.
@@ -192,7 +193,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
             }
         },
         (false, _) => {
-            if let Some(grace) = kind.strategy.grace_period(old, asked) {
+            if let Some(grace) = kind.policy().grace_period(old, asked) {
                 begin(&mut object, Some(grace));
                 graceful = true;
             }
@@ -202,6 +203,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     let mut finalizers: Vec<&str> = old.finalizers().collect();
     finalizers.retain(|f| *f != ORPHAN && *f != FOREGROUND);
     finalizers.extend(wanted);
+    finalizers.extend(kind.policy().deletion_finalizer().filter(|_| !deleting));
     let finished = finalizers.is_empty() && !held;
     let list = if finalizers.is_empty() { Value::Null } else { json!(finalizers) };
     object.set_meta("finalizers", list);
@@ -217,24 +219,24 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     }
     if !deleting {
         begin(&mut object, (!held).then_some(0));
-        kind.strategy.begin_deletion(&mut object);
+        kind.policy().begin_deletion(&mut object);
     }
     if object == *old { Step::Nothing } else { Step::Mark(object) }
 }
 
-/// Marks the object as going in `grace` seconds, or whenever its controller is done.
+/// Marks the object as terminating in `grace` seconds, or until its controller is done.
 fn begin(object: &mut Object, grace: Option<i64>) {
     let at = time::after(Timestamp::now(), grace.unwrap_or(0));
     object.set_meta("deletionTimestamp", time::rfc3339(at).into());
     object.set_meta("deletionGracePeriodSeconds", grace.map_or(Value::Null, Value::from));
-    // Going is a change of what is wanted.
+    // A deletion changes the desired state.
     if object.generation() > 0 {
         object.set_meta("generation", (object.generation() + 1).into());
     }
 }
 
-/// Moves the end of a running deletion from `left` seconds after its beginning to `asked`, but not
-/// into the past: who waits for the end then still has a second.
+/// Moves the end of a running deletion from `left` seconds after its start to `asked`, but not into
+/// the past: one second remains for those that wait for the end.
 fn shorten(object: &mut Object, left: i64, asked: i64) {
     let now = Timestamp::now();
     let ends = time::parse(object.deletion_timestamp().unwrap_or_default()).unwrap_or(now);
@@ -244,7 +246,20 @@ fn shorten(object: &mut Object, left: i64, asked: i64) {
     object.set_meta("deletionGracePeriodSeconds", grace.into());
 }
 
-/// Deletes what a list would show, and answers with that list.
+/// Deletes every object of a kind; those with finalizers remain until these are removed.
+pub(crate) async fn delete_all(server: &Server, kind: &KindRef) -> Result<(), Status> {
+    let (snapshot, _) = server.present(kind)?;
+    for entry in snapshot.range("", "") {
+        let call = Call::internal(server, kind, "delete", entry);
+        match delete_one(&call, entry.namespace(), entry.name(), &Options::default()).await {
+            Err(status) if !status.is("NotFound") => return Err(status),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the objects that a list would contain, and answers with that list.
 pub(super) async fn delete_collection(
     call: &Call<'_>,
     body: Body,

@@ -1,4 +1,4 @@
-//! `pods/eviction`: a deletion that asks the disruption budgets first.
+//! `pods/eviction`: a deletion that respects disruption budgets.
 
 use apimachinery::selector::LabelSelector;
 use apimachinery::status::Cause;
@@ -17,14 +17,14 @@ use crate::decode::Expected;
 use crate::encode::{self, view};
 use crate::registry::{self, Sub};
 
-const EVICTION: Expected<'static> = Expected { group: "policy", version: "v1", kind: "Eviction" };
-/// What upstream tells a client to wait, in seconds.
+const EVICTION: Expected<'static> = Expected::builtin("policy", "v1", "Eviction");
+/// Upstream's retry delay for clients, in seconds.
 const RETRY: u32 = 10;
 
-/// Disruptions that may wait to be seen by the budget's controller (upstream's
+/// Maximum number of disruptions that the budget's controller has not seen yet (upstream's
 /// `MaxDisruptedPodSize`).
 const MAX_DISRUPTED: usize = 2000;
-/// Tries of an eviction on a pod that keeps changing (upstream's `EvictionsRetry`).
+/// Number of attempts to evict a pod that keeps changing (upstream's `EvictionsRetry`).
 const TRIES: usize = 20;
 
 pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
@@ -38,23 +38,23 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     if !errors.is_empty() {
         return Err(options::invalid("DeleteOptions", errors));
     }
-    // Before a budget is charged for it.
+    // Before the eviction is charged to a budget.
     let pod = current(call)?;
     admission::admit(call, Operation::Create, &mut eviction, Some(&pod)).await?;
     admission::validate(call, Operation::Create, Some(&eviction), Some(&pod)).await?;
     let mut wishes = delete::Options::of(&wishes);
     wishes.dry_run |= call.dry_run();
-    let call = Call { dry: wishes.dry_run, ..call.upon(call.kind, None) };
+    let call = Call { dry: wishes.dry_run, ..call.upon(call.kind.clone(), None) };
     let kept = wishes.revision.is_some();
     for _ in 0..TRIES {
         let pod = current(&call)?;
-        // Pods that are over or not running yet disturb nobody.
+        // Pods that have finished or are not running yet need no budget.
         let phase = pod.str_at(&["status", "phase"]);
         let over = matches!(phase, "Succeeded" | "Failed") || pod.deletion_timestamp().is_some();
         if !over && phase != "Pending" {
             break;
         }
-        // One that is about to run is let go only as it was seen.
+        // A pod that may start at any moment is only deleted in the observed version.
         let mut wishes = wishes.clone();
         if !over && !kept {
             wishes.revision = Some(pod.resource_version().to_owned());
@@ -68,7 +68,7 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let pod = current(&call)?;
     let unguarded = take_disruption(&call, &pod).await?;
     if let Some(budget) = &unguarded {
-        // It does not count as long as it is not ready.
+        // The pod does not count for the budget while it is not ready.
         wishes.revision = Some(pod.resource_version().to_owned());
         return match remove(&call, &wishes).await {
             Err(status) if status.is("Conflict") && !kept => Err(being_processed(budget)),
@@ -80,16 +80,16 @@ pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>,
 }
 
 fn current(call: &Call<'_>) -> Result<Object, Status> {
-    let entry = call.server.entry(call.kind, &call.info.namespace, &call.info.name);
+    let entry = call.server.entry(&call.kind, &call.info.namespace, &call.info.name);
     let entry = entry.ok_or_else(|| call.not_found())?;
-    Ok(view(call.kind, &entry))
+    Ok(view(&call.kind, &entry))
 }
 
 fn done(call: &Call<'_>) -> Result<Response<Body>, Status> {
     encode::created(call.accepted.encoding)
 }
 
-/// Says on the pod why it goes, and deletes it.
+/// Sets the reason on the pod, and deletes it.
 async fn remove(call: &Call<'_>, wishes: &delete::Options) -> Result<(), Status> {
     let mut wishes = wishes.clone();
     if !wishes.dry_run {
@@ -102,13 +102,13 @@ async fn remove(call: &Call<'_>, wishes: &delete::Options) -> Result<(), Status>
     delete::delete_one(call, namespace, name, &wishes).await.map(drop)
 }
 
-/// Says on the pod why it goes, for whoever counts its end.
+/// Sets the reason on the pod, for controllers that count failures.
 async fn mark(call: &Call<'_>, wishes: &delete::Options) -> Result<Object, Status> {
-    let call = call.upon(call.kind, Some(Sub::Status));
+    let call = call.upon(call.kind.clone(), Some(Sub::Status));
     update::change(&call, |old| {
         delete::check_preconditions(&call, old, wishes)?;
         let mut pod = old.clone();
-        // Whoever insists on a version has been heard.
+        // The client's precondition on the version was checked above.
         let version = wishes.revision.clone().map_or(Value::Null, Value::from);
         pod.set_meta("resourceVersion", version);
         let (reason, message) = ("EvictionByEvictionAPI", "Eviction API: evicting");
@@ -128,7 +128,7 @@ fn being_processed(budget: &str) -> Status {
     refuse(RETRY, format!("The disruption budget {budget} is still being processed by the server."))
 }
 
-/// Why a budget does not let a pod go now.
+/// The reason why a budget does not permit a disruption now.
 fn refusal(budget: &Object) -> Option<Status> {
     let name = budget.name();
     let number = |field| budget["status"][field].as_i64().unwrap_or(0);
@@ -166,7 +166,7 @@ fn refusal(budget: &Object) -> Option<Status> {
     Some(refuse(0, why))
 }
 
-/// Whether the budget lets pods go that are not healthy anyway.
+/// Returns true if the budget permits evicting an unhealthy pod.
 fn lets_unhealthy_go(budget: &Object, pod: &Object) -> bool {
     let mut conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
     if conditions.any(|c| c["type"] == "Ready" && c["status"] == "True") {
@@ -178,8 +178,8 @@ fn lets_unhealthy_go(budget: &Object, pod: &Object) -> bool {
         || (desired > 0 && number("currentHealthy") >= desired)
 }
 
-/// Counts the eviction against the budget that covers the pod; a dry run counts nothing. Names the
-/// budget when the pod does not count for it as it is.
+/// Charges the eviction to the budget that covers the pod; a dry run charges nothing. Returns the
+/// budget's name if the pod does not count for it in its state.
 async fn take_disruption(call: &Call<'_>, pod: &Object) -> Result<Option<String>, Status> {
     let kind = registry::find("policy", "v1", "poddisruptionbudgets")
         .ok_or_else(|| Status::internal("no disruption budgets"))?;
@@ -188,7 +188,7 @@ async fn take_disruption(call: &Call<'_>, pod: &Object) -> Result<Option<String>
         let mut covering = Vec::new();
         for entry in snapshot.range(pod.namespace(), "") {
             let budget = entry.object();
-            // A selector that is none covers nothing.
+            // An invalid selector covers nothing.
             let Ok(selector) = LabelSelector::from_value(&budget["spec"]["selector"]) else {
                 continue;
             };
@@ -230,7 +230,7 @@ async fn take_disruption(call: &Call<'_>, pod: &Object) -> Result<Option<String>
     }
 }
 
-/// Says in the budget's condition that nothing more may go.
+/// Sets the budget's condition to insufficient pods.
 fn exhaust(budget: &mut Object) {
     let observed = budget["status"]["observedGeneration"].clone();
     let Some(conditions) = budget["status"]["conditions"].as_array_mut() else { return };

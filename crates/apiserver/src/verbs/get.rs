@@ -17,12 +17,12 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     }
     let entry = call
         .server
-        .entry(call.kind, &call.info.namespace, &call.info.name)
+        .entry(&call.kind, &call.info.namespace, &call.info.name)
         .ok_or_else(|| call.not_found())?;
     if call.accepted.form == Form::Object {
-        let bytes = entry_bytes(call.kind, &entry, call.accepted.encoding)?;
+        let bytes = entry_bytes(&call.kind, &entry, call.accepted.encoding)?;
         let media_type = call.accepted.encoding.media_type();
         return Ok(encode::respond(StatusCode::OK, media_type, body::full(bytes)));
     }
-    call.answer(StatusCode::OK, &view(call.kind, &entry))
+    call.answer(StatusCode::OK, &view(&call.kind, &entry))
 }

@@ -24,7 +24,7 @@ use crate::cache::{Entry, Expired, Snapshot};
 use crate::encode::{self, Include, view};
 use crate::negotiate::{Accepted, Encoding, Form};
 
-/// Which objects a list, watch or deletecollection is about.
+/// The selection of a list, watch or deletecollection.
 pub(crate) struct Filter {
     namespace: String,
     labels: LabelSelector,
@@ -41,14 +41,14 @@ impl Filter {
             }
         }
         if call.kind.conversion.is_some() {
-            // Entries know their fields by the stored version's names.
+            // Entries use the field names of the stored version.
             for term in &mut fields.terms {
                 if let Some(stored) = call.kind.stored_field(&term.field) {
                     term.field = stored.to_owned();
                 }
             }
         }
-        // A watch of one object by path selects it by name.
+        // A watch of one object by path is a selection by name.
         if call.info.verb == "watch" && !call.info.name.is_empty() {
             match fields.requires_exact("metadata.name") {
                 Some(name) if name == call.info.name => {}
@@ -62,7 +62,7 @@ impl Filter {
                 }
             }
         }
-        // The path of a namespace names it twice.
+        // The path of a namespace contains its name twice.
         let namespace =
             if call.kind.namespaced { call.info.namespace.clone() } else { String::new() };
         Ok(Self { namespace, labels, fields })
@@ -72,12 +72,12 @@ impl Filter {
         &self.namespace
     }
 
-    /// Selects everything in its namespace.
+    /// Returns true if everything in the namespace is selected.
     pub(crate) fn is_open(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// Whether an object that is not stored is selected.
+    /// Returns true if an object that is not stored is selected.
     pub(super) fn selects(&self, object: &Object) -> bool {
         let field = |name: &str| match name {
             "metadata.name" => object.name().to_owned(),
@@ -97,17 +97,17 @@ impl Filter {
     }
 }
 
-/// The revision of a token whose own is gone: the list goes on in the present, inconsistently.
+/// Revision of a token whose own has expired: the list continues at the present, inconsistently.
 const IN_THE_PRESENT: i64 = -1;
 
 /// Version of continue tokens.
 const VERSION: &str = "meta.k8s.io/v1";
 
-/// As Go reads it: what is left of the last byte does not matter.
+/// As Go decodes it: unused bits of the last byte are ignored.
 const URL_SAFE_NO_PAD: GeneralPurpose =
     GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 
-/// Where the next page starts, as upstream's continue token says it.
+/// The start of the next page, in the format of upstream's continue token.
 #[derive(Serialize, Deserialize)]
 struct Continue {
     v: String,
@@ -116,7 +116,7 @@ struct Continue {
 }
 
 impl Continue {
-    /// Behind the object at `last`, as seen from the list's namespace.
+    /// The position after the object at `last`, relative to the list's namespace.
     fn after(revision: u64, namespace: &str, last: &str) -> Self {
         let last = last.strip_prefix(namespace).unwrap_or(last);
         let last = last.strip_prefix('/').unwrap_or(last);
@@ -127,7 +127,7 @@ impl Continue {
         URL_SAFE_NO_PAD.encode(json!(self).to_string())
     }
 
-    /// The first path of what is left of the list of a namespace.
+    /// The first remaining path of the list of a namespace.
     fn path(&self, namespace: &str) -> String {
         let start = self.start.strip_prefix('/').unwrap_or(&self.start);
         if namespace.is_empty() { start.to_owned() } else { format!("{namespace}/{start}") }
@@ -174,7 +174,7 @@ impl Continue {
     }
 }
 
-/// Go's complaint about bytes that are no JSON from the first.
+/// Go's error for bytes that do not begin a JSON value.
 fn not_json(bytes: &[u8], why: &serde_json::Error) -> String {
     match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
         None => "unexpected end of JSON input".into(),
@@ -189,10 +189,10 @@ fn not_json(bytes: &[u8], why: &serde_json::Error) -> String {
     }
 }
 
-/// How long a request waits for a version that has not been reached (upstream: 3 s).
+/// How long a request waits for a version in the future (upstream: 3 s).
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Waits until what is read is at least of the version that the client has seen.
+/// Waits until reads are at least as new as the version that the client has seen.
 pub(super) async fn wait_for(call: &Call<'_>, wanted: u64) -> Result<(), Status> {
     let cache = &call.server.cache;
     if tokio::time::timeout(PATIENCE, cache.wait_for(wanted)).await.is_ok() {
@@ -211,7 +211,7 @@ pub(super) async fn wait_for(call: &Call<'_>, wanted: u64) -> Result<(), Status>
     Err(status)
 }
 
-/// The version that `token` goes on with is gone; the present one may do.
+/// The error for an expired version in `token`; a new token continues at the present.
 fn expired(token: Continue) -> Status {
     let mut status = Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You can \
@@ -230,7 +230,7 @@ async fn start(
     options: &ListOptions<'_>,
     namespace: &str,
 ) -> Result<(Arc<Snapshot>, u64, String), Status> {
-    let collection = call.server.collection(call.kind)?;
+    let collection = call.server.collection(&call.kind)?;
     if let Some(token) = options.token {
         let token = Continue::decode(token)?;
         if options.version.is_some_and(|v| v != "0") {
@@ -245,7 +245,7 @@ async fn start(
         }
         let revision = token.rv as u64;
         wait_for(call, revision).await?;
-        return match call.server.cache.snapshot_at(collection, revision) {
+        return match call.server.cache.snapshot_at(&collection, revision) {
             Ok(snapshot) => Ok((snapshot, revision, start)),
             Err(Expired) => Err(expired(token)),
         };
@@ -255,31 +255,31 @@ async fn start(
         Err(why) => return Err(Status::bad_request(format!("invalid resource version: {why}"))),
     };
     wait_for(call, wanted).await?;
-    // A page of an explicit version is a page of exactly that version (upstream's legacy rule).
+    // A page of a given version shows exactly that version (upstream's legacy rule).
     if wanted > 0 && (options.exact || (!options.matching && options.limit > 0)) {
-        let snapshot = call.server.cache.snapshot_at(collection, wanted).map_err(|_| {
+        let snapshot = call.server.cache.snapshot_at(&collection, wanted).map_err(|_| {
             Status::expired(format!(
                 "The resourceVersion for the provided list is too old: {wanted}"
             ))
         })?;
         return Ok((snapshot, wanted, String::new()));
     }
-    let (snapshot, revision) = call.server.present(call.kind)?;
+    let (snapshot, revision) = call.server.present(&call.kind)?;
     Ok((snapshot, revision, String::new()))
 }
 
-/// What a list shows.
+/// The contents of a list.
 pub(super) struct Chosen {
     pub(super) entries: Vec<Arc<Entry>>,
     metadata: Value,
 }
 
-/// Finds what the request lists.
+/// Selects the objects that the request lists.
 pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
     let options = ListOptions::read(call)?;
     let filter = Filter::parse(call)?;
     let (snapshot, revision, from) = start(call, &options, filter.namespace()).await?;
-    // Whoever takes any version gets all of it (upstream's watch cache knows no pages of that).
+    // A list of any version is not paged (upstream's watch cache does not page it).
     let limit = if options.version == Some("0") { 0 } else { options.limit };
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     let mut last = None;
@@ -298,7 +298,7 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
         if rest > 0 {
             metadata["continue"] =
                 Continue::after(revision, filter.namespace(), &last).encode().into();
-            // With a selector upstream does not know how many remain.
+            // With a selector upstream does not count the remaining items.
             if filter.is_open() {
                 metadata["remainingItemCount"] = rest.into();
             }
@@ -312,7 +312,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     respond(call, chosen)
 }
 
-/// Items of a list leave their type to the list's.
+/// Items of a list inherit their type from the list.
 fn without_type(mut object: Object) -> Object {
     if let Some(fields) = object.as_object_mut() {
         fields.remove("kind");
@@ -321,9 +321,9 @@ fn without_type(mut object: Object) -> Object {
     object
 }
 
-/// The list as the client wants it. What can be large is made as it is sent.
+/// The list in the requested form. Parts that may be large are generated while they are sent.
 pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>, Status> {
-    let kind = call.kind;
+    let kind = &call.kind;
     let Chosen { entries, metadata } = chosen;
     let Accepted { encoding, form, .. } = call.accepted;
     let version = call.accepted.meta_version();
@@ -340,14 +340,18 @@ pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>,
             protobuf_list(list_type, &kind.api_version(), &list, &metadata, items)?
         }
         (Form::Object, Encoding::Json) if kind.conversion.is_none() => {
-            json_list(kind, entries, &metadata)
+            json_list(kind.clone(), entries, &metadata)
         }
         (Form::Object, _) => {
             let list = json!({
-                "kind": format!("{}List", kind.kind), "apiVersion": kind.api_version(),
+                "kind": kind.list_kind(), "apiVersion": kind.api_version(),
                 "metadata": metadata, "items": [],
             });
-            made_list(encoding, list, entries, |entry| without_type(view(kind, entry)))?
+            let kind = kind.clone();
+            made_list(encoding, list, entries, move |entry| match kind.custom {
+                Some(_) => view(&kind, entry),
+                None => without_type(view(&kind, entry)),
+            })?
         }
         (Form::Partial, _) => {
             let form = "PartialObjectMetadata";
@@ -360,7 +364,7 @@ pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>,
             };
             let (item, list) = ("PartialObjectMetadata", "PartialObjectMetadataList");
             let (item_type, list_type) = (of(item)?, of(list)?);
-            // Encoded one by one: as values they would be in memory together.
+            // Encoded one by one: as values they would all be in memory at once.
             let encode = |entry: &Arc<Entry>| {
                 let partial = encode::partial(&entry.object(), version);
                 Bytes::from(protobuf::encode_raw(item_type, &partial))
@@ -383,7 +387,9 @@ pub(super) fn respond(call: &Call<'_>, chosen: Chosen) -> Result<Response<Body>,
                 entries.sort_by_cached_key(|entry| key(&entry.object()));
             }
             let table = encode::table(kind, Vec::new(), metadata, true, version);
-            let row = move |entry: &Entry| encode::row(kind, &view(kind, entry), include, version);
+            let kind = kind.clone();
+            let row =
+                move |entry: &Entry| encode::row(&kind, &view(&kind, entry), include, version);
             made_list(encoding, table, entries, row)?
         }
     };

@@ -1,4 +1,4 @@
-//! The bytes of a list, made as they are sent.
+//! The bytes of a list, generated while they are sent.
 
 use std::iter;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use crate::body::{self, Body, BoxError};
 use crate::cache::Entry;
 use crate::encode::{entry_bytes, value_bytes};
 use crate::negotiate::Encoding;
-use crate::registry::Kind;
+use crate::registry::KindRef;
 
-/// Small pieces are copied together, so that the transport sees few and large chunks.
+/// Small pieces are merged, so that the transport gets few large chunks.
 const CHUNK: usize = 64 << 10;
 
-/// Packs pieces into chunks as they are sent: a large list is never in memory as a whole.
+/// Packs pieces into chunks while they are sent: a large list is never in memory as a whole.
 fn packed(
     mut pieces: impl Iterator<Item = Result<Bytes, Status>>,
 ) -> impl Iterator<Item = Result<Frame<Bytes>, BoxError>> {
@@ -59,20 +59,22 @@ fn separated(
     streamed(iter::once(Ok(head.into())).chain(items).chain(iter::once(Ok(tail))))
 }
 
-/// A list of the entries' JSON.
-pub(super) fn json_list(kind: &'static Kind, entries: Vec<Arc<Entry>>, metadata: &Value) -> Body {
-    let (name, api_version) = (kind.kind, kind.api_version());
+/// The JSON list of the entries.
+pub(super) fn json_list(kind: KindRef, entries: Vec<Arc<Entry>>, metadata: &Value) -> Body {
+    let (name, api_version, list) = (kind.kind, kind.api_version(), kind.list_kind());
     let head = format!(
-        r#"{{"kind":"{name}List","apiVersion":"{api_version}","metadata":{metadata},"items":["#
+        r#"{{"kind":"{list}","apiVersion":"{api_version}","metadata":{metadata},"items":["#
     );
-    // Items leave their type to the list's. It is what an object begins with.
+    // Items inherit their type from the list. It is the beginning of each object. Custom resources
+    // keep theirs.
+    let inherit = kind.custom.is_none();
     let of_item = format!(r#"{{"kind":"{name}","apiVersion":"{api_version}","#);
     let items = entries.into_iter().enumerate().flat_map(move |(i, entry)| {
-        let bytes = match entry_bytes(kind, &entry, Encoding::Json) {
+        let bytes = match entry_bytes(&kind, &entry, Encoding::Json) {
             Ok(bytes) => bytes,
             Err(status) => return [Err(status), Ok(Bytes::new())],
         };
-        let typed = bytes.starts_with(of_item.as_bytes());
+        let typed = inherit && bytes.starts_with(of_item.as_bytes());
         let before: &[u8] = match (i > 0, typed) {
             (true, true) => b",{",
             (false, true) => b"{",
@@ -86,8 +88,8 @@ pub(super) fn json_list(kind: &'static Kind, entries: Vec<Arc<Entry>>, metadata:
     streamed(iter::once(Ok(head.into())).chain(items).chain(iter::once(tail)))
 }
 
-/// A list whose items are made of the entries one by one. `list` has all its fields, and those that
-/// hold the items (`items`, or a table's `rows`) are empty.
+/// A list whose items are generated from the entries one by one. `list` is complete except for the
+/// empty field that takes the items (`items`, or a table's `rows`).
 pub(super) fn made_list(
     encoding: Encoding,
     list: Value,
@@ -99,7 +101,7 @@ pub(super) fn made_list(
     let text = match encoding {
         Encoding::Json => list.to_string(),
         Encoding::Yaml => String::from_utf8_lossy(&value_bytes(&list, encoding)?).into_owned(),
-        // Its length has to be known first: `protobuf_list`.
+        // Its length must be known first: `protobuf_list`.
         Encoding::Protobuf => return Err(Status::internal("a list made in protobuf")),
     };
     let lost = || Status::internal("a list without room for its items");
@@ -115,7 +117,7 @@ pub(super) fn made_list(
         return Ok(body::full(text));
     }
     let (head, tail) = (format!("{head}{held}:\n"), tail.to_owned());
-    // As the only item of a list an item has the indentation that it has in this one.
+    // The only item of a list has the same indentation as in this one.
     let items = items.map(move |item| value_bytes(&Value::Array(vec![item]), encoding));
     Ok(streamed(iter::once(Ok(head.into())).chain(items).chain(iter::once(Ok(tail.into())))))
 }
@@ -125,8 +127,7 @@ pub(super) fn made_list(
 const NOTHING_ENVELOPED: [u8; 6] = [RAW, 0, 0x1a, 0, 0x22, 0];
 const RAW: u8 = 0x12;
 
-/// An enveloped list of items that are encoded already. Of known size, so that it can be
-/// compressed.
+/// An enveloped list of encoded items. Its size is known, so that it can be compressed.
 pub(super) fn protobuf_list(
     list: &Type,
     api_version: &str,
@@ -174,7 +175,7 @@ fn put_varint(out: &mut BytesMut, mut n: u64) {
     out.put_u8(n as u8);
 }
 
-/// A body whose size is known before it is made.
+/// A body of known size.
 struct OfSize {
     body: Body,
     left: u64,

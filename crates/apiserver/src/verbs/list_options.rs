@@ -1,4 +1,4 @@
-//! ListOptions: what a list, watch or deletecollection asks for in its query.
+//! ListOptions: the query of a list, watch or deletecollection.
 
 use apimachinery::Status;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -10,24 +10,24 @@ use super::options::invalid;
 const EXACT: &str = "Exact";
 const NOT_OLDER: &str = "NotOlderThan";
 
-/// Options that have been found valid.
+/// Validated options.
 pub(super) struct ListOptions<'a> {
-    /// Most items of a page; zero for all.
+    /// Maximum number of items of a page; zero for all.
     pub(super) limit: usize,
-    /// Where a list goes on.
+    /// Token of the position to continue a list.
     pub(super) token: Option<&'a str>,
     pub(super) version: Option<&'a str>,
     pub(super) exact: bool,
-    /// Whether a version at least is asked for by name of the rule.
+    /// True if a version not older than `version` is requested explicitly.
     pub(super) matching: bool,
     pub(super) send_initial: Option<bool>,
     pub(super) bookmarks: bool,
-    /// How long a watch may last, in seconds. One that ends before it begins has a negative time.
+    /// Duration of a watch in seconds. It is negative if the watch ends before it begins.
     pub(super) timeout: Option<i64>,
 }
 
 impl<'a> ListOptions<'a> {
-    /// Reads and checks them (upstream's `ValidateListOptions`).
+    /// Reads and validates them (upstream's `ValidateListOptions`).
     pub(super) fn read(call: &'a Call<'_>) -> Result<Self, Status> {
         let query = &call.query;
         let number = |name: &str| query.text(name).map(parse_int).transpose();
@@ -37,7 +37,7 @@ impl<'a> ListOptions<'a> {
         let mut send_initial =
             query.get("sendInitialEvents").map(|_| query.flag("sendInitialEvents"));
         let version = query.text("resourceVersion");
-        // A watch of any state begins with one (upstream's `SetListOptionsDefaults`).
+        // A watch of any version begins with the state (upstream's `SetListOptionsDefaults`).
         let watches = call.info.verb == "watch";
         if watches
             && matching.is_none()
@@ -114,7 +114,7 @@ impl<'a> ListOptions<'a> {
     }
 }
 
-/// A number of the query, in Go's words when it is none.
+/// Parses a number of the query, with Go's error message.
 pub(super) fn parse_int(text: &str) -> Result<i64, Status> {
     use std::num::IntErrorKind::{NegOverflow, PosOverflow};
     text.parse().map_err(|e: std::num::ParseIntError| {
@@ -126,7 +126,7 @@ pub(super) fn parse_int(text: &str) -> Result<i64, Status> {
     })
 }
 
-/// A resource version: a decimal number. The complaint in upstream's words.
+/// Parses a resource version: a decimal number, with upstream's error message.
 pub(super) fn parse_version(text: &str) -> Result<u64, FieldError> {
     if text.starts_with('+') || text.parse::<u64>().is_err() {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! ObjectMeta: what the server fills in, and what a client may not change.
+//! ObjectMeta: fields that the server fills in, and fields that a client may not change.
 
 use std::collections::HashMap;
 
@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::Call;
 use crate::registry::Kind;
 
-/// Largest sum of annotation keys and values, in bytes.
+/// Maximum total size of annotation keys and values, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
-/// Metadata that only the server writes, and that a new object begins without.
+/// Metadata that only the server writes, and that a new object starts without.
 const SERVER_OWNED: &[&str] =
     &["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"];
 const IMMUTABLE: &str = "field is immutable";
@@ -19,7 +19,7 @@ const DUPLICATE_OWNERS: &str = ".metadata.ownerReferences contains duplicate ent
     dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix \
     your requests; duplicate UID(s) observed: ";
 
-/// Puts the namespace of the path into the object.
+/// Sets the object's namespace to that of the path.
 pub(super) fn place(call: &Call<'_>, object: &mut Object) -> Result<(), Status> {
     if !object["metadata"].is_object() && !object["metadata"].is_null() {
         return Err(Status::bad_request("metadata must be an object"));
@@ -39,34 +39,34 @@ pub(super) fn place(call: &Call<'_>, object: &mut Object) -> Result<(), Status> 
     Ok(())
 }
 
-/// Takes away what only the server writes.
+/// Removes fields that only the server writes.
 pub(super) fn wipe(object: &mut Object) {
     for field in SERVER_OWNED.iter().chain(&["selfLink"]) {
         object.set_meta(field, Value::Null);
     }
 }
 
-/// Readies the metadata of a new object.
+/// Fills in the metadata of a new object.
 pub(super) fn fill_new(object: &mut Object, kind: &Kind) {
     wipe(object);
     object.set_meta("resourceVersion", Value::Null);
     if object.name().is_empty() {
         let base = object.str_at(&["metadata", "generateName"]).to_owned();
         if !base.is_empty() {
-            object.set_meta("name", kind.strategy.generate_name(&base).into());
+            object.set_meta("name", kind.policy().generate_name(&base).into());
         }
     }
     object.set_meta("creationTimestamp", time::now_rfc3339().into());
     object.set_meta("uid", uuid::Uuid::new_v4().to_string().into());
     if kind.generation {
-        object.set_meta("generation", kind.strategy.first_generation());
+        object.set_meta("generation", kind.policy().first_generation());
     } else if object.generation() == 0 {
         object.set_meta("generation", Value::Null);
     }
 }
 
-/// Carries over what the server owns from the old object. What begins with deletion is only kept: a
-/// client that sets it is told so by the validation.
+/// Copies fields that the server owns from the old object. Deletion fields are only kept:
+/// validation reports a client that sets them.
 pub(super) fn keep_old(object: &mut Object, old: &Object) {
     let was = |field: &str| old.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
     for field in ["creationTimestamp", "generation"] {
@@ -87,14 +87,14 @@ pub(super) fn keep_old(object: &mut Object, old: &Object) {
     }
 }
 
-/// Takes away owners that are named twice, and says which.
+/// Removes owners that are repeated, and warns about them.
 pub(super) fn drop_duplicate_owners(call: &Call<'_>, object: &mut Object) {
     let Some(owners) = object["metadata"].get_mut("ownerReferences").and_then(Value::as_array_mut)
     else {
         return;
     };
     let (mut kept, mut dropped): (Vec<Value>, Vec<String>) = (Vec::new(), Vec::new());
-    // By uid, as upstream: comparing each with each would let one request take seconds.
+    // By uid, as in upstream: comparing all pairs would let one request take seconds.
     let mut places: HashMap<String, usize> = HashMap::new();
     for owner in owners.drain(..) {
         let uid = owner.str_at(&["uid"]).to_owned();
@@ -112,16 +112,16 @@ pub(super) fn drop_duplicate_owners(call: &Call<'_>, object: &mut Object) {
     }
 }
 
-/// Messages for an invalid name, or for an invalid beginning of one.
+/// Returns errors about an invalid name, or an invalid prefix of one.
 type NameRule<'a> = dyn Fn(&str, bool) -> Vec<String> + 'a;
 
-/// Names of the kind.
+/// The naming rule of the kind.
 fn own_names<'a>(kind: &'a Kind, object: &'a Object) -> impl Fn(&str, bool) -> Vec<String> + 'a {
-    let strategy = kind.strategy;
+    let strategy = kind.policy();
     move |name, is_prefix| match name.strip_suffix('-').and_then(|stem| stem.char_indices().last())
     {
         _ if is_prefix && !strategy.checks_generate_name() => Vec::new(),
-        // Judged as upstream does: as if the last two characters were one that may stand there.
+        // Checked as in upstream: as if the last two characters were a valid one.
         Some((end, _)) if is_prefix => {
             strategy.validate_name_of(object, &format!("{}a", &name[..end]))
         }
@@ -129,12 +129,12 @@ fn own_names<'a>(kind: &'a Kind, object: &'a Object) -> impl Fn(&str, bool) -> V
     }
 }
 
-/// What a name of any kind must be: it stands in a path.
+/// The naming rule of all kinds: a name is part of a path.
 fn any_names(name: &str, is_prefix: bool) -> Vec<String> {
     if is_prefix { names::path_segment_prefix(name) } else { names::path_segment_name(name) }
 }
 
-/// Checks the metadata of any object.
+/// Validates the metadata of any object.
 fn validate(kind: &Kind, object: &Object, names_of: &NameRule<'_>) -> ErrorList {
     let mut errors = ErrorList::new();
     let meta = Path::new("metadata");
@@ -164,7 +164,7 @@ fn validate(kind: &Kind, object: &Object, names_of: &NameRule<'_>) -> ErrorList 
     errors
 }
 
-/// Labels, annotations and owners.
+/// Validates labels, annotations and owners.
 fn validate_maps(errors: &mut ErrorList, object: &Object) {
     let meta = Path::new("metadata");
     for (key, value) in object.labels() {
@@ -198,7 +198,7 @@ fn validate_finalizers(errors: &mut ErrorList, object: &Object, path: &Path) {
     }
 }
 
-/// Finalizers of most kinds are either the standard ones or somebody's.
+/// Finalizers of most kinds must be standard ones or have a domain.
 fn validate_known_finalizers(errors: &mut ErrorList, object: &Object) {
     let path = Path::new("metadata").child("finalizers");
     for (i, finalizer) in object.finalizers().enumerate() {
@@ -213,7 +213,7 @@ fn validate_known_finalizers(errors: &mut ErrorList, object: &Object) {
     }
 }
 
-/// Checks the metadata of a new object.
+/// Validates the metadata of a new object.
 pub(super) fn validate_new(kind: &Kind, object: &Object) -> ErrorList {
     let mut errors = validate(kind, object, &own_names(kind, object));
     if kind.rechecks.finalizers {
@@ -222,15 +222,15 @@ pub(super) fn validate_new(kind: &Kind, object: &Object) -> ErrorList {
     errors
 }
 
-/// Checks the metadata of a changed object as all kinds do.
+/// Validates the metadata of an updated object with the rules of all kinds.
 pub(super) fn validate_changed(kind: &Kind, object: &Object, old: &Object) -> ErrorList {
     let mut errors = validate(kind, object, &any_names);
     errors.extend(validate_update(object, old));
     errors
 }
 
-/// Looks at it again, as often as upstream's validation of the kind does: as at the metadata of a new
-/// object, and as at that of a changed one.
+/// Repeats the validation as often as upstream's validation of the kind does: first with the rules
+/// of a new object, then with those of an update.
 pub(super) fn recheck(kind: &Kind, object: &Object, old: &Object) -> [ErrorList; 2] {
     let [mut whole, mut change] = [ErrorList::new(), ErrorList::new()];
     for _ in 0..kind.rechecks.whole {
@@ -245,7 +245,7 @@ pub(super) fn recheck(kind: &Kind, object: &Object, old: &Object) -> [ErrorList;
     [whole, change]
 }
 
-/// An owner as Go writes it.
+/// An owner as Go prints it.
 fn show_owner(owner: &Value) -> String {
     let text = |field: &str| format!("\"{field}\":{}", Value::from(owner.str_at(&[field])));
     let mut fields: Vec<String> = ["apiVersion", "kind", "name", "uid"].map(text).to_vec();
@@ -261,7 +261,7 @@ fn validate_owners(errors: &mut ErrorList, object: &Object, path: &Path) {
     let mut controller: Option<String> = None;
     for owner in object.owner_references() {
         let (version, kind) = (owner.str_at(&["apiVersion"]), owner.str_at(&["kind"]));
-        // What cannot be read reads as nothing.
+        // An unreadable version counts as empty.
         let readable = version.matches('/').count() < 2;
         let mut empty = |field: &str, message: &str, empty: bool| {
             if empty {
@@ -296,7 +296,7 @@ fn validate_owners(errors: &mut ErrorList, object: &Object, path: &Path) {
     }
 }
 
-/// Checks what an update may not do to the metadata.
+/// Validates immutable metadata.
 fn validate_update(object: &Object, old: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     let meta = Path::new("metadata");

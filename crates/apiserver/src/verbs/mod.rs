@@ -20,24 +20,28 @@ mod token;
 mod update;
 mod watch;
 
+use std::time::Instant;
+
 use apimachinery::validate::FieldValidation;
 use apimachinery::{Object, Status};
 use http::{Response, StatusCode};
 use parking_lot::Mutex;
 
 use crate::body::Body;
+use crate::cache::Entry;
+use crate::chain::Stages;
 use crate::decode::Expected;
 use crate::encode::{self, Include};
 use crate::negotiate::{Accepted, Encoding};
-use crate::registry::{Access, Context, Kind, Sub};
+use crate::registry::{Access, Context, KindRef, Sub};
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
-use crate::trace::Stages;
-use crate::user::User;
+use crate::user::{MASTERS, User};
 
 pub(crate) use commit::Failure;
+pub(crate) use delete::delete_all;
 
-/// One request for a resource, on its way through the verbs.
+/// A request for a resource, as seen by the verbs.
 pub(crate) struct Call<'a> {
     pub(crate) server: &'a Server,
     pub(crate) user: User,
@@ -47,26 +51,27 @@ pub(crate) struct Call<'a> {
     pub(crate) content_type: Option<String>,
     /// The user agent up to its first slash: the default field manager.
     pub(crate) agent: String,
-    pub(crate) kind: &'static Kind,
+    pub(crate) kind: KindRef,
     pub(crate) sub: Option<Sub>,
-    /// Whether the body asked for a dry run (DeleteOptions of an eviction).
+    /// True if the body asked for a dry run (DeleteOptions of an eviction).
     pub(crate) dry: bool,
-    /// Shown to the client in Warning headers.
+    /// Sent to the client in Warning headers.
     pub(crate) warnings: Mutex<Vec<String>>,
-    /// Where the request has come.
+    /// Stages that the request has passed.
     pub(crate) stages: Stages,
 }
 
 /// Media type of a server-side apply.
 pub(crate) const APPLY: &str = "application/apply-patch+yaml";
-/// Finalizer that has the garbage collector orphan the dependents.
+/// Finalizer that makes the garbage collector orphan the dependents.
 pub(crate) const ORPHAN: &str = "orphan";
-/// Finalizer that has the garbage collector delete the dependents first.
+/// Finalizer that makes the garbage collector delete the dependents first.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
 
 impl<'a> Call<'a> {
     /// The same request as a call on another kind or subresource of the same name.
-    pub(crate) fn upon(&self, kind: &'static Kind, sub: Option<Sub>) -> Call<'a> {
+    pub(crate) fn upon(&self, kind: impl Into<KindRef>, sub: Option<Sub>) -> Call<'a> {
+        let kind = kind.into();
         let mut info = self.info.clone();
         info.resource = kind.resource.into();
         Call {
@@ -86,6 +91,37 @@ impl<'a> Call<'a> {
     }
 }
 
+impl<'a> Call<'a> {
+    /// A request that this server makes itself for an object.
+    fn internal(server: &'a Server, kind: &KindRef, verb: &'static str, entry: &Entry) -> Self {
+        let info = RequestInfo {
+            is_resource: true,
+            verb,
+            group: kind.group.to_owned(),
+            version: kind.version.to_owned(),
+            resource: kind.resource.to_owned(),
+            namespace: entry.namespace().to_owned(),
+            name: entry.name().to_owned(),
+            named: true,
+            ..RequestInfo::default()
+        };
+        Self {
+            server,
+            user: User::new("system:apiserver", &[MASTERS]),
+            info,
+            query: Query::default(),
+            accepted: Accepted::JSON,
+            content_type: None,
+            agent: "kube-apiserver".to_owned(),
+            kind: kind.clone(),
+            sub: None,
+            dry: false,
+            warnings: Default::default(),
+            stages: Stages::new(Instant::now()),
+        }
+    }
+}
+
 impl Call<'_> {
     pub(crate) fn context(&self) -> Context<'_> {
         Context { settings: &self.server.settings, user: &self.user, dry_run: self.dry_run() }
@@ -95,12 +131,12 @@ impl Call<'_> {
         self.warnings.lock().extend(warnings);
     }
 
-    /// Whether nothing may come of the request. Options with other values have been refused.
+    /// Returns true if nothing may be stored. Other values of the option were refused before.
     pub(crate) fn dry_run(&self) -> bool {
         self.dry || self.query.all("dryRun").any(|value| value == "All")
     }
 
-    /// Whether the request is a server-side apply.
+    /// Returns true if the request is a server-side apply.
     pub(crate) fn applies(&self) -> bool {
         self.info.verb == "patch"
             && self.content_type.as_deref().is_some_and(|t| t.starts_with(APPLY))
@@ -122,8 +158,13 @@ impl Call<'_> {
         Status::not_found(self.kind.group, self.kind.resource, &self.info.name)
     }
 
-    pub(crate) fn expected(&self) -> Expected<'static> {
-        Expected { group: self.kind.group, version: self.kind.version, kind: self.kind.kind }
+    pub(crate) fn expected(&self) -> Expected<'_> {
+        Expected {
+            group: self.kind.group,
+            version: self.kind.version,
+            kind: self.kind.kind,
+            custom: self.kind.custom.as_deref(),
+        }
     }
 
     /// The encoding of the request body.
@@ -131,7 +172,7 @@ impl Call<'_> {
         crate::negotiate::content_type(self.content_type.as_deref())
     }
 
-    /// `?fieldValidation=`, which has been checked with the other options.
+    /// `?fieldValidation=`, which was validated with the other options.
     pub(crate) fn field_validation(&self) -> FieldValidation {
         let word = self.query.get("fieldValidation").unwrap_or_default();
         FieldValidation::parse(word).unwrap_or_default()
@@ -152,18 +193,18 @@ impl Call<'_> {
         Ok(object)
     }
 
-    /// One object of this kind as the answer.
+    /// Answers with one object of this kind.
     pub(crate) fn answer(
         &self,
         code: StatusCode,
         object: &Object,
     ) -> Result<Response<Body>, Status> {
         let include = Include::parse(self.query.get("includeObject"))?;
-        encode::object(code, self.kind, object, self.accepted, include)
+        encode::object(code, &self.kind, object, self.accepted, include)
     }
 }
 
-/// Routes a call to its verb.
+/// Dispatches a call to its verb.
 pub(crate) async fn dispatch(
     call: &Call<'_>,
     request: http::Request<Body>,

@@ -1,4 +1,4 @@
-//! The options of a write, as the query gives them.
+//! Options of a write in the query.
 
 use apimachinery::Status;
 use apimachinery::field::{ErrorList, FieldError, Path};
@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::Call;
 
-/// Longest name of a field manager, in bytes.
+/// Maximum length of a field manager's name, in bytes.
 const MAX_MANAGER: usize = 128;
 
-/// Refuses CreateOptions, UpdateOptions or PatchOptions that are not valid (upstream's
-/// `ValidateCreateOptions` and the others), all complaints at once.
+/// Refuses invalid CreateOptions, UpdateOptions or PatchOptions (upstream's `ValidateCreateOptions`
+/// and the others), with all errors at once.
 pub(super) fn check(call: &Call<'_>) -> Result<(), Status> {
     let kind = match call.info.verb {
         "create" => "CreateOptions",
@@ -48,7 +48,7 @@ pub(super) fn invalid(kind: &str, errors: ErrorList) -> Status {
     Status::invalid("meta.k8s.io", kind, "", errors)
 }
 
-/// Refuses everything but `All`.
+/// Refuses values other than `All`.
 pub(super) fn check_dry_run(errors: &mut ErrorList, values: &[&str]) {
     if values.iter().any(|value| *value != "All") {
         let path = Path::new("dryRun");
@@ -66,7 +66,7 @@ fn check_manager(errors: &mut ErrorList, path: &Path, manager: &str) {
     }
 }
 
-/// Go's `unicode.IsPrint`, less characters that nobody has assigned.
+/// Go's `unicode.IsPrint`, without unassigned characters.
 fn is_print(c: char) -> bool {
     let unseen = matches!(c,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -74,7 +74,7 @@ fn is_print(c: char) -> bool {
     c == ' ' || !(c.is_control() || c.is_whitespace() || unseen)
 }
 
-/// The field manager that a user agent stands for.
+/// The field manager derived from a user agent.
 pub(super) fn manager_of(agent: &str) -> String {
     let mut name = String::new();
     for c in agent.chars().filter(|c| is_print(*c)) {

@@ -6,7 +6,7 @@ use apimachinery::apply::{self, Writer};
 use apimachinery::codec::Duplicate;
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::patch::{json_patch, merge_patch, shown_patched, strategic};
-use apimachinery::schema::{Registry, Type};
+use apimachinery::schema::Type;
 use apimachinery::validate::{self, FieldValidation};
 use apimachinery::{Object, ObjectExt, Status, text, time};
 use http::{Response, StatusCode};
@@ -15,8 +15,9 @@ use serde_json::Value;
 use super::create::{Ownership, create_object, reset_fields};
 use super::{Call, update};
 use crate::body::Body;
+use crate::registry::{Custom, Sub};
 
-/// The patch forms, by media type.
+/// The patch formats, by media type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Json,
@@ -42,18 +43,21 @@ impl Form {
     }
 }
 
-fn schema(call: &Call<'_>) -> Result<&'static Arc<Type>, Status> {
-    Registry::builtin()
-        .lookup(call.kind.group, call.kind.version, call.kind.kind)
-        .ok_or_else(|| Status::internal(format!("no schema for {}", call.kind.kind)))
+fn schema<'a>(call: &'a Call<'_>) -> Result<&'a Arc<Type>, Status> {
+    call.kind.schema().ok_or_else(|| Status::internal(format!("no schema for {}", call.kind.kind)))
 }
 
-/// Applies a patch that is not server-side apply to `target`.
+/// The definition of the objects that are patched, if they are custom resources.
+fn custom<'a>(call: &'a Call<'_>) -> Option<&'a Custom> {
+    call.kind.custom.as_deref().filter(|_| call.sub != Some(Sub::Scale))
+}
+
+/// A patch that is not server-side apply.
 pub(super) struct Patch {
     form: Form,
     value: Value,
     mode: FieldValidation,
-    /// Complaints about fields that the patch has twice.
+    /// Errors about fields that the patch repeats.
     duplicates: Vec<String>,
 }
 
@@ -61,6 +65,9 @@ impl Patch {
     /// Reads a patch from the request.
     pub(super) async fn read(call: &Call<'_>, body: Body) -> Result<Self, Status> {
         let form = Form::of(call.content_type.as_deref())?;
+        if form == Form::Strategic && call.kind.custom.is_some() {
+            return Err(Status::unsupported_media_type(UNSTRATEGIC));
+        }
         let mode = call.field_validation();
         let bytes = crate::body::read(body).await?;
         let (value, duplicates) = match form {
@@ -83,12 +90,13 @@ impl Patch {
         Ok(Self { form, value, mode, duplicates })
     }
 
-    /// `old` with the patch applied to it, as an object of its type. The version that the patch does
-    /// not mention is not one the client insists on.
+    /// Applies the patch to `old` and checks the result against its type. A version that the patch
+    /// does not mention is no precondition.
     pub(super) fn onto(&self, call: &Call<'_>, old: &Object, ty: &Type) -> Result<Object, Status> {
         let mut object = self.patched(old, ty)?;
-        let unknown = match self.form {
-            Form::Strategic => validate::unknown_fields_converted(ty, &mut object),
+        let unknown = match (self.form, custom(call)) {
+            (_, Some(custom)) => Ok(custom.schema().prune(&mut object)),
+            (Form::Strategic, None) => validate::unknown_fields_converted(ty, &mut object),
             _ => validate::unknown_fields(ty, &mut object),
         };
         let unknown = unknown.map_err(|why| self.refuse(old, ty, &why.to_string()))?;
@@ -103,15 +111,15 @@ impl Patch {
         }
         if object.resource_version() == old.resource_version() && !self.names_version() {
             object.set_meta("resourceVersion", Value::Null);
-        } else if object.resource_version().is_empty() && !call.kind.strategy.unconditional_update()
+        } else if object.resource_version().is_empty() && !call.kind.policy().unconditional_update()
         {
             return Err(update::without_version(call));
         }
         Ok(object)
     }
 
-    /// A patch that does not leave an object of its type: upstream shows what it leaves, or what it
-    /// says where the object was never written out.
+    /// The error for a result that does not fit its type: upstream shows the result, or the patch
+    /// if the result was never encoded.
     fn refuse(&self, old: &Object, ty: &Type, why: &str) -> Status {
         let (shown, why) = match (self.form, self.patched(old, ty)) {
             (Form::Strategic, _) => (text::go_value(&self.value), why.to_owned()),
@@ -168,7 +176,7 @@ pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     call.answer(StatusCode::OK, &updated)
 }
 
-/// A patch may not turn an object into another.
+/// A patch may not change the identity of an object.
 fn check_identity(call: &Call<'_>, object: &Object, old: &Object) -> Result<(), Status> {
     if object.name() != old.name() {
         return Err(update::wrong_name(object.name(), &call.info.name));
@@ -215,7 +223,7 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
     };
 
     loop {
-        if call.server.entry(call.kind, &call.info.namespace, &call.info.name).is_none() {
+        if call.server.entry(&call.kind, &call.info.namespace, &call.info.name).is_none() {
             if call.sub.is_some() {
                 return Err(call.not_found());
             }
@@ -230,17 +238,18 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
                     ),
                 ));
             }
-            let object = merged(ty, apply::apply(ty, None, &applied, &writer, force)?, &applied)?;
+            let object = apply::apply(ty, None, &applied, &writer, force)?;
+            let object = merged(call, ty, object, &applied)?;
             match create_object(call, object, Ownership::Recorded).await {
                 Ok(created) => return call.answer(StatusCode::CREATED, &created),
-                // Somebody created it meanwhile: apply onto that.
+                // Another request created it meanwhile: apply to that object.
                 Err(status) if status.is("AlreadyExists") => continue,
                 Err(status) => return Err(status),
             }
         }
         let updated = update::change(call, |old| {
             let object = apply::apply(ty, Some(old), &applied, &writer, force)?;
-            let mut object = merged(ty, object, &applied)?;
+            let mut object = merged(call, ty, object, &applied)?;
             if applied.resource_version().is_empty() {
                 object.set_meta("resourceVersion", Value::Null);
             }
@@ -251,9 +260,18 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
     }
 }
 
-/// The outcome of an apply as an object is kept. Until then zeros and nulls count: who applies an
-/// empty value owns it, although it does not show.
-pub(super) fn merged(ty: &Type, mut object: Object, applied: &Object) -> Result<Object, Status> {
+/// Converts the outcome of an apply to the stored form. Zeros and nulls matter until then: an
+/// applied empty value is owned, although it is not visible.
+pub(super) fn merged(
+    call: &Call<'_>,
+    ty: &Type,
+    mut object: Object,
+    applied: &Object,
+) -> Result<Object, Status> {
+    if let Some(custom) = custom(call) {
+        custom.schema().prune(&mut object);
+        return Ok(object);
+    }
     validate::unknown_fields_converted(ty, &mut object).map_err(|why| {
         let kind = apply::shown_kind(applied.api_version(), applied.kind());
         let message = format!(
@@ -267,7 +285,7 @@ pub(super) fn merged(ty: &Type, mut object: Object, applied: &Object) -> Result<
     Ok(object)
 }
 
-/// Checks that an object of this kind is applied.
+/// Checks that the configuration is an object of this kind.
 pub(super) fn check_configuration(
     applied: &Value,
     api_version: &str,
@@ -287,6 +305,9 @@ pub(super) fn check_configuration(
     Ok(())
 }
 
+/// The answer to a strategic merge patch of a custom resource.
+const UNSTRATEGIC: &str = "the body of the request was in an unknown format - accepted media types \
+    include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 const GO_MAP: &str = "Go value of type map[string]interface {}";
 
 fn undecoded(status: Status) -> Status {

@@ -1,4 +1,4 @@
-//! `pods/binding`: the scheduler's decision.
+//! `pods/binding`: records the scheduler's decision.
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt, Status, time};
@@ -12,7 +12,7 @@ use crate::decode::Expected;
 use crate::encode;
 use crate::registry::{self, Sub};
 
-const BINDING: Expected<'static> = Expected { group: "", version: "v1", kind: "Binding" };
+const BINDING: Expected<'static> = Expected::builtin("", "v1", "Binding");
 
 pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let mut binding = call.decode(body, BINDING).await?;
@@ -76,7 +76,7 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
             pod.set_path(&["metadata", "labels", key], value.into());
         }
         set_condition(&mut pod, "PodScheduled", "", "");
-        // The node it was nominated for has served its purpose (KEP-5278).
+        // The nomination is no longer needed (KEP-5278).
         if let Some(status) = pod["status"].as_object_mut() {
             status.remove("nominatedNodeName");
         }
@@ -86,7 +86,7 @@ pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, 
     encode::created(call.accepted.encoding)
 }
 
-/// Complaints about a binding (upstream's `ValidatePodBinding`).
+/// Validates a binding (upstream's `ValidatePodBinding`).
 fn check(binding: &Object) -> ErrorList {
     let mut errors = ErrorList::new();
     let target = Path::new("target");

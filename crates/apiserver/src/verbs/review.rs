@@ -1,4 +1,4 @@
-//! Questions about who somebody is and what they may do.
+//! Reviews of users and of their rights.
 
 use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
 use apimachinery::{Object, ObjectExt, Status, time};
@@ -52,7 +52,7 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>
     encode::value(StatusCode::CREATED, &review, call.accepted.encoding)
 }
 
-/// An answer that repeats nothing of the question.
+/// An answer that repeats nothing of the request.
 fn empty(call: &Call<'_>) -> Object {
     json!({"kind": call.kind.kind, "apiVersion": call.kind.api_version(), "metadata": {}})
 }
@@ -79,7 +79,7 @@ fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
-    // The answer that the question itself gives stays where there is none.
+    // The status of the request is kept unless the answer replaces it.
     let mut status = review["status"].clone();
     status.remove_path(&["authenticated"]);
     match crate::authn::token(call.server, token, &audiences) {
@@ -97,7 +97,7 @@ fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
     Ok(status)
 }
 
-/// Whom a SubjectAccessReview asks about.
+/// The user of a SubjectAccessReview.
 fn subject(review: &Object) -> User {
     let spec = &review["spec"];
     let (name, groups) = (spec.str_at(&["user"]), strings(&spec["groups"]));
@@ -151,7 +151,7 @@ fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
     status
 }
 
-/// The complaints about selectors that cannot be read, wholly or in part.
+/// Errors about selectors that are ignored, wholly or in part.
 fn ignored_selectors(resource: &Value) -> Vec<String> {
     let mut said = Vec::new();
     for (name, raw_is_good, requirement_is_good) in [
@@ -182,7 +182,7 @@ fn raw_labels(raw: &str) -> bool {
     LabelSelector::parse(raw).is_ok()
 }
 
-/// True when a field selector can say it.
+/// Returns true if a field selector can express the requirement.
 fn field_requirement(requirement: &Value) -> bool {
     matches!(requirement.str_at(&["operator"]), "In" | "NotIn")
         && requirement["values"].as_array().is_some_and(|values| values.len() == 1)
@@ -192,8 +192,8 @@ fn label_requirement(requirement: &Value) -> bool {
     LabelSelector::from_value(&json!({"matchExpressions": [requirement]})).is_ok()
 }
 
-/// The selector that a review asks about (KEP-4601): as text, or as requirements of which those
-/// that a field selector can express are kept. Leaving one out only widens the question.
+/// The selector of a review (KEP-4601): as text, or as requirements, of which only those that a
+/// field selector can express are kept. Omitting one only widens the request.
 fn selected_fields(selector: &Value) -> Option<FieldSelector> {
     if let Some(raw) = selector["rawSelector"].as_str().filter(|raw| !raw.is_empty()) {
         return FieldSelector::parse(raw).ok();

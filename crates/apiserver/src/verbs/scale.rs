@@ -15,27 +15,56 @@ use super::{Call, update};
 use crate::body::Body;
 use crate::decode::Expected;
 use crate::encode::{self, Include, view};
-use crate::registry::{self, Column};
+use crate::registry::{self, Column, Kind, ScalePaths};
 
-const SCALE: Expected<'static> = Expected { group: "autoscaling", version: "v1", kind: "Scale" };
+const SCALE: Expected<'static> = Expected::builtin("autoscaling", "v1", "Scale");
+
+/// The paths of the replicas, in the spec and in the status.
+type Paths<'a> = (Vec<&'a str>, Vec<&'a str>);
+
+fn paths(kind: &Kind) -> Paths<'_> {
+    match custom(kind) {
+        Some(scale) => (
+            scale.replicas.iter().map(String::as_str).collect(),
+            scale.status.iter().map(String::as_str).collect(),
+        ),
+        None => (vec!["spec", "replicas"], vec!["status", "replicas"]),
+    }
+}
+
+fn custom(kind: &Kind) -> Option<&ScalePaths> {
+    kind.custom.as_ref()?.scale.as_ref()
+}
+
+/// The selector of the pods that a workload has, as text.
+fn selector(kind: &Kind, object: &Object) -> String {
+    if let Some(scale) = custom(kind) {
+        let path: Vec<&str> = scale.selector.iter().flatten().map(String::as_str).collect();
+        let found = object.get_path(&path).filter(|_| !path.is_empty());
+        return found.and_then(Value::as_str).unwrap_or_default().to_owned();
+    }
+    let selector = object.get_path(&["spec", "selector"]);
+    match selector.and_then(|s| s.get("matchLabels").or(s.get("matchExpressions"))) {
+        Some(_) => Column::selector_text(selector),
+        None => Column::label_text(selector),
+    }
+}
 
 /// The Scale of a workload.
-fn of(object: &Object) -> Value {
+fn of(kind: &Kind, object: &Object) -> Value {
     let meta = |field: &str| object.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
     let mut metadata = json!({});
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         metadata[field] = meta(field);
     }
-    let selector = object.get_path(&["spec", "selector"]);
-    let text = match selector.and_then(|s| s.get("matchLabels").or(s.get("matchExpressions"))) {
-        Some(_) => Column::selector_text(selector),
-        None => Column::label_text(selector),
-    };
-    let wanted = object["spec"]["replicas"].as_i64().unwrap_or(0);
+    let text = selector(kind, object);
+    let (spec, status) = paths(kind);
+    let count = |path: &[&str]| object.get_path(path).and_then(Value::as_i64).unwrap_or(0);
+    let wanted = count(&spec);
     let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata,
         "spec": if wanted == 0 { json!({}) } else { json!({"replicas": wanted}) },
-        "status": {"replicas": object["status"]["replicas"].as_i64().unwrap_or(0)},
+        "status": {"replicas": count(&status)},
     });
     if !text.is_empty() {
         scale["status"]["selector"] = text.into();
@@ -45,19 +74,25 @@ fn of(object: &Object) -> Value {
 
 fn respond(call: &Call<'_>, object: &Object) -> Result<Response<Body>, Status> {
     let include = Include::parse(call.query.get("includeObject"))?;
-    encode::object(StatusCode::OK, &registry::SCALE, &of(object), call.accepted, include)
+    encode::object(
+        StatusCode::OK,
+        &registry::SCALE,
+        &of(&call.kind, object),
+        call.accepted,
+        include,
+    )
 }
 
 pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let entry = call
         .server
-        .entry(call.kind, &call.info.namespace, &call.info.name)
+        .entry(&call.kind, &call.info.namespace, &call.info.name)
         .ok_or_else(|| call.not_found())?;
-    respond(call, &view(call.kind, &entry))
+    respond(call, &view(&call.kind, &entry))
 }
 
-/// The workload as the wanted scale makes it.
-fn scaled(old: &Object, scale: &Value) -> Result<Object, Status> {
+/// The workload with the replicas of the scale.
+fn scaled(kind: &Kind, old: &Object, scale: &Value) -> Result<Object, Status> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let path = Path::new("spec").child("replicas");
@@ -65,7 +100,7 @@ fn scaled(old: &Object, scale: &Value) -> Result<Object, Status> {
         return Err(Status::invalid("autoscaling", "Scale", old.name(), ErrorList(vec![error])));
     }
     let mut object = old.clone();
-    object.set_path(&["spec", "replicas"], replicas.into());
+    object.set_path(&paths(kind).0, replicas.into());
     let version = scale.resource_version();
     object
         .set_meta("resourceVersion", if version.is_empty() { Value::Null } else { version.into() });
@@ -76,10 +111,11 @@ fn scaled(old: &Object, scale: &Value) -> Result<Object, Status> {
     Ok(object)
 }
 
-/// The Scale of a workload with those who own its replicas.
-fn live(old: &Object) -> Value {
-    let mut live = of(old);
-    live.set_meta("managedFields", apply::scale_managers(recorded(old)));
+/// The Scale of a workload, with the owners of its replicas.
+fn live(kind: &Kind, old: &Object) -> Value {
+    let mut live = of(kind, old);
+    let managers = apply::scale_managers(recorded(old), &paths(kind).0);
+    live.set_meta("managedFields", managers);
     live
 }
 
@@ -93,8 +129,8 @@ fn schema() -> Result<&'static Arc<Type>, Status> {
         .ok_or_else(|| Status::internal("no schema for Scale"))
 }
 
-/// The workload as a written scale makes it: who comes to own the replicas of the one owns those of
-/// the other.
+/// The workload after a write of its scale: the new owner of the scale's replicas owns those of the
+/// workload.
 fn written(
     call: &Call<'_>,
     ty: &Arc<Type>,
@@ -102,7 +138,12 @@ fn written(
     mut scale: Value,
 ) -> Result<(Object, Ownership), Status> {
     let (manager, now) = (call.manager(), time::now_rfc3339());
-    apply::update_managers(ty, Some(&live(old)), &mut scale, &writer(call, &manager, &now));
+    apply::update_managers(
+        ty,
+        Some(&live(&call.kind, old)),
+        &mut scale,
+        &writer(call, &manager, &now),
+    );
     owned(call, old, &scale)
 }
 
@@ -116,11 +157,12 @@ fn writer<'a>(call: &'a Call<'_>, manager: &'a str, now: &'a str) -> Writer<'a> 
     }
 }
 
-/// The workload of a scale whose owners are known.
+/// The workload of a scale with known owners.
 fn owned(call: &Call<'_>, old: &Object, scale: &Value) -> Result<(Object, Ownership), Status> {
     let version = call.kind.api_version();
-    let managers = apply::workload_managers(recorded(old), recorded(scale), &version);
-    let mut object = scaled(old, scale)?;
+    let replicas = paths(&call.kind).0;
+    let managers = apply::workload_managers(recorded(old), recorded(scale), &version, &replicas);
+    let mut object = scaled(&call.kind, old, scale)?;
     object.set_meta("managedFields", managers);
     Ok((object, Ownership::Recorded))
 }
@@ -143,15 +185,15 @@ pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         return respond(call, &updated);
     }
     let updated = update::change(call, |old| {
-        let scale = patch.onto(call, &live(old), ty)?;
+        let scale = patch.onto(call, &live(&call.kind, old), ty)?;
         written(call, ty, old, scale)
     })
     .await?;
     respond(call, &updated)
 }
 
-/// The workload as a server-side apply of its scale makes it: who owns the replicas of the one owns
-/// those of the other.
+/// The workload after a server-side apply of its scale: the owners of the scale's replicas own
+/// those of the workload.
 fn applied(
     call: &Call<'_>,
     ty: &Arc<Type>,
@@ -168,9 +210,9 @@ fn applied(
     let (manager, now) = (call.manager(), time::now_rfc3339());
     let writer = writer(call, &manager, &now);
     let force = call.query.flag("force");
-    let scale = apply::apply(ty, Some(&live(old)), &config, &writer, force)?;
-    let mut scale = merged(ty, scale, &config)?;
-    // Nobody insists on the version that was read.
+    let scale = apply::apply(ty, Some(&live(&call.kind, old)), &config, &writer, force)?;
+    let mut scale = merged(call, ty, scale, &config)?;
+    // The version that was read is no precondition.
     scale.set_meta("resourceVersion", config.resource_version().into());
     owned(call, old, &scale)
 }

@@ -16,8 +16,7 @@ use crate::decode::Expected;
 use crate::encode::{self, view};
 use crate::registry;
 
-const REQUEST: Expected<'static> =
-    Expected { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" };
+const REQUEST: Expected<'static> = Expected::builtin("authentication.k8s.io", "v1", "TokenRequest");
 const DEFAULT_SECONDS: i64 = 3600;
 const MIN_SECONDS: i64 = 600;
 const MAX_SECONDS: i64 = 1 << 32;
@@ -26,8 +25,8 @@ pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     let mut request = call.decode(body, REQUEST).await?;
     let (namespace, name) = (&call.info.namespace, &call.info.name);
     check_place(call, &request)?;
-    let entry = call.server.entry(call.kind, namespace, name).ok_or_else(|| call.not_found())?;
-    let account = view(call.kind, &entry);
+    let entry = call.server.entry(&call.kind, namespace, name).ok_or_else(|| call.not_found())?;
+    let account = view(&call.kind, &entry);
     let uid = request.uid();
     if !uid.is_empty() && uid != account.uid() {
         let why = format!(
@@ -96,7 +95,7 @@ pub(super) async fn issue(call: &Call<'_>, body: Body) -> Result<Response<Body>,
     encode::value(StatusCode::CREATED, &request, call.accepted.encoding)
 }
 
-/// The body must name the account's place as the path does.
+/// The body must name the same account as the path.
 fn check_place(call: &Call<'_>, request: &Object) -> Result<(), Status> {
     if !request.namespace().is_empty() && request.namespace() != call.info.namespace {
         return Err(Status::bad_request(
@@ -113,13 +112,13 @@ fn check_place(call: &Call<'_>, request: &Object) -> Result<(), Status> {
     Ok(())
 }
 
-/// Records in managedFields what was asked for.
+/// Records the requested fields in managedFields.
 fn record(call: &Call<'_>, request: &mut Object) {
     let schema = Registry::builtin().lookup(REQUEST.group, REQUEST.version, REQUEST.kind);
     let Some(schema) = schema else { return };
     let (manager, now) = (call.manager(), time::now_rfc3339());
     let api_version = registry::api_version(REQUEST.group, REQUEST.version);
-    // A default is set by whoever asks without it.
+    // A request without a lifetime owns the default.
     let mut asked = request.clone();
     if asked["spec"]["expirationSeconds"].is_null() {
         asked.set_path(&["spec", "expirationSeconds"], DEFAULT_SECONDS.into());
@@ -135,7 +134,7 @@ fn record(call: &Call<'_>, request: &mut Object) {
     request.set_meta("managedFields", asked["metadata"]["managedFields"].clone());
 }
 
-/// Binds the token to the object the request names; it must exist.
+/// Binds the token to the object that the request names; it must exist.
 fn bind(call: &Call<'_>, request: &Object, claims: &mut KubernetesClaims) -> Result<(), Status> {
     let Some(wanted) = request.get_path(&["spec", "boundObjectRef"]).filter(|r| !r.is_null())
     else {

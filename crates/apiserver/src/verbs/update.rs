@@ -1,4 +1,4 @@
-//! PUT, and the guarded read-modify-write that every change of an object goes through.
+//! PUT, and the guarded read-modify-write of every update.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::cache::Entry;
 use crate::encode::view;
 use crate::registry::{self, Kind, Rechecks, Sub, items_mut};
 
-/// Tries of an unconditional write before giving up on a busy object.
+/// Number of attempts of an unconditional write to a busy object.
 const TRIES: usize = 64;
 
 pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
@@ -30,20 +30,20 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
     if object.name().is_empty() {
         return Err(wrong_name("", &call.info.name));
     }
-    let exists = call.server.entry(call.kind, &call.info.namespace, &call.info.name).is_some();
-    if !exists && call.sub.is_none() && call.kind.strategy.create_on_update() {
+    let exists = call.server.entry(&call.kind, &call.info.namespace, &call.info.name).is_some();
+    if !exists && call.sub.is_none() && call.kind.policy().create_on_update() {
         let created = create_object(call, object, Ownership::Update).await?;
         return call.answer(StatusCode::CREATED, &created);
     }
     let unconditional = matches!(object.resource_version(), "" | "0");
-    if exists && unconditional && !call.kind.strategy.unconditional_update() {
+    if exists && unconditional && !call.kind.policy().unconditional_update() {
         return Err(without_version(call));
     }
     let updated = change(call, |_| Ok((object.clone(), Ownership::Update))).await?;
     call.answer(StatusCode::OK, &updated)
 }
 
-/// Some kinds are never overwritten unseen.
+/// The error for kinds that cannot be updated without a version.
 pub(super) fn without_version(call: &Call<'_>) -> Status {
     let error = FieldError::invalid(
         &Path::new("metadata").child("resourceVersion"),
@@ -65,7 +65,7 @@ pub(super) fn wrong_name(given: &str, path: &str) -> Status {
     ))
 }
 
-/// The conflict upstream reports for a stale resourceVersion.
+/// The conflict that upstream reports for a stale resourceVersion.
 pub(super) fn stale(call: &Call<'_>) -> Status {
     Status::conflict(
         call.kind.group,
@@ -75,8 +75,8 @@ pub(super) fn stale(call: &Call<'_>) -> Status {
     )
 }
 
-/// Reads the object, lets `make` produce the wanted one, and commits it; again from the start when
-/// somebody else was faster and the client did not insist on a version.
+/// Reads the object, lets `make` produce the new one, and commits it; retries if another writer was
+/// faster and the client set no precondition on the version.
 pub(super) async fn change(
     call: &Call<'_>,
     mut make: impl FnMut(&Object) -> Result<(Object, Ownership), Status>,
@@ -84,9 +84,9 @@ pub(super) async fn change(
     for _ in 0..TRIES {
         let entry = call
             .server
-            .entry(call.kind, &call.info.namespace, &call.info.name)
+            .entry(&call.kind, &call.info.namespace, &call.info.name)
             .ok_or_else(|| call.not_found())?;
-        let old = view(call.kind, &entry);
+        let old = view(&call.kind, &entry);
         let (mut object, ownership) = make(&old)?;
         meta::place(call, &mut object)?;
         if object.name() != old.name() && !object.name().is_empty() {
@@ -119,9 +119,9 @@ async fn attempt(
     object: &mut Object,
     ownership: Ownership,
 ) -> Result<(), Failure> {
-    let kind = call.kind;
+    let kind = &*call.kind;
     let uid = object.uid();
-    // A patch that changes it is told so by the validation.
+    // A patch that changes the uid is refused by validation.
     if call.info.verb == "update" && !uid.is_empty() && uid != old.uid() {
         return Err(Failure::Refused(Status::conflict(
             kind.group,
@@ -156,23 +156,23 @@ async fn attempt(
     if prepared {
         let committed = matches!(outcome, Ok(true));
         let (kept, dropped) = if committed { (&*object, old) } else { (old, &*object) };
-        kind.strategy.after_update(&call.context(), kept, dropped);
+        kind.policy().after_update(&call.context(), kept, dropped);
     }
     outcome.map(drop)
 }
 
-/// Commits the change, or the deletion that it completes. Whether the object lives on with it.
+/// Commits the update, or the deletion that it completes. Returns true if the object remains.
 async fn write(
     call: &Call<'_>,
     entry: &Arc<Entry>,
     object: &mut Object,
     old: &Object,
 ) -> Result<bool, Failure> {
-    let kind = call.kind;
+    let kind = &*call.kind;
     if delete::is_finished(object) {
-        // The last finalizer went: this write is the deletion.
+        // The last finalizer was removed: this write is the deletion.
         call.server.remove(kind, old.namespace(), old.name(), entry.revision).await?;
-        kind.strategy.after_delete(&call.context(), old);
+        kind.policy().after_delete(&call.context(), old);
         return Ok(false);
     }
     call.stages.passed("validated");
@@ -181,18 +181,18 @@ async fn write(
     Ok(true)
 }
 
-/// Defaults, admits and prepares a changed object. The errors are the strategy's, which then took
-/// nothing for it.
+/// Defaults, admits and prepares an updated object. If the strategy returns errors, it has
+/// allocated nothing.
 async fn prepare(
     call: &Call<'_>,
     object: &mut Object,
     old: &Object,
     ownership: Ownership,
 ) -> Result<ErrorList, Status> {
-    let kind = call.kind;
-    let strategy = kind.strategy;
-    // Upstream does not say what these paths reset: who writes through them comes to own all of the
-    // wish, although nothing comes of a part of it.
+    let kind = &*call.kind;
+    let strategy = kind.policy();
+    // Upstream declares no reset fields for these paths: their writers come to own the whole spec,
+    // although only a part of it takes effect.
     let owns_the_wish = matches!(call.sub, Some(Sub::Resize | Sub::EphemeralContainers));
     if !owns_the_wish {
         keep_what_the_path_cannot_change(call, object, old);
@@ -202,9 +202,9 @@ async fn prepare(
     meta::drop_duplicate_owners(call, object);
     kind.write_missing(object);
     strategy.default(object);
-    // A binding is the cluster's doing: the pod belongs to those who wrote it.
+    // A binding is made by the cluster: the pod still belongs to its writers.
     if ownership == Ownership::Update && call.sub != Some(Sub::Binding) {
-        // Before admission: what a plugin sets is nobody's.
+        // Before admission: fields set by plugins have no owner.
         record(call, Some(old), object);
     }
     if owns_the_wish {
@@ -213,7 +213,7 @@ async fn prepare(
     admission::admit(call, Operation::Update, object, Some(old)).await?;
     call.stages.passed("admitted");
     let mut errors = ErrorList::new();
-    // Bindings and reports are no new wishes.
+    // Bindings and status reports do not change the desired state.
     let counts = kind.generation && !matches!(call.sub, Some(Sub::Binding | Sub::Status));
     let raised_early =
         counts && strategy.raises_generation_early() && strategy.raises_generation(object, old);
@@ -239,16 +239,16 @@ async fn prepare(
     Ok(errors)
 }
 
-/// Validates a changed object; `errors` have been found before.
+/// Validates an updated object; `errors` were found before.
 fn validate(
     call: &Call<'_>,
     object: &Object,
     old: &Object,
     mut errors: ErrorList,
 ) -> Result<(), Status> {
-    let kind = call.kind;
-    let strategy = kind.strategy;
-    // An object that cannot be prepared is not judged further.
+    let kind = &*call.kind;
+    let strategy = kind.policy();
+    // An object that cannot be prepared is not validated further.
     if errors.is_empty() {
         let [whole, change] = meta::recheck(kind, object, old);
         errors = meta::validate_changed(kind, object, old);
@@ -269,7 +269,7 @@ fn validate(
     Ok(())
 }
 
-/// The complaints of a kind's validation: `rules` are those that are not about the metadata.
+/// The errors of a kind's validation: `rules` are those that do not concern the metadata.
 fn in_order(
     kind: &Kind,
     object: &Object,
@@ -284,10 +284,10 @@ fn in_order(
         all.extend(rules);
         return all;
     }
-    // The object is judged as if it were new, and then the change.
+    // The object is validated as a new one, and then as an update.
     let first = match change.is_empty() || times == 0 {
         true => 0,
-        false => kind.strategy.validate(object).0.len().min(rules.0.len()),
+        false => kind.policy().validate(object).0.len().min(rules.0.len()),
     };
     let rest = rules.0.split_off(first);
     whole.extend(rules);
@@ -296,8 +296,8 @@ fn in_order(
     whole
 }
 
-/// Takes the resources of the containers from `wanted`, or all of them when they are not the same
-/// containers, for validation to say so.
+/// Copies the resources of the containers from `wanted`, or all containers if they do not match, so
+/// that validation reports it.
 fn resize(spec: &mut Value, wanted: &Value, list: &str) {
     let names = |v: &Value| -> Vec<Value> {
         v[list].as_array().into_iter().flatten().map(|c| c["name"].clone()).collect()
@@ -326,7 +326,7 @@ fn keep_meta(object: &mut Object, old: &Object, fields: &[&str]) {
     }
 }
 
-/// Each path writes its own part of the object: the rest stays as it was.
+/// Each path writes its own part of the object and leaves the rest unchanged.
 fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &Object) {
     let copy = |object: &mut Object, field: &str| match old.get(field) {
         Some(value) => object[field] = value.clone(),
@@ -356,7 +356,7 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
         }
         Some(Sub::Status) => {
             rest(object, &["status"]);
-            keep_meta(object, old, call.kind.strategy.status_keeps());
+            keep_meta(object, old, call.kind.policy().status_keeps());
         }
         Some(Sub::Approval) => {
             only_list(object, &["status", "conditions"], &rest);
@@ -380,8 +380,8 @@ fn keep_what_the_path_cannot_change(call: &Call<'_>, object: &mut Object, old: &
     }
 }
 
-/// Takes everything but one list from the old object. A list that is not there, or empty, is wanted
-/// so: whether it may be is for the validation to say.
+/// Copies everything but one list from the old object. A missing or empty list is taken as given;
+/// validation decides if it is permitted.
 fn only_list(object: &mut Object, path: &[&str], rest: &impl Fn(&mut Object, &[&str])) {
     let list = object.get_path(path).cloned();
     rest(object, &[]);

@@ -26,9 +26,9 @@ use crate::cache::{Cache, Change, ChangeKind, Collection, Cursor, Entry};
 use crate::encode::{self, Include, entry_bytes, view};
 use crate::limits;
 use crate::negotiate::{self, Accepted, Encoding, Form};
-use crate::registry::Kind;
+use crate::registry::KindRef;
 
-/// Longest watch, in seconds: clients may ask for more than any clock runs.
+/// Maximum length of a watch in seconds: clients may ask for more than a clock can represent.
 const LONGEST: u64 = 365 * 24 * 3600;
 
 const JSON_STREAM: &str = "application/json;stream=watch";
@@ -37,23 +37,24 @@ const PROTOBUF_STREAM: &str = "application/vnd.kubernetes.protobuf;stream=watch"
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 /// Time between bookmarks (upstream: about a minute).
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
-/// How long before its end a watch has its last one.
+/// Time between the last bookmark and the end of a watch.
 const BEFORE_END: Duration = Duration::from_secs(2);
-/// Changes taken from the log at once.
+/// Maximum number of changes read from the log at once.
 const BATCH: usize = 128;
 
-/// How a watcher wants its events.
+/// Encodes events as a watcher requested.
 struct Writer {
-    kind: &'static Kind,
+    kind: KindRef,
     accepted: Accepted,
     include: Include,
-    /// Column definitions go out with the first table only.
+    /// Column definitions are only sent with the first table.
     headers_sent: bool,
 }
 
 impl Writer {
     fn change(&mut self, kind: ChangeKind, change: &Change) -> Result<Bytes, Status> {
-        let as_stored = self.accepted.form == Form::Object && self.kind.conversion.is_none();
+        let shown = self.kind.shows(&change.entry.bytes);
+        let as_stored = self.accepted.form == Form::Object && shown;
         if as_stored && kind == change.kind {
             match self.accepted.encoding {
                 Encoding::Json => return Ok(change.json_frame()),
@@ -69,10 +70,10 @@ impl Writer {
     fn entry(&mut self, event: &str, entry: &Entry) -> Result<Bytes, Status> {
         match (self.accepted.form, self.accepted.encoding) {
             (Form::Object, encoding) => {
-                Ok(self.frame(event, &entry_bytes(self.kind, entry, encoding)?))
+                Ok(self.frame(event, &entry_bytes(&self.kind, entry, encoding)?))
             }
             (Form::Partial, _) => self.object(event, &entry.object()),
-            _ => self.object(event, &view(self.kind, entry)),
+            _ => self.object(event, &view(&self.kind, entry)),
         }
     }
 
@@ -82,10 +83,10 @@ impl Writer {
             Form::Object | Form::PartialList => None,
             Form::Partial => Some(encode::partial(object, version)),
             Form::Table => {
-                let rows = vec![encode::row(self.kind, object, self.include, version)];
+                let rows = vec![encode::row(&self.kind, object, self.include, version)];
                 let metadata = json!({"resourceVersion": object["metadata"]["resourceVersion"]});
                 let headers = !std::mem::replace(&mut self.headers_sent, true);
-                Some(encode::table(self.kind, rows, metadata, headers, version))
+                Some(encode::table(&self.kind, rows, metadata, headers, version))
             }
         };
         let bytes = encode::value_bytes(shaped.as_ref().unwrap_or(object), self.accepted.encoding)?;
@@ -101,7 +102,7 @@ impl Writer {
                 frame.put_slice(&event);
                 frame.freeze()
             }
-            // There is no stream of YAML.
+            // There is no YAML stream.
             Encoding::Json | Encoding::Yaml => crate::cache::json_frame(event, object),
         }
     }
@@ -123,22 +124,22 @@ impl Writer {
     }
 }
 
-/// One watcher.
+/// The state of one watcher.
 struct Watcher {
     collection: Arc<Collection>,
     cursor: Cursor,
     filter: Filter,
     writer: Writer,
-    /// State to send before any change.
+    /// State to send before the first change.
     initial: VecDeque<Arc<Entry>>,
-    /// Revision of the bookmark that ends the initial state, if one is wanted.
+    /// Revision of the bookmark that ends the initial state, if requested.
     initial_end: Option<u64>,
-    /// What is not newer than this has been seen: it may lie in the future.
+    /// Changes up to this revision are skipped; it may lie in the future.
     after: u64,
     seen: u64,
     cache: Arc<Cache>,
-    /// Goes off when a bookmark is due, or at the end. One for the whole watch: most waits end by a
-    /// change, and should not cost a timer each.
+    /// Fires when a bookmark is due, or at the end. A single one for the whole watch: most waits
+    /// end by a change and should not need a timer each.
     timer: Pin<Box<Sleep>>,
     deadline: Instant,
     over: bool,
@@ -165,7 +166,7 @@ impl http_body::Body for Watcher {
 }
 
 impl Watcher {
-    /// How a change looks through the filter.
+    /// The effect of a change on the selection.
     fn through_filter(&self, change: &Change) -> Option<ChangeKind> {
         if change.revision <= self.after {
             return None;
@@ -184,7 +185,7 @@ impl Watcher {
     }
 
     fn write(&mut self, kind: ChangeKind, change: &Change) -> Result<Bytes, Status> {
-        // An object that left the selection is shown as it last was in it.
+        // An object that left the selection is shown in its last selected state.
         match &change.previous {
             Some(previous) if kind == ChangeKind::Deleted && change.kind != kind => {
                 let last = previous.at(change.revision);
@@ -203,7 +204,7 @@ impl Watcher {
             return Poll::Ready(self.writer.bookmark(revision, true).map(Some));
         }
         loop {
-            // Read before the changes: whatever is applied by now is in them.
+            // Read before the changes, which then include everything applied by now.
             let applied = self.cache.revision();
             let changes = self
                 .collection
@@ -259,8 +260,8 @@ impl Watcher {
     }
 }
 
-/// When a bookmark is due: about every minute, and shortly before the end, so that whoever watches
-/// again is not far behind.
+/// The time of the next bookmark: about every minute, and shortly before the end, so that a client
+/// that continues is not far behind.
 fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
     let due = match deadline.checked_sub(BEFORE_END) {
         Some(before_end) => before_end.min(now + BOOKMARK_EVERY),
@@ -269,24 +270,24 @@ fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
     if due > now { due } else { deadline }
 }
 
-/// The beginning of a watch: the state to send first, the revision of that, and the changes after.
+/// The start of a watch: the state to send first, its revision, and the changes after it.
 async fn begin(
     call: &Call<'_>,
     options: &ListOptions<'_>,
     filter: &Filter,
     version: u64,
 ) -> Result<(VecDeque<Arc<Entry>>, u64, Cursor), Status> {
-    let collection = call.server.collection(call.kind)?;
-    // Without a version a watch begins with the state, unless its client says otherwise.
+    let collection = call.server.collection(&call.kind)?;
+    // A watch without a version starts with the state, unless the client declines it.
     let wants_initial = options.send_initial.unwrap_or(version == 0);
     let (initial, after) = if wants_initial {
         list::wait_for(call, version).await?;
-        let (snapshot, revision) = call.server.present(call.kind)?;
+        let (snapshot, revision) = call.server.present(&call.kind)?;
         let entries =
             snapshot.range(filter.namespace(), "").filter(|e| filter.matches(e)).cloned().collect();
         (entries, revision)
     } else {
-        // Without a version a watch that wants no state starts now.
+        // A watch without a version and without a state starts now.
         let now = call.server.cache.revision();
         (VecDeque::new(), if version == 0 { now } else { version })
     };
@@ -309,23 +310,24 @@ pub(super) async fn watch(
     if call.accepted.encoding == Encoding::Yaml {
         return Err(negotiate::only(&[JSON_STREAM, PROTOBUF_STREAM]));
     }
-    // From here on the answer is a stream, and an error is an event of it.
+    // From here on the answer is a stream, and errors are sent as events.
     let begun = if options.timeout.is_some_and(|seconds| seconds < 0) {
         Err(Status::generic(500, "InternalError", "context deadline exceeded"))
     } else {
         begin(call, &options, &filter, version).await
     };
-    let writer = Writer { kind: call.kind, accepted: call.accepted, include, headers_sent: false };
+    let writer =
+        Writer { kind: call.kind.clone(), accepted: call.accepted, include, headers_sent: false };
     let (now, deadline) = times(&options);
     let stream = match begun {
         Err(status) => full(writer.error(&status)),
-        // One object cannot be shown as a list.
+        // A single object cannot be shown as a list.
         Ok(_) if call.accepted.form == Form::PartialList => full(""),
         Ok((initial, after, cursor)) => {
             let next = if options.bookmarks { next_bookmark(now, deadline) } else { deadline };
             let streamed = options.send_initial == Some(true) && options.bookmarks;
             let watcher = Watcher {
-                collection: call.server.collection(call.kind)?.clone(),
+                collection: call.server.collection(&call.kind)?,
                 cursor,
                 filter,
                 writer,
@@ -345,7 +347,7 @@ pub(super) async fn watch(
         Encoding::Protobuf => PROTOBUF_STREAM,
         _ => negotiate::JSON,
     };
-    // A client that does not read never learns that the watch is over.
+    // A client that does not read never notices the end of the watch.
     let unread = deadline + UNREAD;
     if socket::is_wanted(request.headers()) {
         return socket::serve(&mut request, stream, call.accepted.encoding, media_type, unread);
@@ -355,10 +357,10 @@ pub(super) async fn watch(
     Ok(response)
 }
 
-/// How long after its end a watch may still wait for its client.
+/// How long after its end a watch may still wait for its client to read.
 const UNREAD: Duration = Duration::from_secs(30);
 
-/// When a watch begins and ends.
+/// The start and the end of a watch.
 fn times(options: &ListOptions<'_>) -> (Instant, Instant) {
     let seconds = match options.timeout {
         Some(seconds) => u64::try_from(seconds).unwrap_or(0).min(86_400),

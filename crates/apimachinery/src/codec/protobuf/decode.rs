@@ -17,7 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-/// Only JSON schemas nest to any depth at all.
+/// Only JSON schemas nest to arbitrary depth.
 const MAX_DEPTH: usize = 200;
 
 type Result<T> = std::result::Result<T, WireError>;
@@ -99,7 +99,7 @@ fn keeps(field: &Field, value: &Value) -> bool {
     field.pointer
         || !field.omit_empty
         || match value {
-            // Bytes of length zero are a string here.
+            // Empty bytes appear here as a string.
             Value::String(s) => !s.is_empty(),
             Value::Bool(b) => *b,
             Value::Number(n) => n.as_f64() != Some(0.0),
@@ -179,7 +179,7 @@ fn append(
     Ok(())
 }
 
-/// What stands in a list or map for a value that was not written.
+/// The value in a list or map for an element that was not written.
 fn zero(shape: &Shape) -> Value {
     match shape {
         Shape::String | Shape::Bytes => "".into(),
@@ -193,7 +193,7 @@ fn zero(shape: &Shape) -> Value {
     }
 }
 
-/// Decodes a value that does not accumulate; `None` for one that JSON shows as null.
+/// Decodes a value that does not accumulate; `None` if JSON shows it as null.
 fn single(shape: &Shape, payload: Payload<'_>, depth: usize) -> Result<Option<Value>> {
     Ok(Some(match shape {
         Shape::String => payload.text()?.into(),

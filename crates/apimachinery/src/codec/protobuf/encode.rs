@@ -53,7 +53,7 @@ fn encode(shape: &Shape, number: u32, value: &Value, out: &mut Writer) {
         }
         (Shape::Time | Shape::MicroTime, Value::String(s)) => out.message(number, |out| {
             if let Some(t) = time::parse(s) {
-                // Nanoseconds count up from the second, which jiff's do not before 1970.
+                // Nanoseconds count up from the second; jiff's do not before 1970.
                 let nanos = t.as_nanosecond();
                 out.integer(1, nanos.div_euclid(1_000_000_000) as i64);
                 let fraction = nanos.rem_euclid(1_000_000_000) as i64;

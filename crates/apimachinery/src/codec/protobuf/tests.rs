@@ -177,7 +177,7 @@ proptest! {
             if ty.field("kind").is_none() || ty.fields.iter().all(|f| f.tag == 0) {
                 continue;
             }
-            // Zeros that Go would not show do not survive, and need not.
+            // Zeros that Go omits from JSON need not survive.
             check(ty, &mut object, FieldValidation::Strict, &[], None).unwrap();
             let back = decode(&encode(&object).unwrap()).unwrap();
             prop_assert_eq!(&back, &object, "{}", ty.name);

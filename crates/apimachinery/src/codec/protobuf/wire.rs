@@ -8,7 +8,7 @@ pub(super) const FIXED64: u8 = 1;
 pub(super) const LEN: u8 = 2;
 const FIXED32: u8 = 5;
 
-/// Why bytes cannot be decoded.
+/// The reason why bytes cannot be decoded.
 #[derive(Debug)]
 pub(super) struct WireError(pub(super) String);
 
@@ -24,7 +24,7 @@ pub(super) enum Payload<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
-    /// Read over: no Kubernetes type has such fields.
+    /// Skipped: no Kubernetes type has such fields.
     Fixed32,
 }
 
@@ -146,8 +146,8 @@ impl Writer {
         self.0.extend_from_slice(v);
     }
 
-    /// Writes a nested message in place. Its length is not known beforehand, so one byte is left
-    /// for it, and the rare longer length is inserted.
+    /// Writes a nested message in place. Its length is not known beforehand, so one byte is
+    /// reserved, and more are inserted for the rare longer message.
     pub(super) fn message(&mut self, number: u32, body: impl FnOnce(&mut Self)) {
         self.key(number, LEN);
         let start = self.0.len();

@@ -1,17 +1,16 @@
-//! What reading a document may cost.
+//! Limits on the cost of reading a document.
 
 use serde_json::Value;
 
 use super::error::Error;
 
-/// Bytes that anchored and aliased values may take together, besides what the document itself
-/// takes.
+/// Bytes that anchored and aliased values may take together, in addition to the document itself.
 const COPIES: usize = 16 << 20;
-/// What a value takes without its text.
+/// Size of a value without its text.
 const VALUE: usize = 64;
-/// Work of the parser: with each token it looks at every collection that is open.
+/// Work of the parser: each token makes it visit every open collection.
 const FREE_STEPS: usize = 1 << 20;
-/// Steps for each byte of the document; documents that people write stay well below.
+/// Steps for each byte of the document; hand-written documents stay well below.
 const STEPS_PER_BYTE: usize = 8;
 
 pub(super) struct Budget {
@@ -25,14 +24,14 @@ impl Budget {
         Self { steps, copies: COPIES }
     }
 
-    /// Pays for one event at a depth.
+    /// Charges one event at a depth.
     pub(super) fn event(&mut self, depth: usize) -> Result<(), Box<Error>> {
         let left = self.steps.checked_sub(depth + 1);
         self.steps = left.ok_or(Error::Steps)?;
         Ok(())
     }
 
-    /// Pays for a copy of a value.
+    /// Charges a copy of a value.
     pub(super) fn copy(&mut self, value: &Value) -> Result<(), Box<Error>> {
         match value {
             Value::String(text) => self.pay(VALUE + text.len()),

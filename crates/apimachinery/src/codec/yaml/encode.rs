@@ -1,4 +1,4 @@
-//! YAML as upstream writes it: whatever YAML 1.1 would take for another type is quoted.
+//! YAML as upstream writes it: strings that YAML 1.1 would read as another type are quoted.
 
 use std::cmp::Ordering;
 
@@ -59,7 +59,7 @@ fn write_value(emitter: &mut Emitter<'_>, value: &Value) -> libyaml_safer::Resul
     }
 }
 
-/// Go's `%g`, which leaves out a fraction that is none.
+/// Go's `%g`, which omits a zero fraction.
 fn number_text(number: &serde_json::Number) -> String {
     match number.as_f64().filter(|n| number.is_f64() && n.fract() == 0.0 && n.abs() < 1e15) {
         Some(whole) => format!("{whole:.0}"),
@@ -95,7 +95,7 @@ fn compare(a: &str, b: &str) -> Ordering {
         (false, true) => return Ordering::Less,
         (false, false) => {}
     }
-    // A zero after other digits is not a leading one.
+    // A zero that follows other digits is not a leading zero.
     let inside = (x == '0' || y == '0')
         && a[..at].iter().rev().take_while(|c| c.is_ascii_digit()).any(|c| *c != '0');
     let number = |text: &[char]| {

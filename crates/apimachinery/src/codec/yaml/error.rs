@@ -1,4 +1,4 @@
-//! Why YAML cannot be read, in upstream's words.
+//! Reasons why YAML cannot be read, in upstream's words.
 
 use libyaml_safer::{ErrorKind, Mark};
 
@@ -39,7 +39,7 @@ pub(super) enum Error {
     Tag { found: &'static str, text: String, wanted: String },
 }
 
-/// The parser's complaint in upstream's words.
+/// Formats the parser's error in upstream's words.
 fn explain(error: &libyaml_safer::Error) -> String {
     let scanner = matches!(error.kind(), ErrorKind::Scanner);
     let line = |mark: Option<Mark>| mark.map_or(0, |m| m.line);

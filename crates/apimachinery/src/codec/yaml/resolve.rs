@@ -1,4 +1,4 @@
-//! What a YAML 1.1 scalar means (`go.yaml.in/yaml/v2`, `resolve.go`).
+//! Resolves YAML 1.1 scalars (`go.yaml.in/yaml/v2`, `resolve.go`).
 
 use base64::Engine as _;
 use serde_json::{Number, Value};
@@ -37,7 +37,7 @@ impl Tag {
     }
 }
 
-/// Resolves a scalar; `plain` is one without quotes, whose text tells its type.
+/// Resolves a scalar; `plain` means unquoted, so that the text determines the type.
 pub(super) fn resolve(tag: Option<&str>, text: String, plain: bool) -> Result<Scalar, Box<Error>> {
     let string = |text: String| Ok(Scalar::Value(Value::String(text)));
     let Some(tag) = tag.filter(|tag| !tag.is_empty()) else {
@@ -52,18 +52,18 @@ pub(super) fn resolve(tag: Option<&str>, text: String, plain: bool) -> Result<Sc
         }
         Some(wanted @ ("bool" | "int" | "float" | "null")) => {
             let (found, value) = meaning(&text);
-            // Integers are floats; a float without fraction shows as the same number.
+            // Integers are valid floats; a float without a fraction prints as the same number.
             if &found.name()[2..] == wanted || (wanted == "float" && found == Tag::Int) {
                 return Ok(value);
             }
             Err(Error::Tag { found: found.name(), text, wanted: wanted.to_owned() }.into())
         }
-        // Other tags say nothing about JSON.
+        // Other tags have no meaning in JSON.
         _ => string(text),
     }
 }
 
-/// Whether the text without quotes would not be a string, for whoever writes YAML.
+/// Returns true if YAML would not read the unquoted text as a string.
 pub(super) fn needs_quotes(text: &str) -> bool {
     meaning(text).0 != Tag::Str || is_timestamp(text) || is_base60(text) || text == "<<"
 }
@@ -100,7 +100,7 @@ fn meaning(text: &str) -> (Tag, Scalar) {
     }
 }
 
-/// Go's `ParseInt` and `ParseUint` with base 0: the prefix tells the base, and a leading zero
+/// Go's `ParseInt` and `ParseUint` with base 0: the prefix selects the base, and a leading zero
 /// means octal.
 fn integer(text: &str) -> Option<Number> {
     let (negative, digits) = match text.as_bytes().first()? {
@@ -121,7 +121,7 @@ fn integer(text: &str) -> Option<Number> {
     }
     let n = u64::from_str_radix(digits, base).ok()?;
     if !negative {
-        // A sign makes Go look for a signed number alone.
+        // After a plus sign Go only parses a signed number.
         let fits = !text.starts_with('+') || i64::try_from(n).is_ok();
         return fits.then(|| n.into());
     }
@@ -132,7 +132,7 @@ fn integer(text: &str) -> Option<Number> {
 }
 
 /// A decimal number (`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`). One without a
-/// fraction is written without, as Go writes JSON.
+/// fraction is written without it, as Go writes JSON.
 fn float(text: &str) -> Option<Number> {
     let mut digits = 0;
     let mut rest = text.strip_prefix(['+', '-']).unwrap_or(text);
@@ -189,7 +189,7 @@ fn is_timestamp(text: &str) -> bool {
         || (zone.len() == 6 && zone.starts_with(['+', '-']) && zone.as_bytes()[3] == b':');
     let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
     let clock: Vec<_> = clock.split(':').map(|p| p.len() <= 2 && p.parse::<u8>().is_ok()).collect();
-    // A space goes without a zone, a T with one.
+    // A space is followed by a time without a zone, a T by one with a zone.
     let apart = text.as_bytes()[date_len] == b' ';
     clock == [true; 3]
         && !fraction.is_empty()

@@ -1,4 +1,4 @@
-//! YAML against what upstream's library answers.
+//! YAML compared with the output of upstream's library.
 
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ fn duplicates_are_reported_with_their_line() {
             "yaml: unmarshal errors:\n  line 3: key \"b\" already set in map\n  line 5: key \"c\" already set in map"
         ]
     );
-    // JSON is read as JSON only while there is nothing to complain of.
+    // The JSON decoder is used only while there is nothing to report.
     let (_, duplicates) = decode(b"{\"a\":1,\"a\":2}").unwrap();
     assert_eq!(duplicates, [line(1, "a")]);
 }
@@ -131,7 +131,7 @@ fn bombs_are_refused_before_they_cost_anything() {
         let refused = decode(text.as_bytes()).unwrap_err();
         let took = begun.elapsed();
         assert_eq!(refused.code, 400, "{text:.40}");
-        // Without a bound some of these take hours.
+        // Without a limit some of these take hours.
         assert!(took < Duration::from_secs(30), "{text:.40} took {took:?}: {refused}");
     }
 }
@@ -184,7 +184,7 @@ proptest! {
     }
 }
 
-/// YAML has no half of a surrogate pair, although JSON has.
+/// YAML cannot contain half of a surrogate pair, although JSON can.
 #[test]
 fn json_that_is_no_yaml_is_refused() {
     let refused = decode(br#"{"a":"\ud800"}"#).unwrap_err();

@@ -1,4 +1,4 @@
-//! The words of a patch that are not data.
+//! The directives of a patch.
 
 use super::Object;
 use crate::status::Status;
@@ -10,7 +10,7 @@ pub(super) const RETAIN_KEYS: &str = "$retainKeys";
 pub(super) const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 pub(super) const SET_ORDER: &str = "$setElementOrder/";
 
-/// An error that upstream does not translate into a status of its own.
+/// An error that upstream does not translate into a specific status.
 pub(super) fn untranslated(message: impl Into<String>) -> Status {
     Status::generic(500, "", message)
 }
@@ -63,8 +63,8 @@ pub(super) fn delete_from(
     Ok(())
 }
 
-/// A patch's value where there is nothing to merge it into: without nulls and directives; `None`
-/// when it is nothing but a directive.
+/// A patch's value if there is nothing to merge it into: without nulls and directives; `None` if it
+/// consists of directives only.
 pub(super) fn strip(value: Value) -> Option<Value> {
     match value {
         Value::Object(map) => {

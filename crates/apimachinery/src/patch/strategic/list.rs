@@ -6,7 +6,7 @@ use crate::schema::Patch;
 use crate::status::Status;
 use serde_json::Value;
 
-/// Takes a list out of an object.
+/// Removes a list from an object.
 pub(super) fn take(object: &mut Object, key: &str) -> Result<Option<Vec<Value>>, Status> {
     match object.remove(key) {
         None => Ok(None),
@@ -15,7 +15,7 @@ pub(super) fn take(object: &mut Object, key: &str) -> Result<Option<Vec<Value>>,
     }
 }
 
-/// Merges as the field's strategy asks.
+/// Merges according to the field's strategy.
 pub(super) fn merge(
     original: Vec<Value>,
     patch: Vec<Value>,
@@ -61,7 +61,7 @@ enum Kind {
     Object,
 }
 
-/// What the items are: all alike, and no lists.
+/// The kind of the items: all must be of the same kind, and none a list.
 fn kind(original: &[Value], patch: &[Value]) -> Result<Option<Kind>, Status> {
     let mut objects = original.iter().chain(patch).map(Value::is_object);
     let Some(first) = objects.next() else { return Ok(None) };
@@ -75,7 +75,7 @@ fn kind(original: &[Value], patch: &[Value]) -> Result<Option<Kind>, Status> {
     Ok(Some(if first { Kind::Object } else { Kind::Scalar }))
 }
 
-/// Carries out the `$patch` items; true when the patch replaces the list.
+/// Carries out the `$patch` items; returns true if the patch replaces the list.
 fn obey_directives(
     mut original: Vec<Value>,
     patch: Vec<Value>,

@@ -1,11 +1,11 @@
-//! The order of a merged list: items of the patch in the patch's order, items only the server
-//! has in the server's, woven together as the server had them.
+//! The order of a merged list: items of the patch keep the patch's order, items that only the
+//! server has keep the server's, interleaved as on the server.
 
 use super::directive::{self, PATCH};
 use crate::status::Status;
 use serde_json::Value;
 
-/// What identifies an item: its merge key's value, or a scalar itself.
+/// The identity of an item: the value of its merge key, or the scalar itself.
 fn identity<'a>(item: &'a Value, key: &str) -> Option<&'a Value> {
     if key.is_empty() { Some(item) } else { item.get(key) }
 }

@@ -1,11 +1,11 @@
-//! One item of a limit range against what is asked for.
+//! Checks one item of a limit range against an object's resources.
 
 use apimachinery::ObjectExt;
 use apimachinery::quantity::Quantity;
 use rules::resources::Amounts;
 use serde_json::Value;
 
-/// Complaints about something that has requests and limits.
+/// Findings about an object with requests and limits.
 pub(super) fn check(limit: &Value, requests: &Amounts, limits: &Amounts) -> Vec<String> {
     let subject = Subject { of: limit.str_at(&["type"]), requests, limits: Some(limits) };
     let mut errors = subject.bounds(limit);
@@ -13,12 +13,12 @@ pub(super) fn check(limit: &Value, requests: &Amounts, limits: &Amounts) -> Vec<
     errors
 }
 
-/// Complaints about something that has requests alone.
+/// Findings about an object with requests only.
 pub(super) fn check_requests(limit: &Value, requests: &Amounts) -> Vec<String> {
     Subject { of: limit.str_at(&["type"]), requests, limits: None }.bounds(limit)
 }
 
-/// What a rule finds about each amount in a list of the item.
+/// The findings of a rule about each amount in a list of the item.
 fn each(limit: &Value, list: &str, rule: impl Fn(&str, Quantity) -> Option<String>) -> Vec<String> {
     Amounts::read(&limit[list]).iter().filter_map(|(name, bound)| rule(name, bound)).collect()
 }
@@ -27,7 +27,7 @@ struct Subject<'a> {
     /// `Container`, `Pod` or `PersistentVolumeClaim`.
     of: &'a str,
     requests: &'a Amounts,
-    /// `None` where there is no such thing.
+    /// `None` if the object has no limits.
     limits: Option<&'a Amounts>,
 }
 

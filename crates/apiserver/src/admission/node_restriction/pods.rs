@@ -1,4 +1,4 @@
-//! The pods that a node may make, report on, evict and delete.
+//! The pods that a node may create, report on, evict and delete.
 
 use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status};
@@ -69,7 +69,7 @@ fn check_status(
     Ok(())
 }
 
-/// A mirror pod is bound to its node, owned by it, and refers to nothing in the API.
+/// A mirror pod is bound to its node, owned by it, and refers to no API objects.
 fn check_mirror(request: &Request<'_>, node: &str, pod: &Object) -> Result<(), Status> {
     let me = quote(node);
     let refuse = |why: String| Err(request.forbidden(why));
@@ -122,7 +122,7 @@ fn check_mirror(request: &Request<'_>, node: &str, pod: &Object) -> Result<(), S
     }
 }
 
-/// Volume sources that need nothing of the API.
+/// Volume sources that refer to no API objects.
 const FREE_VOLUMES: &[&str] = &[
     "awsElasticBlockStore",
     "azureDisk",
@@ -147,7 +147,7 @@ const FREE_VOLUMES: &[&str] = &[
     "storageos",
     "vsphereVolume",
 ];
-/// Those that do, and what they need.
+/// Volume sources that do, and the objects they refer to.
 const VOLUMES: &[(&str, &str)] = &[
     ("configMap", "configmaps (via configmap volumes)"),
     ("secret", "secrets (via secret volumes)"),
@@ -171,7 +171,7 @@ fn referenced(pod: &Object) -> Option<&'static str> {
     if !spec.str_at(&["serviceAccountName"]).is_empty() {
         return Some("serviceaccounts");
     }
-    // Whatever it names: a reference without a name is one all the same.
+    // Regardless of the name: a reference without one counts too.
     if any_reference(spec, POD_SECRETS, &|reference| !reference.is_null()) {
         return Some("secrets");
     }

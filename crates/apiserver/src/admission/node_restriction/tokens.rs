@@ -1,4 +1,4 @@
-//! The service account tokens that a node may ask for: its pods', for the audiences they name.
+//! The service account tokens that a node may request: for its pods and the audiences they name.
 
 use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status};
@@ -50,7 +50,7 @@ pub(super) fn check(
     if names_audience(request, &pod, audience) {
         return Ok(());
     }
-    // Whoever runs the cluster may allow nodes further audiences, for image credential providers.
+    // Administrators may allow nodes further audiences, for image credential providers.
     let attributes = Attributes {
         namespace: request.namespace,
         name: request.path_name,
@@ -72,7 +72,7 @@ pub(super) fn check(
     }
 }
 
-/// Whether a volume of the pod is projected for the audience, or is a driver's that wants it.
+/// Returns true if a volume of the pod needs a token for the audience.
 fn names_audience(request: &Request<'_>, pod: &Object, audience: &str) -> bool {
     let wants = |value: &Value| value["audience"].as_str().unwrap_or_default() == audience;
     let volumes = || pod["spec"]["volumes"].as_array().into_iter().flatten();

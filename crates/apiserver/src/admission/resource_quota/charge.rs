@@ -1,11 +1,11 @@
-//! What an object costs a quota, and whether that can be had.
+//! The cost of an object for a quota, and the check that the quota can cover it.
 
 use apimachinery::{Object, ObjectExt};
 use jiff::Timestamp;
 use rules::quota::{self, Counted};
 use rules::resources::Amounts;
 
-/// Why an object cannot be charged to a quota, in upstream's words.
+/// The reason why an object cannot be charged to a quota, in upstream's words.
 #[derive(Debug, PartialEq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("failed quota: {quota}: {missing}")]
@@ -22,15 +22,15 @@ pub(super) enum Refusal {
 pub(super) struct Bill<'a> {
     pub(super) counted: &'a Counted,
     pub(super) object: &'a Object,
-    /// The object as it is charged already.
+    /// The object as it was charged before.
     pub(super) old: Option<&'a Object>,
-    /// Whether the charge must keep to the limits.
+    /// True if the charge must stay within the limits.
     pub(super) limited: bool,
     pub(super) now: Timestamp,
 }
 
 impl Bill<'_> {
-    /// What would be used of the quota; `None` if the object costs it nothing.
+    /// The usage of the quota after the charge; `None` if the object costs it nothing.
     pub(super) fn check(&self, quota: &Object) -> Result<Option<Amounts>, Refusal> {
         let counted = self.counted;
         let name = || quota.name().to_owned();
@@ -67,7 +67,7 @@ impl Bill<'_> {
         Err(Refusal::Exceeded { quota: name(), requested: exceeded, used, limited })
     }
 
-    /// What the object takes more than it did, of what the quota limits.
+    /// The increase of the object's usage of resources that the quota limits.
     fn requested(&self, quota: &Object, hard: &Amounts) -> Result<Amounts, Refusal> {
         let usage = self.counted.usage(self.object, self.now);
         let negative = usage.iter().filter(|(_, amount)| amount.sign() < 0);
@@ -160,7 +160,7 @@ mod tests {
             resize("5").unwrap_err().to_string(),
             "exceeded quota: q, requested: cpu=3, used: cpu=2, limited: cpu=4"
         );
-        // What comes into a scope is charged in full.
+        // An object that enters a scope is charged in full.
         let scoped = json!({"scopes": ["Terminating"]});
         let mut short = pod("1");
         short["spec"]["activeDeadlineSeconds"] = 5.into();

@@ -1,9 +1,9 @@
-//! Joining tolerations without repeating what another covers.
+//! Merges tolerations without those that another one covers.
 
 use apimachinery::ObjectExt;
 use serde_json::Value;
 
-/// The tolerations that no other covers; of equal ones the first.
+/// The tolerations that are not covered by another; of equal ones the first.
 pub(super) fn merge(all: &[Value]) -> Vec<Value> {
     let mut merged: Vec<Value> = Vec::new();
     for (i, one) in all.iter().enumerate() {
@@ -16,7 +16,7 @@ pub(super) fn merge(all: &[Value]) -> Vec<Value> {
     merged
 }
 
-/// Whether `wide` tolerates all that `narrow` does.
+/// Returns true if `wide` tolerates everything that `narrow` does.
 fn covers(wide: &Value, narrow: &Value) -> bool {
     let text = |toleration: &Value, field: &str| toleration.str_at(&[field]).to_owned();
     let of_wide = |field| text(wide, field);

@@ -1,7 +1,7 @@
-//! What leads from an object to a node: upstream's authorization graph, walked over the caches.
+//! Paths from an object to a node: upstream's authorization graph, walked over the caches.
 //!
-//! A secret belongs to a node when a pod that is bound to it refers to the secret, or a volume of
-//! such a pod does. Walking from the few pods of one node needs no index that writes must keep.
+//! A secret belongs to a node if a pod bound to it refers to the secret, or a volume of such a pod
+//! does. Walking from the few pods of one node needs no index that writes must maintain.
 
 use std::sync::Arc;
 
@@ -24,18 +24,18 @@ pub(crate) const POD_SECRETS: &[&str] = &[
 /// Fields by which a pod's spec names config maps.
 pub(crate) const POD_CONFIG_MAPS: &[&str] = &["configMap", "configMapRef", "configMapKeyRef"];
 /// Fields of a persistent volume's source that name secrets a kubelet needs; a CSI driver's
-/// controller has others.
+/// controller uses others.
 const VOLUME_SECRETS: &[&str] =
     &["secretRef", "nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef"];
 
-/// A node, as it asks.
+/// A node that sends a request.
 pub(super) struct Node<'a> {
     pub(super) server: &'a Server,
     pub(super) name: &'a str,
 }
 
 impl Node<'_> {
-    /// Whether a path leads from the object to this node.
+    /// Returns true if a path leads from the object to this node.
     pub(super) fn reaches(&self, resource: &str, namespace: &str, name: &str) -> bool {
         match resource {
             "pods" => self.pod(namespace, name),
@@ -68,8 +68,8 @@ impl Node<'_> {
         pod.field("spec.nodeName") == Some(self.name)
     }
 
-    /// The node's pods in a namespace, or in all of them, but for mirror pods: those the node makes
-    /// itself, and must not reach anything by them.
+    /// The node's pods in a namespace, or in all of them, without mirror pods: the node creates
+    /// those itself and must not gain access through them.
     fn pods(&self, namespace: &str) -> impl Iterator<Item = Object> {
         let kind = registry::find("", "v1", "pods");
         let present = kind.and_then(|kind| self.server.present(kind).ok());
@@ -94,7 +94,7 @@ impl Node<'_> {
         })
     }
 
-    /// The volumes that are bound to those claims, as the volumes themselves say.
+    /// The volumes bound to those claims, according to the volumes.
     fn volumes(&self) -> impl Iterator<Item = Object> {
         let server = self.server;
         self.claims("").filter_map(move |(namespace, name)| {
@@ -116,7 +116,7 @@ impl Node<'_> {
     }
 }
 
-/// Names of the claims of a pod's volumes; an ephemeral volume's is named after both.
+/// Names of the claims of a pod's volumes; an ephemeral one is named after pod and volume.
 pub(crate) fn claims_of(pod: &Object) -> impl Iterator<Item = String> {
     let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
     volumes.filter_map(|volume| {
@@ -140,14 +140,14 @@ fn has_resource_claim(pod: &Object, name: &str) -> bool {
         || pod["status"]["extendedResourceClaimStatus"]["resourceClaimName"] == name
 }
 
-/// Whether a reference of one of these fields, anywhere in the spec, names the object.
+/// Returns true if a reference in one of these fields, anywhere in the spec, names the object.
 fn mentions(value: &Value, name: &str, fields: &[&str]) -> bool {
     any_reference(value, fields, &|reference| {
         reference["name"] == name || reference["secretName"] == name
     })
 }
 
-/// Whether a reference of one of these fields, anywhere in the value, is as `wanted`.
+/// Returns true if a reference in one of these fields, anywhere in the value, is `wanted`.
 pub(crate) fn any_reference(
     value: &Value,
     fields: &[&str],
@@ -166,7 +166,7 @@ pub(crate) fn any_reference(
     }
 }
 
-/// Whether a volume's source names the secret; without a namespace it is the claim's.
+/// Returns true if a volume's source names the secret; the default namespace is the claim's.
 fn volume_mentions(volume: &Object, namespace: &str, name: &str) -> bool {
     let spec = &volume["spec"];
     let of_claim = spec.str_at(&["claimRef", "namespace"]);

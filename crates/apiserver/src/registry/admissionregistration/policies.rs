@@ -16,7 +16,7 @@ use crate::registry::strategy::{
 
 const MAX_ANNOTATIONS: usize = 20;
 const MAX_ANNOTATION_EXPRESSION: usize = 5 << 10;
-/// Words that CEL keeps to itself.
+/// Words reserved by CEL.
 const RESERVED: &[&str] = &[
     "true",
     "false",

@@ -1,6 +1,6 @@
-//! What webhooks and policies have in common: rules of what they are about, conditions, addresses.
+//! Shared parts of webhooks and policies: rules that select requests, conditions, addresses.
 //!
-//! Expressions are checked for being there; compiling them comes with their evaluation.
+//! Expressions are only checked for presence; they will be compiled once they are evaluated.
 
 use std::collections::HashSet;
 
@@ -16,12 +16,12 @@ pub(super) const MATCH_POLICIES: &[&str] = &["Equivalent", "Exact"];
 const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 const MAX_CONDITIONS: usize = 64;
 
-/// Rules are about objects of any scope unless they say otherwise.
+/// Rules match objects of any scope by default.
 pub(super) fn default_rules(of: &mut Value, field: &str) {
     items_mut(of, field).for_each(|rule| set_default(rule, "scope", "*"));
 }
 
-/// The policy and the selectors that match everything.
+/// The default policy and selectors, which match everything.
 pub(super) fn default_matching(of: &mut Value) {
     set_default(of, "matchPolicy", "Equivalent");
     set_default(of, "namespaceSelector", json!({}));
@@ -49,14 +49,14 @@ pub(super) fn check_qualified_name(name: &Field<'_>) {
     }
 }
 
-/// `*` stands alone.
+/// `*` excludes other items.
 fn alone(rule: &Field<'_>, field: &str, others: &str) {
     if rule.len(field) > 1 && rule.strings(field).any(|item| item == "*") {
         rule.at(field).invalid(format!("if '*' is present, must not specify other {others}"));
     }
 }
 
-/// A rule with its operations.
+/// Checks a rule with its operations.
 pub(super) fn check_rule(rule: &Field<'_>) {
     rule.needs("operations");
     alone(rule, "operations", "operations");
@@ -117,7 +117,7 @@ fn check_resources(rule: &Field<'_>) {
     }
 }
 
-/// What a policy or binding is about.
+/// Checks the requests that a policy or binding matches.
 pub(super) fn check_match_resources(resources: &Field<'_>) {
     match resources.opt("matchPolicy") {
         None => resources.at("matchPolicy").required(""),
@@ -143,7 +143,7 @@ pub(super) fn check_match_resources(resources: &Field<'_>) {
     }
 }
 
-/// Conditions that a request must meet.
+/// Checks conditions that a request must meet.
 pub(super) fn check_match_conditions(of: &Field<'_>) {
     let count = of.len("matchConditions");
     if count > MAX_CONDITIONS {
@@ -162,7 +162,7 @@ pub(super) fn check_match_conditions(of: &Field<'_>) {
     }
 }
 
-/// Where a webhook is: a URL or a service, never both.
+/// The address of a webhook: either a URL or a service.
 pub(in crate::registry) fn check_client_config(config: &Field<'_>) {
     match (config.opt("url"), config.opt("service")) {
         (Some(url), None) => check_url(&url),
@@ -216,7 +216,7 @@ fn is_scheme(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
 
-/// Why Go cannot read a URL.
+/// The reason why Go cannot parse a URL.
 fn unreadable(text: &str) -> Option<String> {
     if text.chars().any(|c| c.is_ascii_control()) {
         return Some("net/url: invalid control character in URL".to_owned());
@@ -237,7 +237,7 @@ fn unreadable(text: &str) -> Option<String> {
 }
 
 fn check_service(service: &Field<'_>) {
-    // Upstream takes the one for the other.
+    // Upstream confuses the two.
     for (field, empty) in [("name", "namespace"), ("namespace", "name")] {
         if service.str(empty).is_empty() {
             service.at(field).required("");

@@ -14,7 +14,7 @@ use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_label_selector};
 use crate::registry::strategy::{Strategy, items_mut, set_default};
 
-/// Versions of AdmissionReview that the server speaks.
+/// Versions of AdmissionReview that the server supports.
 const VERSIONS: &[&str] = &["v1", "v1beta1"];
 const WITHOUT_SIDE_EFFECTS: &[&str] = &["None", "NoneOnDryRun"];
 const SIDE_EFFECTS: &[&str] = &["None", "NoneOnDryRun", "Some", "Unknown"];
@@ -23,7 +23,7 @@ pub(super) struct Webhooks {
     pub(super) mutating: bool,
 }
 
-/// What is asked of a webhook; less when the object was made before it was asked.
+/// Requirements for a webhook; relaxed if the old object did not meet them either.
 #[derive(Clone, Copy)]
 struct Demands {
     no_side_effects: bool,
@@ -78,7 +78,7 @@ impl Strategy for Webhooks {
     }
 }
 
-/// Whether all conditions are what they were.
+/// Returns true if all conditions are unchanged.
 fn same_conditions(object: &Field<'_>, old: &Object) -> bool {
     let of = |object: &Value| -> Vec<Value> {
         let hooks = object["webhooks"].as_array().into_iter().flatten();

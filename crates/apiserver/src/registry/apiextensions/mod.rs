@@ -1,4 +1,5 @@
-//! The apiextensions.k8s.io group: definitions are stored; serving what they define comes later.
+//! The apiextensions.k8s.io group. `registry/custom` makes kinds of its objects, and `definitions`
+//! looks after them.
 
 mod schema;
 mod spec;
@@ -33,7 +34,45 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
 
 struct Definition;
 
-/// Remembers the version that objects are stored in.
+/// Finalizer of a definition whose objects are to be deleted first.
+pub(crate) const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+/// Sets a condition of a definition; its time changes with its status. Returns true if anything
+/// changed.
+pub(crate) fn set_condition(
+    definition: &mut Object,
+    of: &str,
+    status: &str,
+    reason: &str,
+    message: &str,
+) -> bool {
+    let list = ensure(definition, &["status"]);
+    if !list["conditions"].is_array() {
+        list["conditions"] = json!([]);
+    }
+    let Some(conditions) = list["conditions"].as_array_mut() else { return false };
+    let now = apimachinery::time::now_rfc3339();
+    let mut wanted = json!({
+        "type": of, "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": now,
+    });
+    match conditions.iter_mut().find(|condition| condition["type"] == of) {
+        Some(known) => {
+            if known["status"] == status {
+                wanted["lastTransitionTime"] = known["lastTransitionTime"].clone();
+            }
+            let changed = *known != wanted;
+            *known = wanted;
+            changed
+        }
+        None => {
+            conditions.push(wanted);
+            true
+        }
+    }
+}
+
+/// Records the version in which objects are stored.
 fn note_stored_version(object: &mut Object) {
     let versions = object["spec"]["versions"].as_array().into_iter().flatten();
     let Some(name) = versions.filter(|v| v["storage"] == true).map(|v| v["name"].clone()).next()
@@ -124,6 +163,20 @@ impl Strategy for Definition {
         unknown.dedup();
         let quote = apimachinery::text::quote;
         unknown.iter().map(|format| format!("unrecognized format {}", quote(format))).collect()
+    }
+
+    fn deletion_finalizer(&self) -> Option<&'static str> {
+        Some(CLEANUP)
+    }
+
+    fn begin_deletion(&self, object: &mut Object) {
+        set_condition(
+            object,
+            "Terminating",
+            "True",
+            "InstanceDeletionPending",
+            "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon",
+        );
     }
 
     fn unconditional_update(&self) -> bool {

@@ -1,6 +1,6 @@
 //! Schemas of custom resources (upstream's `ValidateCustomResourceDefinitionOpenAPISchema`).
 //!
-//! Rules are checked for being there; compiling them comes with their evaluation.
+//! Rules are only checked for presence; they will be compiled once they are evaluated.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::registry::check::Field;
 
 const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
 const META: &[&str] = &["metadata", "kind", "apiVersion"];
-/// What a schema may say at its root when the status is a subresource.
+/// Fields that a root schema may have when the status is a subresource.
 const AT_ROOT: &[&str] = &[
     "description",
     "type",
@@ -37,7 +37,7 @@ const AT_ROOT: &[&str] = &[
     "x-kubernetes-preserve-unknown-fields",
     "x-kubernetes-validations",
 ];
-/// Formats that are looked at.
+/// Formats that are validated.
 const FORMATS: &[&str] = &[
     "bsonobjectid",
     "uri",
@@ -72,7 +72,7 @@ const FORMATS: &[&str] = &[
     "k8s-long-name",
 ];
 
-/// The schema of a version.
+/// Checks the schema of a version.
 pub(super) fn check_validation(validation: &Field<'_>, status: bool) {
     let Some(schema) = validation.opt("openAPIV3Schema") else { return };
     if status {
@@ -105,13 +105,13 @@ fn check_root(schema: &Field<'_>) {
     }
 }
 
-/// Where a schema stands.
+/// The position of a schema.
 #[derive(Clone, Copy, Default)]
 struct Place<'a> {
     root: bool,
     /// Inside the metadata of an object.
     meta: bool,
-    /// Why there may be no default.
+    /// The reason why a default is forbidden.
     no_default: Option<&'a str>,
 }
 
@@ -155,7 +155,7 @@ fn check_schema(schema: &Field<'_>, place: Place<'_>) {
     schema.items("x-kubernetes-validations").for_each(|rule| check_rule(&rule));
 }
 
-/// What JSON schema has and structural schemas have not.
+/// Refuses features of JSON schema that structural schemas do not support.
 fn check_supported(schema: &Field<'_>, place: Place<'_>) {
     let of = schema.str("type");
     if !of.is_empty() && !TYPES.contains(&of) {
@@ -271,7 +271,7 @@ fn check_list_map(schema: &Field<'_>) {
     }
 }
 
-/// Keys of a list of objects are always there.
+/// Keys of a list of objects must always be present.
 fn check_keys(schema: &Field<'_>) {
     let kind = schema.str("x-kubernetes-list-type");
     if !matches!(kind, "map" | "set") || !schema.get("items").is_object() {
@@ -335,7 +335,7 @@ fn check_rule(rule: &Field<'_>) {
     }
 }
 
-/// Formats that nobody looks at, below a schema.
+/// Collects formats that are not validated, below a schema.
 pub(super) fn unknown_formats(schema: &Value, found: &mut Vec<String>) {
     let Some(map) = schema.as_object() else { return };
     if let Some(format) = map.get("format").and_then(Value::as_str) {

@@ -1,7 +1,7 @@
-//! What a definition says besides its schemas.
+//! Rules of a definition apart from its schemas.
 //!
-//! Upstream judges a definition after moving to the top what all of its versions have in common;
-//! the paths of its complaints, and so of ours, are those of that form.
+//! Upstream validates a definition after moving parts that all versions share to the top; the paths
+//! of its errors, and therefore of ours, refer to that form.
 
 use std::collections::HashSet;
 
@@ -19,7 +19,7 @@ const FORMATS: &[&str] =
 const REVIEWS: &[&str] = &["v1", "v1beta1"];
 const MAX_SELECTABLE: usize = 8;
 
-/// What `rule` says about a text, in one message.
+/// Reports all messages of `rule` about a text in one.
 fn all(field: &Field<'_>, rule: Names, prefix: &str) {
     let messages = rule(field.text());
     if !messages.is_empty() {
@@ -61,7 +61,7 @@ fn check_immutable(spec: &Field<'_>, old: &Object) {
     names.immutable("plural", &was["names"]);
 }
 
-/// Whether all versions say the same of a field, which then stands at the top.
+/// Returns true if all versions agree on a field, which upstream then moves to the top.
 fn shared(spec: &Field<'_>, field: &str) -> bool {
     let mut versions = spec.items("versions");
     let Some(first) = versions.next() else { return false };
@@ -117,7 +117,7 @@ fn check_spec(spec: &Field<'_>) {
             check_selectable(&version, &version.at("schema"));
         }
     }
-    // The fields that all versions share stand at the top.
+    // Fields that all versions share are at the top.
     let mut own = spec.get("versions").clone();
     for version in own.as_array_mut().into_iter().flatten() {
         for field in ["schema", "subresources", "additionalPrinterColumns", "selectableFields"] {
@@ -148,7 +148,7 @@ fn check_spec(spec: &Field<'_>) {
     let of = spec.at("names");
     of.needs_all(&["plural", "singular", "kind", "listKind"]);
     check_names(&of);
-    // What stands at the top is the first version's.
+    // The top level holds the first version's values.
     if let Some(first) = spec.items("versions").next() {
         if schemas {
             let status = spec.items("versions").any(|v| v.at("subresources").has("status"));
@@ -229,7 +229,7 @@ fn check_column(column: &Field<'_>) {
     }
 }
 
-/// Whether the path begins as it must.
+/// Returns true if the path begins as required.
 fn simple_path(path: &Field<'_>) -> bool {
     let simple = path.text().starts_with('.');
     if !simple {
@@ -336,7 +336,7 @@ fn check_stored_versions(object: &Field<'_>) {
     }
     let spec = object.at("spec");
     let known: Vec<&str> = spec.items("versions").map(|v| v.str("name")).collect();
-    // Each accounts for one version: a second of the same name is not among them.
+    // Each entry covers one version: a second of the same name is not covered.
     let mut left: HashSet<&str> = status.strings("storedVersions").collect();
     for version in spec.items("versions") {
         let name = version.str("name");
@@ -354,7 +354,7 @@ fn check_stored_versions(object: &Field<'_>) {
     }
 }
 
-/// Groups of Kubernetes itself are made by review only.
+/// Groups of Kubernetes itself require an approved review.
 fn check_approval(object: &Field<'_>, old: Option<&Object>) {
     let group = object.at("spec").str("group");
     let of_community = |under: &str| group == under || group.ends_with(&format!(".{under}"));

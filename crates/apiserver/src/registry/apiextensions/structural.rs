@@ -1,4 +1,4 @@
-//! Structural schemas (upstream's `ValidateStructural`): what a schema is about is said once,
+//! Structural schemas (upstream's `ValidateStructural`): described fields are declared once,
 //! outside of `allOf`, `anyOf`, `oneOf` and `not`.
 
 use apimachinery::field::ErrorList;
@@ -14,7 +14,7 @@ enum Level {
     Field,
 }
 
-/// Complains about a schema that is not structural, sorted by message.
+/// Reports why a schema is not structural, sorted by message.
 pub(super) fn check_structural(schema: &Field<'_>) {
     let ErrorList(mut errors) = check_at(schema.value(), schema.path().clone(), |schema| {
         check_invariants(schema, Level::Root);
@@ -85,7 +85,7 @@ fn check_invariants(schema: &Field<'_>, level: Level) {
     }
 }
 
-/// What every object has cannot be described otherwise.
+/// Fields that every object has cannot be redefined.
 fn check_meta(schema: &Field<'_>, level: Level, embedded: bool) {
     let object = level == Level::Root || embedded;
     let properties = schema.at("properties");
@@ -145,7 +145,7 @@ fn check_junctors(schema: &Field<'_>, skip_any: bool, skip_first: bool, level: L
     }
 }
 
-/// A schema below `allOf` and its like, which may only narrow.
+/// Checks a schema below `allOf` and the like, which may only restrict.
 fn check_nested(nested: &Field<'_>, skip_any: bool, level: Level) {
     check_junctors(nested, skip_any, false, level);
     if let Some(items) = nested.opt("items").filter(|items| items.value().is_object()) {
@@ -184,7 +184,7 @@ fn check_nested(nested: &Field<'_>, skip_any: bool, level: Level) {
     }
 }
 
-/// What `allOf` and its like speak of must be described outside of them.
+/// Fields mentioned by `allOf` and the like must be declared outside of them.
 fn check_complete(schema: &Field<'_>) {
     for field in ["allOf", "anyOf", "oneOf"] {
         schema.items(field).for_each(|nested| check_described(&nested, schema));

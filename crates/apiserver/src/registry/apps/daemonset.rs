@@ -13,7 +13,7 @@ use crate::registry::workload::{
     int_or_percent, invalid_selector, selector_is_immutable,
 };
 
-/// Where the count of template changes is kept since the field went.
+/// Annotation that counts template changes since the field was removed.
 const GENERATION: &str = "deprecated.daemonset.template.generation";
 
 pub(super) struct DaemonSet;

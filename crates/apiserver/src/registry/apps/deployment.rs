@@ -30,7 +30,7 @@ impl Strategy for Deployment {
         &["labels"]
     }
 
-    /// Annotations are carried over to the replica sets.
+    /// Annotations are copied to the replica sets.
     fn raises_generation(&self, object: &Object, old: &Object) -> bool {
         let annotations = |o: &Object| o.get_path(&["metadata", "annotations"]).cloned();
         differs_in_wish(object, old) || annotations(object) != annotations(old)

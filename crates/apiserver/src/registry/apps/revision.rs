@@ -1,4 +1,4 @@
-//! ControllerRevision: what a workload once was.
+//! ControllerRevision: a former state of a workload.
 
 use apimachinery::Object;
 use apimachinery::field::ErrorList;

@@ -15,7 +15,7 @@ use crate::registry::workload::{
 
 pub(super) struct StatefulSet;
 
-/// What an update may change.
+/// Fields that an update may change.
 const MUTABLE: &[&str] = &[
     "replicas",
     "ordinals",
@@ -26,7 +26,7 @@ const MUTABLE: &[&str] = &[
     "minReadySeconds",
 ];
 
-/// What an update does not check again.
+/// Checks that an update skips.
 #[derive(Clone, Copy, Default)]
 struct Skip {
     service_name: bool,
@@ -82,7 +82,7 @@ impl Strategy for StatefulSet {
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         let mut skip = Skip { service_name: true, claims: true, template: false };
-        // A template that was let in before stays usable.
+        // A template that was accepted before stays valid.
         skip.template = !check(old, |old| check_spec(&old.at("spec"), skip)).is_empty();
         check(object, |object| {
             let spec = object.at("spec");
@@ -158,7 +158,7 @@ fn check_spec(spec: &Field<'_>, skip: Skip) {
     check_runs_for_ever(&template, "StatefulSet");
 }
 
-/// The template as its pods will be: each has a name of its own, and the claimed volumes.
+/// The template as its pods will have it: each with its own name, and with the claimed volumes.
 fn check_set_template(spec: &Field<'_>, skip: Skip) {
     let template = spec.at("template");
     check_match(spec, &template);

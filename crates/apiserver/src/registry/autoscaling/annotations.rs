@@ -1,17 +1,17 @@
-//! The forms in which autoscaling/v1 keeps in annotations what it has no fields for.
+//! The annotations in which autoscaling/v1 keeps data that it has no fields for.
 
 use apimachinery::ObjectExt;
 use serde_json::{Map, Value, json};
 
-/// Of a metric: as it should be, or as it is.
+/// Form of a metric: its target or its current state.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Wanted,
     Current,
 }
 
-/// The fields of a kind of metric in v1, in order, and where v2 has them: `wanted` and `current` stand
-/// for the target and the state.
+/// The fields of a kind of metric in v1, in order, and their places in v2: `wanted` and `current`
+/// stand for the target and the state.
 type Fields = &'static [(&'static str, &'static [&'static str])];
 
 const CONTAINER: (&str, &[&str]) = ("container", &["container"]);
@@ -20,7 +20,7 @@ const METRIC: (&str, &[&str]) = ("metricName", &["metric", "name"]);
 const SELECTOR: (&str, &[&str]) = ("selector", &["metric", "selector"]);
 const DESCRIBED: (&str, &[&str]) = ("target", &["describedObject"]);
 
-/// The sources that a metric may have, in the order of v1, and their fields.
+/// The possible sources of a metric in the order of v1, and their fields.
 fn sources(form: Form) -> [(&'static str, Fields); 5] {
     match form {
         Form::Wanted => [
@@ -104,7 +104,7 @@ fn sources(form: Form) -> [(&'static str, Fields); 5] {
     }
 }
 
-/// Fields of v1 that Go never leaves out although they have no value: quantities.
+/// Quantity fields of v1 that Go never omits, even without a value.
 const NEVER_LEFT_OUT: &[(&str, &str)] = &[
     ("object", "targetValue"),
     ("object", "currentValue"),
@@ -115,14 +115,14 @@ const NEVER_LEFT_OUT: &[(&str, &str)] = &[
     ("external", "currentValue"),
 ];
 
-/// An object with its fields in the order given.
+/// An object with its fields in the given order.
 fn ordered<'a>(fields: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let fields: Vec<String> =
         fields.into_iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
     format!("{{{}}}", fields.join(","))
 }
 
-/// Those fields of an object that are there, in the order given.
+/// The fields of an object that are present, in the given order.
 fn there(object: &Value, names: &[&'static str]) -> String {
     let known = names.iter().filter_map(|name| Some((*name, object.get(*name)?)));
     let known = known.filter(|(_, value)| !value.is_null() && *value != "");
@@ -140,7 +140,7 @@ fn selector(selector: &Value) -> String {
     ordered(labels.into_iter().chain(requirements))
 }
 
-/// A metric of v2 as v1 writes it.
+/// Writes a v2 metric as v1.
 pub(super) fn write(metric: &Value, form: Form) -> String {
     let mut own = vec![("type", metric["type"].to_string())];
     for (name, fields) in sources(form) {
@@ -161,13 +161,13 @@ pub(super) fn write(metric: &Value, form: Form) -> String {
     ordered(own)
 }
 
-/// A metric of v1 as v2 has it.
+/// Reads a v1 metric as v2.
 pub(super) fn read(metric: &Value, form: Form) -> Value {
     let mut object = json!({"type": metric["type"]});
     for (name, fields) in sources(form) {
         let Some(source) = metric.get(name).filter(|source| source.is_object()) else { continue };
         let mut found = json!({});
-        // A value of none is only never left out where another is set.
+        // A zero `value`, which v1 never omits, means none if an average is set.
         let averaged = fields.iter().any(|(field, path)| {
             path.last() == Some(&"averageValue") && source.get(*field).is_some_and(|v| !v.is_null())
         });
@@ -206,7 +206,7 @@ const RULES: [(&str, &str); 4] = [
 const POLICY: [(&str, &str); 3] =
     [("Type", "type"), ("Value", "value"), ("PeriodSeconds", "periodSeconds")];
 
-/// The behavior by Go's names of its fields: upstream never gave them others.
+/// The behavior with Go's field names: upstream never gave it JSON names.
 pub(super) fn write_behavior(behavior: &Value) -> String {
     let policy = |policy: &Value| ordered(POLICY.map(|(go, name)| (go, policy[name].to_string())));
     let rules = |rules: &Value| {
@@ -224,7 +224,7 @@ pub(super) fn write_behavior(behavior: &Value) -> String {
     }))
 }
 
-/// The way back.
+/// The reverse conversion.
 pub(super) fn read_behavior(behavior: &Value) -> Value {
     let renamed = |from: &Value, names: &[(&str, &str)]| -> Map<String, Value> {
         let there = names.iter().filter_map(|(go, name)| Some((name, from.get(*go)?)));

@@ -1,5 +1,5 @@
-//! HorizontalPodAutoscaler v1 ↔ v2: the CPU target moves between a field and the metrics list, and what
-//! v1 cannot say travels in annotations, in forms of their own.
+//! HorizontalPodAutoscaler v1 ↔ v2: the CPU target moves between a field and the metrics list, and
+//! data that v1 has no fields for is kept in annotations with their own format.
 
 use apimachinery::ObjectExt;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn is_cpu(metric: &Value) -> bool {
     metric["type"] == "Resource" && metric["resource"]["name"] == "cpu"
 }
 
-/// Takes an annotation that a conversion wrote.
+/// Removes an annotation that a conversion wrote.
 fn take(object: &mut Value, name: &str) -> Option<Value> {
     let text = object.remove_path(&["metadata", "annotations", name])?;
     serde_json::from_str(text.as_str()?).ok()
@@ -47,7 +47,7 @@ pub(super) fn to_v2(object: &mut Value) {
         }}]);
         object.set_path(&["status", "currentMetrics"], current);
     }
-    // It has more to say than the field.
+    // The annotation has more detail than the field.
     if let Some(Value::Array(current)) = take(object, CURRENT) {
         let current = current.iter().map(|metric| annotations::read(metric, Form::Current));
         object.set_path(&["status", "currentMetrics"], current.collect());
@@ -62,7 +62,7 @@ pub(super) fn to_v2(object: &mut Value) {
 
 pub(super) fn to_v1(object: &mut Value) {
     object["apiVersion"] = "autoscaling/v1".into();
-    // Those of a client would be read as ours.
+    // Annotations set by a client would be mistaken for ours.
     for name in [METRICS, CURRENT, CONDITIONS, BEHAVIOR] {
         object.remove_path(&["metadata", "annotations", name]);
     }

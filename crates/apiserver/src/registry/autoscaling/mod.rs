@@ -1,4 +1,4 @@
-//! The autoscaling group: one stored form (v2), shown as v1 too.
+//! The autoscaling group: stored as v2, also served as v1.
 
 mod annotations;
 mod convert;
@@ -89,7 +89,7 @@ impl Strategy for Autoscaler {
     }
 }
 
-/// Both directions scale by at most 100 percent in 15 seconds, upwards by four pods at least.
+/// Scales by at most 100 percent in 15 seconds either way, and up by at least four pods.
 fn default_behavior(behavior: &mut Value) {
     let percent = json!({"type": "Percent", "value": 100, "periodSeconds": 15});
     let pods = json!({"type": "Pods", "value": 4, "periodSeconds": 15});
@@ -106,7 +106,7 @@ fn default_behavior(behavior: &mut Value) {
     }
 }
 
-/// In v1 the target is by default that of v2, unless metrics say something else.
+/// In v1 the default target is that of v2, unless other metrics are given.
 struct AutoscalerV1;
 
 impl Strategy for AutoscalerV1 {
@@ -122,7 +122,7 @@ impl Strategy for AutoscalerV1 {
         if !others {
             set_default(spec, "targetCPUUtilizationPercentage", 80);
         }
-        // As the stored version shows it.
+        // In the form of the stored version.
         convert::to_v2(object);
         convert::to_v1(object);
     }

@@ -1,13 +1,13 @@
-//! The cells of an autoscaler's metrics.
+//! Table cells for an autoscaler's metrics.
 
 use apimachinery::ObjectExt;
 use serde_json::Value;
 
-/// As many metrics as a cell shows.
+/// Maximum number of metrics in a cell.
 const SHOWN: usize = 2;
 const UNKNOWN: &str = "<unknown>";
 
-/// Each metric as it is and as it should be.
+/// Current and target value of each metric.
 pub(super) fn targets(object: &Value) -> Value {
     let list = |path: &[&str]| object.get_path(path).and_then(Value::as_array);
     let wanted = list(&["spec", "metrics"]).map(Vec::as_slice).unwrap_or_default();
@@ -26,7 +26,7 @@ pub(super) fn targets(object: &Value) -> Value {
     if more > 0 { format!("{shown} + {more} more...").into() } else { shown.into() }
 }
 
-/// A metric, and its place in the status.
+/// Formats a metric with its entry in the status.
 fn one(metric: &Value, status: &Value) -> String {
     let field = match metric.str_at(&["type"]) {
         "Resource" => "resource",
@@ -43,7 +43,7 @@ fn one(metric: &Value, status: &Value) -> String {
         _ => None,
     };
     let percent = |of: &Value| of["averageUtilization"].as_i64().map(|n| format!("{n}%"));
-    // A status that is there has a value, which is zero unless it says another.
+    // A status that is present has a value, which defaults to zero.
     let there = status[field].is_object().then_some("0");
     let average = |absent: Option<&str>| {
         let now = quantity(now, "averageValue").or(absent.map(str::to_owned));
@@ -93,7 +93,7 @@ mod tests {
         for (metrics, current, want) in [
             (json!([]), json!([]), "<none>"),
             (json!([cpu]), json!([]), "cpu: <unknown>/50%"),
-            // A status is known by its place.
+            // Statuses are matched by position.
             (json!([cpu]), json!([now]), "cpu: 3%/50%"),
             (json!([queue]), json!([]), "<unknown>/4 (avg)"),
             (

@@ -35,7 +35,7 @@ pub(super) fn check_autoscaler(spec: &Field<'_>) {
     }
 }
 
-/// `any_group`: the core group too, for an object that a metric is about.
+/// `any_group` also permits the core group, for an object that a metric describes.
 fn check_reference(reference: &Field<'_>, any_group: bool) {
     reference.needs_valid("kind", names::path_segment_name);
     reference.needs_valid("name", names::path_segment_name);
@@ -82,7 +82,7 @@ fn check_rules(rules: &Field<'_>) {
     }
 }
 
-/// Types of metrics and the fields that hold them, in the order that upstream looks at them.
+/// Types of metrics and the fields that hold them, in the order in which upstream checks them.
 const SOURCES: &[(&str, &str)] = &[
     ("Object", "object"),
     ("External", "external"),

@@ -20,7 +20,7 @@ impl Strategy for CronJob {
         set_default(spec, "suspend", false);
         set_default(spec, "successfulJobsHistoryLimit", 3);
         set_default(spec, "failedJobsHistoryLimit", 1);
-        // The job's own defaults wait until there is a job.
+        // The job's own defaults are applied when the job is created.
         default_template_parts(ensure(spec, &["jobTemplate", "spec"]));
     }
 
@@ -32,7 +32,7 @@ impl Strategy for CronJob {
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             check_spec(&object.at("spec"), None);
-            // Room for the suffix of the jobs it makes (63 less a dash and ten digits).
+            // Leaves room for the suffix of its jobs (63 less a dash and ten digits).
             if object.value().name().len() > 52 {
                 object.at("metadata").at("name").invalid("must be no more than 52 characters");
             }
@@ -64,7 +64,7 @@ fn check_spec(spec: &Field<'_>, old: Option<&Object>) {
     spec.non_negative_all(&["successfulJobsHistoryLimit", "failedJobsHistoryLimit"]);
 }
 
-/// Zones in the schedule are let be where they stood before.
+/// A time zone in the schedule is accepted if it was there before.
 fn check_schedule(spec: &Field<'_>, zone_before: bool) {
     let (text, at) = (spec.str("schedule"), spec.at("schedule"));
     if let Err(why) = Schedule::parse(text, jiff::tz::TimeZone::UTC) {

@@ -4,7 +4,7 @@ use std::num::ParseIntError;
 
 use apimachinery::text::quote;
 
-/// Why text is no set of indexes.
+/// The reason why text is not a set of indexes.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
     #[error("cannot convert string to integer for index: {}", quote(text))]
@@ -41,7 +41,7 @@ fn interval(text: &str, completions: i64) -> Result<(i64, i64), Malformed> {
     }
 }
 
-/// How many indexes the text names, all below `completions` and rising.
+/// The number of indexes in the text, which must be increasing and below `completions`.
 pub(super) fn count(text: &str, completions: i64) -> Result<i64, Malformed> {
     if text.is_empty() {
         return Ok(0);
@@ -58,7 +58,7 @@ pub(super) fn count(text: &str, completions: i64) -> Result<i64, Malformed> {
     Ok(total)
 }
 
-/// The first index that both texts name; intervals that do not parse are passed over.
+/// The first index in both texts; invalid intervals are skipped.
 pub(super) fn overlap(one: &str, other: &str, completions: i64) -> Option<i64> {
     let intervals = |text: &str| -> Vec<(i64, i64)> {
         text.split(',').filter_map(|part| interval(part, completions).ok()).collect()

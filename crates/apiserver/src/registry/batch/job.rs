@@ -59,7 +59,7 @@ pub(super) fn duration(object: &Value) -> Value {
     human_duration(end.duration_since(start).as_secs()).into()
 }
 
-/// Defaults of a job's template and failure policy, which a CronJob's template has too.
+/// Defaults of a job's template and failure policy, shared with a CronJob's template.
 pub(super) fn default_template_parts(spec: &mut Value) {
     default_spec(ensure(spec, &["template", "spec"]));
     if let Some(policy) = spec.get_mut("podFailurePolicy") {
@@ -71,7 +71,7 @@ pub(super) fn default_template_parts(spec: &mut Value) {
     }
 }
 
-/// Labels that tie a job's pods to it, and whether each holds the job's uid or its name.
+/// Labels that tie a job's pods to it; true if the label holds the uid, false for the name.
 pub(super) const LABELS: &[(&str, bool)] = &[
     ("controller-uid", true),
     ("job-name", false),
@@ -94,7 +94,7 @@ impl Strategy for Job {
             object.set_meta("labels", labels);
         }
         let spec = ensure(object, &["spec"]);
-        // Neither count given: one completion, one at a time.
+        // Without either count: one completion, one pod at a time.
         if spec["completions"].is_null() && spec["parallelism"].is_null() {
             set_default(spec, "completions", 1);
         }
@@ -116,8 +116,8 @@ impl Strategy for Job {
             return ErrorList::new();
         }
         const LABELS_OF_PODS: &[&str] = &["spec", "template", "metadata", "labels"];
-        // Where the labels are by default those of the pods, or will be when the job is read again,
-        // they stay so.
+        // Labels that are the defaulted copy of the pods' labels, or will be when the job is read
+        // again, stay equal to them.
         let unlabelled = object.labels().next().is_none();
         let shared = unlabelled && names::label_value(object.name()).is_empty()
             || !unlabelled
@@ -149,7 +149,7 @@ impl Strategy for Job {
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         let mut errors = self.validate(object);
-        // The change is judged together with the spec, which says again what `validate` has said.
+        // The change is checked together with the spec, which repeats the errors of `validate`.
         let change = check(object, |object| {
             check_whole_spec(&object.at("spec"));
             check_update(&object.at("spec"), old);
@@ -163,7 +163,7 @@ impl Strategy for Job {
     }
 }
 
-/// The spec with the selector that a job of its own has.
+/// Checks the spec and the selector of a standalone job.
 fn check_whole_spec(spec: &Field<'_>) {
     check_job_spec(spec);
     let selector = spec.at("selector");

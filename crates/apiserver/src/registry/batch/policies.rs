@@ -1,4 +1,4 @@
-//! When a job fails or succeeds before its count is reached (KEP-3329, KEP-3998).
+//! Policies by which a job fails or succeeds early (KEP-3329, KEP-3998).
 
 use std::collections::HashSet;
 
@@ -16,7 +16,7 @@ const ACTIONS: &[&str] = &["Count", "FailIndex", "FailJob", "Ignore"];
 const OPERATORS: &[&str] = &["In", "NotIn"];
 const STATUSES: &[&str] = &["False", "True", "Unknown"];
 
-/// An enumeration; when it is missing, the message lists it as Go prints a list.
+/// An enumeration; if it is missing, the message lists it as Go prints a list.
 fn needs_one_of(parent: &Field<'_>, name: &str, supported: &[&str]) {
     if parent.str(name).is_empty() {
         let quoted: Vec<String> = supported.iter().map(|s| apimachinery::text::quote(s)).collect();

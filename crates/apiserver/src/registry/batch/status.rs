@@ -1,5 +1,5 @@
-//! What may be written to a Job's status: upstream's `ValidateJobStatusUpdate`. Most rules hold only
-//! for what the write changes, so that a status which a spec change has outrun can be repaired.
+//! Writes of a Job's status (upstream's `ValidateJobStatusUpdate`). Most rules only apply to
+//! changes, so that a status invalidated by a spec change can be repaired.
 
 use apimachinery::{Object, time};
 use serde_json::Value;
@@ -20,7 +20,7 @@ fn is_finished(job: &Value) -> bool {
     is(job, "Complete") || is(job, "Failed")
 }
 
-/// Checks the status at `job.status` against the one before.
+/// Checks the status at `job.status` against the previous one.
 pub(super) fn check_status(job: &Field<'_>, old: &Object) {
     let (new, status) = (job.value(), job.at("status"));
     check_numbers(&status);
@@ -55,7 +55,7 @@ fn check_uncounted(uncounted: &Field<'_>) {
     }
 }
 
-/// Conditions that contradict each other, or that may not come alone or go again.
+/// Conditions that contradict each other, that need another one, or that may not be removed.
 fn check_conditions(status: &Field<'_>, new: &Value, old: &Value) {
     let turned = |condition| is(new, condition) != is(old, condition);
     let (complete, failed) = (is(new, "Complete"), is(new, "Failed"));
@@ -136,7 +136,7 @@ fn check_times(status: &Field<'_>, new: &Value, old: &Value) {
     }
 }
 
-/// A finished job has no pods left, and has begun.
+/// A finished job has no pods left, and has started.
 fn check_finished(status: &Field<'_>, new: &Value, old: &Value) {
     let finishes = is_finished(new) != is_finished(old);
     if !is_finished(new) {
@@ -200,7 +200,7 @@ fn check_counters(status: &Field<'_>, new: &Value, old: &Value) {
         status.at("ready").invalid("cannot set more ready pods than active");
     }
     let spec = &new["spec"];
-    // An indexed job of which all indexes run at once may be scaled down.
+    // An indexed job that runs all indexes at once may be scaled down.
     let shrinks = spec["completionMode"] == "Indexed" && spec["completions"] == spec["parallelism"];
     for counter in ["failed", "succeeded"] {
         let fell = number(new, counter) < number(old, counter);

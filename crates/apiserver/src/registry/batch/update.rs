@@ -1,4 +1,4 @@
-//! What an update of a job may change.
+//! Rules for updates of a job.
 
 use apimachinery::{Object, ObjectExt};
 use serde_json::Value;
@@ -11,7 +11,7 @@ pub(super) fn check_update(spec: &Field<'_>, old: &Object) {
     check_completions(spec, was);
     selector_is_immutable(spec, was);
     let mut template = was["template"].clone();
-    // Where a job that never ran will run may still be directed (KEP-2926).
+    // The placement of a job that never ran may still change (KEP-2926).
     if was["suspend"] == true && old["status"]["startTime"].is_null() {
         allow_directives(&mut template, spec.get("template"));
     }
@@ -24,7 +24,7 @@ pub(super) fn check_update(spec: &Field<'_>, old: &Object) {
     spec.immutable_as("successPolicy", was, "SuccessPolicy");
 }
 
-/// The completions of an indexed job change together with its parallelism.
+/// The completions of an indexed job only change together with its parallelism.
 fn check_completions(spec: &Field<'_>, was: &Value) {
     if spec.str("completionMode") != "Indexed" {
         return spec.immutable("completions", was);
@@ -35,7 +35,7 @@ fn check_completions(spec: &Field<'_>, was: &Value) {
     }
 }
 
-/// Takes over from `now` what directs pods to nodes.
+/// Copies the scheduling directives from `now`.
 fn allow_directives(template: &mut Value, now: &Value) {
     let mut take = |path: &[&str]| match now.get_path(path) {
         Some(value) => template.set_path(path, value.clone()),
@@ -50,7 +50,7 @@ fn allow_directives(template: &mut Value, now: &Value) {
     for field in ["annotations", "labels"] {
         take(&["metadata", field]);
     }
-    // Affinity to nodes may come or go with the struct around it.
+    // Node affinity may appear or disappear together with its parent struct.
     let empty = |v: &Value| v.as_object().is_some_and(serde_json::Map::is_empty);
     if empty(&template["spec"]["affinity"]) && now["spec"]["affinity"].is_null() {
         template.remove_path(&["spec", "affinity"]);

@@ -14,7 +14,7 @@ static REASON_REGEX: LazyLock<Option<Regex>> =
 const MAX_REASON: usize = 1 << 10;
 const MAX_MESSAGE: usize = 32 << 10;
 
-/// The `conditions` of a status.
+/// Checks the `conditions` of a status.
 pub(crate) fn check_conditions(status: &Field<'_>) {
     let mut seen = HashSet::new();
     for condition in status.items("conditions") {

@@ -1,4 +1,4 @@
-//! What an update that is refused would have changed (upstream's `pkg/util/diff`).
+//! The diff of a refused update (upstream's `pkg/util/diff`).
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use super::shown::{indented, internal};
 
-/// Lines shown around a change.
+/// Number of unchanged lines around a change.
 const CONTEXT: usize = 3;
-/// From this many lines on, those that occur often do not start a common run.
+/// From this many lines on, frequent lines do not start a common run.
 const POPULAR_FROM: usize = 200;
 
-/// A unified diff of two values, shown as one of upstream's internal types.
+/// A unified diff of two values, printed as one of upstream's internal types.
 pub(crate) fn diff(old: &Value, new: &Value, of: &str) -> String {
     unified(&internal(old, of), &internal(new, of))
 }
@@ -31,8 +31,8 @@ struct Edit {
     new: (usize, usize),
 }
 
-/// Runs of lines as difflib's `SequenceMatcher` finds them: the longest common run first, then
-/// what is before and after it.
+/// Runs of lines as difflib's `SequenceMatcher` finds them: the longest common run first, then the
+/// parts before and after it.
 fn edits(old: &[&str], new: &[&str]) -> Vec<Edit> {
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for (j, line) in new.iter().enumerate() {
@@ -160,7 +160,7 @@ fn hunks(edits: &[Edit], old: &[&str], new: &[&str]) -> String {
     text
 }
 
-/// Lines count from one; an empty range stands after the line before it.
+/// Lines count from one; an empty range is placed after the line before it.
 fn range(start: usize, end: usize) -> String {
     match end - start {
         0 => format!("{start},0"),

@@ -1,11 +1,11 @@
-//! The grammar of kubectl's JSONPath templates (upstream's `util/jsonpath`): paths are read to be
-//! refused, not yet to be followed.
+//! The grammar of kubectl's JSONPath templates (upstream's `util/jsonpath`): templates are only
+//! validated, not evaluated.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Why a template cannot be read.
+/// The reason why a template is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Unreadable(String);
@@ -38,7 +38,7 @@ fn read_action(text: &str) -> Result {
 struct Reader<'a> {
     input: &'a str,
     pos: usize,
-    /// Where what has been read and not yet been used begins.
+    /// Start of the text that was read but not yet taken.
     start: usize,
 }
 
@@ -63,9 +63,9 @@ impl<'a> Reader<'a> {
         text
     }
 
-    /// Reads up to and with the end of an action, whose beginning has been read.
+    /// Reads the rest of an action, including its end.
     fn action(&mut self) -> Result {
-        // Two recursive descents one after the other mean nothing.
+        // Two consecutive recursive descents are invalid.
         let mut descends = false;
         loop {
             self.take();
@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether the character just read, of one byte, stands behind a backslash.
+    /// Returns true if a backslash precedes the one-byte character just read.
     fn is_escaped(&self) -> bool {
         self.pos >= 2 && self.input.as_bytes()[self.pos - 2] == b'\\'
     }
@@ -230,7 +230,7 @@ fn is_terminator(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n' | '.' | ',' | '[' | ']' | '$' | '@' | '{' | '}')
 }
 
-/// Whether the escapes in a quoted text are Go's.
+/// Returns true if the escapes in a quoted text are valid in Go.
 fn is_unquotable(text: &str, quote: char) -> bool {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

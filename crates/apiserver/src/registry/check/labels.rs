@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Field;
 
-/// Labels: keys and values are complained about at the map.
+/// Checks labels; findings are reported at the map.
 pub(crate) fn check_labels(labels: &Field<'_>) {
     for (key, value) in labels.value().as_object().into_iter().flatten() {
         for message in names::qualified_name(key) {
@@ -18,7 +18,7 @@ pub(crate) fn check_labels(labels: &Field<'_>) {
     }
 }
 
-/// A `metav1.LabelSelector`.
+/// Checks a `metav1.LabelSelector`.
 pub(crate) fn check_label_selector(selector: &Field<'_>) {
     if let Some(labels) = selector.opt("matchLabels") {
         check_labels(&labels);
@@ -75,7 +75,7 @@ fn show_requirement(requirement: &Value) -> String {
     format!("{{\"key\":{},\"operator\":{}{values}}}", text("key"), text("operator"))
 }
 
-/// The parsed selector, unless it is malformed.
+/// The parsed selector; `None` if it is malformed.
 pub(crate) fn selector_of(selector: &Value) -> Option<LabelSelector> {
     LabelSelector::from_value(selector).ok()
 }

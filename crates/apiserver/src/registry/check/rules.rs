@@ -1,4 +1,4 @@
-//! The rules that many kinds share. Each takes the name of a child.
+//! Rules shared by many kinds. Each takes the name of a child.
 
 use std::net::IpAddr;
 
@@ -10,11 +10,11 @@ use super::Field;
 const NEGATIVE: &str = "must be greater than or equal to 0";
 const IMMUTABLE: &str = "field is immutable";
 
-/// What complains about a text.
+/// A rule that returns error messages about a text.
 pub(crate) type Names = fn(&str) -> Vec<String>;
 
 impl Field<'_> {
-    /// Whether a child holds more than nothing.
+    /// Returns true if a child is present and not empty.
     pub(crate) fn filled(&self, name: &str) -> bool {
         match self.get(name) {
             Value::Null => false,
@@ -25,7 +25,7 @@ impl Field<'_> {
         }
     }
 
-    /// A text or list that may not be empty.
+    /// Requires a text or list that is not empty.
     pub(crate) fn needs(&self, name: &str) -> bool {
         let there = self.filled(name);
         if !there {
@@ -34,28 +34,28 @@ impl Field<'_> {
         there
     }
 
-    /// Several of them.
+    /// Applies the rule to several children.
     pub(crate) fn needs_all(&self, names: &[&str]) {
         for name in names {
             self.needs(name);
         }
     }
 
-    /// A number that may not be negative.
+    /// Requires a number that is not negative, if given.
     pub(crate) fn non_negative(&self, name: &str) {
         if self.int(name).is_some_and(|n| n < 0) {
             self.at(name).invalid(NEGATIVE);
         }
     }
 
-    /// Several of them.
+    /// Applies the rule to several children.
     pub(crate) fn non_negative_all(&self, names: &[&str]) {
         for name in names {
             self.non_negative(name);
         }
     }
 
-    /// A number above zero; absent reads as zero.
+    /// Requires a number above zero; absent reads as zero.
     pub(crate) fn positive(&self, name: &str) {
         let number = self.int(name).unwrap_or(0);
         if number <= 0 {
@@ -63,47 +63,47 @@ impl Field<'_> {
         }
     }
 
-    /// A number between two bounds, when given.
+    /// Requires a number between two bounds, if given.
     pub(crate) fn within(&self, name: &str, min: i64, max: i64) {
         if let Some(number) = self.int(name) {
             self.at_messages(name, || names::in_range(number, min, max));
         }
     }
 
-    /// One of an enumeration, and given.
+    /// Requires one of an enumeration.
     pub(crate) fn one_of(&self, name: &str, supported: &[&str]) {
         if !supported.contains(&self.str(name)) {
             self.at(name).not_supported(supported);
         }
     }
 
-    /// One of an enumeration when given.
+    /// Requires one of an enumeration, if given.
     pub(crate) fn maybe_one_of(&self, name: &str, supported: &[&str]) {
         if self.has(name) {
             self.one_of(name, supported);
         }
     }
 
-    /// One of an enumeration, where an empty text is missing.
+    /// Requires one of an enumeration; an empty text counts as missing.
     pub(crate) fn needs_one_of(&self, name: &str, supported: &[&str]) {
         if self.needs(name) {
             self.one_of(name, supported);
         }
     }
 
-    /// A text that `rule` has nothing against.
+    /// Requires a text that passes `rule`.
     pub(crate) fn valid(&self, name: &str, rule: Names) {
         self.at_messages(name, || rule(self.str(name)));
     }
 
-    /// The same, when there is a text.
+    /// The same, if the text is given.
     pub(crate) fn maybe_valid(&self, name: &str, rule: Names) {
         if !self.str(name).is_empty() {
             self.valid(name, rule);
         }
     }
 
-    /// The same, and it must be there.
+    /// The same, and the text is required.
     pub(crate) fn needs_valid(&self, name: &str, rule: Names) {
         if self.needs(name) {
             self.valid(name, rule);
@@ -117,7 +117,7 @@ impl Field<'_> {
         }
     }
 
-    /// A port number, or the name of a port.
+    /// Requires a port number, or the name of a port.
     pub(crate) fn port_or_name(&self, name: &str) {
         match self.get(name) {
             Value::String(_) => self.valid(name, names::port_name),
@@ -130,35 +130,35 @@ impl Field<'_> {
         }
     }
 
-    /// A field that never changes. `old` is what this field was.
+    /// Requires an unchanged field. `old` is the previous value of this field.
     pub(crate) fn immutable(&self, name: &str, old: &Value) {
         if self.get(name) != &old[name] {
             self.at(name).invalid_value(self.get(name).clone(), IMMUTABLE);
         }
     }
 
-    /// The same of a struct, which upstream prints as its internal type.
+    /// The same for a struct, which upstream prints as its internal type.
     pub(crate) fn immutable_as(&self, name: &str, old: &Value, of: &str) {
         if self.get(name) != &old[name] {
             self.at(name).invalid_as(of, IMMUTABLE);
         }
     }
 
-    /// A text that never changes; when it is gone, an empty one is shown.
+    /// Requires an unchanged text; a removed one is shown as empty.
     pub(crate) fn immutable_text(&self, name: &str, old: &Value) {
         if self.get(name) != &old[name] {
             self.at(name).invalid(IMMUTABLE);
         }
     }
 
-    /// Several of them.
+    /// Applies the rule to several children.
     pub(crate) fn immutable_all(&self, names: &[&str], old: &Value) {
         for name in names {
             self.immutable(name, old);
         }
     }
 
-    /// A relative path that does not climb.
+    /// Requires a relative path without `..`.
     pub(crate) fn relative_path(&self) {
         if self.text().starts_with('/') {
             self.invalid("must be a relative path");
@@ -166,14 +166,14 @@ impl Field<'_> {
         self.no_backsteps();
     }
 
-    /// A path without `..`.
+    /// Requires a path without `..`.
     pub(crate) fn no_backsteps(&self) {
         if !no_backsteps(self.text()) {
             self.invalid("must not contain '..'");
         }
     }
 
-    /// A relative path whose names do not begin with `..`, which the kubelet keeps to itself.
+    /// Requires a relative path whose names do not begin with `..`, which the kubelet reserves.
     pub(crate) fn local_path(&self) {
         self.relative_path();
         if !is_local_path(self.text()) {
@@ -181,12 +181,12 @@ impl Field<'_> {
         }
     }
 
-    /// An IP address.
+    /// Requires an IP address.
     pub(crate) fn ip(&self) {
         self.invalid_all(sloppy_ip(self.text()));
     }
 
-    /// An IP address in the one form that it is printed in.
+    /// Requires an IP address in its canonical form.
     pub(crate) fn canonical_ip(&self) {
         let messages = names::ip(self.text());
         if !messages.is_empty() {
@@ -200,7 +200,7 @@ impl Field<'_> {
         }
     }
 
-    /// A domain name of at least two labels.
+    /// Requires a domain name of at least two labels.
     pub(crate) fn domain_name(&self) {
         if self.text().is_empty() {
             return self.required("");
@@ -222,12 +222,12 @@ impl Field<'_> {
         }
     }
 
-    /// An address that an endpoint may have.
+    /// Requires an address that is valid for an endpoint.
     pub(crate) fn endpoint_ip(&self) {
         self.invalid_all(not_an_endpoint(self.text()));
     }
 
-    /// An address of an interface with its prefix, each in the form that it is printed in.
+    /// Requires an interface address with its prefix, both in canonical form.
     pub(crate) fn interface_address(&self) {
         let text = self.text();
         let Ok(net) = text.parse::<ipnet::IpNet>() else {
@@ -242,18 +242,18 @@ impl Field<'_> {
         }
     }
 
-    /// An IP prefix in the one form that it is printed in.
+    /// Requires an IP prefix in its canonical form.
     pub(crate) fn canonical_cidr(&self) {
         self.invalid_all(names::cidr(self.text()));
     }
 
-    /// An IP prefix.
+    /// Requires an IP prefix.
     pub(crate) fn cidr(&self) {
         self.invalid_all(sloppy_cidr(self.text()));
     }
 }
 
-/// Fields older than strict parsing take leading zeros, IPv4-mapped addresses and bits beyond the
+/// Fields older than strict parsing accept leading zeros, IPv4-mapped addresses and bits beyond the
 /// prefix (upstream's `StrictIPCIDRValidation` is off).
 fn sloppy_ip(text: &str) -> Vec<String> {
     names::ip(text).into_iter().filter(|m| m.contains("must be a valid")).collect()
@@ -263,22 +263,22 @@ fn sloppy_cidr(text: &str) -> Vec<String> {
     names::cidr(text).into_iter().filter(|m| m.contains("must be a valid")).collect()
 }
 
-/// Whether no part of the path is `..`.
+/// Returns true if no part of the path is `..`.
 pub(crate) fn no_backsteps(path: &str) -> bool {
     path.split('/').all(|part| part != "..")
 }
 
-/// Whether the path does not begin with a name that begins with `..`.
+/// Returns true if the first name of the path does not begin with `..`.
 fn is_local_path(path: &str) -> bool {
     !path.starts_with("..") || path.starts_with("../")
 }
 
-/// Whether a number stands between two bounds, both included.
+/// Returns true if a number is between two bounds, both included.
 pub(crate) fn in_range(number: i64, min: i64, max: i64) -> bool {
     (min..=max).contains(&number)
 }
 
-/// Why an address cannot be that of an endpoint.
+/// The reason why an address is not valid for an endpoint.
 fn not_an_endpoint(text: &str) -> Vec<String> {
     let Ok(ip) = text.parse::<IpAddr>() else {
         return vec!["must be a valid IP address".to_owned()];

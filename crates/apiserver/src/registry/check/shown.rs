@@ -1,4 +1,4 @@
-//! Values as upstream's messages show them: its internal types, in Go's field order.
+//! Values as upstream's messages print them: its internal types, in Go's field order.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -15,12 +15,12 @@ static TYPES: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| {
     lines.map(|line| line.split_once(' ').unwrap_or((line, ""))).collect()
 });
 
-/// The text of `value` as one of upstream's internal types.
+/// Prints `value` as one of upstream's internal types.
 pub(crate) fn internal(value: &Value, of: &str) -> String {
     show(value, of, &Value::Null)
 }
 
-/// Metadata, which upstream has no other type for within.
+/// Metadata, for which upstream has no internal type.
 pub(crate) fn show_metadata(meta: &Value) -> String {
     const TYPE: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
     match Registry::builtin().type_by_name(TYPE) {

@@ -6,7 +6,7 @@ use apimachinery::text::quote;
 use super::Field;
 
 const MAX_DOMAIN: usize = 253;
-/// A label, a subdomain, and the characters between them and the domain.
+/// A label, a subdomain, and the two separators.
 const MAX: usize = MAX_DOMAIN + 253 + 63 + 2;
 
 /// `example.com/signer`.
@@ -34,7 +34,7 @@ pub(crate) fn check_signer_name(field: &Field<'_>) {
     }
 }
 
-/// Complains about the first wrong label only: more would say the same.
+/// Only reports the first invalid label: the others would repeat the message.
 fn labels(field: &Field<'_>, part: &str, rule: fn(&str) -> Vec<String>) {
     let wrong = part.split('.').map(|label| (label, rule(label))).find(|(_, e)| !e.is_empty());
     if let Some((label, messages)) = wrong {

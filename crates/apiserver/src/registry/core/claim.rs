@@ -1,17 +1,17 @@
-//! Specs of persistent volume claims, wherever they stand
-//! (upstream's `ValidatePersistentVolumeClaimSpec`).
+//! Specs of persistent volume claims and claim templates (upstream's
+//! `ValidatePersistentVolumeClaimSpec`).
 
 use apimachinery::names;
 
 use super::resource_names::check_amount;
 use crate::registry::check::{Field, check_label_selector, check_labels};
 
-/// How a volume may be mounted.
+/// Access modes of a volume.
 pub(super) const ACCESS_MODES: &[&str] =
     &["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 pub(super) const VOLUME_MODES: &[&str] = &["Block", "Filesystem"];
 
-/// The access modes of a claim or volume. `missing` is what upstream says when there is none.
+/// Checks the access modes of a claim or volume. `missing` is upstream's message without any.
 pub(super) fn check_access_modes(spec: &Field<'_>, missing: &str) {
     let at = spec.at("accessModes");
     if spec.len("accessModes") == 0 {
@@ -34,7 +34,7 @@ pub(super) fn check_access_modes(spec: &Field<'_>, missing: &str) {
     }
 }
 
-/// A claim's spec.
+/// Checks a claim's spec.
 pub(in crate::registry) fn check_claim_spec(spec: &Field<'_>) {
     if spec.len("accessModes") == 0 {
         spec.at("accessModes").required("at least 1 access mode is required");
@@ -62,7 +62,7 @@ pub(in crate::registry) fn check_claim_spec(spec: &Field<'_>) {
     }
     reference.maybe_valid("namespace", names::dns1123_label);
     if !source.value().is_null() && !reference.value().is_null() {
-        // Upstream prints the path where it means the value.
+        // Upstream prints the path in place of the value.
         let shown = "{}";
         let refuse = |detail: &str| {
             let error = apimachinery::field::FieldError::invalid_omitted(spec.path(), detail);
@@ -92,14 +92,13 @@ fn check_data_source(source: &Field<'_>) {
     source.maybe_valid("apiGroup", names::dns1123_subdomain);
 }
 
-/// A template that a pod's volume makes a claim from: labels and annotations are all of its
-/// metadata.
+/// Checks a template from which a pod's volume creates a claim: its metadata only has labels and
+/// annotations.
 pub(super) fn check_claim_template(template: &Field<'_>) {
     check_template_metadata(&template.at("metadata"));
     check_claim_spec(&template.at("spec"));
 }
 
-/// Metadata of a template: labels and annotations, and nothing else.
 /// Metadata that a template cannot give.
 const UNSET: &[&str] = &[
     "name",
@@ -117,6 +116,7 @@ const UNSET: &[&str] = &[
     "managedFields",
 ];
 
+/// Checks the metadata of a template, which may only have labels and annotations.
 pub(in crate::registry) fn check_template_metadata(meta: &Field<'_>) {
     let annotations = meta.at("annotations");
     for (key, _) in annotations.value().as_object().into_iter().flatten() {
@@ -126,7 +126,7 @@ pub(in crate::registry) fn check_template_metadata(meta: &Field<'_>) {
     }
     check_labels(&meta.at("labels"));
     for field in UNSET.iter().filter(|field| meta.has(field)) {
-        // Upstream names the field after Go's.
+        // Upstream's name of the field follows Go's.
         meta.at_as(field, if *field == "uid" { "uID" } else { field }).forbidden("cannot be set");
     }
 }

@@ -23,7 +23,7 @@ pub(super) const SECRET_COLUMNS: &[Column] = &[
 
 pub(super) const SERVICE_ACCOUNT_COLUMNS: &[Column] = &[NAME, AGE];
 
-/// `used/hard` pairs of the resources whose name does, or does not, begin with `limits.`.
+/// `used/hard` pairs of the resources with or without the prefix `limits.`.
 fn quota(object: &Value, limits: bool) -> Value {
     let hard = object.get_path(&["status", "hard"]).and_then(Value::as_object);
     join(hard.into_iter().flatten().filter(|(name, _)| name.starts_with("limits.") == limits).map(

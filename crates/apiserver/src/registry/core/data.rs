@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use crate::registry::check::{Field, check};
 use crate::registry::strategy::{Strategy, items_mut, set_default};
 
-/// Largest sum of values in a ConfigMap or Secret, in bytes.
+/// Maximum total size of the values of a ConfigMap or Secret, in bytes.
 const MAX_DATA: usize = 1 << 20;
 const FROZEN: &str = "field is immutable when `immutable` is set";
 
-/// Checks the keys of a map and returns the bytes of its values.
+/// Checks the keys of a map and returns the size of its values.
 fn check_keys(object: &Field<'_>, field: &str, encoded: bool) -> usize {
     let mut bytes = 0;
     for (key, entry) in object.entries(field) {
@@ -31,7 +31,7 @@ fn check_keys(object: &Field<'_>, field: &str, encoded: bool) -> usize {
     bytes
 }
 
-/// A set immutable field may not be unset, and freezes the data.
+/// Once set, `immutable` may not be unset, and freezes the data.
 fn check_frozen(object: &Field<'_>, old: &Object, fields: &[&str]) {
     if old["immutable"] != true {
         return;
@@ -67,7 +67,7 @@ pub(super) struct Secret;
 impl Strategy for Secret {
     fn default(&self, object: &mut Object) {
         set_default(object, "type", "Opaque");
-        // stringData is write-only: it becomes data.
+        // stringData is write-only: it is merged into data.
         let Some(Value::Object(plain)) =
             object.as_object_mut().and_then(|o| o.remove("stringData"))
         else {
@@ -99,7 +99,7 @@ impl Strategy for Secret {
 pub(super) struct ServiceAccount;
 
 impl Strategy for ServiceAccount {
-    /// Secrets are named, nothing more.
+    /// References to secrets keep only the name.
     fn prepare(&self, object: &mut Object) {
         for secret in items_mut(object, "secrets") {
             *secret = match secret.str_at(&["name"]) {
@@ -110,7 +110,7 @@ impl Strategy for ServiceAccount {
     }
 }
 
-/// What each type of secret must have.
+/// Checks the keys that each type of secret requires.
 fn check_type(secret: &Field<'_>) {
     const ACCOUNT: &str = "kubernetes.io/service-account.name";
     let data = secret.at("data");

@@ -26,7 +26,7 @@ impl Strategy for Endpoints {
     }
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
-        // What was let in before stays.
+        // Subsets that were accepted before are kept.
         if object["subsets"] == old["subsets"] { ErrorList::new() } else { self.validate(object) }
     }
 }

@@ -1,4 +1,4 @@
-//! Event, as the core group shows it; `events.k8s.io` shows the same objects.
+//! Event in the core group; `events.k8s.io` serves the same objects.
 
 use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, names};
@@ -10,7 +10,7 @@ use crate::registry::column::{Column, NAME, since};
 use crate::registry::kind::{Kind, Selectable};
 use crate::registry::strategy::Strategy;
 
-/// Where both groups' events are stored.
+/// The version in which both groups' events are stored.
 pub(crate) const STORED: (&str, &str) = ("", "v1");
 
 pub(crate) const COLUMNS: &[Column] = &[
@@ -88,7 +88,7 @@ pub(super) const EVENT: Kind = Kind::new("", "v1", "Event", "events", "event")
 struct CoreEvent;
 
 impl Strategy for CoreEvent {
-    /// An event may be called anything that stands in a path.
+    /// An event may have any name that is valid in a path.
     fn validate_name(&self, name: &str) -> Vec<String> {
         names::path_segment_name(name)
     }
@@ -109,8 +109,8 @@ impl Strategy for CoreEvent {
 const MAX_TEXT: usize = 128;
 const MAX_MESSAGE: usize = 1024;
 
-/// What holds of events in both groups; `object`, `controller` and `message` are the names of three
-/// fields there. Complaints name them as upstream does, which holds them by the core names.
+/// Rules for events of both groups; `object`, `controller` and `message` are field names of the
+/// group. Errors use the core names like upstream, which stores events by them.
 pub(in crate::registry) fn check_event(
     event: &Field<'_>,
     object: &str,

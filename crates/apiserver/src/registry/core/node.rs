@@ -81,11 +81,11 @@ impl Strategy for Node {
         }
     }
 
-    /// What came from the kubelet's configuration by the API is gone.
+    /// Configuration by the API was removed from the kubelet.
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         object.remove_path(&["spec", "configSource"]);
         object.remove_path(&["status", "config"]);
-        // Features are declared by the status alone.
+        // Only the status subresource declares features.
         object.remove_path(&["status", "declaredFeatures"]);
         ErrorList::new()
     }
@@ -127,7 +127,7 @@ impl Strategy for Node {
     }
 }
 
-/// One range is the first of the list; the older field wins where they differ.
+/// The single range equals the first of the list; the older field takes precedence.
 fn same_ranges(spec: &mut Value) {
     let one = spec["podCIDR"].as_str().unwrap_or_default().to_owned();
     let first = spec["podCIDRs"][0].as_str().map(str::to_owned);
@@ -139,7 +139,7 @@ fn same_ranges(spec: &mut Value) {
     }
 }
 
-/// Upstream complains about the swap in the metadata.
+/// Upstream reports the swap under the metadata.
 fn check_swap(node: &Field<'_>) {
     let swap = &node.get("status")["nodeInfo"]["swap"];
     if swap["capacity"].as_i64().is_some_and(|capacity| capacity <= 0) {
@@ -148,7 +148,7 @@ fn check_swap(node: &Field<'_>) {
     }
 }
 
-/// Features of the node by name, sorted: parts in camel case, between slashes.
+/// Checks the declared features: sorted names, in camel case, separated by slashes.
 fn check_features(status: &Field<'_>) {
     const MAX: usize = 253;
     static NAME: LazyLock<Option<Regex>> =
@@ -179,7 +179,7 @@ fn check_features(status: &Field<'_>) {
     }
 }
 
-/// Upstream complains about taints in the metadata.
+/// Upstream reports taints under the metadata.
 fn check_taints(node: &Field<'_>) {
     let list = node.at("metadata").at("taints");
     let mut seen = HashSet::new();

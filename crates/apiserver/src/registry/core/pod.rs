@@ -35,7 +35,7 @@ pub(super) const SELECTABLE: &[Selectable] = &[
     Selectable::new("status.nominatedNodeName", &["status", "nominatedNodeName"]),
 ];
 
-/// A pod that has ended says so beside its cells.
+/// Conditions of a table row that mark a pod as finished.
 pub(super) fn row_conditions(object: &Value) -> Option<Value> {
     let message = match object.str_at(&["status", "phase"]) {
         "Succeeded" => "The pod has completed successfully.",
@@ -104,7 +104,7 @@ impl Strategy for Pod {
 
     fn validate_change(&self, sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         match sub {
-            // The binding has been checked, and nothing else has changed.
+            // The binding has been validated, and nothing else has changed.
             Some(Sub::Binding) => ErrorList::new(),
             Some(Sub::EphemeralContainers) => validate::validate_ephemeral_update(object, old),
             Some(Sub::Resize) => validate::validate_resize(object, old),
@@ -119,7 +119,7 @@ impl Strategy for Pod {
             object.set_path(&["status", "qosClass"], class.clone());
         }
         keep_generations(&mut object["status"], &old["status"]);
-        // The health of resources is off.
+        // Resource health status is disabled.
         for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
             for container in items_mut(&mut object["status"], list) {
                 container.remove_path(&["allocatedResourcesStatus"]);
@@ -136,7 +136,7 @@ impl Strategy for Pod {
     }
 
     fn grace_period(&self, object: &Object, asked: Option<i64>) -> Option<i64> {
-        // A pod that no kubelet has, or that is over, needs no time to stop.
+        // A pod without a kubelet, or one that has finished, needs no grace period.
         let phase = object.str_at(&["status", "phase"]);
         if object.str_at(&["spec", "nodeName"]).is_empty()
             || matches!(phase, "Succeeded" | "Failed")
@@ -150,7 +150,7 @@ impl Strategy for Pod {
     }
 }
 
-/// One address is the first of the list; the older field wins where they differ.
+/// The single address equals the first of the list; the older field takes precedence.
 fn same_addresses(status: &mut Value) {
     let one = status["podIP"].as_str().unwrap_or_default().to_owned();
     let first = status["podIPs"][0].as_object().map(|_| status["podIPs"][0]["ip"].clone());
@@ -162,7 +162,7 @@ fn same_addresses(status: &mut Value) {
     }
 }
 
-/// A status that says of no generation was observed of the one before.
+/// A status without a generation keeps the previously observed one.
 fn keep_generations(status: &mut Value, was: &Value) {
     let unset = |value: &Value| value.as_i64().unwrap_or(0) == 0;
     let keep = |now: &mut Value, was: &Value| {

@@ -72,7 +72,7 @@ const SCOPES: &[&str] = &[
 const EXCLUSIVE: [[&str; 2]; 2] =
     [["BestEffort", "NotBestEffort"], ["NotTerminating", "Terminating"]];
 
-/// Whether a quota of the scope may limit the resource.
+/// Returns true if a quota with the scope may limit the resource.
 fn scope_fits(scope: &str, resource: &str) -> bool {
     const COMPUTE: &[&str] =
         &["cpu", "memory", "limits.cpu", "limits.memory", "requests.cpu", "requests.memory"];
@@ -86,7 +86,7 @@ fn scope_fits(scope: &str, resource: &str) -> bool {
     }
 }
 
-/// One complaint for each limited resource that the scope does not fit.
+/// The number of limited resources that the scope does not fit.
 fn misfits(spec: &Field<'_>, scope: &str) -> usize {
     let names = spec.get("hard").as_object().into_iter().flatten().map(|(name, _)| name);
     names.filter(|name| is_quota_resource(name) && !scope_fits(scope, name)).count()
@@ -121,7 +121,7 @@ fn check_scope_selector(spec: &Field<'_>, selector: &Field<'_>) {
     let list = selector.at("matchExpressions");
     let mut seen = HashSet::new();
     for requirement in selector.items("matchExpressions") {
-        // Upstream complains at the list.
+        // Upstream reports errors at the list.
         let at = |field: &str| list.instead(requirement.value()).at(field);
         let (scope, operator) = (requirement.str("scopeName"), requirement.str("operator"));
         if !SCOPES.contains(&scope) {
@@ -183,7 +183,7 @@ impl Strategy for LimitRange {
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
-        // The only kind whose objects need no name, as upstream.
+        // The only kind whose objects need no name, as in upstream.
         if object.name().is_empty() {
             object.set_meta("name", uuid::Uuid::new_v4().to_string().into());
         }
@@ -249,13 +249,13 @@ fn check_limit(limit: &Field<'_>) {
     }
 }
 
-/// min ≤ defaultRequest ≤ default ≤ max, and a ratio that can be met.
+/// min ≤ defaultRequest ≤ default ≤ max, and a satisfiable ratio.
 fn check_order(limit: &Field<'_>, name: &str, amounts: &BTreeMap<&str, Quantity>) {
     let of = |list: &str| amounts.get(list).copied();
     let refuse = |list: &str, shown: Quantity, detail: String| {
         limit.at(list).key(name).invalid_value(shown, detail);
     };
-    // Which must not be above which; where, and which of the two, upstream shows.
+    // The lower and the upper bound, their names, the field to report and the value to show.
     let rules = [
         ("min", "max", "min value", "max value", "min", "min"),
         (

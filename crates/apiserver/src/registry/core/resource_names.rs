@@ -9,7 +9,7 @@ use crate::registry::check::Field;
 /// Compute resources of containers.
 const CONTAINER: &[&str] = &["cpu", "memory", "ephemeral-storage"];
 
-/// What may stand in a quota.
+/// Resources that a quota may limit.
 const QUOTA: &[&str] = &[
     "cpu",
     "memory",
@@ -32,7 +32,7 @@ const QUOTA: &[&str] = &[
     "services.loadbalancers",
 ];
 
-/// Counted things.
+/// Resources that are counted in whole numbers.
 const INTEGER: &[&str] = &[
     "pods",
     "resourcequotas",
@@ -49,7 +49,7 @@ fn is_quota_huge_page(name: &str) -> bool {
     is_huge_page(name) || name.starts_with("requests.hugepages-")
 }
 
-/// The name of any resource. Complains at the entry `field` of that key.
+/// Checks the name of any resource. Errors are reported at `field`, the entry with that key.
 pub(in crate::registry) fn check_name(field: &Field<'_>, name: &str) -> bool {
     let messages = names::qualified_name(name);
     let wrong = !messages.is_empty();
@@ -67,7 +67,7 @@ pub(in crate::registry) fn check_name(field: &Field<'_>, name: &str) -> bool {
     true
 }
 
-/// The name of a resource of containers.
+/// Checks the name of a container resource.
 pub(in crate::registry) fn check_container_name(field: &Field<'_>, name: &str) {
     check_name(field, name);
     if !name.contains('/') {
@@ -79,7 +79,7 @@ pub(in crate::registry) fn check_container_name(field: &Field<'_>, name: &str) {
     }
 }
 
-/// The name of a resource that a quota may limit.
+/// Checks the name of a resource that a quota may limit.
 pub(in crate::registry) fn check_quota_name(field: &Field<'_>, name: &str) {
     check_name(field, name);
     if !name.contains('/') && !QUOTA.contains(&name) && !is_quota_huge_page(name) {
@@ -87,7 +87,7 @@ pub(in crate::registry) fn check_quota_name(field: &Field<'_>, name: &str) {
     }
 }
 
-/// An amount: not negative, and whole where things are counted.
+/// Checks an amount: not negative, and an integer for counted resources.
 pub(in crate::registry) fn check_amount(field: &Field<'_>, name: &str) {
     let amount = field.quantity();
     if amount.sign() < 0 {
@@ -99,7 +99,7 @@ pub(in crate::registry) fn check_amount(field: &Field<'_>, name: &str) {
     }
 }
 
-/// Huge pages come in whole pages.
+/// Huge pages are allocated in whole pages.
 pub(in crate::registry) fn check_huge_pages(field: &Field<'_>, name: &str) {
     let Some(size) = name.strip_prefix("hugepages-") else { return };
     let page = Quantity::parse(size).unwrap_or_default();
@@ -110,7 +110,7 @@ pub(in crate::registry) fn check_huge_pages(field: &Field<'_>, name: &str) {
     }
 }
 
-/// Whether Kubernetes itself counts the resource for quotas.
+/// Returns true if Kubernetes itself counts the resource for quotas.
 pub(in crate::registry) fn is_quota_resource(name: &str) -> bool {
     QUOTA.contains(&name) || is_quota_huge_page(name)
 }

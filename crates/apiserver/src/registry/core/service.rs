@@ -88,7 +88,7 @@ pub(super) fn endpoints(object: &Value) -> Value {
 
 pub(super) struct Service;
 
-/// Whether the spec is one that clients outside the cluster can reach.
+/// Returns true if clients outside the cluster can reach the service.
 fn is_external(spec: &Value) -> bool {
     match spec.str_at(&["type"]) {
         "NodePort" | "LoadBalancer" => true,
@@ -97,12 +97,12 @@ fn is_external(spec: &Value) -> bool {
     }
 }
 
-/// Whether a load balancer asks the nodes which of them have endpoints.
+/// Returns true if a load balancer checks nodes for local endpoints.
 fn needs_health_check(spec: &Value) -> bool {
     spec["type"] == "LoadBalancer" && spec["externalTrafficPolicy"] == "Local"
 }
 
-/// Whether the service has the address `None`.
+/// Returns true if the cluster address is `None`.
 fn is_headless(spec: &Value) -> bool {
     spec["clusterIPs"].as_array().is_some_and(|ips| ips.len() == 1 && ips[0] == "None")
 }
@@ -168,7 +168,7 @@ impl Strategy for Service {
     ) -> ErrorList {
         update::drop_what_the_type_had(object, old);
         update::keep_what_was_given(object, old);
-        // Addresses that cannot be allocated are all there is to say.
+        // Addresses that cannot be allocated are the only errors to report.
         let mut errors =
             check(object, |object| rules::check_addresses(&object.at("spec"), Some(old)));
         if errors.is_empty() && allocate::uses_cluster_ip(object) {
@@ -177,7 +177,7 @@ impl Strategy for Service {
         if !errors.is_empty() {
             return errors;
         }
-        // What is refused anyway takes nothing.
+        // An update that will be refused allocates nothing.
         if !self.validate_change(None, object, old).is_empty() {
             return ErrorList::new();
         }

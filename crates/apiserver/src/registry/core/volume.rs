@@ -31,7 +31,7 @@ fn access_modes(modes: Option<&Value>) -> Value {
     short.join(",").into()
 }
 
-/// The phase, or Terminating.
+/// The phase, or `Terminating`.
 fn phase(object: &Value) -> Value {
     match object.deletion_timestamp() {
         Some(_) => "Terminating".into(),
@@ -118,8 +118,8 @@ impl Strategy for Claim {
     }
 }
 
-/// Sources in other namespaces are off; and what the older field cannot say is dropped there, as it
-/// was before the newer one came.
+/// Drops sources in other namespaces, which are disabled, and values that the older field cannot
+/// express, as before the newer field existed.
 fn drop_foreign_sources(spec: &mut Value, old: &Value) {
     if old["dataSourceRef"].is_null()
         && !spec["dataSourceRef"]["namespace"].as_str().unwrap_or_default().is_empty()
@@ -138,7 +138,7 @@ fn drop_foreign_sources(spec: &mut Value, old: &Value) {
     same_source(spec);
 }
 
-/// The two ways to name a source say the same, unless only the newer one can say it.
+/// Makes the two source fields equal, unless only the newer one can express the source.
 fn same_source(spec: &mut Value) {
     let (source, reference) = (spec["dataSource"].clone(), spec["dataSourceRef"].clone());
     if reference.is_null() && source.is_object() {
@@ -152,14 +152,14 @@ fn same_source(spec: &mut Value) {
     }
 }
 
-/// An object whose phase nobody knows is pending.
+/// The phase defaults to pending.
 fn default_phase(object: &mut Object) {
     if object["status"].is_object() || object["status"].is_null() {
         set_default(ensure(object, &["status"]), "phase", "Pending");
     }
 }
 
-/// How far a resize may have come.
+/// States of a resize.
 const RESIZE_STATES: &[&str] = &[
     "ControllerResizeInProgress",
     "ControllerResizeInfeasible",
@@ -200,7 +200,7 @@ fn check_claim_status(object: &Field<'_>) {
     }
 }
 
-/// True when a claim can be for a resource of this name; complaints stand at the list.
+/// Returns true if a claim can request a resource of this name; errors are reported at the list.
 fn check_claim_resource(list: &Field<'_>, name: &str) -> bool {
     let messages = names::qualified_name(name);
     if !messages.is_empty() {
@@ -269,7 +269,7 @@ fn check_claim_update(object: &Field<'_>, old: &Object) {
     }
 }
 
-/// The class may move from the annotation to the field, and be set where there was none.
+/// The class may move from the annotation to the field, and be set if there was none.
 fn check_class(object: &Field<'_>, old: &Object, now: &mut Value) {
     let (name, before) =
         (object.at("spec").get("storageClassName"), &old["spec"]["storageClassName"]);
@@ -328,7 +328,7 @@ impl Strategy for Volume {
         check(object, |object| check_volume(&object.at("spec"), object.value().name()))
     }
 
-    /// The volume is judged twice, as upstream does it.
+    /// The volume is checked twice, as in upstream.
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| {
             for _ in 0..2 {
@@ -339,7 +339,7 @@ impl Strategy for Volume {
     }
 }
 
-/// Defaults of what a volume is made of.
+/// Defaults of a volume's source.
 pub(in crate::registry) fn default_volume_source(spec: &mut Value) {
     if let Some(path) = spec.get_mut("hostPath") {
         set_default(path, "type", "");
@@ -347,7 +347,7 @@ pub(in crate::registry) fn default_volume_source(spec: &mut Value) {
     super::pod::default_disk(spec);
 }
 
-/// A volume that is no object of its own but stands in an attachment.
+/// Checks a volume that is embedded in an attachment rather than an object of its own.
 pub(in crate::registry) fn check_inline_volume(spec: &Field<'_>) {
     const HERE: &str = "in the context of inline volumes";
     for field in ["claimRef", "capacity"] {

@@ -7,12 +7,12 @@ mod projected;
 
 use crate::registry::check::{Field, Rule};
 
-/// One kind of source. Two of upstream's paths differ from the field's name, and are kept.
+/// One kind of source. Two of upstream's error paths differ from the field's name.
 struct Source {
     name: &'static str,
-    /// Where a second source is complained about.
+    /// Field at which a second source is reported.
     extra: &'static str,
-    /// Where the source's own fields are.
+    /// Path of the source's own fields.
     place: &'static str,
     rule: Rule,
 }
@@ -37,7 +37,7 @@ const fn cephfs() -> Source {
     }
 }
 
-/// What a pod may mount, in upstream's order.
+/// Sources that a pod may mount, in upstream's order.
 const POD: &[Source] = &[
     source("emptyDir", files::empty_dir),
     source("hostPath", files::host_path),
@@ -76,7 +76,7 @@ const POD: &[Source] = &[
     source("image", files::image),
 ];
 
-/// What a persistent volume may be, in upstream's order.
+/// Sources of a persistent volume, in upstream's order.
 const PERSISTENT: &[Source] = &[
     source("hostPath", files::host_path),
     GCE,
@@ -102,11 +102,11 @@ const PERSISTENT: &[Source] = &[
     source("csi", disks::csi_persistent),
 ];
 
-/// The name of the source, the first if there are several.
+/// Requires exactly one source and returns its name, the first if there are several.
 fn exactly_one(volume: &Field<'_>, sources: &[Source], in_pod: bool) -> Option<&'static str> {
     let mut found = 0;
     for source in sources.iter().filter(|s| volume.has(s.name)) {
-        // Upstream forgets to look at how many there are already.
+        // Upstream does not count the sources here.
         let forgiven = source.name == "flexVolume" && !in_pod;
         if found > 0 && !forgiven {
             volume
@@ -126,13 +126,13 @@ fn exactly_one(volume: &Field<'_>, sources: &[Source], in_pod: bool) -> Option<&
 const TARGET_TOO_LONG: &str = "Total length of <volume name>:<iscsi.targetPortal> must be under \
                                64 characters if iscsi.initiatorName is specified.";
 
-/// Whether the initiator's name leaves too little room.
+/// Returns true if the initiator's name leaves too little room.
 fn target_too_long(iscsi: &Field<'_>, volume: &str) -> bool {
     iscsi.has("initiatorName") && volume.len() + 1 + iscsi.str("targetPortal").len() > 64
 }
 
-/// Checks the source of a volume of a pod, or of a template, where an image may still be unknown; and
-/// names it.
+/// Checks and names the source of a volume of a pod, or of a template, where an image may still be
+/// unknown.
 pub(in crate::registry) fn check_pod_source(
     volume: &Field<'_>,
     in_pod: bool,

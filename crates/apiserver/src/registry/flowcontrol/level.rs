@@ -1,4 +1,4 @@
-//! PriorityLevelConfiguration: how much of the server requests of one kind may take.
+//! PriorityLevelConfiguration: the share of the server that requests of one level may use.
 
 use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
@@ -11,10 +11,10 @@ use crate::registry::strategy::{ALL_METADATA, Context, Strategy, clear_status, s
 
 pub(super) struct Level;
 
-/// An annotation by which v1beta3 tells zero from nothing.
+/// Annotation by which v1beta3 distinguishes zero from unset.
 const PRESERVE_ZERO: &str = "flowcontrol.k8s.io/v1beta3-preserve-zero-concurrency-shares";
 const MAX_QUEUES: i64 = 10_000_000;
-/// Bits of the hash that hands are dealt with.
+/// Bits of the hash from which hands are dealt.
 const MAX_HASH_BITS: i64 = 60;
 
 impl Strategy for Level {
@@ -73,7 +73,7 @@ impl Strategy for Level {
     }
 }
 
-/// Two levels are what they must be.
+/// Two levels have a fixed spec.
 fn check_mandatory(spec: &Field<'_>, name: &str) {
     let (fixed, but) = match name {
         "exempt" => {
@@ -182,12 +182,12 @@ fn check_queuing(queuing: &Field<'_>) {
     }
 }
 
-/// Bits that dealing `hand` of `queues` cards takes, rather too many than too few.
+/// Number of bits needed to deal `hand` of `queues` cards, rounded up.
 fn entropy(queues: i64, hand: i64) -> i64 {
     ((queues as f64).log2() * hand as f64).ceil() as i64
 }
 
-/// What a table shows of a limited level.
+/// The value of a limited level in a table.
 pub(super) fn limited(object: &Value, path: &[&str]) -> Value {
     match object.get_path(&["spec", "limited"]).and_then(|limited| limited.get_path(path)) {
         Some(value) => value.clone(),

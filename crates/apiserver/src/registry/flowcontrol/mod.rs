@@ -35,7 +35,7 @@ pub(super) static KINDS: &[Kind] = &[
                 dangling.next_back().unwrap_or_else(|| "?".into())
             }),
         ])
-        // As they are tried.
+        // In matching order.
         .rows_by(|o| o["spec"]["matchingPrecedence"].as_i64().unwrap_or_default()),
     row("PriorityLevelConfiguration", "prioritylevelconfigurations", "prioritylevelconfiguration")
         .rechecks(1, 0)
@@ -53,7 +53,7 @@ pub(super) static KINDS: &[Kind] = &[
         ]),
 ];
 
-/// Conditions have a type, each another.
+/// Conditions must have a type, each a different one.
 fn check_conditions(object: &Field<'_>) {
     let mut seen = HashSet::new();
     for condition in object.at("status").items("conditions") {

@@ -1,4 +1,4 @@
-//! FlowSchema: which requests belong together.
+//! FlowSchema: the assignment of requests to priority levels.
 
 use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, names};
@@ -16,7 +16,7 @@ const MAX_PRECEDENCE: i64 = 10_000;
 const VERBS: &[&str] =
     &["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 
-/// The specs that two schemas must have.
+/// The required specs of two schemas.
 fn mandatory(name: &str) -> Option<Value> {
     let subject = |group: &str| json!({"kind": "Group", "group": {"name": group}});
     let rule = |subjects: &[Value]| {
@@ -154,7 +154,7 @@ fn check_account(account: &Field<'_>) {
     }
 }
 
-/// A list with something in it, where `*` stands alone. Whether the items are left to check.
+/// Requires a non-empty list in which `*` is alone. Returns true if items remain to be checked.
 fn lists(rule: &Field<'_>, field: &str, missing: &str, others: &str) -> bool {
     let items = rule.at(field);
     let wildcard = rule.strings(field).any(|item| item == "*");

@@ -1,4 +1,4 @@
-//! IPAddress: an address of a service, by its name.
+//! IPAddress: an allocated service address, identified by its name.
 
 use apimachinery::field::ErrorList;
 use apimachinery::{Object, names};
@@ -10,13 +10,13 @@ use crate::registry::strategy::Strategy;
 pub(super) struct IpAddress;
 
 impl Strategy for IpAddress {
-    /// The name is the address in the one form that it is printed in.
+    /// The name must be an address in its canonical form.
     fn validate_name(&self, name: &str) -> Vec<String> {
         let value = Value::from(name);
         check(&value, |name| name.canonical_ip()).0.into_iter().map(|e| e.detail).collect()
     }
 
-    /// Nothing can be added to an address.
+    /// An address takes no suffix.
     fn generate_name(&self, base: &str) -> String {
         base.to_owned()
     }

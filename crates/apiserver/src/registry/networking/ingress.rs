@@ -67,7 +67,7 @@ impl Strategy for Ingress {
     }
 }
 
-/// Where the class stood before it had a field.
+/// Annotation that held the class before the field existed.
 const CLASS: &str = "kubernetes.io/ingress.class";
 
 pub(super) struct IngressClass;

@@ -44,7 +44,7 @@ impl Strategy for NetworkPolicy {
     }
 }
 
-/// Every address range of a policy.
+/// All address ranges of a policy.
 fn ranges(spec: &Value) -> Vec<&str> {
     let mut found = Vec::new();
     for (direction, peers) in [("ingress", "from"), ("egress", "to")] {

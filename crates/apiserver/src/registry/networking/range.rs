@@ -1,4 +1,4 @@
-//! ServiceCIDR: a range that services take their addresses from.
+//! ServiceCIDR: a range from which service addresses are allocated.
 
 use apimachinery::Object;
 use apimachinery::field::ErrorList;

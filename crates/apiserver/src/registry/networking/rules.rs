@@ -14,7 +14,7 @@ fn host_name(field: &Field<'_>) {
     });
 }
 
-/// What an update lets pass because it was there before.
+/// Defects that an update may keep because the old object has them.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Old {
     secret_names: bool,
@@ -22,7 +22,7 @@ pub(super) struct Old {
 }
 
 impl Old {
-    /// What is wrong with an ingress that is stored.
+    /// The defects of a stored ingress.
     pub(super) fn of(ingress: &Object) -> Self {
         let spec = &ingress["spec"];
         let list = |field: &str| spec[field].as_array().into_iter().flatten();
@@ -170,7 +170,7 @@ pub(super) fn check_class(spec: &Field<'_>) {
     }
 }
 
-/// Checks what an ingress controller reports.
+/// Checks the status that an ingress controller reports.
 pub(super) fn check_status(object: &Field<'_>, old: &Object) {
     let was = old["status"]["loadBalancer"]["ingress"].as_array();
     for ingress in object.at("status").at("loadBalancer").items("ingress") {

@@ -1,6 +1,6 @@
-//! ResourceClaim, ResourceClaimTemplate and DeviceClass: devices that somebody wants.
+//! ResourceClaim, ResourceClaimTemplate and DeviceClass: requests for devices.
 //!
-//! Selectors are checked for their length; compiling them comes with their evaluation.
+//! Selectors are only checked for length; they will be compiled once they are evaluated.
 
 use std::collections::{HashMap, HashSet};
 
@@ -34,7 +34,7 @@ const IMMUTABLE: &str = "field is immutable";
 const REFERENCE: &str = "must be the name of a request in the claim or the name of a request and \
                          a subrequest separated by '/'";
 
-/// Fields of features that are off: taints and sharing of capacity.
+/// Drops fields of disabled features: taints and shared capacity.
 fn drop_disabled(spec: &mut Value) {
     let Some(devices) = spec.get_mut("devices") else { return };
     for request in items_mut(devices, "requests") {
@@ -66,7 +66,7 @@ impl Strategy for Claim {
         match (sub, old) {
             (Some(Sub::Status), Some(old)) if granted(old).is_none() => granted(object),
             (None, None) => requests_admin_access(&object["spec"]["devices"]["requests"]),
-            // Requests never change.
+            // Requests are immutable.
             _ => None,
         }
     }
@@ -124,7 +124,7 @@ impl Strategy for Claim {
             items_mut(devices, "results").for_each(|result| drop_fields(result, gone));
         }
         items_mut(status, "devices").for_each(|device| drop_fields(device, &["shareID"]));
-        // What is no longer allocated has no status either.
+        // Devices that are no longer allocated lose their status.
         if let Some(devices) = status.get_mut("devices").and_then(Value::as_array_mut) {
             devices.retain(|device| {
                 let id = device_id(device);
@@ -203,7 +203,7 @@ impl Strategy for Class {
     }
 }
 
-/// Names of requests, with those of their subrequests.
+/// Names of requests and of their subrequests.
 type Requests<'a> = HashMap<&'a str, HashSet<&'a str>>;
 
 fn requests<'a>(spec: &Field<'a>) -> Requests<'a> {

@@ -32,7 +32,7 @@ fn state(object: &Value) -> Value {
     states.join(",").into()
 }
 
-/// Requests ask for one device unless they say otherwise.
+/// Requests ask for one device by default.
 fn default_requests(spec: Option<&mut Value>) {
     let Some(devices) = spec.and_then(|spec| spec.get_mut("devices")) else { return };
     for request in items_mut(devices, "requests") {
@@ -53,7 +53,7 @@ fn default_number(request: &mut Value) {
     }
 }
 
-/// Takes fields away.
+/// Removes fields.
 fn drop_fields(of: &mut Value, fields: &[&str]) {
     if let Some(map) = of.as_object_mut() {
         fields.iter().for_each(|field| drop(map.remove(*field)));

@@ -1,4 +1,4 @@
-//! What claims, classes and slices have in common.
+//! Rules shared by claims, classes and slices.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -30,7 +30,7 @@ pub(super) fn each(of: &Field<'_>, field: &str, max: usize, rule: impl Fn(&Field
     true
 }
 
-/// The same of a list whose items differ by `key`.
+/// The same for a list whose items must differ in `key`.
 pub(super) fn each_once(
     of: &Field<'_>,
     field: &str,
@@ -50,8 +50,7 @@ pub(super) fn each_once(
     }
 }
 
-/// Driver, pool and device as one text.
-/// Access to devices that are in use, which only administrators' namespaces give.
+/// Access to devices in use, which is limited to namespaces of administrators.
 pub(super) fn admin_access(
     path: Path,
     items: &Value,
@@ -65,12 +64,13 @@ pub(super) fn admin_access(
     })
 }
 
-/// The same of the requests of a claim.
+/// The same for the requests of a claim.
 pub(super) fn requests_admin_access(requests: &Value) -> Option<NeedsLabel> {
     let path = Path::new("spec").child("devices").child("requests");
     admin_access(path, requests, |request| request["exactly"]["adminAccess"] == true)
 }
 
+/// Driver, pool and device, joined by slashes.
 pub(super) fn device_id(device: &Value) -> String {
     let part = |field: &str| device[field].as_str().unwrap_or_default().to_owned();
     [part("driver"), part("pool"), part("device")].join("/")
@@ -99,7 +99,7 @@ pub(super) fn check_uid(uid: &Field<'_>) {
     }
 }
 
-/// `name` or `domain/name`, standing at `at`.
+/// Checks `name` or `domain/name`, reported at `at`.
 pub(super) fn check_qualified_name(at: &Field<'_>, name: &str) {
     let identifier = |id: &str| {
         if id.len() > MAX_ID {
@@ -134,7 +134,7 @@ pub(super) fn check_full_name(name: &Field<'_>) {
     }
 }
 
-/// A JSON object of at most `max` bytes.
+/// Checks a JSON object of at most `max` bytes.
 pub(super) fn check_json(value: &Field<'_>, max: usize) {
     match value.value() {
         Value::Null => value.required(""),

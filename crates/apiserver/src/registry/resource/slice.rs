@@ -1,4 +1,4 @@
-//! ResourceSlice: devices that a driver offers.
+//! ResourceSlice: devices that a driver provides.
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ const MAX_TAINTS: usize = 16;
 const MAX_VALUE: usize = 64;
 /// Longest key that a path shows in full.
 const MAX_KEY: usize = 63 + 1 + 32;
-/// Fields of features that are off, of slices and of their devices.
+/// Fields of disabled features, of slices and of their devices.
 const OFF: &[&str] = &["sharedCounters", "perDeviceNodeSelection"];
 const OFF_OF_DEVICES: &[&str] = &[
     "taints",
@@ -65,7 +65,7 @@ impl Strategy for Slice {
         }
     }
 
-    /// Fields of features that are off are dropped, and count as a change all the same.
+    /// Fields of disabled features are dropped, but still count as a change.
     fn prepare_for_update(
         &self,
         _ctx: &Context<'_>,
@@ -129,7 +129,7 @@ fn check_slice(spec: &Field<'_>, old: Option<&Value>) {
     each_once(spec, "devices", MAX_DEVICES, name, check_device);
 }
 
-/// Where the devices are must be said in one way.
+/// The location of the devices must be given in exactly one way.
 fn check_nodes(spec: &Field<'_>) {
     const ONE: &str = "exactly one of `nodeName`, `nodeSelector`, `allNodes`, \
                        `perDeviceNodeSelection` is required";
@@ -195,7 +195,7 @@ fn check_device(device: &Field<'_>) {
     check_binding_conditions(device);
 }
 
-/// A key as paths show it: in the middle of what is too long, three dots.
+/// A key as paths show it: an overlong one has three dots in the middle.
 fn shortened(key: &str) -> String {
     if key.len() <= MAX_KEY || !key.is_ascii() {
         return key.to_owned();

@@ -11,7 +11,7 @@ use crate::registry::Sub;
 
 pub(super) struct Attachment;
 
-/// Largest sum of the keys and values of the metadata, in bytes.
+/// Maximum total size of the keys and values of the metadata, in bytes.
 const MAX_METADATA: usize = 256 << 10;
 const MAX_MESSAGE: usize = 1024;
 
@@ -95,7 +95,7 @@ fn check_attachment(object: &Field<'_>) {
     }
 }
 
-/// Checks that objects made before v1 need not pass.
+/// Rules that objects created before v1 need not satisfy.
 fn check_new(object: &Field<'_>) {
     let spec = object.at("spec");
     check_csi_driver_name(&spec.at("attacher"));

@@ -1,4 +1,4 @@
-//! CSIDriver, CSINode and CSIStorageCapacity: what drivers say of themselves.
+//! CSIDriver, CSINode and CSIStorageCapacity: properties that drivers report.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ const TOKENS_IN_SECRETS: &str = "spec.serviceAccountTokenInSecrets is unset; if 
                                  volume attributes";
 
 impl Strategy for Driver {
-    /// Counted from the first change.
+    /// The generation is counted from the first change.
     fn first_generation(&self) -> Value {
         Value::Null
     }
@@ -104,7 +104,7 @@ fn check_driver(spec: &Field<'_>) {
 
 pub(super) struct Node;
 
-/// Longest id that a driver may give a node.
+/// Longest id that a driver may assign to a node.
 const MAX_NODE_ID: usize = 256;
 
 impl Strategy for Node {
@@ -126,7 +126,7 @@ impl Strategy for Node {
     }
 }
 
-/// A driver that stays may change nothing but how much it can hold.
+/// An existing driver may only change its capacity.
 fn check_same_drivers(object: &Field<'_>, old: &Object) {
     let bare = |driver: &Value| {
         let mut driver = driver.clone();

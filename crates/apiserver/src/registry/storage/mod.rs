@@ -20,7 +20,7 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 
 const IS_DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 
-/// The name, marked when it is the default.
+/// The name, marked if it is the default.
 const CLASS_NAME: Column = Column {
     ..Column::make("Name", |o| match o.annotation(IS_DEFAULT) {
         Some("true") => format!("{} (default)", o.name()).into(),
@@ -130,11 +130,11 @@ impl Strategy for Class {
     }
 }
 
-/// Most parameters, and the largest sum of their keys and values in bytes.
+/// Maximum number of parameters, and maximum total size of their keys and values in bytes.
 const MAX_PARAMETERS: usize = 512;
 const MAX_PARAMETER_BYTES: usize = 256 << 10;
 
-/// The name of what provisions.
+/// Checks the name of a provisioner.
 fn check_provisioner(class: &Field<'_>, field: &str) {
     if class.needs(field) {
         let provisioner = class.at(field);
@@ -163,7 +163,7 @@ fn check_parameters(class: &Field<'_>) {
 }
 
 fn check_topologies(class: &Field<'_>) {
-    // Upstream begins with as many empty terms, so that another empty one repeats them.
+    // Upstream starts with as many empty terms, so another empty one is a duplicate.
     let mut terms: Vec<BTreeMap<&str, BTreeSet<&str>>> =
         vec![BTreeMap::new(); class.len("allowedTopologies")];
     for topology in class.items("allowedTopologies") {

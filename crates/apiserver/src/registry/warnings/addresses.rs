@@ -1,11 +1,11 @@
-//! Addresses that are accepted for the sake of old objects alone.
+//! Address formats that are only accepted for the sake of old objects.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use apimachinery::field::Path;
 use ipnet::IpNet;
 
-/// Go's `ParseIPSloppy`: also with leading zeros.
+/// Go's `ParseIPSloppy`, which accepts leading zeros.
 fn sloppy(text: &str) -> Option<IpAddr> {
     if let Ok(ip) = text.parse() {
         return Some(ip);
@@ -15,12 +15,12 @@ fn sloppy(text: &str) -> Option<IpAddr> {
     Some(Ipv4Addr::new(a, b, c, d).into())
 }
 
-/// The address as Go holds it: one of IPv4 within IPv6 is one of IPv4.
+/// The address as Go stores it: an IPv4-mapped address becomes IPv4.
 fn plain(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
 }
 
-/// Warns of an address that is written in an unusual way.
+/// Warns about an address in an unusual format.
 pub(super) fn warn_ip(path: &Path, text: &str, found: &mut Vec<String>) {
     let Some(ip) = sloppy(text) else { return };
     let strict: Option<IpAddr> = text.parse().ok();
@@ -37,7 +37,7 @@ pub(super) fn warn_ip(path: &Path, text: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Warns of a range that is written in an unusual way.
+/// Warns about a range in an unusual format.
 pub(super) fn warn_cidr(path: &Path, text: &str, found: &mut Vec<String>) {
     let Some((address, bits)) = text.split_once('/') else { return };
     let (Some(ip), Ok(bits)) = (sloppy(address), bits.parse::<u8>()) else { return };

@@ -1,5 +1,5 @@
-//! What clients are warned of: fields that do nothing, or not what they seem to (upstream's
-//! `WarningsOnCreate` and `WarningsOnUpdate`), and objects that nothing acts on yet.
+//! Warnings to clients about fields without effect or with a surprising one (upstream's
+//! `WarningsOnCreate` and `WarningsOnUpdate`), and objects that have no effect yet.
 
 mod addresses;
 mod nodes;
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::kind::Kind;
 
-/// Kinds that are stored while what they ask for is not done, and what that is.
+/// Kinds that are stored but not acted on yet, and the missing action.
 const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy", "enforced"),
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", "enforced"),
@@ -31,7 +31,7 @@ const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     ("networking.k8s.io", "NetworkPolicy", "enforced"),
 ];
 
-/// Warnings about a new object, or about what `old` is changed to.
+/// Warnings about a new object, or about an update of `old`.
 pub(crate) fn warnings(kind: &Kind, object: &Object, old: Option<&Object>) -> Vec<String> {
     let mut found = Vec::new();
     of_kind(kind, object, old, &mut found);
@@ -52,7 +52,7 @@ pub(crate) fn warnings(kind: &Kind, object: &Object, old: Option<&Object>) -> Ve
 fn of_kind(kind: &Kind, object: &Object, old: Option<&Object>, found: &mut Vec<String>) {
     let spec = Path::new("spec");
     let template = |at: &[&str], path: Path, found: &mut Vec<String>| {
-        // A change of anything else says nothing new.
+        // Other updates repeat no warnings.
         if old.is_none_or(|old| old.generation() != object.generation())
             && let Some(template) = object.get_path(at)
         {
@@ -155,7 +155,7 @@ fn entries<'a>(
     map.into_iter().flatten().map(|(key, value)| (key.as_str(), value))
 }
 
-/// A name that is no DNS label.
+/// Warns about a name that is not a DNS label.
 fn warn_name(object: &Object, why: &str, found: &mut Vec<String>) {
     let wrong = names::dns1123_label(object.name());
     if !wrong.is_empty() {
@@ -163,7 +163,7 @@ fn warn_name(object: &Object, why: &str, found: &mut Vec<String>) {
     }
 }
 
-/// An amount of bytes with a fraction.
+/// Warns about a fractional number of bytes.
 fn warn_fraction(path: &Path, amounts: &Value, resource: &str, found: &mut Vec<String>) {
     let Some(value) = amounts.get(resource) else { return };
     let Ok(amount) = Quantity::from_value(value) else { return };
@@ -177,7 +177,7 @@ fn warn_fraction(path: &Path, amounts: &Value, resource: &str, found: &mut Vec<S
     }
 }
 
-/// An indexed job of a size whose failed indexes cannot be kept.
+/// Warns about an indexed job that is too large to record its failed indexes.
 fn warn_size(path: &Path, spec: &Value, found: &mut Vec<String>) {
     let number = |field: &str| spec[field].as_i64().unwrap_or(0);
     if spec["completionMode"] == "Indexed"
@@ -203,7 +203,7 @@ fn warn_mountable(object: &Object, old: Option<&Object>, found: &mut Vec<String>
     }
 }
 
-/// Requests that may be more than limits.
+/// Warns about requests that may exceed limits.
 fn warn_quota(object: &Object, found: &mut Vec<String>) {
     let hard = &object["spec"]["hard"];
     for resource in ["cpu", "memory", "storage", "ephemeral-storage"] {

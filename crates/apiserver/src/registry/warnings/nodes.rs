@@ -1,4 +1,4 @@
-//! Nodes, and what selects them by labels of former times.
+//! Nodes, and objects that select them by deprecated labels.
 
 use apimachinery::field::Path;
 use apimachinery::{Object, ObjectExt, names};
@@ -30,7 +30,7 @@ const DEPRECATED: &[(&str, &str)] = &[
     ("node-role.kubernetes.io/master", "use \"node-role.kubernetes.io/control-plane\" instead"),
 ];
 
-/// What to use instead of a node label.
+/// The replacement for a deprecated node label.
 pub(super) fn deprecated(label: &str) -> Option<&'static str> {
     DEPRECATED.iter().find(|(known, _)| *known == label).map(|(_, message)| *message)
 }
@@ -79,7 +79,7 @@ pub(super) fn warn_selector(path: &Path, selector: &Value, found: &mut Vec<Strin
     }
 }
 
-/// Warns of labels, and for preferences of values, with which a term selects nothing.
+/// Warns about labels, and for preferences about values, that make a term select nothing.
 pub(super) fn warn_term(path: &Path, term: &Value, values: bool, found: &mut Vec<String>) {
     for (i, expression) in items(term, &["matchExpressions"]).enumerate() {
         let path = path.child("matchExpressions").index(i);

@@ -1,11 +1,11 @@
-//! Files of a volume that are put in each other's place.
+//! Files of a volume with overlapping paths.
 
 use apimachinery::ObjectExt;
 use serde_json::Value;
 
 use super::items;
 
-/// A file and where it comes from, for people.
+/// A file and a description of its source.
 struct File {
     path: String,
     source: String,
@@ -19,7 +19,7 @@ impl File {
         }
     }
 
-    /// Whether one is the other, or a directory of its path.
+    /// Returns true if the paths are equal, or one is a directory of the other.
     fn overlaps(&self, other: &Self) -> bool {
         let (a, b) = (format!("{}/", self.path), format!("{}/", other.path));
         !self.path.is_empty() && !other.path.is_empty() && (a.starts_with(&b) || b.starts_with(&a))
@@ -100,5 +100,5 @@ fn check(volume: &str, of: &str, files: Vec<File>, found: &mut Vec<String>) {
     }
 }
 
-/// More files of a volume are not compared: each is compared with all before it.
+/// Maximum number of files compared in a volume: each is compared with all before it.
 const MAX_FILES: usize = 1000;

@@ -39,7 +39,7 @@ const VOLUMES: &[(&str, &str)] = &[
 ];
 const LISTS: &[&str] = &["initContainers", "containers", "ephemeralContainers"];
 
-/// The containers of a pod with their places.
+/// The containers of a pod with their paths.
 pub(super) fn containers<'a>(
     path: &Path,
     spec: &'a Value,
@@ -139,7 +139,7 @@ pub(super) fn warn(path: &Path, pod: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Whether an annotation of former times means this AppArmor profile.
+/// Returns true if the deprecated annotation has the same meaning as this AppArmor profile.
 fn means(annotation: &str, profile: &Value) -> bool {
     let kind = profile.str_at(&["type"]);
     match (annotation, annotation.strip_prefix("localhost/")) {
@@ -150,7 +150,7 @@ fn means(annotation: &str, profile: &Value) -> bool {
     }
 }
 
-/// Selectors of nodes by labels of former times, and spreading over no pods.
+/// Warns about deprecated labels in node selectors, and topology spread without pods.
 fn placement(path: &Path, spec: &Value, found: &mut Vec<String>) {
     for (label, _) in entries(spec, &["nodeSelector"]) {
         if let Some(message) = nodes::deprecated(label) {
@@ -186,7 +186,7 @@ fn no_selector(path: &Path, term: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Affinity to pods that nothing selects.
+/// Warns about pod affinity that selects nothing.
 fn matching_none(path: &Path, spec: &Value, found: &mut Vec<String>) {
     for kind in ["podAffinity", "podAntiAffinity"] {
         let path = path.child("affinity").child(kind);
@@ -203,7 +203,7 @@ fn matching_none(path: &Path, spec: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// Items of a list that should be told apart by a field, and are not.
+/// Warns about items of a list with equal values of a field.
 fn repeated(path: &Path, spec: &Value, list: &str, field: &str, found: &mut Vec<String>) {
     let mut seen = HashSet::new();
     for (i, item) in items(spec, &[list]).enumerate() {
@@ -215,7 +215,7 @@ fn repeated(path: &Path, spec: &Value, list: &str, field: &str, found: &mut Vec<
     }
 }
 
-/// Environment variables that are set twice, unless the second uses the first.
+/// Warns about environment variables that are set twice, unless the second uses the first.
 fn hidden_variables(path: &Path, container: &Value, found: &mut Vec<String>) {
     let mut seen = HashSet::new();
     for (i, variable) in items(container, &["env"]).enumerate() {

@@ -1,4 +1,4 @@
-//! Ports of a pod that get in each other's way.
+//! Conflicting ports of a pod.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::items;
 use super::pods::containers;
 
-/// More ports of one number are not compared: each is compared with all before it.
+/// Maximum number of ports compared for one number: each is compared with all before it.
 const MAX_SAME: usize = 100;
 
-/// What two ports with one number and protocol are to each other.
+/// Describes the conflict of two ports with one number and protocol.
 fn relation(port: &Value, other: &Value) -> Option<&'static str> {
     let ip = |port: &Value| port.str_at(&["hostIP"]).to_owned();
     let number = |port: &Value| port["hostPort"].as_i64().unwrap_or(0);

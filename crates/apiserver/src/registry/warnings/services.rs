@@ -1,4 +1,4 @@
-//! Services, their endpoints, and what lets traffic in.
+//! Services, endpoints, network policies and ingresses.
 
 use apimachinery::field::Path;
 use apimachinery::{Object, ObjectExt};
@@ -65,7 +65,7 @@ pub(super) fn warn_service(object: &Object, found: &mut Vec<String>) {
 }
 
 pub(super) fn warn_endpoints(object: &Object, found: &mut Vec<String>) {
-    // The controller writes no others.
+    // The controller only writes canonical addresses.
     if object.label("endpoints.kubernetes.io/managed-by") == Some("endpoint-controller") {
         return;
     }

@@ -1,4 +1,4 @@
-//! Warnings against upstream's words.
+//! Warnings compared with upstream's texts.
 
 use serde_json::{Value, json};
 
@@ -144,7 +144,7 @@ fn what_has_no_effect_says_so() {
     );
     for (group, name, _) in super::WITHOUT_EFFECT {
         let known = crate::registry::kinds().any(|k| k.group == *group && k.kind == *name);
-        // Some are of versions that are not served.
+        // Some kinds are only in versions that are not served.
         assert!(known || name.starts_with("Mutating"), "{name}");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{items, nodes, warn_fraction};
 
-/// Where the class stood before it had a field.
+/// Annotation that held the class before the field existed.
 pub(super) const CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 const ANNOTATIONS: &[(&str, &str)] = &[
     (CLASS, "deprecated since v1.8; use \"storageClassName\" attribute instead"),
@@ -15,7 +15,7 @@ const ANNOTATIONS: &[(&str, &str)] = &[
         "deprecated since v1.31; use \"mountOptions\" attribute instead",
     ),
 ];
-/// Sources by their field and by the name that upstream prints.
+/// Sources with their field and the name that upstream prints.
 const SOURCES: &[(&str, &str, &str)] = &[
     ("cephfs", "cephfs", "deprecated in v1.28, non-functional in v1.31+"),
     (

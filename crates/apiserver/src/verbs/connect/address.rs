@@ -1,15 +1,14 @@
-//! Addresses that a client may have this server connect to.
+//! Addresses to which clients may make this server connect.
 //!
-//! Pods, nodes and endpoints say themselves where they are. What they say must not lead to this
-//! machine's own services or to its link: a proxied request carries this server's place in the
-//! network.
+//! Pods, nodes and endpoints report their own addresses. These must not lead to this machine's own
+//! services or its link: a proxied request has this server's position in the network.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use apimachinery::Status;
 
-/// Go's `IsGlobalUnicast`: private networks are, loopback, link-local, multicast and the
-/// unspecified address are not.
+/// Go's `IsGlobalUnicast`: true for private networks; false for loopback, link-local, multicast and
+/// the unspecified address.
 pub(super) fn is_proxyable(ip: IpAddr) -> bool {
     let ip = ip.to_canonical();
     let link_local = match ip {
@@ -23,13 +22,13 @@ fn not_allowed() -> Status {
     Status::bad_request("address not allowed")
 }
 
-/// The address a pod or an endpoint says it has.
+/// The address that a pod or endpoint reports.
 pub(super) fn of_pod(text: &str) -> Result<IpAddr, Status> {
     text.parse().ok().filter(|ip| is_proxyable(*ip)).ok_or_else(not_allowed)
 }
 
-/// The addresses of a node's host name, which are the ones to connect to: asked again, the name
-/// could lead elsewhere.
+/// The addresses of a node's host name. Connections must use these: another lookup could return
+/// different ones.
 pub(super) async fn of_node(host: &str, port: u16) -> Result<Vec<SocketAddr>, Status> {
     let found = tokio::net::lookup_host((host, port)).await;
     let found: Vec<SocketAddr> = found.map_err(|e| Status::bad_request(e.to_string()))?.collect();

@@ -1,4 +1,4 @@
-//! One exchange with what stands behind this server.
+//! Forwards one exchange to a proxied target.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,27 +14,27 @@ use tokio::net::TcpStream;
 use super::Call;
 use crate::body::{Body, BoxError};
 
-/// Where a connection goes.
+/// The target of a connection.
 pub(super) struct Target {
     pub(super) host: String,
     pub(super) port: u16,
-    /// Where to connect, where that has been looked up and checked; else the host is.
+    /// Addresses that were looked up and checked; if empty, `host` is resolved.
     pub(super) addresses: Vec<SocketAddr>,
-    /// None: in the clear.
+    /// `None` for plain text.
     pub(super) tls: Option<Tls>,
     pub(super) path: String,
 }
 
-/// Time to connect, and for a TLS handshake then (upstream's).
+/// Time limits for connecting and for the TLS handshake (upstream's).
 const CONNECT: Duration = Duration::from_secs(30);
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Who the two ends are to each other.
+/// The relation of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tls {
-    /// A kubelet of this cluster, which knows this server.
+    /// A kubelet of this cluster; both ends authenticate.
     Kubelet,
-    /// Anybody, who is told nothing: pods have certificates of their own making.
+    /// An unknown server, to which no credentials are sent: pods have self-made certificates.
     Unverified,
 }
 
@@ -70,7 +70,7 @@ pub(super) async fn forward(
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|e| unreachable(&e))?;
-    // The connection serves this one exchange and ends with it.
+    // The connection is used for this exchange only.
     telemetry::task::spawn("connect-proxy", connection.with_upgrades());
 
     let uri: Uri =
@@ -99,7 +99,7 @@ pub(super) async fn forward(
             telemetry::task::spawn("connect-proxy", async move {
                 if let (Ok(client), Ok(node)) = tokio::join!(client_side, node_side) {
                     let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
-                    // Either side may hang up; that is how streams end.
+                    // Either side may close; that is how streams end.
                     let _ = copy_bidirectional(&mut client, &mut node).await;
                 }
             });
@@ -118,7 +118,7 @@ fn boxed(e: hyper::Error) -> BoxError {
     Box::new(e)
 }
 
-/// Credentials are for this server, not for what stands behind it.
+/// Credentials are for this server, not for the target.
 fn is_credential(name: &HeaderName) -> bool {
     name == http::header::AUTHORIZATION || name.as_str().starts_with("impersonate-")
 }

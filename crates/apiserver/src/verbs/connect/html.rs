@@ -1,5 +1,5 @@
-//! The start tags of HTML as it flows by (<https://html.spec.whatwg.org/multipage/parsing.html>),
-//! as far as it takes to change attributes: what is no start tag goes through untouched.
+//! Rewrites attributes in the start tags of streamed HTML
+//! (<https://html.spec.whatwg.org/multipage/parsing.html>); all else is passed through unchanged.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use std::ops::Range;
 const RAW: &[&str] =
     &["iframe", "noembed", "noframes", "script", "style", "textarea", "title", "xmp"];
 
-/// Bytes of one tag that are kept; a longer one goes through untouched.
+/// Maximum bytes kept of one tag; a longer one is passed through unchanged.
 const LONGEST: usize = 1 << 20;
 
-/// Changes attributes: given the names of the element and the attribute, in lower case, and the
-/// value as it is written, gives another value, which must be fit for double quotes.
+/// Rewrites attributes: given the lower-case names of element and attribute and the value as
+/// written, returns another value, which must be valid in double quotes.
 pub(super) trait Rewrite {
     /// The new value, if there is one.
     fn value(&self, element: &str, attribute: &str, value: &str) -> Option<String>;
@@ -20,9 +20,9 @@ pub(super) trait Rewrite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Text,
-    /// Within an element of raw text; `Tags::raw` is its name.
+    /// In an element of raw text; `Tags::raw` is its name.
     RawText,
-    /// After `<` in raw text, as far as what follows is like the end tag.
+    /// After `<` in raw text, while the input matches the end tag.
     RawEnd,
     /// After `<`.
     Open,
@@ -40,26 +40,26 @@ enum State {
     Unquoted,
 }
 
-/// An attribute's places in the tag.
+/// The positions of an attribute in the tag.
 #[derive(Clone, Debug, Default)]
 struct Attribute {
     name: Range<usize>,
-    /// With its quotes.
+    /// Including its quotes.
     value: Range<usize>,
     quoted: bool,
 }
 
-/// Reads HTML in pieces of any size, and writes it with other attributes.
+/// Reads HTML in pieces of any size, and writes it with rewritten attributes.
 pub(super) struct Tags<R> {
     rewrite: R,
     state: State,
-    /// The tag, or what may become one, from its `<`.
+    /// The tag, or a possible tag, from its `<`.
     tag: Vec<u8>,
-    /// Bytes of it that have come.
+    /// Number of its bytes read.
     read: usize,
-    /// The tag is too long to be kept: it is written as it comes.
+    /// The tag is too long to keep and is written as it arrives.
     overlong: bool,
-    /// It ends an element.
+    /// This is an end tag.
     ends: bool,
     name: Range<usize>,
     attributes: Vec<Attribute>,
@@ -81,7 +81,7 @@ impl<R: Rewrite> Tags<R> {
         }
     }
 
-    /// Takes the next piece, and writes what is certain.
+    /// Reads the next piece, and writes as much as is certain.
     pub(super) fn write(&mut self, mut piece: &[u8], out: &mut Vec<u8>) {
         while let Some((byte, rest)) = piece.split_first() {
             let plain = matches!(self.state, State::Text | State::RawText);
@@ -96,7 +96,7 @@ impl<R: Rewrite> Tags<R> {
         }
     }
 
-    /// Writes what is left of a document that ends in the middle of a tag.
+    /// Writes the rest of a document that ends inside a tag.
     pub(super) fn end(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.tag);
         self.state = State::Text;
@@ -117,7 +117,7 @@ impl<R: Rewrite> Tags<R> {
                     self.name = at..at;
                     self.state = State::TagName;
                 }
-                // `</` before anything else is a comment, `<` is text.
+                // `</` begins a comment unless a name follows, and `<` is text.
                 b'>' => self.flush(State::Text, out),
                 _ if self.ends => self.state = State::Bogus,
                 b'<' => {
@@ -160,7 +160,7 @@ impl<R: Rewrite> Tags<R> {
         }
     }
 
-    /// Keeps a byte of the tag, or writes it where the tag has become too long.
+    /// Keeps a byte of the tag, or writes it if the tag is too long.
     fn keep(&mut self, byte: u8, out: &mut Vec<u8>) {
         self.read += 1;
         if self.overlong {
@@ -174,19 +174,19 @@ impl<R: Rewrite> Tags<R> {
         }
     }
 
-    /// Writes what was kept as it is.
+    /// Writes the kept bytes unchanged.
     fn flush(&mut self, next: State, out: &mut Vec<u8>) {
         out.append(&mut self.tag);
         self.attributes.clear();
         (self.read, self.overlong, self.ends, self.state) = (0, false, false, next);
     }
 
-    /// Comments end with `-->`; `<!-->` is one too.
+    /// Comments end with `-->`; `<!-->` is a complete one.
     fn comment(&mut self, byte: u8, out: &mut Vec<u8>) {
         if byte == b'>' && self.tag.ends_with(b"-->") {
             return self.flush(State::Text, out);
         }
-        // Only the end is of interest.
+        // Only the end of the comment matters.
         let settled = self.tag.len().saturating_sub(2);
         if settled > 4 {
             out.extend(self.tag.drain(..settled));
@@ -194,7 +194,7 @@ impl<R: Rewrite> Tags<R> {
     }
 
     fn raw_end(&mut self, byte: u8, out: &mut Vec<u8>) {
-        // What was kept is `</` and a part of the name.
+        // The kept bytes are `</` and a part of the name.
         let read = self.tag.len() - 1;
         let wanted = match read {
             1 => byte == b'/',
@@ -231,7 +231,7 @@ impl<R: Rewrite> Tags<R> {
 
     fn name(&mut self, byte: u8, at: usize, out: &mut Vec<u8>) {
         let first = self.attributes.last().is_some_and(|attribute| attribute.name.start == at);
-        // A `=` at the very begin is a part of the name.
+        // A `=` at the very beginning is part of the name.
         let ends = matches!(byte, b'=' | b'>' | b'/') || is_space(byte);
         if self.state == State::Name {
             if !ends || first {
@@ -262,7 +262,7 @@ impl<R: Rewrite> Tags<R> {
         self.state = State::BeforeName;
     }
 
-    /// Writes the tag with the attributes that it shall have.
+    /// Writes the tag with its rewritten attributes.
     fn finish(&mut self, out: &mut Vec<u8>) {
         if self.overlong {
             return self.flush(State::Text, out);
@@ -297,7 +297,7 @@ fn is_space(byte: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Puts `P` before what begins with `/`, and shows what was asked.
+    /// Prefixes values that begin with `/` by the arguments and `P`.
     struct Marked;
 
     impl Rewrite for Marked {

@@ -1,5 +1,5 @@
-//! Links of what is proxied lead through the proxy: in `Location`, and in the attributes of HTML that
-//! hold a URL.
+//! Rewrites links of proxied answers to go through the proxy: in `Location`, and in URL attributes
+//! of HTML.
 
 use futures::stream::try_unfold;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderValue, LOCATION};
@@ -11,7 +11,7 @@ use super::forward::Target;
 use super::html::{Rewrite, Tags};
 use crate::body::{Body, BoxError};
 
-/// Elements and their attributes that hold a URL
+/// Elements and their URL attributes
 /// (<https://html.spec.whatwg.org/multipage/indices.html#attributes-3>, and some of HTML 4).
 const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("a", &["href"]),
@@ -41,17 +41,17 @@ const ATTRIBUTES: &[(&str, &[&str])] = &[
     ("video", &["poster", "src"]),
 ];
 
-/// How links of one exchange are rewritten.
+/// Rewrites the links of one exchange.
 #[derive(Clone)]
 pub(super) struct Links {
-    /// Path of the proxy, `/` at the end left out.
+    /// Path of the proxy without a trailing `/`.
     prefix: String,
-    /// What is proxied, and what the client takes it for.
+    /// The target's host, and the host that the client used.
     hosts: [String; 2],
 }
 
 impl Links {
-    /// `rest` is the part of the request's path that is the target's.
+    /// `rest` is the part of the request's path that belongs to the target.
     pub(super) fn new(request: &Request<Body>, rest: &str, target: &Target) -> Self {
         let path = request.uri().path();
         let prefix = path.strip_suffix(rest).unwrap_or(path).trim_end_matches('/').to_owned();
@@ -61,8 +61,8 @@ impl Links {
         Self { prefix, hosts: [target, asked.unwrap_or_default().to_owned()] }
     }
 
-    /// The link that leads to the same through the proxy; `None` where it does already, or leads
-    /// elsewhere.
+    /// Rewrites a link to go through the proxy; `None` if it already does, or if it leads to
+    /// another host.
     fn rewrite(&self, link: &str) -> Option<String> {
         let (host, path) = split(link);
         let elsewhere = host.is_some_and(|host| !self.hosts.iter().any(|known| known == host));
@@ -72,7 +72,7 @@ impl Links {
         Some(format!("{}{path}", self.prefix))
     }
 
-    /// Makes an answer's links lead back here.
+    /// Rewrites the links of an answer.
     pub(super) fn lead_back(self, answer: Response<Body>) -> Response<Body> {
         let (mut parts, body) = answer.into_parts();
         let location = parts.headers.get(LOCATION).and_then(|link| link.to_str().ok());
@@ -113,7 +113,7 @@ impl Rewrite for Links {
     fn value(&self, element: &str, attribute: &str, value: &str) -> Option<String> {
         let known = ATTRIBUTES.iter().find(|(known, _)| *known == element);
         known.filter(|(_, attributes)| attributes.contains(&attribute))?;
-        // A path may hold what ends a value.
+        // A path may contain quotes, which would end the value.
         self.rewrite(value).map(|link| link.replace('"', "&quot;"))
     }
 }
@@ -130,7 +130,7 @@ fn split(link: &str) -> (Option<&str>, &str) {
             let (host, path) = host.split_at(end(host));
             (Some(host), path)
         }
-        // `mailto:` and its like lead elsewhere.
+        // `mailto:` and similar links are not rewritten.
         None => (None, link),
     }
 }

@@ -1,4 +1,4 @@
-//! PodLogOptions: what of a log is asked for.
+//! PodLogOptions: the requested part of a log.
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Status, time};
@@ -8,7 +8,7 @@ use super::Call;
 
 const POSITIVE: &str = "must be greater than 0";
 
-/// Reads and checks the options (upstream's `ValidatePodLogOptions`), and says them to the kubelet.
+/// Validates the options (upstream's `ValidatePodLogOptions`) and encodes them for the kubelet.
 pub(super) fn options(call: &Call<'_>) -> Result<String, Status> {
     let number = |name: &str| call.query.get(name).map(parse_int).transpose();
     let since_seconds = number("sinceSeconds")?;
@@ -40,7 +40,7 @@ pub(super) fn options(call: &Call<'_>) -> Result<String, Status> {
         _ => {}
     }
     if call.query.get("stream").is_some() {
-        // Its feature is off.
+        // Its feature is disabled.
         errors.0.push(FieldError::forbidden(&Path::new("stream"), "may not be specified"));
     }
     if !errors.is_empty() {

@@ -1,12 +1,12 @@
-//! Paths behind `…/proxy`, as their target gets them.
+//! Paths after `…/proxy`, as sent to the target.
 
 use crate::request::percent_decode_bytes;
 
 /// Bytes of a path that are not escaped, besides letters and digits.
 const PLAIN: &[u8] = b"-_.~$&+,/:;=@";
 
-/// The path of the target: unescaped, made plain ([`cleaned`]) and escaped anew, so that an escaped
-/// slash becomes one, as upstream has it. It begins with a slash. `None` where the escapes are none.
+/// The path of the target: unescaped, normalized ([`cleaned`]) and escaped again, so that an
+/// escaped slash becomes a slash, as in upstream. Begins with a slash. `None` for invalid escapes.
 pub(super) fn proxied(rest: &str) -> Option<String> {
     let mut path = cleaned(&percent_decode_bytes(rest)?);
     if path.is_empty() || rest.is_empty() {
@@ -23,8 +23,8 @@ pub(super) fn proxied(rest: &str) -> Option<String> {
     Some(out)
 }
 
-/// Without empty segments, `.` and `..`, which climbs no higher than the target's root; a slash at
-/// the end stays.
+/// Removes empty segments, `.` and `..`, which never goes above the target's root; a trailing slash
+/// is kept.
 fn cleaned(path: &[u8]) -> Vec<u8> {
     let mut segments: Vec<&[u8]> = Vec::new();
     for segment in path.split(|byte| *byte == b'/') {

@@ -1,4 +1,4 @@
-//! What stands behind `…/proxy` of nodes, pods and services.
+//! Proxies HTTP to the targets of `…/proxy` of nodes, pods and services.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -29,13 +29,13 @@ pub(super) async fn proxy(
         return answer;
     }
     let links = Links::new(&request, &call.info.rest, &target);
-    // Links can be found in plain text only.
+    // Links can only be rewritten in uncompressed text.
     request.headers_mut().remove(ACCEPT_ENCODING);
     let answer = forward(call, target, request).await?;
     Ok(links.lead_back(answer))
 }
 
-/// Sends who asks for `…/proxy` to `…/proxy/`, so that relative links of what is behind it work.
+/// Redirects `…/proxy` to `…/proxy/`, so that relative links of the target work.
 fn redirect_to_root(
     call: &Call<'_>,
     request: &Request<Body>,
@@ -56,7 +56,7 @@ fn redirect_to_root(
     Some(answer.map_err(|error| Status::internal(error.to_string())))
 }
 
-/// Path and query behind `/proxy`.
+/// Path and query after `/proxy`.
 fn rest(call: &Call<'_>, query: Option<&str>) -> Result<String, Status> {
     let path = proxied(&call.info.rest)
         .ok_or_else(|| Status::bad_request("the path is not escaped as paths are"))?;
@@ -108,7 +108,7 @@ fn parse_name(text: &str) -> Option<(Option<Tls>, &str, &str)> {
     (!name.is_empty()).then_some((tls, name, port))
 }
 
-/// The target at an address that has been checked.
+/// The target at a checked address.
 fn at(ip: IpAddr, port: u16, tls: Option<Tls>, path: String) -> Target {
     let addresses = vec![SocketAddr::new(ip, port)];
     Target { host: ip.to_string(), port, addresses, tls, path }
@@ -132,7 +132,7 @@ fn service(call: &Call<'_>, path: String) -> Result<Target, Status> {
     let (tls, name, wanted) = split_name(call)?;
     let namespace = &call.info.namespace;
     let service = object(call, "services", namespace, name)?;
-    // A number stands for the port's name.
+    // A number is resolved to the port's name.
     let port_name = match wanted.parse::<u64>() {
         Err(_) => wanted.to_owned(),
         Ok(number) => {
@@ -176,8 +176,8 @@ fn service(call: &Call<'_>, path: String) -> Result<Target, Status> {
     }
 }
 
-/// The address of an endpoint that is a pod of this namespace and says so itself: slices are
-/// written by hand too, and this server connects to pods only.
+/// The address of an endpoint, if it is a pod of this namespace with that address: slices may be
+/// written by hand, and this server only connects to pods.
 fn address_of(call: &Call<'_>, endpoint: &Value) -> Option<IpAddr> {
     let namespace = &call.info.namespace;
     let target = &endpoint["targetRef"];

@@ -1,4 +1,4 @@
-//! DeleteOptions: from the body, or from the query when there is no body.
+//! DeleteOptions: from the body, or from the query if there is no body.
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::validate::FieldValidation;
@@ -13,10 +13,10 @@ use crate::request::Query;
 use crate::verbs::options::{check_dry_run, invalid};
 use crate::verbs::{Call, FOREGROUND, ORPHAN};
 
-const OPTIONS: Expected<'static> = Expected { group: "", version: "v1", kind: "DeleteOptions" };
+const OPTIONS: Expected<'static> = Expected::builtin("", "v1", "DeleteOptions");
 const POLICIES: &[&str] = &["Foreground", "Background", "Orphan"];
 
-/// A client's wishes for a deletion.
+/// The options of a deletion.
 #[derive(Clone, Debug, Default)]
 pub(in crate::verbs) struct Options {
     pub(super) grace: Option<i64>,
@@ -28,8 +28,7 @@ pub(in crate::verbs) struct Options {
 }
 
 impl Options {
-    /// Reads what came with the request. As upstream: when there is a body the query is not looked
-    /// at.
+    /// Reads the options of the request. As in upstream, the query is ignored if there is a body.
     pub(super) async fn read(call: &Call<'_>, body: Body) -> Result<Self, Status> {
         let bytes = body::read(body).await?;
         let value = match bytes.is_empty() {
@@ -43,7 +42,7 @@ impl Options {
         Ok(Self::of(&value))
     }
 
-    /// Reads options that are known to be valid.
+    /// Reads options that were validated before.
     pub(in crate::verbs) fn of(value: &Value) -> Self {
         let text = |path: &[&str]| value.get_path(path).and_then(Value::as_str).map(str::to_owned);
         Self {
@@ -56,8 +55,8 @@ impl Options {
         }
     }
 
-    /// The finalizer that makes the garbage collector do what is wished. A wish in the options
-    /// comes before one that is in the object, and that before the kind's own habit.
+    /// The finalizer that makes the garbage collector apply the policy. The options take precedence
+    /// over the object's finalizers, and those over the kind's default.
     pub(super) fn finalizer<'a>(
         &self,
         mut present: impl Iterator<Item = &'a str>,
@@ -82,13 +81,13 @@ impl Options {
         }
     }
 
-    /// Whether the client said what becomes of the dependents.
+    /// Returns true if the client chose a policy for the dependents.
     pub(super) fn has_policy(&self) -> bool {
         self.orphan.is_some() || self.propagation.is_some()
     }
 }
 
-/// Complaints about DeleteOptions (upstream's `ValidateDeleteOptions`).
+/// Validates DeleteOptions (upstream's `ValidateDeleteOptions`).
 pub(in crate::verbs) fn check(options: &Value) -> ErrorList {
     let mut errors = ErrorList::new();
     let policy = options["propagationPolicy"].as_str();
@@ -108,7 +107,7 @@ pub(in crate::verbs) fn check(options: &Value) -> ErrorList {
     errors
 }
 
-/// DeleteOptions travel as JSON, YAML or protobuf, under `v1` or the resource's own version.
+/// DeleteOptions may be JSON, YAML or protobuf, in `v1` or the resource's own version.
 fn of_body(call: &Call<'_>, bytes: &[u8]) -> Result<Value, Status> {
     let (mut value, duplicates) = match call.content()? {
         Encoding::Json => apimachinery::codec::json::decode(bytes)?,

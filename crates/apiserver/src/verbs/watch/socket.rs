@@ -1,5 +1,5 @@
-//! A watch over WebSocket: each event is a message of its own. Clients that find no other way to
-//! end a watch speak it.
+//! A watch over WebSocket: each event is one message. Used by clients that have no other way to end
+//! a watch.
 
 use apimachinery::Status;
 use bytes::{Buf, Bytes};
@@ -23,10 +23,10 @@ use crate::negotiate::Encoding;
 const KEY: &str = "sec-websocket-key";
 const PROTOCOL: &str = "sec-websocket-protocol";
 const VERSION: &str = "sec-websocket-version";
-/// Clients have nothing to say beyond that they go.
+/// Clients send nothing but a close.
 const MAX_MESSAGE: usize = 4096;
 
-/// Whether the request wants to become a WebSocket.
+/// Returns true if the request asks for a WebSocket.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let has = |name, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -35,8 +35,8 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     has(CONNECTION, "upgrade") && has(UPGRADE, "websocket")
 }
 
-/// Accepts the handshake (RFC 6455, 4.2.2) and sends the watch when it is done. The client has to have
-/// read it by `until`.
+/// Accepts the handshake (RFC 6455, 4.2.2) and then sends the watch. The client must have read it
+/// by `until`.
 pub(super) fn serve(
     request: &mut Request<Body>,
     watch: Body,
@@ -51,8 +51,8 @@ pub(super) fn serve(
     }
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
         .map_err(|_| Status::bad_request("bad Sec-WebSocket-Key"))?;
-    // Whatever single protocol the client asks for, its messages are the same. An `Origin` is not
-    // demanded, as upstream's library does: only browsers have one.
+    // The messages are the same for every protocol that the client names. An `Origin` is not
+    // required, as in upstream's library: only browsers send one.
     let protocol = headers.get(PROTOCOL).cloned();
     if protocol.as_ref().is_some_and(|p| p.as_bytes().contains(&b',')) {
         return Err(Status::bad_request("bad WebSocket Protocol"));
@@ -80,7 +80,7 @@ async fn send(upgrade: OnUpgrade, watch: Body, encoding: Encoding, until: Instan
     pour_until(until, TokioIo::new(upgraded), watch, encoding).await;
 }
 
-/// A client that does not read never learns that the watch is over.
+/// Sends the watch until `until`: a client that does not read never notices its end.
 async fn pour_until<S>(until: Instant, io: S, watch: Body, encoding: Encoding)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -99,7 +99,7 @@ where
     let (mut sink, mut source) = socket.split();
     loop {
         tokio::select! {
-            // Pings are answered as they are read; everything else is ignored.
+            // Pings are answered when they are read; other messages are ignored.
             message = source.next() => match message {
                 Some(Ok(Message::Ping(_))) => {
                     if sink.flush().await.is_err() {
@@ -111,7 +111,7 @@ where
             },
             frame = watch.frame() => {
                 let Some(Ok(frame)) = frame else {
-                    // Clients tell by the code that nothing went wrong.
+                    // The code tells clients that there was no error.
                     let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
                     let _ = sink.send(Message::Close(Some(frame))).await;
                     break;
@@ -131,8 +131,7 @@ where
     let _ = sink.close().await;
 }
 
-/// The events of a chunk: text where the encoding is, each with what ends or precedes it taken
-/// away.
+/// The events of a chunk, as text if the encoding is text, each without its delimiter.
 fn messages(mut chunk: Bytes, encoding: Encoding) -> Vec<Message> {
     let text = |bytes: Bytes| Utf8Bytes::try_from(bytes).ok().map(Message::Text);
     let mut all = Vec::new();
@@ -145,7 +144,7 @@ fn messages(mut chunk: Bytes, encoding: Encoding) -> Vec<Message> {
         }
         Encoding::Yaml => all.extend(text(chunk)),
         Encoding::Protobuf => {
-            // The length that goes before each event on a stream is a message's own affair.
+            // A message needs no length prefix, unlike an event on a stream.
             while chunk.len() >= 4 {
                 let length = chunk.get_u32() as usize;
                 all.push(Message::Binary(chunk.split_to(length.min(chunk.len()))));

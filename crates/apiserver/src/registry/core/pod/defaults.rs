@@ -14,7 +14,7 @@ pub(crate) fn default_template(object: &mut Object) {
     default_spec(ensure(object, &["spec", "template", "spec"]));
 }
 
-/// Defaults of a pod spec wherever it stands.
+/// Defaults of a pod spec in any object.
 pub(crate) fn default_spec(spec: &mut Value) {
     if !spec.is_object() {
         return;
@@ -43,7 +43,7 @@ pub(crate) fn default_spec(spec: &mut Value) {
     }
 }
 
-/// In the host's network a pod's ports are the host's.
+/// In the host's network a pod's ports are host ports.
 pub(super) fn default_host_ports(spec: &mut Value) {
     if spec["hostNetwork"] != true {
         return;
@@ -57,8 +57,8 @@ pub(super) fn default_host_ports(spec: &mut Value) {
     }
 }
 
-/// Resources of the pod as a whole: huge pages default to what the containers may use, requests
-/// to what they ask for, and then to the limits (KEP-2837).
+/// Resources of the pod as a whole: huge page limits default to the containers' limits, requests to
+/// their requests, and then to the limits (KEP-2837).
 pub(super) fn default_pod_resources(spec: &mut Value) {
     let given = |list: &str| spec["resources"][list].as_object().is_some_and(|m| !m.is_empty());
     if !given("limits") && !given("requests") {
@@ -84,7 +84,7 @@ pub(super) fn default_pod_resources(spec: &mut Value) {
     }
 }
 
-/// A running pod's environment names its neighbours unless told otherwise.
+/// A pod's environment lists the services of its namespace by default.
 pub(super) fn default_service_links(spec: &mut Value) {
     set_default(spec, "enableServiceLinks", true);
 }
@@ -147,7 +147,7 @@ fn default_container(container: &mut Value) {
     }
 }
 
-/// A reference to an image: where from, path, tag and digest (distribution's grammar).
+/// An image reference: registry, path, tag and digest (distribution's grammar).
 static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let host = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
     let part = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
@@ -158,10 +158,10 @@ static REFERENCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// The latest image is always pulled; what is no reference to one has no tag.
 /// Longest name of an image without its tag.
 const MAX_IMAGE_NAME: usize = 255;
 
+/// The latest image is always pulled; text that is not a valid reference has no tag.
 fn pull_policy(image: &str) -> &'static str {
     let parts = REFERENCE.as_ref().and_then(|r| r.captures(image));
     let hash = image.len() == 64 && image.bytes().all(|b| b.is_ascii_hexdigit());
@@ -169,7 +169,7 @@ fn pull_policy(image: &str) -> &'static str {
         let ends = [parts.get(1), parts.get(2)];
         ends.into_iter().flatten().next().map_or(image.len(), |end| end.start())
     };
-    // A text that cannot be the name of an image has no tag either.
+    // Text that is not a valid image name has no tag either.
     let parts = parts.filter(|parts| !hash && name(parts) <= MAX_IMAGE_NAME);
     match parts.map(|p| (p.get(1).map(|tag| tag.as_str()), p.get(2))) {
         Some((None, None) | (Some("latest"), _)) => "Always",
@@ -243,7 +243,7 @@ fn default_volume(volume: &mut Value) {
     }
 }
 
-/// Defaults of sources that persistent volumes have too.
+/// Defaults of sources that persistent volumes share.
 pub(in crate::registry) fn default_disk(volume: &mut Value) {
     const DEFAULTS: &[(&str, &[(&str, &str)])] = &[
         ("iscsi", &[("iscsiInterface", "default")]),

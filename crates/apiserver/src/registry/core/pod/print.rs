@@ -1,4 +1,4 @@
-//! The pod columns that take more than a path.
+//! The computed columns of pods.
 
 use apimachinery::ObjectExt;
 use rules::container::RestartPolicy;
@@ -14,7 +14,7 @@ fn list_len(pod: &Value, path: &[&str]) -> usize {
     pod.get_path(path).and_then(Value::as_array).map_or(0, Vec::len)
 }
 
-/// Whether the init container of this name is a sidecar.
+/// Returns true if the init container of this name is a sidecar.
 fn is_sidecar(pod: &Value, name: &Value) -> bool {
     let init = pod.get_path(&["spec", "initContainers"]).and_then(Value::as_array);
     init.into_iter().flatten().any(|c| c["name"] == *name && c.is_sidecar())
@@ -34,7 +34,7 @@ pub(super) fn ready(pod: &Value) -> Value {
     format!("{ready}/{}", list_len(pod, &["spec", "containers"]) + sidecars(pod)).into()
 }
 
-/// How far initialization has failed to come: `Init:…`.
+/// The state of incomplete initialization: `Init:…`.
 fn init_reason(pod: &Value) -> Option<String> {
     for (i, status) in statuses(pod, "initContainerStatuses").enumerate() {
         let (terminated, waiting) = (&status["state"]["terminated"], &status["state"]["waiting"]);
@@ -64,7 +64,7 @@ fn condition<'a>(pod: &'a Value, of: &str) -> Option<&'a Value> {
     statuses(pod, "conditions").find(|c| c["type"] == of)
 }
 
-/// The one word kubectl shows as STATUS.
+/// The word that kubectl prints as STATUS.
 pub(super) fn status(pod: &Value) -> Value {
     let phase = pod.str_at(&["status", "phase"]);
     let mut reason = match pod.str_at(&["status", "reason"]) {
@@ -112,7 +112,7 @@ pub(super) fn status(pod: &Value) -> Value {
     reason.into()
 }
 
-/// The number of restarts and how long ago the last one was.
+/// The number of restarts and the time since the last one.
 pub(super) fn restarts(pod: &Value) -> Value {
     let sidecars = statuses(pod, "initContainerStatuses").filter(|s| is_sidecar(pod, &s["name"]));
     let counted: Vec<&Value> = if init_reason(pod).is_some() {

@@ -1,9 +1,9 @@
-//! What a new pod says to the scheduler beyond what its author wrote.
+//! Scheduling fields of a new pod that the server fills in.
 
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Map, Value, json};
 
-/// A pod with gates is not looked at yet, and shows that from the beginning (KEP-3521).
+/// A pod with gates is not scheduled, and has a condition for that from the start (KEP-3521).
 pub(super) fn note_gates(pod: &mut Object) {
     let gates = pod.get_path(&["spec", "schedulingGates"]).and_then(Value::as_array);
     if gates.is_some_and(|gates| !gates.is_empty()) {
@@ -16,7 +16,7 @@ pub(super) fn note_gates(pod: &mut Object) {
     }
 }
 
-/// Selects by the pod's own labels where terms name keys of them (KEP-3633, KEP-3243).
+/// Adds the pod's own labels to selectors whose terms list their keys (KEP-3633, KEP-3243).
 pub(super) fn merge_label_keys(pod: &mut Object) {
     let labels = pod.get_path(&["metadata", "labels"]).and_then(Value::as_object).cloned();
     let (Some(labels), Some(spec)) = (labels, pod.get_mut("spec")) else { return };
@@ -40,7 +40,7 @@ pub(super) fn merge_label_keys(pod: &mut Object) {
     }
 }
 
-/// Without a selector a term selects nothing, whatever its keys.
+/// A term without a selector selects nothing, regardless of its keys.
 fn merge(term: &mut Value, labels: &Map<String, Value>) {
     let mut added = Vec::new();
     for (field, operator) in [("matchLabelKeys", "In"), ("mismatchLabelKeys", "NotIn")] {

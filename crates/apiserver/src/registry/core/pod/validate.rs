@@ -1,4 +1,4 @@
-//! Validation of pods and pod templates (upstream's `ValidatePodSpec` and what stands around it).
+//! Validation of pods and pod templates (upstream's `ValidatePodSpec` and its surroundings).
 
 mod affinity;
 mod annotations;
@@ -36,9 +36,9 @@ pub(in crate::registry) use scheduling::{TAINT_EFFECTS, check_tolerations};
 pub(super) use status::validate_status_update;
 pub(super) use update::{validate_ephemeral_update, validate_update};
 
-/// What the parts of a pod refer to.
+/// Objects that the parts of a pod refer to.
 pub(super) struct Scope<'a> {
-    /// The volumes that have no error, by name.
+    /// The volumes without an error, by name.
     volumes: std::collections::HashMap<&'a str, &'a Value>,
     /// Names of the resource claims.
     claims: std::collections::BTreeSet<&'a str>,
@@ -59,7 +59,7 @@ impl Scope<'_> {
     }
 }
 
-/// The lists of containers in the order upstream visits them.
+/// The lists of containers in the order in which upstream visits them.
 pub(super) const CONTAINER_LISTS: &[&str] =
     &["initContainers", "containers", "ephemeralContainers"];
 
@@ -69,7 +69,7 @@ pub(super) fn all_containers<'a>(spec: &Field<'a>) -> impl Iterator<Item = Field
     lists.into_iter().flatten()
 }
 
-/// Checks a pod that is created or, but for what only creation forbids, updated.
+/// Checks a new or updated pod, except for rules that only apply to new ones.
 fn check_pod(pod: &Field<'_>) {
     annotations::check(&pod.at("metadata").at("annotations"), pod.get("spec"));
     let spec = pod.at("spec");
@@ -108,7 +108,7 @@ pub(super) fn validate_create(pod: &Object) -> ErrorList {
 
 /// Checks a pod template.
 pub(in crate::registry) fn check_template(template: &Field<'_>) {
-    // The metadata's fields are complained about at the template.
+    // The metadata's fields are reported at the template.
     let meta = template.instead(template.get("metadata"));
     check_labels(&meta.at("labels"));
     let annotations = meta.at("annotations");
@@ -123,7 +123,7 @@ pub(in crate::registry) fn check_template(template: &Field<'_>) {
     }
 }
 
-/// Largest sum of annotation keys and values, in bytes.
+/// Maximum total size of annotation keys and values, in bytes.
 const MAX_ANNOTATIONS: usize = 256 << 10;
 
 fn check_annotations(annotations: &Field<'_>) {
@@ -142,7 +142,7 @@ fn check_annotations(annotations: &Field<'_>) {
 pub(super) const RESTART_POLICIES: &[&str] = &["Always", "OnFailure", "Never"];
 const DNS_POLICIES: &[&str] = &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
 
-/// Checks a pod spec; `pod` is the pod it belongs to.
+/// Checks a pod spec; `pod` is the pod that it belongs to.
 fn check_spec(spec: &Field<'_>, pod: Option<&Object>) {
     if !spec.has("terminationGracePeriodSeconds") {
         spec.at("terminationGracePeriodSeconds").required("");

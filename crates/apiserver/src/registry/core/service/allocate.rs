@@ -1,4 +1,4 @@
-//! Addresses and ports that the server gives to services.
+//! Addresses and ports that the server allocates to services.
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt};
@@ -23,7 +23,7 @@ pub(super) fn uses_node_ports(object: &Object) -> bool {
     }
 }
 
-/// Node ports are kept per protocol; the health check's is TCP.
+/// Node ports are allocated per protocol; the health check's is TCP.
 pub(super) fn node_ports(object: &Object) -> Vec<(String, u16)> {
     let health = object.get_path(&["spec", "healthCheckNodePort"]).and_then(Value::as_u64);
     let health = health.and_then(|n| u16::try_from(n).ok());
@@ -36,7 +36,7 @@ pub(super) fn node_ports(object: &Object) -> Vec<(String, u16)> {
         .collect()
 }
 
-/// Ports keep the node port they had when the update leaves it out.
+/// Ports keep their node port if the update omits it.
 pub(super) fn keep_node_ports(object: &mut Object, old: &Object) {
     let before: Vec<Value> = list(old, &["spec", "ports"]).cloned().collect();
     for port in items_mut(&mut object["spec"], "ports") {
@@ -51,7 +51,7 @@ pub(super) fn keep_node_ports(object: &mut Object, old: &Object) {
     }
 }
 
-/// What a service was given so far.
+/// Addresses and ports allocated to a service so far.
 #[derive(Default)]
 struct Taken {
     address: Option<String>,
@@ -73,8 +73,8 @@ impl Taken {
     }
 }
 
-/// Gives the service an address and node ports where it wants them and has none yet; nothing if
-/// any of it cannot be had.
+/// Allocates the address and node ports that the service needs and does not have; allocates nothing
+/// if any of them is unavailable.
 pub(super) fn allocate(ctx: &Context<'_>, object: &mut Object, old: &Object) -> ErrorList {
     let mut taken = Taken::default();
     let errors = take(ctx, object, old, &mut taken);
@@ -172,8 +172,8 @@ fn take(ctx: &Context<'_>, object: &mut Object, old: &Object, taken: &mut Taken)
     errors
 }
 
-/// Gives back what `old` held and `new` does not. A dry run holds no address, and may show one that
-/// is another's.
+/// Releases addresses and ports of `old` that `new` does not have. A dry run holds no address, and
+/// may show one that belongs to another service.
 pub(super) fn release(ctx: &Context<'_>, old: &Object, new: &Object) {
     let ip = old.str_at(&["spec", "clusterIP"]);
     if !ctx.dry_run && ip != new.str_at(&["spec", "clusterIP"]) {

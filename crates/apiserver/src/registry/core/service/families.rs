@@ -1,5 +1,4 @@
-//! Address families of a service on a cluster that has IPv4 alone (upstream's
-//! `initIPFamilyFields`).
+//! Address families of a service in an IPv4-only cluster (upstream's `initIPFamilyFields`).
 
 use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt};
@@ -12,13 +11,13 @@ const SINGLE: &str = "SingleStack";
 const REQUIRE_DUAL: &str = "RequireDualStack";
 const IPV4: &str = "IPv4";
 
-/// Fills in the policy and the families that the client left open, or says why that cannot be.
+/// Fills in the policy and families that the client omitted, or reports why that is impossible.
 pub(super) fn complete(object: &mut Object, old: &Object) -> ErrorList {
     let (spec, was) = (&object["spec"], &old["spec"]);
     if keeps_prefer_dual_stack(spec, was) {
         return ErrorList::new();
     }
-    // Nobody chooses the endpoints of such a service, and so nothing limits their families.
+    // The endpoints of such a service are not selected, so their families are not limited.
     let chosen_by_hand = spec["clusterIP"] == "None" && is_empty(&spec["selector"]);
     if spec["ipFamilyPolicy"].is_null() {
         let policy = match &was["ipFamilyPolicy"] {
@@ -30,7 +29,7 @@ pub(super) fn complete(object: &mut Object, old: &Object) -> ErrorList {
     }
     let single = object["spec"]["ipFamilyPolicy"] == SINGLE;
     if single && object["spec"]["ipFamilies"] == was["ipFamilies"] {
-        // Who asks for one family gives up the second.
+        // A request for a single family gives up the second.
         let families = object["spec"].get_mut("ipFamilies").and_then(Value::as_array_mut);
         families.into_iter().for_each(|families| families.truncate(1));
     }
@@ -60,14 +59,14 @@ fn is_empty(map: &Value) -> bool {
     map.as_object().is_none_or(serde_json::Map::is_empty)
 }
 
-/// Whether a change leaves alone what was given to a service that takes what it can get.
+/// Returns true if a change keeps what was allocated to a PreferDualStack service.
 fn keeps_prefer_dual_stack(spec: &Value, was: &Value) -> bool {
     const SAME: [&str; 4] = ["type", "ipFamilyPolicy", "clusterIPs", "ipFamilies"];
     spec["ipFamilyPolicy"] == "PreferDualStack" && SAME.iter().all(|name| spec[*name] == was[*name])
 }
 
-/// The policy fits the number of addresses and families, and addresses are of a family that the
-/// cluster has.
+/// The policy must fit the number of addresses and families, and addresses must belong to a family
+/// of the cluster.
 fn check_numbers(spec: &Field<'_>, was: &Value) {
     let policy = spec.at("ipFamilyPolicy");
     let fields =
@@ -135,12 +134,12 @@ mod tests {
             let got = completed(spec.clone(), Value::Null);
             assert_eq!(got, (SINGLE.into(), json!(["IPv4"]), vec![]), "{spec}");
         }
-        // Endpoints that are chosen by hand may be of both families.
+        // Manually managed endpoints may be of both families.
         let headless = json!({"clusterIP": "None", "clusterIPs": ["None"]});
         let (policy, families, said) = completed(headless.clone(), Value::Null);
         assert_eq!((policy, families), (REQUIRE_DUAL.into(), json!(["IPv4", "IPv6"])));
         assert!(said.is_empty(), "{said:?}");
-        // Until they are wanted in one.
+        // Unless a single family is requested.
         let mut single = headless.clone();
         single["ipFamilyPolicy"] = SINGLE.into();
         single["ipFamilies"] = json!(["IPv4", "IPv6"]);

@@ -137,7 +137,7 @@ fn check_affinity(spec: &Field<'_>) {
 const FAMILIES: &[&str] = &["IPv4", "IPv6"];
 const FAMILY_POLICIES: &[&str] = &["PreferDualStack", "RequireDualStack", "SingleStack"];
 
-/// Cluster addresses, their families and policy.
+/// Checks cluster addresses, their families and the policy.
 pub(super) fn check_addresses(spec: &Field<'_>, old: Option<&Object>) {
     if spec.str("type") == "ExternalName" {
         return;
@@ -288,7 +288,7 @@ fn check_traffic(spec: &Field<'_>, of: &str) {
     spec.maybe_one_of("trafficDistribution", &["PreferClose", "PreferSameZone", "PreferSameNode"]);
 }
 
-/// Checks what a load balancer reports.
+/// Checks the status that a load balancer reports.
 pub(super) fn check_status(object: &Field<'_>, old: &Object) {
     let balancer = object.at("status").at("loadBalancer");
     if object.at("spec").str("type") != "LoadBalancer" && balancer.len("ingress") > 0 {

@@ -1,4 +1,4 @@
-//! What an update of a service keeps, drops and may not change.
+//! Fields that an update of a service keeps, drops or must not change.
 
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::registry::strategy::items_mut;
 const ADDRESSES: &[&str] = &["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"];
 const ONCE: &str = "may not change once set";
 
-/// Drops what belonged to the former type, unless the client changed it.
+/// Drops fields of the previous type, unless the client changed them.
 pub(super) fn drop_what_the_type_had(object: &mut Object, old: &Object) {
     let (spec, was) = (&object["spec"], &old["spec"]);
     let mut drop: Vec<&str> = Vec::new();
@@ -44,10 +44,10 @@ pub(super) fn drop_what_the_type_had(object: &mut Object, old: &Object) {
     }
 }
 
-/// An update that leaves out what the server gave keeps it.
+/// An update that omits allocated values keeps them.
 pub(super) fn keep_what_was_given(object: &mut Object, old: &Object) {
     if uses_cluster_ip(object) && uses_cluster_ip(old) {
-        // A client that knows only the first address means all of them.
+        // A client that only knows the first address refers to all of them.
         let (ip, was) = (object["spec"]["clusterIP"].clone(), &old["spec"]);
         if !ip.is_null()
             && ip != was["clusterIP"]
@@ -71,7 +71,7 @@ pub(super) fn keep_what_was_given(object: &mut Object, old: &Object) {
     {
         object.set_path(&["spec", "clusterIPs"], json!([given]));
     }
-    // Names outside the cluster know of no policy in it.
+    // External names have no internal traffic policy.
     if object["spec"]["type"] == "ExternalName" {
         object.remove_path(&["spec", "internalTrafficPolicy"]);
     }
@@ -112,7 +112,7 @@ fn list<'a>(spec: &'a Value, field: &str) -> &'a [Value] {
     spec[field].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The second of two may go only when the policy says so.
+/// The second family may only be removed if the policy permits it.
 fn check_release(spec: &Field<'_>, what: &str) {
     if spec.str("ipFamilyPolicy") != "SingleStack" {
         let policy = spec.at("ipFamilyPolicy");

@@ -8,7 +8,7 @@ use regex::Regex;
 use super::files::secret_name;
 use crate::registry::check::{Field, check_csi_driver_name, in_range};
 
-/// The required fields, and those of the reference to a secret.
+/// Requires these fields, and those of the reference to a secret.
 pub(super) fn with_secret(source: &Field<'_>, fields: &[&str], secret: &[&str]) {
     source.needs_all(fields);
     if let Some(reference) = source.opt("secretRef") {
@@ -17,7 +17,7 @@ pub(super) fn with_secret(source: &Field<'_>, fields: &[&str], secret: &[&str]) 
 }
 
 fn partition(source: &Field<'_>) {
-    // Zero is the whole disk; the message does not say so.
+    // Zero means the whole disk; the message does not mention it.
     if source.int("partition").is_some_and(|n| !in_range(n, 0, 255)) {
         source.at("partition").invalid("must be between 1 and 255, inclusive");
     }
@@ -38,7 +38,7 @@ static IQN: LazyLock<Option<Regex>> =
 static EUI: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("^eui.[[:alnum:]]{16}$").ok());
 static NAA: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new("^naa.[[:alnum:]]{32}$").ok());
 
-/// An iSCSI name (RFC 3721). `prefix` says what is wrong when it begins with none of the three.
+/// Checks an iSCSI name (RFC 3721). `prefix` is the message for an unknown prefix.
 fn iscsi_name(field: &Field<'_>, prefix: &str) {
     let name = field.text();
     let pattern = [("iqn", &IQN), ("eui", &EUI), ("naa", &NAA)];

@@ -1,4 +1,4 @@
-//! Sources that put files into a pod: host paths, secrets, config maps, the downward API, images.
+//! Sources of files in a pod: host paths, secrets, config maps, the downward API, images.
 
 use apimachinery::names;
 
@@ -6,7 +6,7 @@ use super::super::claim::check_claim_template;
 use super::super::pod::{VOLUME_FIELDS, check_field_ref, check_resource_field_ref};
 use crate::registry::check::{Field, in_range};
 
-/// File permission bits.
+/// Checks file permission bits.
 pub(super) fn file_mode(parent: &Field<'_>, name: &str) {
     if parent.int(name).is_some_and(|mode| !in_range(mode, 0, 0o777)) {
         parent.at(name).invalid("must be a number between 0 and 0777 (octal), both inclusive");
@@ -57,7 +57,7 @@ pub(super) fn nfs(source: &Field<'_>) {
     }
 }
 
-/// A key of a config map or secret and the file it becomes.
+/// Checks a key of a config map or secret and the path of its file.
 pub(super) fn key_to_path(item: &Field<'_>) {
     item.needs_all(&["key", "path"]);
     item.at("path").local_path();
@@ -80,7 +80,7 @@ pub(super) fn config_map(source: &Field<'_>) {
     keys(source, "name");
 }
 
-/// A file of the downward API. Upstream complains at the volume, not at the item.
+/// Checks a file of the downward API. Upstream reports errors at the volume, not at the item.
 pub(super) fn downward_file(source: &Field<'_>, file: &Field<'_>) {
     let file = source.instead(file.value());
     file.needs("path");
@@ -119,7 +119,7 @@ pub(super) fn image(source: &Field<'_>) {
     source.needs_one_of("pullPolicy", super::super::pod::PULL_POLICIES);
 }
 
-/// The name of a secret in the pod's namespace.
+/// Checks the name of a secret in the pod's namespace.
 pub(super) fn secret_name(name: &str) -> Vec<String> {
     names::dns1123_subdomain(name)
 }

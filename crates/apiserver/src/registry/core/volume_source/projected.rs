@@ -16,11 +16,11 @@ const SOURCES: &[&str] = &[
     "podCertificate",
 ];
 
-/// The files of the volume so far.
+/// The file paths of the volume so far.
 struct Paths<'a>(HashSet<&'a str>);
 
 impl<'a> Paths<'a> {
-    /// Complains at the volume when another source has the path. `shown` is what upstream prints.
+    /// Reports a path of another source at the volume. `shown` is the value that upstream prints.
     fn add(&mut self, volume: &Field<'_>, path: &'a str, shown: &str) {
         if !self.0.insert(path) {
             volume.invalid_value(shown, "conflicting duplicate paths");
@@ -75,7 +75,7 @@ fn service_account_token(volume: &Field<'_>, token: &Field<'_>) {
     if seconds > 1 << 32 {
         at.invalid_value(seconds, "may not specify a duration larger than 2^32 seconds");
     }
-    // Upstream complains at the volume.
+    // Upstream reports errors at the volume.
     let place = volume.instead(token.value());
     if place.needs("path") {
         place.at("path").local_path();
@@ -115,7 +115,7 @@ fn cluster_trust_bundle(bundle: &Field<'_>) {
     bundle.at("path").local_path();
 }
 
-/// `example.com:signer:name`, or a name without colons.
+/// Checks `example.com:signer:name`, or a name without colons.
 fn trust_bundle_name(name: &str) -> Vec<String> {
     let last = name.rsplit(':').next().unwrap_or(name);
     names::dns1123_subdomain(last)

@@ -17,7 +17,7 @@ pub(super) fn check(affinity: &Field<'_>) {
         }
         for term in node.items(PREFERRED) {
             check_weight(&term);
-            // Wrong label values are let pass here, as upstream does.
+            // Invalid label values are accepted here, as in upstream.
             check_node_term(&term.at("preference"), false);
         }
     }
@@ -40,7 +40,7 @@ fn check_weight(term: &Field<'_>) {
     }
 }
 
-/// A `NodeSelector`.
+/// Checks a `NodeSelector`.
 pub(in crate::registry) fn check_node_selector(selector: &Field<'_>) {
     if selector.len("nodeSelectorTerms") == 0 {
         selector.at("nodeSelectorTerms").required("must have at least one node selector term");
@@ -110,8 +110,8 @@ fn check_pod_term(term: &Field<'_>) {
     term.valid("topologyKey", names::qualified_name);
 }
 
-/// `matchLabelKeys` and `mismatchLabelKeys`, which the server turns into expressions of the
-/// selector: a key that the selector has before its expression came from there is refused.
+/// Checks `matchLabelKeys` and `mismatchLabelKeys`, which the server turns into expressions of the
+/// selector: a key that the selector already contains is refused.
 pub(super) fn check_label_keys(term: &Field<'_>) {
     let selector = term.get("labelSelector");
     for name in ["matchLabelKeys", "mismatchLabelKeys"] {

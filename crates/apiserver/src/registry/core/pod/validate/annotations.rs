@@ -1,4 +1,4 @@
-//! Annotations of pods that mean something to the server.
+//! Annotations of pods that the server interprets.
 
 use serde_json::Value;
 
@@ -18,14 +18,14 @@ fn has_container(spec: &Value, name: &str) -> bool {
         .any(|c| c["name"] == name)
 }
 
-/// Digits without a plus sign or leading zeros.
+/// Returns true for digits without a plus sign or leading zeros.
 fn is_cost(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let canonical = text == "0" || digits.starts_with(|c: char| ('1'..='9').contains(&c));
     canonical && text.parse::<i32>().is_ok()
 }
 
-/// Checks the annotations of a pod or template of that spec.
+/// Checks the annotations of a pod or template with that spec.
 pub(super) fn check(annotations: &Field<'_>, spec: &Value) {
     for (key, value) in annotations.value().as_object().into_iter().flatten() {
         let (value, at) = (value.as_str().unwrap_or_default(), annotations.key(key));
@@ -68,8 +68,7 @@ fn check_seccomp(at: &Field<'_>, profile: &str) {
     }
 }
 
-/// Where a profile stands both in a field and in the annotation that came before it, they must
-/// say the same.
+/// If a profile is given both by a field and by its older annotation, they must be equal.
 pub(super) fn check_fields_match(meta: &Field<'_>, spec: &Field<'_>) {
     let annotation = |key: &str| meta.get("annotations")[key].as_str();
     let own = spec.at("securityContext");

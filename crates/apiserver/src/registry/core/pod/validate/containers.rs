@@ -1,4 +1,4 @@
-//! Containers: what every one needs, and what its list adds.
+//! Containers: common rules, and those of each list.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Scope, env, handlers, mounts, ports, resources, restart, security};
 use crate::registry::check::Field;
 
-/// When to pull an image.
+/// Policies for pulling an image.
 pub(in crate::registry) const PULL_POLICIES: &[&str] = &["Always", "IfNotPresent", "Never"];
 
 fn check_common(container: &Field<'_>, scope: &Scope<'_>) {
@@ -28,7 +28,7 @@ fn check_common(container: &Field<'_>, scope: &Scope<'_>) {
     }
 }
 
-/// A pod, unlike a template, may not have spaces around an image.
+/// A pod, unlike a template, may not have spaces around an image name.
 pub(super) fn check_image_spaces(container: &Field<'_>) {
     let image = container.str("image");
     if image.len() != image.trim().len() {
@@ -86,7 +86,7 @@ pub(super) fn check_init(spec: &Field<'_>, scope: &Scope<'_>) {
     }
 }
 
-/// What an ephemeral container may not have, in upstream's order.
+/// Fields that an ephemeral container may not have, in upstream's order.
 const NOT_EPHEMERAL: &[&str] = &[
     "ports",
     "resources",

@@ -75,7 +75,7 @@ fn check_file_key_ref(reference: &Field<'_>) {
     }
 }
 
-/// Fields that a variable may show.
+/// Fields that a variable may refer to.
 const ENV_FIELDS: &[&str] = &[
     "metadata.name",
     "metadata.namespace",
@@ -88,7 +88,7 @@ const ENV_FIELDS: &[&str] = &[
     "status.podIPs",
 ];
 
-/// Fields that a file may show.
+/// Fields that a file may refer to.
 pub(in crate::registry) const VOLUME_FIELDS: &[&str] = &[
     "metadata.annotations",
     "metadata.labels",
@@ -161,7 +161,7 @@ const RESOURCES: &[&str] = &[
 /// Units that a number of bytes may be divided by.
 const BYTE_UNITS: &str = "1, 1k, 1M, 1G, 1T, 1P, 1E, 1Ki, 1Mi, 1Gi, 1Ti, 1Pi, 1Ei";
 
-/// Checks a reference to a resource of a container, which a volume must name.
+/// Checks a reference to a resource of a container; a volume must name the container.
 pub(in crate::registry) fn check_resource_field_ref(reference: &Field<'_>, in_volume: bool) {
     let resource = reference.str("resource");
     let huge =
@@ -191,7 +191,7 @@ pub(in crate::registry) fn check_resource_field_ref(reference: &Field<'_>, in_vo
     }
 }
 
-/// Variables may be read from files of emptyDir volumes only.
+/// Variables may only be read from files in emptyDir volumes.
 pub(super) fn check_file_keys(spec: &Field<'_>) {
     let volumes: HashMap<&str, Field<'_>> =
         spec.items("volumes").map(|v| (v.str("name"), v)).collect();

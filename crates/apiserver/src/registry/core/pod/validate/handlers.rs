@@ -5,7 +5,7 @@ use apimachinery::names;
 use super::Scope;
 use crate::registry::check::Field;
 
-/// Checks that one of the handlers is given. `grace` bounds a sleep.
+/// Checks that exactly one of the handlers is given. `grace` limits a sleep.
 fn check_handler(handler: &Field<'_>, kinds: &[&str], grace: Option<i64>) {
     let mut given = 0;
     for kind in kinds {

@@ -1,4 +1,4 @@
-//! Names, addresses and namespaces that a pod takes from its host.
+//! Host names, addresses and namespaces of a pod.
 
 use apimachinery::names;
 

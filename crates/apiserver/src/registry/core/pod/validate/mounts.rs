@@ -31,7 +31,7 @@ pub(super) fn check_mounts(container: &Field<'_>, scope: &Scope<'_>) {
         if devices.values().any(|p| *p == path) {
             mount.at("mountPath").invalid("must not already exist as a path in volumeDevices");
         }
-        // What follows, upstream complains about at the list.
+        // Upstream reports the following errors at the list.
         let at = |field: &str| container.at("volumeMounts").instead(mount.value()).at(field);
         if !mount.str("subPath").is_empty() {
             at("subPath").relative_path();

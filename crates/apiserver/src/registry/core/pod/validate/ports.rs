@@ -32,7 +32,7 @@ pub(super) fn check(container: &Field<'_>) {
     }
 }
 
-/// No two ports may take the same port of the host.
+/// No two ports may use the same host port.
 pub(super) fn check_host_ports(containers: &[Field<'_>]) {
     let mut seen = HashSet::new();
     for port in containers.iter().flat_map(|c| c.items("ports")) {
@@ -44,7 +44,7 @@ pub(super) fn check_host_ports(containers: &[Field<'_>]) {
     }
 }
 
-/// In the host's network a port is the host's.
+/// In the host's network container ports and host ports are equal.
 pub(super) fn check_host_network(spec: &Field<'_>, in_pod: bool) {
     if !spec.flag("hostNetwork") {
         return;

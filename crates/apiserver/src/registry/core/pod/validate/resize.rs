@@ -1,4 +1,4 @@
-//! What a resize of a running pod may change (KEP-1287).
+//! Rules for the resize of a running pod (KEP-1287).
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt};
@@ -57,7 +57,7 @@ fn has_pod_level(spec: &Value) -> bool {
         .any(|list| spec["resources"][*list].as_object().is_some_and(|m| !m.is_empty()))
 }
 
-/// A kubelet that can resize reports the resources of running containers.
+/// Returns true if the kubelet can resize: it then reports resources of running containers.
 fn node_supports_resize(pod: &Object) -> bool {
     let mut statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
     statuses.find(|s| !s["state"]["running"].is_null()).is_none_or(|s| !s["resources"].is_null())
@@ -112,7 +112,7 @@ fn check_rest(spec: &Field<'_>, was: &Value) {
     }
 }
 
-/// Resources may change, not vanish.
+/// Resources may change but not be removed.
 fn check_removals(resources: &Field<'_>, was: &Value) {
     for list in ["requests", "limits"] {
         let mut before = was[list].as_object().into_iter().flatten();
@@ -122,7 +122,7 @@ fn check_removals(resources: &Field<'_>, was: &Value) {
     }
 }
 
-/// The container with the CPU and memory it had.
+/// The container with its previous CPU and memory.
 fn without_compute(now: &Value, was: &Value) -> Value {
     let mut munged = now.clone();
     for list in ["requests", "limits"] {

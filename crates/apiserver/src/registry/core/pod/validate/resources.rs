@@ -59,7 +59,7 @@ pub(super) fn check_container(resources: &Field<'_>, scope: &Scope<'_>) {
     check_container_claims(resources, &scope.claims);
 }
 
-/// What a runtime takes for itself: amounts under the rules of limits.
+/// Checks the overhead of a runtime, to which the rules of limits apply.
 pub(in crate::registry) fn check_overhead(overhead: &Field<'_>) {
     let limits = serde_json::json!({"limits": overhead.value()});
     let errors = crate::registry::check::check_at(&limits, overhead.path().clone(), |f| {
@@ -68,7 +68,7 @@ pub(in crate::registry) fn check_overhead(overhead: &Field<'_>) {
     overhead.extend(errors);
 }
 
-/// Claims that a container uses, by name and request.
+/// Checks claims of a container, by name and request.
 fn check_container_claims(resources: &Field<'_>, known: &BTreeSet<&str>) {
     let mut seen: HashSet<String> = HashSet::new();
     for claim in resources.items("claims") {
@@ -115,7 +115,7 @@ pub(super) fn claim_names<'a>(spec: &Field<'a>) -> BTreeSet<&'a str> {
     spec.items("resourceClaims").map(|c| c.str("name")).filter(|n| !n.is_empty()).collect()
 }
 
-/// Resource claims of the pod.
+/// Checks resource claims of the pod.
 pub(super) fn check_claims(spec: &Field<'_>, pod: Option<&Object>) {
     let mirror = pod.is_some_and(|p| p.annotation(crate::registry::MIRROR_POD).is_some());
     let mut seen = HashSet::new();
@@ -178,7 +178,7 @@ pub(super) fn check_resize_policy(container: &Field<'_>, scope: &Scope<'_>) {
     }
 }
 
-/// Resources of the pod as a whole (KEP-2837).
+/// Checks resources of the pod as a whole (KEP-2837).
 pub(super) fn check_pod_level(spec: &Field<'_>, scope: &Scope<'_>) {
     let Some(resources) = spec.opt("resources") else { return };
     if spec.at("os").str("name") == "windows" {

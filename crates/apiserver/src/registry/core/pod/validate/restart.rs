@@ -1,11 +1,11 @@
-//! Restart policies of single containers (KEP-753, KEP-5307).
+//! Restart policies of individual containers (KEP-753, KEP-5307).
 
 use crate::registry::check::Field;
 
 const POLICIES: &[&str] = &["Always", "Never", "OnFailure"];
 const WITHOUT_POLICY: &str = "must specify restartPolicy when restart rules are used";
 
-/// A container of any kind that has a policy or rules.
+/// Checks a container of any kind with a policy or rules.
 pub(super) fn check(container: &Field<'_>) {
     if container.has("restartPolicy") {
         container.one_of("restartPolicy", POLICIES);
@@ -31,7 +31,7 @@ pub(super) fn check(container: &Field<'_>) {
     }
 }
 
-/// An init container: one that always restarts is a sidecar, and has no use for rules.
+/// Checks an init container: one that always restarts is a sidecar and may not have rules.
 pub(super) fn check_init(container: &Field<'_>) {
     match container.get("restartPolicy").as_str() {
         None if container.len("restartPolicyRules") > 0 => {

@@ -7,11 +7,11 @@ use apimachinery::names;
 use super::affinity::check_label_keys;
 use crate::registry::check::{Field, check_label_selector};
 
-/// What a taint does.
+/// Effects of a taint.
 pub(in crate::registry) const TAINT_EFFECTS: &[&str] =
     &["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-/// The `tolerations` of a pod, or of what makes pods.
+/// Checks the `tolerations` of a pod, or of an object that creates pods.
 pub(in crate::registry) fn check_tolerations(spec: &Field<'_>) {
     for toleration in spec.items("tolerations") {
         let (operator, value) = (toleration.str("operator"), toleration.str("value"));

@@ -32,7 +32,7 @@ pub(super) fn check_pod(context: &Field<'_>, spec: &Field<'_>) {
     check_windows_options(context);
     check_app_armor(context);
     context.maybe_one_of("supplementalGroupsPolicy", &["Merge", "Strict"]);
-    // The other policy waits for the feature gate SELinuxMount.
+    // The other policy requires the feature gate SELinuxMount.
     context.maybe_one_of("seLinuxChangePolicy", &["Recursive"]);
 }
 
@@ -141,7 +141,7 @@ const IPC_SYSCTLS: &[&str] = &[
     "kernel.msg",
 ];
 
-/// With slashes as separators, dots stand for themselves.
+/// If slashes are the separators, dots are literal.
 fn dotted(name: &str) -> String {
     match name.find(['.', '/']) {
         Some(at) if name.as_bytes()[at] == b'/' => name

@@ -1,4 +1,4 @@
-//! What a status of a pod may say, and what it may not take back.
+//! Rules for a pod's status and its transitions.
 
 use std::collections::HashSet;
 
@@ -75,7 +75,7 @@ fn check_nomination(status: &Field<'_>, was: &Value, node: &str) {
     }
 }
 
-/// Whether a container that ended with that code is started again.
+/// Returns true if a container that ended with this code is restarted.
 fn restarts(container: &Field<'_>, pod_policy: &str, code: i64) -> bool {
     for rule in container.items("restartPolicyRules") {
         let codes = rule.at("exitCodes");
@@ -100,7 +100,7 @@ fn restarts(container: &Field<'_>, pod_policy: &str, code: i64) -> bool {
     }
 }
 
-/// What ended stays ended, unless it is started again.
+/// A terminated container stays terminated unless it is restarted.
 fn check_transitions(
     status: &Field<'_>,
     was: &Value,
@@ -147,7 +147,7 @@ fn check_claims(status: &Field<'_>, spec: &Field<'_>) {
     }
 }
 
-/// At most one address of each family.
+/// At most one address per family.
 fn check_ips(status: &Field<'_>, was: &Value, field: &str) {
     let mut sixes = Vec::new();
     for address in status.items(field) {

@@ -1,4 +1,4 @@
-//! Table tests: a fragment of a pod and upstream's exact words about it.
+//! Table tests: a fragment of a pod and upstream's exact error messages.
 
 mod containers;
 mod specs;
@@ -14,7 +14,7 @@ use super::super::Pod;
 use super::validate_create;
 use crate::registry::strategy::Strategy;
 
-/// A valid pod with this merged into its spec, and defaults filled in.
+/// A valid pod with the fragment merged into its spec, and defaults applied.
 fn pod(spec: &Value) -> Object {
     let mut pod = json!({
         "metadata": {"name": "p", "namespace": "default"},
@@ -25,7 +25,7 @@ fn pod(spec: &Value) -> Object {
     pod
 }
 
-/// The same of its only container.
+/// The same for its only container.
 fn container(fragment: &Value) -> Object {
     let mut container = json!({"name": "c", "image": "i"});
     merge_patch(&mut container, fragment);
@@ -36,7 +36,7 @@ fn messages(errors: &ErrorList) -> Vec<String> {
     errors.iter().map(FieldError::to_string).collect()
 }
 
-/// Checks each pod against the messages its creation must give.
+/// Checks the messages of creating each pod.
 fn creates(table: &[(Object, &[&str])]) {
     for (pod, want) in table {
         assert_eq!(messages(&validate_create(pod)), *want, "{}", pod["spec"]);

@@ -1,4 +1,4 @@
-//! What an update of a pod may change: almost nothing.
+//! Rules for updates of a pod, which may change almost nothing.
 
 use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt};
@@ -31,7 +31,7 @@ pub(in crate::registry::core::pod) fn validate_update(pod: &Object, old: &Object
     })
 }
 
-/// Some annotations stay as they were.
+/// Some annotations are immutable.
 fn check_annotations(annotations: &Field<'_>, old: &Object) {
     let was = &old["metadata"]["annotations"];
     for (key, value) in was.as_object().into_iter().flatten() {
@@ -58,7 +58,7 @@ fn check_annotations(annotations: &Field<'_>, old: &Object) {
     }
 }
 
-/// Whether the list has as many containers as before.
+/// Returns true if the list has as many containers as before.
 fn check_containers(spec: &Field<'_>, was: &Value, list: &str) -> bool {
     if spec.len(list) != was[list].as_array().map_or(0, Vec::len) {
         spec.at(list).forbidden("pod updates may not add or remove containers");
@@ -71,7 +71,7 @@ fn check_containers(spec: &Field<'_>, was: &Value, list: &str) -> bool {
     true
 }
 
-/// A deadline may come nearer. False when nothing more is to be said.
+/// A deadline may be shortened. Returns false if the other checks are skipped.
 fn check_deadline(spec: &Field<'_>, was: &Value) -> bool {
     let at = spec.at("activeDeadlineSeconds");
     match (spec.int("activeDeadlineSeconds"), was["activeDeadlineSeconds"].as_i64()) {
@@ -118,7 +118,7 @@ fn check_removed_gates(spec: &Field<'_>, was: &Value) {
     }
 }
 
-/// Everything that may not change, after what may has been put back.
+/// Checks immutable fields, after the mutable ones have been reset.
 fn check_rest(spec: &Field<'_>, was: &Value) {
     if spec.value() == was {
         return;
@@ -173,7 +173,7 @@ fn put_back_node_affinity(now: &mut Value, was: &Value) {
     }
 }
 
-/// A pod that still has gates may be directed to fewer nodes (KEP-3838).
+/// A pod that still has gates may be restricted to fewer nodes (KEP-3838).
 fn check_gated(spec: &Field<'_>, was: &Value) {
     let selector = &was["nodeSelector"];
     if selector.as_object().into_iter().flatten().any(|(k, v)| &spec.get("nodeSelector")[k] != v) {
@@ -209,14 +209,14 @@ fn check_gated(spec: &Field<'_>, was: &Value) {
 fn only_added(now: &Value, was: &Value) -> bool {
     let list = |v: &Value, field: &str| v[field].as_array().cloned().unwrap_or_default();
     let lists = ["matchExpressions", "matchFields"];
-    // A term without requirements selects nothing, so that any addition would widen it.
+    // A term without requirements selects nothing, so any addition would widen it.
     if lists.iter().all(|f| list(was, f).is_empty()) {
         return lists.iter().all(|f| list(now, f).is_empty());
     }
     lists.iter().all(|f| list(now, f).starts_with(&list(was, f)))
 }
 
-/// A finding about the object as a whole.
+/// A finding about the whole object.
 pub(super) fn forbidden_at_all(detail: &str) -> ErrorList {
     ErrorList(vec![FieldError::forbidden(&Path::new("[]"), detail)])
 }

@@ -1,4 +1,4 @@
-//! The operating system of a pod, and what follows from it.
+//! The operating system of a pod, and the rules that depend on it.
 
 use std::sync::LazyLock;
 
@@ -8,8 +8,8 @@ use regex::Regex;
 use super::all_containers;
 use crate::registry::check::Field;
 
-/// Fields of both security contexts, of the pod's alone and of a container's alone that a pod on
-/// Windows may not have.
+/// Fields that a pod on Windows may not have: in both security contexts, in the pod's only, and in
+/// a container's only.
 const BOTH: &[&str] =
     &["appArmorProfile", "seLinuxOptions", "seccompProfile", "runAsUser", "runAsGroup"];
 const OF_POD: &[&str] = &[
@@ -69,7 +69,7 @@ pub(super) fn check_os(os: &Field<'_>, spec: &Field<'_>) {
     }
 }
 
-/// Either all containers run as processes of a Windows host or none.
+/// Either all containers are host processes on Windows, or none.
 pub(super) fn check_host_process(spec: &Field<'_>) {
     let own = |context: &Field<'_>| context.at("windowsOptions").get("hostProcess").as_bool();
     let of_pod = own(&spec.at("securityContext"));
@@ -119,7 +119,7 @@ const MAX_SPEC: usize = 64 << 10;
 const MAX_DOMAIN: usize = 256;
 const MAX_USER: usize = 104;
 
-/// Options of a security context for Windows.
+/// Checks the Windows options of a security context.
 pub(super) fn check_windows_options(context: &Field<'_>) {
     let Some(options) = context.opt("windowsOptions") else { return };
     if options.has("gmsaCredentialSpecName") {

@@ -93,7 +93,7 @@ fn deadlines_tolerations_and_gates() {
             "spec.schedulingGates[0].name: Forbidden: only deletion is allowed, but found new scheduling gate 'c'"
         ]
     );
-    // What still has a gate may be narrowed.
+    // A pod that still has a gate may be restricted further.
     let gated = json!({"schedulingGates": [{"name": "a"}], "nodeSelector": {"x": "1"}});
     assert_eq!(updates(gated.clone(), json!({"nodeSelector": {"y": "2"}})), none);
     assert_eq!(

@@ -1,0 +1,228 @@
+//! Looks after CustomResourceDefinitions: accepts their names, serves their kinds, registers their
+//! versions, and deletes their objects before they go.
+
+mod cleanup;
+mod names;
+mod registrations;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Weak};
+
+use apimachinery::apply::{self, Writer};
+use apimachinery::{Object, ObjectExt, Status, time};
+use store::Expect;
+use telemetry::task;
+use tokio::task::JoinHandle;
+
+use crate::bootstrap::MANAGER;
+use crate::cache::{Collection, Corrupt, Cursor};
+use crate::encode::view;
+use crate::registry::{self, CLEANUP, Definition, Kind, Kinds, set_condition};
+use crate::server::Server;
+use crate::verbs::Failure;
+
+/// Maximum number of changes read from the log at once.
+const BATCH: usize = 256;
+
+fn kind() -> Option<&'static Kind> {
+    registry::find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+}
+
+/// Serves what is stored.
+///
+/// # Errors
+/// What is stored is no object.
+pub(crate) fn load(server: &Server) -> Result<(), Corrupt> {
+    let Some(present) = kind().and_then(|kind| server.present(kind).ok()) else { return Ok(()) };
+    let mut definitions = std::collections::BTreeMap::new();
+    for entry in present.0.range("", "") {
+        if let Some(definition) = Definition::read(&entry.object(), None) {
+            let Definition { group, resource, selectable, .. } = *definition;
+            server.cache.provide(group, resource, selectable)?;
+            definitions.insert(entry.name().to_owned(), definition);
+        }
+    }
+    server.serve_kinds(Kinds::new(definitions));
+    Ok(())
+}
+
+/// Follows the definitions until the server is dropped.
+pub(crate) async fn run(server: Weak<Server>) {
+    let Some(kind) = kind() else { return };
+    let mut cleanups: HashMap<String, JoinHandle<()>> = HashMap::new();
+    while let Some((collection, mut cursor)) = begin(&server, kind) {
+        let mut due: BTreeSet<String> =
+            collection.snapshot().range("", "").map(|entry| entry.name().to_owned()).collect();
+        loop {
+            {
+                let Some(server) = server.upgrade() else { return };
+                // Definitions that are gone have left kinds behind.
+                let gone = server.kinds();
+                let gone = gone.definitions().keys();
+                due.extend(gone.filter(|name| server.entry(kind, "", name).is_none()).cloned());
+                while let Some(name) = due.pop_first() {
+                    match sync(&server, kind, &name).await {
+                        Ok(Next::Nothing) => {}
+                        Ok(Next::Group(group)) => {
+                            due.extend(of_group(&server, kind, &group, &name))
+                        }
+                        Ok(Next::CleanUp) => start_cleanup(&server, &name, &mut cleanups),
+                        Err(error) => {
+                            tracing::warn!(definition = name, error = %error.message, "definition");
+                        }
+                    }
+                }
+                registrations::sync(&server).await;
+            }
+            cursor.wait().await;
+            match drain(&collection, &mut cursor, &mut due) {
+                Ok(()) => {}
+                // Too far behind: start again.
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// A cursor at the present; `None` once the server is dropped.
+fn begin(server: &Weak<Server>, kind: &Kind) -> Option<(Arc<Collection>, Cursor)> {
+    let server = server.upgrade()?;
+    let collection = server.collection(kind).ok()?;
+    let (_, revision) = server.present(kind).ok()?;
+    let cursor = collection.watch_after(revision).ok()?;
+    Some((collection, cursor))
+}
+
+fn drain(
+    collection: &Collection,
+    cursor: &mut Cursor,
+    due: &mut BTreeSet<String>,
+) -> Result<(), crate::cache::Expired> {
+    loop {
+        let changes = collection.read(cursor, BATCH)?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        due.extend(changes.iter().map(|change| change.entry.name().to_owned()));
+    }
+}
+
+/// The other definitions of a group, which may want a name that has become free.
+fn of_group(server: &Server, kind: &Kind, group: &str, except: &str) -> Vec<String> {
+    let Ok((snapshot, _)) = server.present(kind) else { return Vec::new() };
+    let suffix = format!(".{group}");
+    let names = snapshot.range("", "").map(|entry| entry.name());
+    names.filter(|name| *name != except && name.ends_with(&suffix)).map(str::to_owned).collect()
+}
+
+/// What is to be done after a definition has been looked at.
+enum Next {
+    Nothing,
+    /// The other definitions of this group are to be looked at.
+    Group(String),
+    /// Its objects are to be deleted.
+    CleanUp,
+}
+
+async fn sync(server: &Arc<Server>, kind: &Kind, name: &str) -> Result<Next, Status> {
+    let group = name.split_once('.').map_or("", |(_, group)| group).to_owned();
+    let Some(entry) = server.entry(kind, "", name) else {
+        serve(server, name, None)?;
+        return Ok(Next::Group(group));
+    };
+    let old = view(kind, &entry);
+    let mut object = old.clone();
+    if names::accept(&mut object, &taken(server, kind, &old)) {
+        return match write_status(server, kind, &old, object).await {
+            Ok(()) => Ok(Next::Group(group)),
+            Err(failure) => again_or(failure),
+        };
+    }
+    // Served before it says so: whoever reads that it is established finds it.
+    serve(server, name, Some(&object))?;
+    if names::establish(&mut object)
+        && let Err(failure) = write_status(server, kind, &old, object).await
+    {
+        return again_or(failure);
+    }
+    let leaves = old.deletion_timestamp().is_some() && old.finalizers().any(|f| f == CLEANUP);
+    Ok(if leaves { Next::CleanUp } else { Next::Nothing })
+}
+
+/// A conflict is a change, which will be read.
+fn again_or(failure: Failure) -> Result<Next, Status> {
+    match failure {
+        Failure::Conflict => Ok(Next::Nothing),
+        Failure::Refused(status) => Err(status),
+    }
+}
+
+/// The accepted names of the other definitions of the group.
+fn taken(server: &Server, kind: &Kind, own: &Object) -> names::Taken {
+    let mut taken = names::Taken::default();
+    let Ok((snapshot, _)) = server.present(kind) else { return taken };
+    let suffix = format!(".{}", own.str_at(&["spec", "group"]));
+    for entry in snapshot.range("", "").filter(|entry| entry.name().ends_with(&suffix)) {
+        taken.add(&entry.object()["status"]["acceptedNames"]);
+    }
+    taken
+}
+
+/// Serves the kinds of a definition as it is now, or no more.
+fn serve(server: &Server, name: &str, object: Option<&Object>) -> Result<(), Status> {
+    let kinds = server.kinds();
+    let known = kinds.definitions().get(name);
+    let made = object.and_then(|object| Definition::read(object, known));
+    let same = match (&made, known) {
+        (Some(made), Some(known)) => Arc::ptr_eq(made, known),
+        (None, None) => true,
+        _ => false,
+    };
+    if same {
+        return Ok(());
+    }
+    let mut definitions = kinds.definitions().clone();
+    if let Some(made) = &made {
+        let provided = server.cache.provide(made.group, made.resource, made.selectable);
+        provided.map_err(Status::internal)?;
+        definitions.insert(name.to_owned(), made.clone());
+    } else {
+        definitions.remove(name);
+    }
+    server.serve_kinds(Kinds::new(definitions));
+    if let (None, Some(known)) = (&made, known) {
+        server.cache.retire(known.group, known.resource);
+    }
+    Ok(())
+}
+
+/// Writes the status of a definition as the server's own manager.
+async fn write_status(
+    server: &Server,
+    kind: &Kind,
+    old: &Object,
+    mut object: Object,
+) -> Result<(), Failure> {
+    if let Some(ty) = kind.schema() {
+        let (api_version, now) = (kind.api_version(), time::now_rfc3339());
+        let writer = Writer {
+            manager: MANAGER,
+            api_version: &api_version,
+            subresource: "status",
+            now: &now,
+            reset_fields: &["metadata", "spec"],
+        };
+        apply::update_managers(ty, Some(old), &mut object, &writer);
+    }
+    let revision = old.resource_version().parse().unwrap_or(0);
+    server.commit(kind, &mut object, Expect::At(revision)).await
+}
+
+fn start_cleanup(server: &Arc<Server>, name: &str, running: &mut HashMap<String, JoinHandle<()>>) {
+    running.retain(|_, task| !task.is_finished());
+    if running.contains_key(name) {
+        return;
+    }
+    let run = cleanup::run(Arc::downgrade(server), name.to_owned());
+    running.insert(name.to_owned(), task::spawn("custom-resource-cleanup", run));
+}

@@ -1,0 +1,151 @@
+//! Kinds of custom resources: what a CustomResourceDefinition makes of each of its versions.
+
+mod columns;
+mod definition;
+mod policy;
+mod words;
+
+use std::sync::Arc;
+
+use apimachinery::schema::{Gvk, Type};
+use apimachinery::structural::Schema;
+use apimachinery::{Object, ObjectExt};
+use serde_json::{Value, json};
+
+use columns::Columns;
+pub(crate) use definition::{Definition, by_priority};
+
+/// Paths of the scale subresource within an object.
+#[derive(Debug)]
+pub(crate) struct ScalePaths {
+    pub(crate) replicas: Vec<String>,
+    pub(crate) status: Vec<String>,
+    pub(crate) selector: Option<Vec<String>>,
+}
+
+/// The part of a kind that only custom ones have.
+pub(crate) struct Custom {
+    ty: Arc<Type>,
+    schema: Schema,
+    /// The same for writes of the status alone.
+    status_schema: Option<Schema>,
+    has_status: bool,
+    pub(crate) scale: Option<ScalePaths>,
+    columns: Columns,
+    pub(crate) list_kind: &'static str,
+    api_version: String,
+    /// The `apiVersion` that objects are stored in.
+    stored_api_version: String,
+    /// True if objects of other versions would have to be converted by a webhook.
+    pub(crate) needs_webhook: bool,
+    /// The definition is being deleted: nothing may be created.
+    pub(crate) terminating: bool,
+    /// The schema as it was declared, for OpenAPI.
+    pub(crate) declared: Arc<Value>,
+    /// The beginning of an object that is stored as it is shown.
+    head: String,
+}
+
+impl Custom {
+    /// The type, by which fields are owned, merged and pruned.
+    pub(crate) fn ty(&self) -> &Arc<Type> {
+        &self.ty
+    }
+
+    /// The structural schema.
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Returns true if stored bytes are shown as they are: they have this version, and no default
+    /// can be missing.
+    pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
+        !self.schema.has_defaults() && bytes.starts_with(self.head.as_bytes())
+    }
+
+    /// Converts an object from its stored form.
+    pub(crate) fn read(&self, object: &mut Object) {
+        if object.api_version() != self.api_version {
+            object["apiVersion"] = self.api_version.as_str().into();
+            self.schema.prune(object);
+        }
+        self.schema.default(object);
+    }
+
+    /// The object as it is stored, if that differs.
+    pub(crate) fn to_stored(&self, object: &Object) -> Option<Object> {
+        (object.api_version() != self.stored_api_version).then(|| {
+            let mut object = object.clone();
+            object["apiVersion"] = self.stored_api_version.as_str().into();
+            object
+        })
+    }
+
+    /// Column definitions of a table.
+    pub(crate) fn column_definitions(&self) -> Vec<Value> {
+        self.columns.definitions()
+    }
+
+    /// The cells of an object's row.
+    pub(crate) fn cells(&self, object: &Object) -> Vec<Value> {
+        self.columns.cells(object)
+    }
+}
+
+/// OpenAPI's name of a custom kind: the group reversed, the version, the kind.
+pub(crate) fn openapi_name(group: &str, version: &str, kind: &str) -> String {
+    let reversed: Vec<&str> = group.split('.').rev().collect();
+    format!("{}.{version}.{kind}", reversed.join("."))
+}
+
+/// A path such as `.spec.replicas` as its steps.
+fn steps(path: &str) -> Vec<String> {
+    path.trim_start_matches('.').split('.').map(str::to_owned).collect()
+}
+
+impl Custom {
+    /// Reads one version of a definition's `spec`.
+    fn new(spec: &Value, version: &Value, names: &Value, terminating: bool) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (group, name, kind) =
+            (text(&spec["group"]), text(&version["name"]), text(&names["kind"]));
+        let declared =
+            version.get_path(&["schema", "openAPIV3Schema"]).cloned().unwrap_or_else(|| json!({}));
+        let gvk = Gvk { group: group.clone(), version: name.clone(), kind: kind.clone() };
+        let status = declared.get_path(&["properties", "status"]);
+        let status_schema = status.map(|status| {
+            Schema::parse(&json!({
+                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                "properties": {"status": status},
+            }))
+        });
+        let api_version = super::kind::api_version(&group, &name);
+        let mut versions = spec["versions"].as_array().into_iter().flatten();
+        let stored = versions.find(|version| version["storage"] == true);
+        let stored_name = stored.and_then(|version| version["name"].as_str()).unwrap_or(&name);
+        let subresources = &version["subresources"];
+        let scale = subresources.get("scale").filter(|scale| scale.is_object()).map(|scale| {
+            let path = |field: &str| steps(scale[field].as_str().unwrap_or_default());
+            ScalePaths {
+                replicas: path("specReplicasPath"),
+                status: path("statusReplicasPath"),
+                selector: scale["labelSelectorPath"].as_str().filter(|p| !p.is_empty()).map(steps),
+            }
+        });
+        Self {
+            ty: Type::custom(gvk, &openapi_name(&group, &name, &kind), &declared),
+            schema: Schema::parse(&declared),
+            status_schema,
+            has_status: subresources.get("status").is_some_and(Value::is_object),
+            scale,
+            columns: Columns::new(&version["additionalPrinterColumns"]),
+            list_kind: words::word(names["listKind"].as_str().unwrap_or_default()),
+            head: format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#),
+            stored_api_version: super::kind::api_version(&group, stored_name),
+            needs_webhook: spec["conversion"]["strategy"] == "Webhook" && stored_name != name,
+            api_version,
+            terminating,
+            declared: Arc::new(declared),
+        }
+    }
+}

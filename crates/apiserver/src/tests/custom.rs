@@ -1,0 +1,283 @@
+//! Custom resources, from their definition to their end.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::harness::{Api, Watch};
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
+
+fn definition() -> Value {
+    let schema = json!({"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {
+            "size": {"type": "integer"},
+            "color": {"type": "string"},
+            "replicas": {"type": "integer"},
+            "parts": {
+                "type": "array", "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+                "items": {"type": "object", "properties": {
+                    "name": {"type": "string"}, "n": {"type": "integer"},
+                }, "required": ["name"]},
+            },
+        }},
+        "status": {"type": "object", "properties": {
+            "ready": {"type": "integer"}, "selector": {"type": "string"},
+        }},
+    }});
+    let version = |name: &str, storage: bool| {
+        json!({
+            "name": name, "served": true, "storage": storage,
+            "schema": {"openAPIV3Schema": schema},
+            "selectableFields": [{"jsonPath": ".spec.color"}],
+            "subresources": {"status": {}, "scale": {
+                "specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.ready",
+                "labelSelectorPath": ".status.selector",
+            }},
+            "additionalPrinterColumns": [
+                {"name": "Size", "type": "integer", "jsonPath": ".spec.size"},
+            ],
+        })
+    };
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": {
+                "plural": "widgets", "singular": "widget", "kind": "Widget",
+                "shortNames": ["wd"], "categories": ["all"],
+            },
+            "versions": [version("v1", true), version("v1beta1", false)],
+        },
+    })
+}
+
+/// Waits until a condition of a definition has a status.
+async fn until(api: &Api, name: &str, condition: &str, status: &str) -> Value {
+    let path = format!("{DEFINITIONS}?watch=true&fieldSelector=metadata.name%3D{name}");
+    let mut watch = Watch::open(api, &path).await;
+    loop {
+        let object = watch.event().await["object"].take();
+        let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
+        if conditions.any(|c| c["type"] == condition && c["status"] == status) {
+            return object;
+        }
+    }
+}
+
+async fn established() -> Api {
+    let api = Api::start().await;
+    api.post(DEFINITIONS, &definition()).await.ok();
+    until(&api, "widgets.example.com", "Established", "True").await;
+    api
+}
+
+fn widget(name: &str, color: &str) -> Value {
+    json!({
+        "apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name},
+        "spec": {"size": 3, "color": color, "replicas": 2},
+    })
+}
+
+#[tokio::test]
+async fn a_definition_makes_a_kind() {
+    let api = established().await;
+    let made = api.post(WIDGETS, &widget("a", "red")).await.ok();
+    assert_eq!(
+        (made["kind"].as_str(), made["apiVersion"].as_str()),
+        (Some("Widget"), Some("example.com/v1"))
+    );
+    assert_eq!(made["metadata"]["generation"], 1);
+    let mut other = api.get("/apis/example.com/v1beta1/namespaces/default/widgets/a").await.ok();
+    assert_eq!(other["apiVersion"], "example.com/v1beta1");
+    assert_eq!(other["spec"]["size"], 3);
+    other["spec"]["size"] = 4.into();
+    let path = "/apis/example.com/v1beta1/namespaces/default/widgets/a";
+    let changed = api.ask(Method::PUT, path).json(&other).send().await.ok();
+    assert_eq!(changed["apiVersion"], "example.com/v1beta1");
+    assert_eq!(changed["metadata"]["generation"], 2);
+    assert_eq!(api.get(&format!("{WIDGETS}/a")).await.ok()["spec"]["size"], 4);
+
+    let list = api.get("/apis/example.com/v1/widgets").await.ok();
+    assert_eq!(
+        (list["kind"].as_str(), list["items"][0]["kind"].as_str()),
+        (Some("WidgetList"), Some("Widget"))
+    );
+    let table = api
+        .ask(Method::GET, WIDGETS)
+        .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")
+        .send()
+        .await
+        .ok();
+    assert_eq!(table["columnDefinitions"][1]["name"], "Size");
+    assert_eq!(table["rows"][0]["cells"], json!(["a", 4]));
+}
+
+#[tokio::test]
+async fn the_status_and_the_scale_have_paths_of_their_own() {
+    let api = established().await;
+    let mut made = widget("a", "red");
+    made["status"] = json!({"ready": 7});
+    let mut made = api.post(WIDGETS, &made).await.ok();
+    assert_eq!(made.get("status"), None);
+    made["status"] = json!({"ready": 1, "selector": "app=a"});
+    made["spec"]["size"] = 9.into();
+    let path = format!("{WIDGETS}/a/status");
+    let told = api.ask(Method::PUT, &path).json(&made).send().await.ok();
+    assert_eq!((&told["status"]["ready"], &told["spec"]["size"]), (&json!(1), &json!(3)));
+    assert_eq!(told["metadata"]["generation"], 1);
+    let scale = api.get(&format!("{WIDGETS}/a/scale")).await.ok();
+    assert_eq!(scale["spec"], json!({"replicas": 2}));
+    assert_eq!(scale["status"], json!({"replicas": 1, "selector": "app=a"}));
+    let wanted = json!({"spec": {"replicas": 5}});
+    let patched = api
+        .ask(Method::PATCH, &format!("{WIDGETS}/a/scale"))
+        .header("content-type", "application/merge-patch+json")
+        .body(wanted.to_string())
+        .send()
+        .await
+        .ok();
+    assert_eq!(patched["spec"]["replicas"], 5);
+    let now = api.get(&format!("{WIDGETS}/a")).await.ok();
+    assert_eq!((&now["spec"]["replicas"], &now["metadata"]["generation"]), (&json!(5), &json!(2)));
+}
+
+#[tokio::test]
+async fn custom_resources_are_selected_watched_and_applied() {
+    let api = established().await;
+    for (name, color) in [("a", "red"), ("b", "blue")] {
+        api.post(WIDGETS, &widget(name, color)).await.ok();
+    }
+    let blue = format!("{WIDGETS}?fieldSelector=spec.color%3Dblue");
+    let list = api.get(&blue).await.ok();
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    api.get(&format!("{WIDGETS}?fieldSelector=spec.size%3D3")).await.fails(400);
+    let mut watch = Watch::open(&api, &format!("{blue}&watch=true")).await;
+    assert_eq!(watch.event().await["object"]["metadata"]["name"], "b");
+    let part = |name: &str, n: i64| {
+        json!({
+            "apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "b"},
+            "spec": {"parts": [{"name": name, "n": n}]},
+        })
+    };
+    for (manager, name) in [("one", "x"), ("two", "y")] {
+        api.ask(Method::PATCH, &format!("{WIDGETS}/b?fieldManager={manager}"))
+            .header("content-type", "application/apply-patch+yaml")
+            .body(part(name, 1).to_string())
+            .send()
+            .await
+            .ok();
+    }
+    watch.event().await;
+    let event = watch.event().await;
+    let parts = &event["object"]["spec"]["parts"];
+    assert_eq!(*parts, json!([{"name": "x", "n": 1}, {"name": "y", "n": 1}]));
+    let conflict = api
+        .ask(Method::PATCH, &format!("{WIDGETS}/b?fieldManager=two"))
+        .header("content-type", "application/apply-patch+yaml")
+        .body(part("x", 2).to_string())
+        .send()
+        .await;
+    conflict.fails(409);
+    let strategic = api
+        .ask(Method::PATCH, &format!("{WIDGETS}/b"))
+        .header("content-type", "application/strategic-merge-patch+json")
+        .body("{}")
+        .send()
+        .await;
+    strategic.fails(415);
+}
+
+#[tokio::test]
+async fn discovery_has_what_is_served() {
+    let api = established().await;
+    let group = api.get("/apis/example.com").await.ok();
+    assert_eq!(group["preferredVersion"]["version"], "v1");
+    assert_eq!(group["versions"].as_array().unwrap().len(), 2);
+    let resources = api.get("/apis/example.com/v1").await.ok();
+    let names: Vec<_> =
+        resources["resources"].as_array().unwrap().iter().map(|r| r["name"].clone()).collect();
+    assert_eq!(names, ["widgets", "widgets/status", "widgets/scale"]);
+    assert_eq!(resources["resources"][0]["shortNames"], json!(["wd"]));
+    let path = "/apis/apiregistration.k8s.io/v1/apiservices?watch=true";
+    let mut services = Watch::open(&api, path).await;
+    let service = loop {
+        let service = services.event().await["object"].take();
+        if service["metadata"]["name"] == "v1.example.com" {
+            break service;
+        }
+    };
+    assert_eq!(service["spec"]["groupPriorityMinimum"], 1000);
+    api.get("/apis/example.com/v2/widgets").await.fails(404);
+}
+
+#[tokio::test]
+async fn a_definition_takes_its_objects_with_it() {
+    let api = established().await;
+    let mut held = widget("held", "red");
+    held["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    api.post(WIDGETS, &held).await.ok();
+    api.post(WIDGETS, &widget("free", "red")).await.ok();
+    let mut gone = Watch::open(&api, &format!("{DEFINITIONS}?watch=true")).await;
+    let path = format!("{DEFINITIONS}/widgets.example.com");
+    let deleted = api.ask(Method::DELETE, &path).send().await.ok();
+    assert_eq!(
+        deleted["metadata"]["finalizers"],
+        json!(["customresourcecleanup.apiextensions.k8s.io"])
+    );
+    until(&api, "widgets.example.com", "Terminating", "True").await;
+    let refused = api.post(WIDGETS, &widget("late", "red")).await.fails(403);
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("create not allowed while custom resource definition is terminating")
+    );
+    // The one that is held remains, and the definition with it.
+    loop {
+        let list = api.get(WIDGETS).await.ok();
+        if list["items"].as_array().unwrap().len() == 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    api.ask(Method::PATCH, &format!("{WIDGETS}/held"))
+        .header("content-type", "application/merge-patch+json")
+        .body(json!({"metadata": {"finalizers": null}}).to_string())
+        .send()
+        .await
+        .ok();
+    while gone.event().await["type"] != "DELETED" {}
+    for _ in 0..200 {
+        if api.get(WIDGETS).await.code.as_u16() == 404 {
+            let path = "/apis/apiregistration.k8s.io/v1/apiservices/v1.example.com";
+            if api.get(path).await.code.as_u16() == 404 {
+                return;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the kind is still served");
+}
+
+#[tokio::test]
+async fn names_belong_to_one_definition() {
+    let api = established().await;
+    let mut other = definition();
+    other["metadata"]["name"] = "gadgets.example.com".into();
+    other["spec"]["names"] = json!({"plural": "gadgets", "singular": "gadget", "kind": "Widget"});
+    api.post(DEFINITIONS, &other).await.ok();
+    let refused = until(&api, "gadgets.example.com", "NamesAccepted", "False").await;
+    let conditions = &refused["status"]["conditions"];
+    assert_eq!(conditions[0]["reason"], "ListKindConflict");
+    assert_eq!(conditions[1]["reason"], "NotAccepted");
+    api.get("/apis/example.com/v1/gadgets").await.fails(404);
+    // It takes the names when they become free.
+    api.ask(Method::DELETE, &format!("{DEFINITIONS}/widgets.example.com")).send().await.ok();
+    until(&api, "gadgets.example.com", "Established", "True").await;
+    api.get("/apis/example.com/v1/gadgets").await.ok();
+}
