@@ -1,4 +1,4 @@
-//! What every cluster has besides the bare API: the DNS service.
+//! The objects that every new cluster gets: the DNS service.
 
 use std::net::IpAddr;
 

@@ -39,7 +39,7 @@ enum Command {
     /// Works with container images.
     #[command(subcommand)]
     Image(ImageCommand),
-    /// What the demo image runs.
+    /// The commands of the demo image.
     #[command(subcommand)]
     Demo(DemoCommand),
     /// Tests a cluster, this one or any other.
@@ -113,7 +113,7 @@ pub(crate) enum RuntimeKind {
 }
 
 impl RuntimeKind {
-    /// Whether there are processes, with addresses and streams.
+    /// Returns true if containers are processes, with addresses and streams.
     pub(crate) fn is_real(&self) -> bool {
         !matches!(self, Self::Simulated)
     }
@@ -147,7 +147,7 @@ impl FromStr for RuntimeKind {
     }
 }
 
-/// What the cluster is called, and its API server.
+/// The names of the cluster and of its API server.
 #[derive(clap::Args, Clone)]
 pub(crate) struct IdentityArgs {
     /// Name of the cluster in kubeconfigs; after the directory if left out.
@@ -223,7 +223,7 @@ pub(crate) struct UpArgs {
     pub(crate) pods: PodArgs,
 }
 
-/// What nodes let pods do.
+/// Privileges that nodes grant to pods.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub(crate) struct PodArgs {
     /// Kernel parameters that pods may set besides the safe ones, as kernel.msg*,net.core.somaxconn.
@@ -302,13 +302,13 @@ pub(crate) struct ApiServerArgs {
     pub(crate) kubeconfig: Option<PathBuf>,
 }
 
-/// Where a component tells of itself: `/metrics`, and `/healthz`, `/livez` and `/readyz`.
+/// The port of a component's `/metrics`, and `/healthz`, `/livez` and `/readyz`.
 #[derive(clap::Args)]
 pub(crate) struct ServingArgs {
     /// Address of the component's health and metrics.
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) bind_address: IpAddr,
-    /// Certificate of that port; one that nobody vouches for if left out.
+    /// Certificate of that port; self-signed if left out.
     #[arg(long, requires = "tls_private_key_file")]
     pub(crate) tls_cert_file: Option<PathBuf>,
     /// Key of that certificate.
@@ -442,7 +442,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Image(_) | Command::Demo(_) | Command::Status(_) | Command::Conformance(_)
     );
     if !own {
-        // What a cluster writes is its owner's, but for what says otherwise.
+        // Files of a cluster are private to its owner unless they are created with another mode.
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
         raise_descriptor_limit();
     }

@@ -24,7 +24,7 @@ use crate::plan::Plan;
 use crate::plane::{self, ControlPlane};
 use crate::serving::{self, Access, Endpoints};
 
-/// What the controllers call themselves.
+/// The name by which the controllers' clients identify themselves.
 const MANAGER: &str = "kube-controller-manager";
 
 /// Runs `work` with a token that an interrupt cancels.
@@ -130,13 +130,13 @@ fn server_of(kubeconfig: &Path) -> Result<String> {
     Ok(format!("{host}:{port}"))
 }
 
-/// A client by a kubeconfig, under the name of a component that tells of its requests.
+/// A client by a kubeconfig, under the name of a component, which counts its requests.
 async fn connect(kubeconfig: &Path, name: &'static str, metrics: &Registry) -> Result<Client> {
     let client = transport::https(kubeconfig).await?;
     Ok(transport::named(client, name, &server_of(kubeconfig)?, metrics))
 }
 
-/// Serves what a component tells of itself, to those whom the API server lets read it.
+/// Serves a component's health and metrics to clients that the API server authorizes.
 async fn tell(
     (args, port): (&ServingArgs, u16),
     kubeconfig: &Path,
@@ -192,7 +192,7 @@ pub(crate) fn scheduler(args: SchedulerArgs) -> Result<()> {
     until_interrupted(async |cancel| {
         let metrics = serving::registry();
         let client = connect(&args.kubeconfig, "kube-scheduler", &metrics).await?;
-        // Who asks for the resources of pods may ask while another leads.
+        // Pod resources are served by every scheduler, leader or not.
         let all = InformerFactory::new(client.clone(), cancel.clone());
         let resources = Registry::bare();
         scheduler::pod_resources(&resources, &all);
@@ -223,7 +223,7 @@ pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
         let root_ca = pki::kubeconfig::read(&args.kubeconfig)?.ca;
         let sign = match &args.service_account_private_key_file {
             Some(path) => {
-                // Made by the API server; a new one would sign what nobody accepts.
+                // Created by the API server; tokens signed with a new one would not be accepted.
                 if !path.is_file() {
                     bail!("{} is missing", path.display());
                 }

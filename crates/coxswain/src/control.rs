@@ -28,7 +28,7 @@ fn short_path(dir: &Path) -> Result<(File, PathBuf)> {
     Ok((dir, path.into()))
 }
 
-/// What can be asked.
+/// A request on the control socket.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Request {
@@ -38,7 +38,7 @@ enum Request {
     Images,
 }
 
-/// What is answered. Why something failed is text: whoever asked reads it from the socket.
+/// The answer to a request. Errors are text, because a person reads them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Answer {
@@ -83,7 +83,7 @@ pub(crate) fn serve(
                     let answer =
                         images.map_or_else(|e| Answer::Failed(e.to_string()), Answer::Images);
                     let text = serde_json::to_string(&answer).unwrap_or_default();
-                    // Who asked may have left.
+                    // The client may have disconnected.
                     let _ = write.write_all(format!("{text}\n").as_bytes()).await;
                 }
             });

@@ -63,12 +63,12 @@ pub(crate) fn detach(dir: &Path) -> Result<()> {
     bail!("{}", last.unwrap_or("the background process ended before it was ready"))
 }
 
-/// Tells whoever detached this process that the cluster is ready.
+/// Tells the process that started this one that the cluster is ready.
 pub(crate) fn report_ready() {
     if is_background()
         && let Ok(fd) = std::io::stdin().as_fd().try_clone_to_owned()
     {
-        // Nobody has to be listening any more.
+        // That process may have ended.
         let _ = UnixStream::from(fd).write_all(b"ready\n");
     }
 }

@@ -1,47 +1,38 @@
 //! The demo image: this binary as a small HTTP server, so that a tour needs no registry.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use axum::Router;
+use axum::extract::Request;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Full};
-use hyper::service::service_fn;
-use hyper::{Request, Response};
+use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioExecutor;
 use runtime::{ImageFile, ImageSpec};
 use tokio::net::TcpListener;
 
 /// Name of the demo image.
 pub(crate) const IMAGE: &str = "coxswain.local/demo:v1";
 
-/// Serves `Hello from <hostname>` until the process is told to stop.
+/// Serves `Hello from <hostname>` until the process gets a signal to stop.
 pub(crate) async fn serve(port: u16) -> Result<()> {
     let listener = TcpListener::bind(SocketAddr::from(([0, 0, 0, 0], port))).await?;
     let hostname = nix::unistd::gethostname()?.to_string_lossy().into_owned();
     let greeting = std::env::var("GREETING").unwrap_or_else(|_| "Hello".into());
     say!("listening on port {port}");
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    loop {
-        let (stream, _) = tokio::select! {
-            accepted = listener.accept() => accepted?,
-            _ = terminate.recv() => return Ok(()),
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-        };
-        let text = format!("{greeting} from {hostname}\n");
-        telemetry::task::spawn("demo-request", async move {
-            let service = service_fn(move |request: Request<hyper::body::Incoming>| {
-                let text = text.clone();
-                say!("{} {}", request.method(), request.uri());
-                async move { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text)))) }
-            });
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
+    let text = format!("{greeting} from {hostname}\n");
+    let hello = async move |request: Request| {
+        say!("{} {}", request.method(), request.uri());
+        text
+    };
+    let server = axum::serve(listener, Router::new().fallback(hello));
+    tokio::select! {
+        served = server.into_future() => Ok(served?),
+        _ = terminate.recv() => Ok(()),
+        _ = tokio::signal::ctrl_c() => Ok(()),
     }
 }
 

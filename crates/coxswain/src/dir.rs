@@ -21,7 +21,7 @@ const COMPONENTS: &[(&str, &str, &str)] = &[
     ("controller-manager", "system:kube-controller-manager", ""),
     ("scheduler", "system:kube-scheduler", ""),
 ];
-/// Who issues the tokens of service accounts.
+/// The issuer of service account tokens.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 /// The administrator's kubeconfig, and the one for other machines.
 pub(crate) const ADMIN: &str = "admin";

@@ -21,7 +21,7 @@ pub(crate) struct LogArgs {
     /// Logs more: once for debugging, twice for everything.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// What to log: error, warn, info, debug, trace, or directives such as info,kubelet=debug.
+    /// Log filter: error, warn, info, debug, trace, or directives such as info,kubelet=debug.
     /// The environment variable COXSWAIN_LOG does the same.
     #[arg(long, global = true, value_name = "FILTER")]
     log_level: Option<String>,
@@ -141,7 +141,7 @@ fn watch(path: &Path) -> Result<Inotify> {
     Ok(changes)
 }
 
-/// Copies what there is; true if nobody reads it any more.
+/// Copies the available output; true if the reader is gone.
 fn copied(from: &mut File, to: &mut impl Write) -> Result<bool> {
     match io::copy(from, to).and_then(|_| to.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(true),

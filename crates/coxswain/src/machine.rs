@@ -81,7 +81,7 @@ impl std::fmt::Display for Ended {
     }
 }
 
-/// What a further node is told.
+/// The configuration handed to a further node.
 pub(crate) struct Joining<'a> {
     pub(crate) dir: &'a ClusterDir,
     pub(crate) plan: &'a Plan,

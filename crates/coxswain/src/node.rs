@@ -27,7 +27,7 @@ const MTU: u32 = 1500;
 /// Domain of the cluster.
 pub(crate) const DOMAIN: &str = "cluster.local";
 
-/// What a node is and where it belongs.
+/// The configuration of a node.
 #[derive(Clone, Debug)]
 pub(crate) struct NodeConfig {
     pub(crate) name: String,
@@ -46,9 +46,9 @@ pub(crate) struct NodeConfig {
     pub(crate) api_server: Option<SocketAddr>,
     /// Directory of everything of the node.
     pub(crate) data: PathBuf,
-    /// Whether pods end when the kubelet does.
+    /// Pods end when the kubelet does.
     pub(crate) stop_pods_on_exit: bool,
-    /// What it lets pods do.
+    /// Privileges that pods may be given on this node.
     pub(crate) pods_may: PodArgs,
 }
 
@@ -58,7 +58,7 @@ pub(crate) struct Node {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) embedded: Option<Embedded>,
     cri: Option<Cri>,
-    /// What the kubelet's `/metrics` serves: the metrics of all that runs for the node in this
+    /// The registry behind the kubelet's `/metrics`: everything that runs for the node in this
     /// process.
     pub(crate) metrics: Registry,
 }
@@ -69,7 +69,7 @@ pub(crate) fn machine_name() -> Result<String> {
     Ok(name.to_string_lossy().to_lowercase())
 }
 
-/// The address that packets to somebody leave this machine with.
+/// The source address of packets that leave this machine.
 pub(crate) fn source_towards(somebody: impl ToSocketAddrs) -> std::io::Result<IpAddr> {
     // Nothing is sent: connecting only picks the route.
     let socket = UdpSocket::bind("0.0.0.0:0")?;
@@ -79,7 +79,7 @@ pub(crate) fn source_towards(somebody: impl ToSocketAddrs) -> std::io::Result<Ip
 
 /// The machine's address towards others; without a route to them, that of its first interface.
 pub(crate) fn machine_address() -> Result<IpAddr> {
-    // Nobody has this address (RFC 5737).
+    // An address of documentation (RFC 5737); no packet is sent.
     if let Ok(address) = source_towards(("192.0.2.1", 9)) {
         return Ok(address);
     }

@@ -16,7 +16,7 @@ pub(crate) struct Plan {
     pub(crate) pods: Ipv4Net,
     /// Services.
     pub(crate) services: Ipv4Net,
-    /// What the cluster goes by in kubeconfigs.
+    /// The cluster's name in kubeconfigs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) name: String,
 }

@@ -62,7 +62,7 @@ pub(crate) struct ControlPlane {
     server: ApiServer,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) informers: InformerFactory,
-    /// What the API server's `/metrics` serves: the metrics of everything in this process that is
+    /// The registry behind the API server's `/metrics`: everything in this process that is
     /// not a node's.
     pub(crate) metrics: Registry,
 }

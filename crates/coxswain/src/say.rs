@@ -1,6 +1,6 @@
-//! Telling the user, who may have stopped listening (`coxswain up | head`): that ends nothing.
+//! Printing to a user who may have closed the pipe (`coxswain up | head`), which is no error.
 
-/// `println!` to whoever still reads standard output.
+/// `println!` that ignores a closed standard output.
 macro_rules! say {
     ($($line:tt)*) => {{
         use std::io::Write as _;

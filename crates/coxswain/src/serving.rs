@@ -3,18 +3,16 @@
 mod access;
 mod answers;
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use http_body_util::Full;
+use axum::Router;
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use telemetry::metrics::{Registry, ServiceLevels};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 pub(crate) use access::Access;
 
@@ -30,9 +29,7 @@ const CONNECTIONS: usize = 128;
 /// Time for a TLS handshake, and for the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
 
-type Answer = Response<Full<Bytes>>;
-
-/// What is served.
+/// The endpoints of one component.
 pub(crate) struct Endpoints {
     registry: Registry,
     levels: ServiceLevels,
@@ -40,12 +37,12 @@ pub(crate) struct Endpoints {
     resources: Option<Registry>,
     /// Health of the service proxy, which has answers of its own.
     proxy: Option<proxy::Health>,
-    /// Who may read; `None` where everybody may who can connect.
+    /// Authorization of readers; `None` lets every client read.
     access: Option<Access>,
 }
 
 impl Endpoints {
-    /// The metrics of a registry, for everybody.
+    /// The metrics of a registry, open to every client.
     pub(crate) fn new(registry: &Registry) -> Self {
         let (registry, levels) = (registry.clone(), ServiceLevels::default());
         Self { registry, levels, resources: None, proxy: None, access: None }
@@ -65,7 +62,7 @@ impl Endpoints {
     }
 }
 
-/// A registry with what every component tells of its process.
+/// A registry with the metrics of the process that every component has.
 pub(crate) fn registry() -> Registry {
     let registry = Registry::new();
     telemetry::metrics::process(&registry);
@@ -87,14 +84,14 @@ pub(crate) async fn serve(
         TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let address = listener.local_addr()?;
     let acceptor = tls.map(|tls| TlsAcceptor::from(Arc::new(tls)));
-    let endpoints = Arc::new(endpoints);
+    let router = endpoints.router();
     telemetry::task::spawn("serving", async move {
-        cancel.run_until_cancelled(accept(listener, acceptor, endpoints)).await;
+        cancel.run_until_cancelled(accept(listener, acceptor, router)).await;
     });
     Ok(address)
 }
 
-async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, endpoints: Arc<Endpoints>) {
+async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, router: Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -108,28 +105,30 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, endpoints:
                 continue;
             }
         };
-        let (acceptor, endpoints) = (acceptor.clone(), endpoints.clone());
+        let (acceptor, router) = (acceptor.clone(), router.clone());
         connections.spawn(async move {
             let _place = place;
-            let Some(acceptor) = acceptor else { return answer(stream, endpoints, None).await };
+            let Some(acceptor) = acceptor else { return answer(stream, router, None).await };
             let shaken = tokio::time::timeout(HEAD, acceptor.accept(stream)).await;
             let Ok(Ok(stream)) = shaken else { return };
             let chain = stream.get_ref().1.peer_certificates();
             let leaf = chain.and_then(|chain| chain.first());
             let peer = leaf.and_then(|leaf| pki::ClientCertificate::from_der(leaf).ok());
-            answer(stream, endpoints, peer.map(Arc::new)).await;
+            answer(stream, router, peer.map(Arc::new)).await;
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn answer<S>(stream: S, endpoints: Arc<Endpoints>, peer: Option<Arc<pki::ClientCertificate>>)
+async fn answer<S>(stream: S, router: Router, peer: Option<Arc<pki::ClientCertificate>>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (endpoints, peer) = (endpoints.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(endpoints.answer(&request, peer.as_deref()).await) }
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        router.clone().oneshot(request)
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

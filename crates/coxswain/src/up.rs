@@ -1,4 +1,4 @@
-//! `coxswain up`: a cluster in one process, and a process more for every further node.
+//! `coxswain up`: a cluster in one process, and another process for every further node.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) fn run(args: UpArgs, log: LogArgs) -> Result<()> {
     outcome
 }
 
-/// Which runtime: real containers for root, a simulation for everybody else.
+/// Which runtime: real containers for root, a simulation for other users.
 pub(crate) fn runtime_kind(wanted: Option<RuntimeKind>) -> Result<RuntimeKind> {
     let root = nix::unistd::geteuid().is_root();
     match wanted {
@@ -113,7 +113,7 @@ async fn up(args: UpArgs, log: LogArgs) -> Result<()> {
         name: &plan.name,
     })?;
     progress.done("certificates");
-    // What cannot start says why in one line, and nothing before it.
+    // Logged only now, so that a cluster that cannot start prints its error and nothing else.
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         dir = %dir.path().display(),

@@ -1,4 +1,4 @@
-//! What the API says about names, reduced to what answers need.
+//! Services and endpoints from the API, reduced to the fields that answers need.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ pub(crate) struct ServiceEntry {
     pub(crate) ports: Vec<Port>,
 }
 
-/// What a service's name stands for.
+/// The target of a service's name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum ServiceKind {
     /// Its endpoints.

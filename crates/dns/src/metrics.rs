@@ -1,4 +1,4 @@
-//! What the server tells of its questions, under the names of CoreDNS.
+//! Metrics of the server's queries, under CoreDNS's names.
 
 use std::time::Duration;
 

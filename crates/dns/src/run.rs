@@ -27,7 +27,7 @@ pub struct DnsConfig {
     pub domain: String,
     /// Where the upstream servers are listed, such as `/etc/resolv.conf`.
     pub resolv_conf: PathBuf,
-    /// Where the server tells of its questions.
+    /// The registry of the server's metrics.
     pub metrics: Registry,
 }
 
@@ -39,7 +39,7 @@ pub enum Error {
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The cluster domain is not a domain name.

@@ -58,7 +58,7 @@ impl Server {
         }
     }
 
-    /// Serves one UDP socket for ever.
+    /// Serves one UDP socket until it is dropped.
     pub(crate) async fn serve_udp(self: Arc<Self>, socket: Arc<UdpSocket>) -> io::Result<()> {
         let mut buffer = vec![0; 4096];
         loop {
@@ -89,7 +89,7 @@ impl Server {
         }
     }
 
-    /// Serves one TCP listener for ever.
+    /// Serves one TCP listener until it is dropped.
     pub(crate) async fn serve_tcp(self: Arc<Self>, listener: TcpListener) -> io::Result<()> {
         loop {
             let Ok((stream, _)) = listener.accept().await else { continue };

@@ -17,7 +17,7 @@ pub(crate) const TTL: u32 = 5;
 /// The version of the specification that the `dns-version` record announces.
 const VERSION: &str = "1.1.0";
 
-/// What is known of a question.
+/// The answer to a question.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) code: Code,

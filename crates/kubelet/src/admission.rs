@@ -1,4 +1,4 @@
-//! Whether the node can take a pod that was bound to it.
+//! Admission by the node of pods that were bound to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::spec::sandbox::host_ports;
 use crate::status::Verdict;
 use crate::sysctl::Allowlist;
 
-/// What this kubelet runs on, as the API names it.
+/// The operating system, as the API names it.
 const NODE_OS: &str = "linux";
 const OS_LABEL: &str = "kubernetes.io/os";
 

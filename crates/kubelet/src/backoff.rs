@@ -33,7 +33,7 @@ impl Backoff {
         (since(entry.updated, event) <= 2 * LAST).then_some(entry.wait)
     }
 
-    /// What remains at `now` of the wait that began at `event`; `None` once it is over.
+    /// The rest, at `now`, of the wait that began at `event`; `None` once it is over.
     pub(crate) fn remaining(
         &self,
         key: &str,
@@ -44,7 +44,7 @@ impl Backoff {
         wait.checked_sub(since(event, now)).filter(|left| !left.is_zero())
     }
 
-    /// What remains at `now` of the wait that began with the last failure.
+    /// The rest, at `now`, of the wait that began with the last failure.
     pub(crate) fn remaining_since_update(&self, key: &str, now: Timestamp) -> Option<Duration> {
         self.remaining(key, self.entries.get(key)?.updated, now)
     }

@@ -1,4 +1,4 @@
-//! What a kubelet is told when it starts.
+//! The configuration of a kubelet.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -43,12 +43,12 @@ pub struct KubeletConfig {
     pub image_credentials: ImageCredentials,
     /// The kubelet's own HTTPS server; `None` serves nothing (simulated nodes).
     pub server: Option<ServerConfig>,
-    /// Whether containers and mounts are removed when the kubelet ends. A kubelet that leaves
-    /// them adopts them at its next start.
+    /// Removes containers and mounts when the kubelet ends. Otherwise the kubelet adopts them at its
+    /// next start.
     pub stop_pods_on_exit: bool,
-    /// Where the kubelet tells of its work: what `/metrics` of its server serves.
+    /// The registry of the kubelet's metrics, which `/metrics` of its server serves.
     pub metrics: Registry,
-    /// The certificate that it presents, whose lifetime is told.
+    /// The certificate that it presents, for the metric of its expiry.
     pub certificate: Option<Arc<pki::ClientCertificate>>,
     /// Ends the kubelet.
     pub cancel: CancellationToken,

@@ -1,4 +1,4 @@
-//! What every part of one kubelet shares.
+//! State that every part of one kubelet shares.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Context {
         self.node.store().get_in("", &self.config.node_name)
     }
 
-    /// What the downward API needs besides the pod itself.
+    /// Facts for the downward API that the pod's object does not have.
     pub(crate) fn facts(&self, pod: &Pod, sandbox: &SandboxStatus) -> Facts {
         let host_ips = vec![self.config.node_ip.to_string()];
         let pod_ips = if host_network(pod) {
@@ -70,7 +70,7 @@ impl Context {
         Facts { host_ips, pod_ips, allocatable: self.allocatable() }
     }
 
-    /// What the node has to give: milli-CPUs and bytes by resource.
+    /// The node's allocatable resources: milli-CPUs and bytes by resource.
     pub(crate) fn allocatable(&self) -> BTreeMap<String, i64> {
         let node = self.node_object();
         let reported = node.as_ref().and_then(|node| node.status.as_ref()?.allocatable.as_ref());

@@ -1,4 +1,4 @@
-//! What has to be looked after once in a while: logs that grow, images that nobody uses.
+//! Periodic work: rotation of logs, removal of unused images.
 
 mod image_gc;
 mod log_rotation;
@@ -14,7 +14,7 @@ use crate::context::Context;
 pub(crate) const PERIOD: Duration = Duration::from_secs(30);
 const IMAGES_EVERY: u32 = 10;
 
-/// Keeps house for ever.
+/// Runs until it is dropped.
 pub(crate) async fn run(context: &Context) {
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + PERIOD, PERIOD);
     let mut images = image_gc::ImageGc::default();

@@ -96,7 +96,7 @@ impl Images {
         let policy = policy.unwrap_or_else(|| {
             if reference.ends_with(":latest") { "Always" } else { "IfNotPresent" }
         });
-        // One that the pod may not use is not there for it, so that nobody learns that it is.
+        // An image that the pod may not use is reported as absent, to keep its presence secret.
         let usable = |image: &Image| !self.records.must_pull(named, &image.id, &credentials);
         match (policy, present.filter(|image| policy != "Always" && usable(image))) {
             ("Never" | "IfNotPresent", Some(image)) => {

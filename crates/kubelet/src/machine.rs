@@ -1,4 +1,4 @@
-//! What the machine is: read once from the kernel.
+//! Facts about the machine, read once from the kernel.
 
 use std::fs::read_to_string;
 

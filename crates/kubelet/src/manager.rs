@@ -64,7 +64,7 @@ impl PodManager {
     async fn follow(&mut self) {
         let mut runtime = self.context.runtime.events();
         let informer = self.context.pods.clone();
-        // What this node must not start yet, because it does not know what it has.
+        // No pod is started before the list of the node's pods is known.
         informer.wait_synced().await;
         let mut events = informer.subscribe();
         let known: HashSet<String> =

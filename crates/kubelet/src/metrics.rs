@@ -1,4 +1,4 @@
-//! What the kubelet tells of its work.
+//! The kubelet's metrics.
 
 mod runtime;
 
@@ -23,9 +23,9 @@ const START: [f64; 25] = [
 /// All metrics of one kubelet.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    /// What `/metrics` serves.
+    /// The registry behind `/metrics`.
     pub(crate) main: Registry,
-    /// What `/metrics/probes` serves.
+    /// The registry behind `/metrics/probes`.
     pub(crate) probes: Registry,
     pub(crate) probe_results: Family<Counter, 6>,
     pub(crate) probe_times: Family<Histogram, 4>,

@@ -54,7 +54,7 @@ async fn report(context: &Context) {
             None => true,
             Some((old, at)) => at.elapsed() >= REPORT || status::differs(old, &fresh),
         };
-        // What the API has counts, not what was written: others write that a node is lost.
+        // The API's object counts, not the last write: the node controller writes to it, too.
         let doubted = context.node_doubted.load(Ordering::Acquire);
         let due = due || doubted || known.as_deref().is_some_and(is_doubted);
         if !due {
@@ -76,7 +76,7 @@ async fn report(context: &Context) {
                 context.node_doubted.store(false, Ordering::Release);
             }
             Err(error) if is_not_found(&error) => {
-                // Somebody deleted it; a kubelet that runs is a node.
+                // It was deleted, and a running kubelet creates it again.
                 if let Err(error) = register::register(context).await {
                     tracing::warn!(%error, "node not registered, will retry");
                 }
@@ -94,13 +94,13 @@ fn is_ready(status: &NodeStatus) -> bool {
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
-/// Whether somebody has written that nothing is heard of the node.
+/// Returns true if the node controller has marked the node as lost.
 fn is_doubted(node: &Node) -> bool {
     let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|c| c.type_ == "Ready" && c.status == "Unknown")
 }
 
-/// Tells the runtime which addresses its pods may have, once the node is told.
+/// Passes the node's pod ranges to the runtime, once they are assigned.
 async fn follow_pod_cidrs(context: &Context) {
     let mut events = context.node.subscribe();
     let mut told = Vec::new();

@@ -1,5 +1,5 @@
-//! What has to be done for a pod, from what it wants and what the runtime has. Pure: the same
-//! inputs give the same plan, and carrying it out brings the next plan nearer to empty.
+//! Plans the next steps for a pod from its spec and the state of the runtime. Pure: the same
+//! inputs give the same plan, and every step that is carried out makes the next plan shorter.
 
 use k8s_openapi::api::core::v1::{Container, Pod};
 use runtime::{ContainerState, ContainerStatus, NamespaceMode, SandboxState};
@@ -84,7 +84,7 @@ pub(crate) fn sandbox_needed(pod: &Pod, view: &PodView) -> Option<u32> {
     (!usable).then_some(newest.metadata.attempt + 1)
 }
 
-/// Whether anything is left to run in a new sandbox.
+/// Returns true if anything is left to run in a new sandbox.
 fn wants_sandbox(pod: &Pod, view: &PodView, attempt: u32) -> bool {
     if attempt == 0 {
         return true;
@@ -110,7 +110,7 @@ fn is_running(status: &ContainerStatus) -> bool {
     matches!(status.state, ContainerState::Running | ContainerState::Unknown)
 }
 
-/// Whether a container that does not run has to be started.
+/// Returns true if a container that does not run has to be started.
 fn wants_start(pod: &Pod, member: &Member<'_>, latest: Option<&ContainerStatus>) -> bool {
     match latest {
         None => true,
@@ -123,7 +123,7 @@ fn changed(member: &Member<'_>, status: &ContainerStatus) -> bool {
     recorded_hash(status).is_some_and(|recorded| recorded != hash(&member.container))
 }
 
-/// Whether a container that was created, and does not run, is to be started again.
+/// Returns true if a container that was created, and does not run, is to be started again.
 pub(crate) fn should_restart(pod: &Pod, container: &Container, status: &ContainerStatus) -> bool {
     if status.state != ContainerState::Exited {
         return true;

@@ -56,12 +56,12 @@ pub(crate) fn is_deleting(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some()
 }
 
-/// Whether its phase is `Succeeded` or `Failed`.
+/// Returns true if its phase is `Succeeded` or `Failed`.
 pub(crate) fn is_finished(pod: &Pod) -> bool {
     matches!(status(pod).phase.as_deref(), Some("Succeeded" | "Failed"))
 }
 
-/// What part a container plays in its pod.
+/// The role of a container in its pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Runs to completion before the next one starts.

@@ -24,7 +24,7 @@ use results::Results;
 use run::Outcome;
 use state::{Answer, State};
 
-/// What a probe asks.
+/// The kind of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Question {
     Liveness,

@@ -3,7 +3,7 @@
 use apimachinery::quantity::Quantity as Amount;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-/// Whether two quantities mean the same amount.
+/// Returns true if two quantities mean the same amount.
 pub(crate) fn equal(a: &Quantity, b: &Quantity) -> bool {
     match (Amount::parse(&a.0), Amount::parse(&b.0)) {
         (Ok(a), Ok(b)) => a == b,

@@ -39,7 +39,7 @@ pub enum Error {
     Directory {
         /// The directory.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A kernel parameter that pods shall be allowed to set is none of a pod's.
@@ -64,7 +64,7 @@ pub async fn run(config: KubeletConfig) -> Result<(), Error> {
     let dirs = Dirs::new(&config.data_dir);
     let directory =
         |source| Error::Directory { path: config.data_dir.display().to_string(), source };
-    // Volumes reach containers by mounts: nobody else has business here.
+    // Volumes reach containers by mounts; no other user needs access.
     for path in [dirs.root(), &dirs.pods(), &dirs.logs()] {
         runtime::private::directory(path).map_err(directory)?;
     }

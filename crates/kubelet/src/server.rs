@@ -4,8 +4,10 @@ mod auth;
 mod configz;
 mod find;
 pub(crate) mod logs;
+mod measure;
 mod metrics;
 mod portforward;
+mod query;
 mod remote;
 mod routes;
 mod running;
@@ -16,34 +18,33 @@ mod websocket;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use axum::response::Response;
+use http::StatusCode;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use telemetry::metrics::Timer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::config::ServerConfig;
 use crate::context::Context;
 pub(crate) use metrics::VolumeStats;
 use pki::ClientCertificate;
+use routes::Routes;
 pub(crate) use stats::Rates;
 
 /// How long a client may take for its TLS handshake and its request head.
 const HEAD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
-type Body = UnsyncBoxBody<Bytes, std::io::Error>;
-type Answer = Response<Body>;
+type Answer = Response;
 /// An answer in place of what was asked for.
 type Refusal = Box<Answer>;
 
 /// A server that listens and does not serve yet.
 pub(crate) struct Server {
-    context: Arc<Context>,
+    routes: Routes,
     listener: TcpListener,
     acceptor: TlsAcceptor,
 }
@@ -52,7 +53,7 @@ pub(crate) struct Server {
 pub(crate) async fn bind(context: Arc<Context>, config: &ServerConfig) -> std::io::Result<Server> {
     let acceptor = TlsAcceptor::from(config.tls.clone());
     let listener = TcpListener::bind(config.listen).await?;
-    Ok(Server { context, listener, acceptor })
+    Ok(Server { routes: routes::service(context), listener, acceptor })
 }
 
 impl Server {
@@ -64,8 +65,8 @@ impl Server {
                 tokio::select! {
                     accepted = self.listener.accept() => match accepted {
                         Ok((stream, _)) => {
-                            let (context, acceptor) = (self.context.clone(), self.acceptor.clone());
-                            connections.spawn(serve(context, acceptor, stream));
+                            let (routes, acceptor) = (self.routes.clone(), self.acceptor.clone());
+                            connections.spawn(serve(routes, acceptor, stream));
                         }
                         // Out of descriptors: others may close theirs meanwhile.
                         Err(error) => {
@@ -81,7 +82,7 @@ impl Server {
     }
 }
 
-async fn serve(context: Arc<Context>, acceptor: TlsAcceptor, stream: TcpStream) {
+async fn serve(routes: Routes, acceptor: TlsAcceptor, stream: TcpStream) {
     // Interactive sessions send single keys.
     let _ = stream.set_nodelay(true);
     let Ok(Ok(stream)) = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(stream)).await else {
@@ -90,9 +91,11 @@ async fn serve(context: Arc<Context>, acceptor: TlsAcceptor, stream: TcpStream) 
     let certificates = stream.get_ref().1.peer_certificates();
     let leaf = certificates.and_then(|chain| chain.first());
     let certificate = leaf.and_then(|leaf| ClientCertificate::from_der(leaf).ok()).map(Arc::new);
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (context, certificate) = (context.clone(), certificate.clone());
-        async move { Ok::<_, Infallible>(answer(context, certificate.as_deref(), request).await) }
+    let service = hyper::service::service_fn(move |mut request: http::Request<Incoming>| {
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+        routes.clone().oneshot(request)
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -103,58 +106,6 @@ async fn serve(context: Arc<Context>, acceptor: TlsAcceptor, stream: TcpStream) 
     if let Err(error) = served {
         tracing::debug!(%error, "kubelet connection ended");
     }
-}
-
-async fn answer(
-    context: Arc<Context>,
-    certificate: Option<&ClientCertificate>,
-    request: Request<Incoming>,
-) -> Answer {
-    let identity = certificate.and_then(ClientCertificate::identity).cloned();
-    match auth::check(&context, identity, &request).await {
-        Ok(()) => {
-            let labels = labels(&request);
-            let requests = &context.metrics.requests;
-            requests.total.with(labels).inc();
-            let _in_flight = requests.in_flight.with(labels).held();
-            let _timed = Timer::start(requests.times.with(labels));
-            routes::route(context.clone(), request).await
-        }
-        Err((status, message)) => refuse(status, message),
-    }
-}
-
-/// Labels of a request: of all that a client may write, these words alone.
-fn labels(request: &Request<Incoming>) -> [&'static str; 4] {
-    const PATHS: [&str; 10] = [
-        "attach",
-        "configz",
-        "containerLogs",
-        "exec",
-        "healthz",
-        "logs",
-        "metrics",
-        "pods",
-        "portForward",
-        "stats",
-    ];
-    const DEEPER: [(&str, &str); 3] = [
-        ("metrics/cadvisor", "metrics/cadvisor"),
-        ("metrics/probes", "metrics/probes"),
-        ("metrics/resource", "metrics/resource"),
-    ];
-    let path = request.uri().path().trim_start_matches('/');
-    let deeper = DEEPER.into_iter().find(|(known, _)| *known == path).map(|(_, path)| path);
-    let first = path.split('/').next().unwrap_or_default();
-    let path = deeper.or_else(|| PATHS.into_iter().find(|known| *known == first));
-    let path = path.unwrap_or("other");
-    let method = match *request.method() {
-        http::Method::GET => "GET",
-        http::Method::POST => "POST",
-        _ => "other",
-    };
-    let lasts = matches!(path, "exec" | "attach" | "portForward" | "containerLogs" | "debug");
-    [method, path, "readwrite", if lasts { "true" } else { "false" }]
 }
 
 /// A failure as a `Status`, which the API server passes on as it is.
@@ -177,7 +128,8 @@ fn refuse(status: StatusCode, message: impl Into<String>) -> Answer {
 
 /// A short answer in plain text.
 fn text(status: StatusCode, message: impl Into<String>) -> Answer {
-    let mut response = Response::new(full(message.into()));
+    let message: String = message.into();
+    let mut response = Response::new(message.into());
     *response.status_mut() = status;
     let plain = http::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(http::header::CONTENT_TYPE, plain);
@@ -187,17 +139,13 @@ fn text(status: StatusCode, message: impl Into<String>) -> Answer {
 fn json(value: &impl serde::Serialize) -> Answer {
     match serde_json::to_vec(value) {
         Ok(bytes) => {
-            let mut response = Response::new(full(bytes));
+            let mut response = Response::new(bytes.into());
             let json = http::HeaderValue::from_static("application/json");
             response.headers_mut().insert(http::header::CONTENT_TYPE, json);
             response
         }
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
-}
-
-fn full(content: impl Into<Bytes>) -> Body {
-    Full::new(content.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
 #[cfg(test)]

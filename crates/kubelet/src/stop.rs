@@ -20,7 +20,7 @@ use crate::view::{PodView, container_name};
 const LEAST: Duration = Duration::from_secs(2);
 const DEFAULT_GRACE: i64 = 30;
 
-/// The grace period of a pod that nobody asked to delete.
+/// The grace period of a pod that is not being deleted.
 pub(crate) fn default_grace(pod: &Pod) -> Duration {
     let seconds = spec(pod).termination_grace_period_seconds.unwrap_or(DEFAULT_GRACE);
     Duration::from_secs(seconds.max(0) as u64)

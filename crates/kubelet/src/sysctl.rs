@@ -23,7 +23,7 @@ const SAFE: [(&str, (u32, u32)); 12] = [
     ("net.ipv4.tcp_wmem", (4, 15)),
 ];
 const MAX_LENGTH: usize = 253;
-/// What a pattern looks like, in upstream's words.
+/// The syntax of a pattern, as upstream's messages show it.
 const PATTERN: &str = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*([a-z0-9][-_a-z0-9]*)?[a-z0-9*]";
 
 /// Why a pattern cannot be allowed.
@@ -39,7 +39,7 @@ pub(crate) enum Error {
     NotNamespaced { name: String },
 }
 
-/// What pods may set, besides that they may not set it for the node.
+/// The sysctls that pods may set in namespaces of their own.
 #[derive(Debug, Default)]
 pub(crate) struct Allowlist {
     names: Vec<(String, Namespace)>,
@@ -47,8 +47,8 @@ pub(crate) struct Allowlist {
 }
 
 impl Allowlist {
-    /// What is safe on a kernel of this version, and the patterns besides, which end in `*` where
-    /// they mean more than one.
+    /// The sysctls that are safe on a kernel of this version, and those that match these patterns: a
+    /// name, or a prefix that ends in `*`.
     ///
     /// # Errors
     /// A pattern is none, or means parameters of the whole node.
@@ -113,7 +113,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
-/// Whether it matches [`PATTERN`].
+/// Returns true if it matches [`PATTERN`].
 fn is_pattern(text: &str) -> bool {
     let plain = |char: u8| char.is_ascii_lowercase() || char.is_ascii_digit();
     let inner = |char: &u8| plain(*char) || matches!(char, b'-' | b'_');

@@ -41,7 +41,7 @@ pub(crate) enum Error {
     Taken(String),
 }
 
-/// Who has which range.
+/// The ranges of user ids, by pod.
 pub(crate) struct UserNamespaces {
     dirs: Dirs,
     /// Number of the node's first range, counted from that of the machine's own users.
@@ -55,7 +55,7 @@ impl UserNamespaces {
     /// directories, give their pods ranges of their own.
     ///
     /// # Errors
-    /// What is on disk cannot be read, or gives two pods the same range.
+    /// The record on disk cannot be read, or gives two pods the same range.
     pub(crate) fn open(dirs: Dirs, max_pods: u32) -> io::Result<Self> {
         let count = max_pods.clamp(1, u32::MAX / IDS_PER_POD - 1);
         let blocks = ((u32::MAX / IDS_PER_POD - 1) / count).max(1);

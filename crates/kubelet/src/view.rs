@@ -1,4 +1,4 @@
-//! What the runtime has of one pod.
+//! The sandboxes and containers of one pod in the runtime.
 
 use runtime::{
     ContainerFilter, ContainerState, ContainerStatus, Runtime, SandboxFilter, SandboxState,

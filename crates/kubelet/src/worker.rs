@@ -49,7 +49,7 @@ const RUNTIME_RETRY: Duration = Duration::from_secs(2);
 /// How long volumes may take to be brought up to date within one pass.
 const REFRESH: Duration = Duration::from_secs(15);
 
-/// What the pod manager tells a worker.
+/// The pod manager's order to a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Desired {
     /// With the resources that were allocated to it.
@@ -74,7 +74,7 @@ enum State {
     Terminated,
 }
 
-/// What a pass remembers for the next one, and what tasks of the worker report to it.
+/// Notes of a pass for the next one, and reports of the worker's tasks.
 #[derive(Default)]
 struct Notes {
     waiting: HashMap<String, Waiting>,

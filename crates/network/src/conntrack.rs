@@ -31,7 +31,7 @@ pub struct Flow {
 /// returns how many.
 ///
 /// # Errors
-/// Where the kernel refuses; a flow that ended meanwhile is fine.
+/// The kernel refuses; a flow that ended meanwhile is fine.
 pub fn forget_udp(ipv6: bool, stale: impl Fn(&Flow) -> bool) -> Result<usize> {
     let family = (if ipv6 { libc::AF_INET6 } else { libc::AF_INET }) as u8;
     let mut socket = Socket::open(libc::NETLINK_NETFILTER)?;

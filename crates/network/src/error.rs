@@ -56,7 +56,7 @@ impl Error {
         }
     }
 
-    /// Whether the thing asked for is not there.
+    /// Returns true if the object does not exist.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         matches!(
@@ -65,7 +65,7 @@ impl Error {
         )
     }
 
-    /// Whether the thing to be made is there already.
+    /// Returns true if the object exists already.
     #[must_use]
     pub fn is_exists(&self) -> bool {
         self.errno() == Some(libc::EEXIST)

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Moves the calling thread, and every thread it starts from then on, into a namespace.
 ///
 /// # Errors
-/// Where the namespace cannot be entered.
+/// The namespace cannot be entered.
 pub fn enter(path: &Path) -> Result<()> {
     let file = File::open(path).map_err(Error::io(format!("open {}", path.display())))?;
     setns(file.as_fd(), CloneFlags::CLONE_NEWNET)
@@ -23,7 +23,7 @@ pub fn enter(path: &Path) -> Result<()> {
 /// Runs `work` on a thread of its own inside the namespace `netns`; `None` means the caller's.
 ///
 /// # Errors
-/// Where the namespace cannot be entered, and what `work` says.
+/// The namespace cannot be entered, and what `work` says.
 pub fn run_in<T: Send>(netns: Option<&Path>, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let Some(path) = netns else { return work() };
     std::thread::scope(|scope| {
@@ -65,7 +65,7 @@ pub fn pin(kind: &str, path: &Path) -> Result<()> {
         .map_err(|error| Error::io(format!("pin {}", path.display()))(error.into()))
 }
 
-/// Whether `path` is a pinned namespace.
+/// Returns true if `path` is a pinned namespace.
 #[must_use]
 pub fn is_pinned(path: &Path) -> bool {
     nix::sys::statfs::statfs(path)

@@ -52,7 +52,7 @@ pub enum Hook {
     Postrouting,
 }
 
-/// What kind of base chain it is.
+/// The kind of a base chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainType {
     /// Accepts and drops.

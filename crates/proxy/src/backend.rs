@@ -1,4 +1,4 @@
-//! What a proxy needs from the kernel: the plug point for nf_tables and others.
+//! The interface between the proxy and the kernel, which nf_tables implements.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::model::PortRules;
 /// One service port that appeared, changed or went.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
-    /// What is in force; `None` for a new port.
+    /// The rules in force; `None` for a new port.
     pub(crate) old: Option<Arc<PortRules>>,
-    /// What is wanted; `None` for a port that went.
+    /// The wanted rules; `None` for a port that was removed.
     pub(crate) new: Option<Arc<PortRules>>,
 }
 

@@ -4,10 +4,16 @@ use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use k8s_openapi::api::core::v1::Service;
 use network::netns;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -87,50 +93,60 @@ fn listen(netns: Option<&Path>, port: u16) -> network::Result<TcpListener> {
 }
 
 async fn serve(listener: TcpListener, key: (String, String), endpoints: watch::Receiver<usize>) {
+    // Every path and method gets the same answer, as upstream's does.
+    let router = Router::new().fallback(async move || answer(&key, *endpoints.borrow()));
     while let Ok((stream, _)) = listener.accept().await {
-        let reply = reply(&key, *endpoints.borrow());
-        telemetry::task::spawn("health-answer", async move {
-            tokio::time::timeout(PATIENCE, answer(stream, reply)).await
-        });
+        let router = TowerToHyperService::new(router.clone());
+        // One request each: a connection that stays open would outlive the service.
+        let connection =
+            http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), router);
+        telemetry::task::spawn("health-answer", tokio::time::timeout(PATIENCE, connection));
     }
 }
 
-async fn answer(mut stream: TcpStream, reply: String) -> std::io::Result<()> {
-    // Every request gets the same answer; its head only has to be read.
-    let mut head = Vec::new();
-    while !head.windows(4).any(|bytes| bytes == b"\r\n\r\n") && head.len() < 8192 {
-        if stream.read_buf(&mut head).await? == 0 {
-            break;
-        }
-    }
-    stream.write_all(reply.as_bytes()).await?;
-    stream.shutdown().await
-}
-
-fn reply((namespace, name): &(String, String), endpoints: usize) -> String {
-    let status = if endpoints == 0 { "503 Service Unavailable" } else { "200 OK" };
+fn answer((namespace, name): &(String, String), endpoints: usize) -> Response {
+    let status = if endpoints == 0 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let weight = HeaderName::from_static("x-load-balancing-endpoint-weight");
+    let headers = [(CONTENT_TYPE, "application/json".to_owned()), (weight, endpoints.to_string())];
     let body = serde_json::json!({
         "service": {"namespace": namespace, "name": name},
         "localEndpoints": endpoints,
         "serviceProxyHealthy": true,
-    })
-    .to_string();
-    format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nX-Load-Balancing-Endpoint-Weight: \
-         {endpoints}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
+    });
+    (status, headers, body.to_string()).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
     use super::*;
 
-    #[test]
-    fn the_status_tells_whether_endpoints_are_here() {
+    #[tokio::test]
+    async fn the_status_tells_whether_endpoints_are_here() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (endpoints, receiver) = watch::channel(0);
         let key = ("ns".to_owned(), "web".to_owned());
-        assert!(reply(&key, 0).starts_with("HTTP/1.1 503 "));
-        let text = reply(&key, 2);
-        assert!(text.starts_with("HTTP/1.1 200 ") && text.contains("\"localEndpoints\":2"));
+        let server = tokio::spawn(serve(listener, key, receiver));
+        for (count, status) in [(0, "HTTP/1.1 503 "), (2, "HTTP/1.1 200 ")] {
+            endpoints.send_replace(count);
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /x HTTP/1.1\r\nHost: n\r\n\r\n").await.unwrap();
+            let mut text = String::new();
+            // To the end: the server closes the connection.
+            stream.read_to_string(&mut text).await.unwrap();
+            assert!(text.starts_with(status), "{text}");
+            for part in [
+                "content-type: application/json\r\n".to_owned(),
+                "connection: close\r\n".to_owned(),
+                format!("x-load-balancing-endpoint-weight: {count}\r\n"),
+                format!("\r\n\r\n{{\"localEndpoints\":{count},\"service\":{{"),
+            ] {
+                assert!(text.contains(&part), "{part} is not in {text}");
+            }
+        }
+        server.abort();
     }
 }

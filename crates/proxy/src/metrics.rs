@@ -1,4 +1,4 @@
-//! What the proxy tells of its work.
+//! The proxy's metrics.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What services and endpoints mean, apart from how packets are translated.
+//! The model of services and endpoints, independent of how packets are translated.
 
 mod endpoints;
 mod service;

@@ -29,7 +29,7 @@ const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// How long to wait after a refusal by the kernel, doubled up to the limit.
 const RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(30);
-/// Changes of one transaction whose times are told.
+/// Changes of one transaction whose latency is measured.
 const MAX_TRIGGERS: usize = 1000;
 
 /// How the proxy of a node is set up.
@@ -49,7 +49,7 @@ pub struct ProxyConfig {
     pub api_server: Option<SocketAddr>,
     /// The node's network namespace; `None` where the node is the machine.
     pub node_netns: Option<PathBuf>,
-    /// Where the proxy tells of its work.
+    /// The registry of the proxy's metrics.
     pub metrics: Registry,
     /// Where it tells how it is.
     pub status: Health,
@@ -182,7 +182,7 @@ impl Proxy {
     fn touch(&mut self, event: &Event<EndpointSlice>) {
         self.metrics.endpoints();
         self.status.queued();
-        // What is there at the start says nothing of how long rules take.
+        // Objects that exist at the start say nothing about programming latency.
         if self.status.has_synced() && self.triggers.len() < MAX_TRIGGERS {
             self.triggers.extend(metrics::trigger(event.object()));
         }
@@ -254,7 +254,7 @@ impl Proxy {
         ranges
     }
 
-    /// What the dirty services change, already entered into `applied`.
+    /// Returns the changes of the dirty services and enters them into `applied`.
     fn changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for key in std::mem::take(&mut self.dirty) {

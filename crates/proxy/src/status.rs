@@ -1,4 +1,4 @@
-//! How the proxy is, for those who send it traffic.
+//! The health of the proxy, for load balancers in front of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A node that is about to be taken away.
 const LEAVING: &str = "ToBeDeletedByClusterAutoscaler";
 
-/// What `/healthz` and `/livez` are answered from. Cloning shares it.
+/// The state behind `/healthz` and `/livez`. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Health(Arc<Inner>);
 
@@ -37,14 +37,14 @@ struct State {
 /// An answer to a check.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Whether all is well.
+    /// True if the check passed.
     pub healthy: bool,
     /// Upstream's JSON.
     pub body: String,
 }
 
 impl Health {
-    /// A proxy that has not written any rules yet, and tells of checks in `metrics`.
+    /// The health of a proxy that has not written any rules yet; checks are counted in `metrics`.
     pub fn new(metrics: &Registry) -> Self {
         let state = State { updated: None, waiting: Some(Instant::now()), eligible: true };
         Self(Arc::new(Inner { state: Mutex::new(state), metrics: Metrics::of(metrics) }))
@@ -100,7 +100,7 @@ impl Health {
         let live =
             state.waiting.is_none_or(|since| since.elapsed() < PATIENCE) && state.updated.is_some();
         let now = Timestamp::now();
-        // What is up to date is so as of now.
+        // Without waiting changes, the rules are up to date as of now.
         let updated = if state.waiting.is_none() { Some(now) } else { state.updated };
         let updated = updated.map(|at| at.to_string()).unwrap_or_default();
         let eligible = match node {

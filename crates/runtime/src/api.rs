@@ -36,7 +36,7 @@ pub trait Runtime: Send + Sync + 'static {
     /// Name and version of the runtime.
     async fn version(&self) -> Result<Version>;
 
-    /// Whether the runtime and its pod network are ready.
+    /// The readiness of the runtime and of its pod network.
     async fn status(&self) -> Result<RuntimeStatus>;
 
     /// Tells the runtime from which range this node's pods get their addresses.
@@ -168,7 +168,7 @@ pub struct RuntimeStatus {
 /// A change of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerEvent {
-    /// What happened.
+    /// The kind of change.
     pub kind: ContainerEventKind,
     /// The container; for a change of the sandbox itself, the sandbox id.
     pub container_id: String,

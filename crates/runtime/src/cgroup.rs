@@ -183,7 +183,7 @@ pub(crate) fn kill(directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether no process is left in the cgroup or below it.
+/// Returns true if no process is left in the cgroup or below it.
 fn is_empty(directory: &Path) -> bool {
     children(directory).iter().all(|child| is_empty(child))
         && std::fs::read_to_string(directory.join("cgroup.procs")).is_ok_and(|text| text.is_empty())

@@ -2,11 +2,11 @@
 //! CRI-O and whatever else serves `k8s.io/cri-api/pkg/apis/runtime/v1` on a Unix socket.
 
 mod client;
+mod connection;
 mod convert;
 mod events;
 #[cfg(test)]
 mod fake;
-mod grpc;
 mod proto;
 mod relist;
 mod runtime;
@@ -16,21 +16,16 @@ mod streaming;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use prost::Message;
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
+use tonic::Code;
 
 use crate::cgroup::Hierarchies;
 use crate::{ContainerEvent, Error, Result, SandboxConfig};
-use grpc::Channel;
-use status::{Code, Status};
+use connection::{Calls, RuntimeClient};
 
-/// How long a call may take unless it says otherwise: `runtimeRequestTimeout` of upstream's
-/// kubelet.
-const DEADLINE: Duration = Duration::from_secs(120);
 const EVENT_BACKLOG: usize = 4096;
 
 /// A runtime behind a CRI socket.
@@ -43,7 +38,7 @@ pub struct Cri(Arc<Inner>);
 struct Inner {
     calls: Calls,
     hierarchies: Hierarchies,
-    /// What sandboxes were made with, by id.
+    /// The configurations that sandboxes were made with, by id.
     sandboxes: Mutex<HashMap<String, SandboxConfig>>,
     events: broadcast::Sender<ContainerEvent>,
     watcher: AbortHandle,
@@ -61,41 +56,6 @@ impl std::fmt::Debug for Cri {
     }
 }
 
-/// The two services of the interface.
-#[derive(Clone)]
-struct Calls(Arc<Channel>);
-
-impl Calls {
-    /// A call of the RuntimeService.
-    async fn runtime<R: Message + Default>(
-        &self,
-        method: &str,
-        message: &impl Message,
-    ) -> Result<R, Status> {
-        self.runtime_within(method, message, Some(DEADLINE)).await
-    }
-
-    /// A call of the RuntimeService that may take this long.
-    async fn runtime_within<R: Message + Default>(
-        &self,
-        method: &str,
-        message: &impl Message,
-        deadline: Option<Duration>,
-    ) -> Result<R, Status> {
-        self.0.unary(&format!("runtime.v1.RuntimeService/{method}"), message, deadline).await
-    }
-
-    /// A call of the ImageService.
-    async fn image<R: Message + Default>(
-        &self,
-        method: &str,
-        message: &impl Message,
-        deadline: Option<Duration>,
-    ) -> Result<R, Status> {
-        self.0.unary(&format!("runtime.v1.ImageService/{method}"), message, deadline).await
-    }
-}
-
 impl Cri {
     /// Connects to the runtime that listens on `socket`.
     ///
@@ -103,14 +63,14 @@ impl Cri {
     /// Nothing answers there, it does not speak CRI v1, or it leaves cgroups to systemd, which is
     /// not supported here.
     pub async fn connect(socket: &Path) -> Result<Self> {
-        let calls = Calls(Arc::new(Channel::new(socket)));
+        let calls = Calls::new(socket);
         let request = proto::VersionRequest { version: "v1".to_owned() };
-        let version = calls.runtime::<proto::VersionResponse>("Version", &request).await;
-        version.map_err(|status| match status.code {
+        let version = calls.runtime(RuntimeClient::version, request).await;
+        version.map_err(|status| match status.code() {
             Code::Unimplemented => Error::FailedPrecondition(format!(
                 "{} does not serve the CRI v1 API: {}",
                 socket.display(),
-                status.message
+                status.message()
             )),
             _ => status.into(),
         })?;
@@ -131,9 +91,11 @@ impl Cri {
 /// Cgroups are paths here. A runtime that does not say (containerd before 2.0) fails at its first
 /// sandbox, in its own words.
 async fn refuse_systemd(calls: &Calls, socket: &Path) -> Result<()> {
-    let config = calls.runtime::<proto::RuntimeConfigResponse>("RuntimeConfig", &proto::Empty {});
+    let config = calls.runtime(RuntimeClient::runtime_config, proto::RuntimeConfigRequest {});
     match config.await {
-        Ok(proto::RuntimeConfigResponse { linux: Some(linux) }) if linux.cgroup_driver == 0 => {
+        Ok(proto::RuntimeConfigResponse { linux: Some(linux) })
+            if linux.cgroup_driver == i32::from(proto::CgroupDriver::Systemd) =>
+        {
             Err(Error::FailedPrecondition(format!(
                 "the runtime at {} has the cgroup driver systemd; only cgroupfs is supported",
                 socket.display()
@@ -198,6 +160,25 @@ mod tests {
         let cri = Cri::connect(fake.socket()).await.unwrap();
         let error = cri.status().await.unwrap_err();
         assert!(matches!(&error, Error::Internal(text) if text == "unknown method"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_bounded() {
+        let fake = Fake::start(script());
+        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let version = |length| proto::VersionResponse {
+            runtime_name: "x".repeat(length),
+            ..proto::VersionResponse::default()
+        };
+        let replies = [Reply::of(&[version(17 << 20)]), Reply::of(&[version(9 << 20)])];
+        fake.answers("Version", replies.into());
+        let error = cri.version().await.unwrap_err();
+        assert!(error.to_string().contains("message length too large"), "{error}");
+        assert_eq!(cri.version().await.unwrap().runtime_name.len(), 9 << 20);
+        // Longer than gRPC can say, and than tonic would take.
+        let forever = Some(std::time::Duration::MAX);
+        let request = proto::VersionRequest::default();
+        cri.0.calls.runtime_within(RuntimeClient::version, request, forever).await.unwrap();
     }
 
     fn sandbox(id: &str) -> proto::PodSandbox {

@@ -50,7 +50,7 @@ struct Inner {
     sandboxes: Sandboxes,
     containers: Containers,
     events: broadcast::Sender<ContainerEvent>,
-    /// Whether the kernel can map what is in the data directory into user namespaces.
+    /// True if the kernel can map the data directory's files into user namespaces.
     user_namespaces: bool,
 }
 
@@ -65,7 +65,7 @@ impl Embedded {
             return Err(Error::Unavailable("the embedded runtime needs root".to_owned()));
         }
         let runtime = blocking(move || {
-            // Containers get what is theirs by mounts: nobody else has business here.
+            // Containers reach their files by mounts; no other user needs access.
             for name in ["", "sandboxes", "containers", "network", "layers", "images"] {
                 let path = config.data_dir.join(name);
                 private::directory(&path).map_err(Error::internal(path.display()))?;
@@ -107,7 +107,7 @@ impl Embedded {
     /// Kills and removes everything: containers, sandboxes, network, cgroups. Images stay.
     ///
     /// # Errors
-    /// What could not be removed; the rest is.
+    /// One of the sandboxes could not be removed; the others are.
     pub async fn destroy_all(&self) -> Result<()> {
         let ids = self.0.sandboxes.ids();
         let removals = ids.iter().map(|id| self.remove_pod_sandbox(id));
@@ -157,7 +157,7 @@ impl Embedded {
     }
 }
 
-/// Makes the pod network whole again whenever somebody has taken something of it.
+/// Repairs the pod network whenever a part of it was removed.
 async fn keep_whole(network: Weak<PodNetwork>, mut monitor: LinkMonitor) {
     loop {
         let disturbed = monitor.disturbed().await;
@@ -199,7 +199,7 @@ impl Inner {
     }
 
     fn announce(&self, kind: ContainerEventKind, container: &str, sandbox: &str, pod: &str) {
-        // Without a receiver nobody wants to know.
+        // It fails only without receivers.
         self.events
             .send(ContainerEvent {
                 kind,

@@ -1,6 +1,6 @@
 //! The one error type of the runtime.
 
-/// What a runtime call may answer instead of a result.
+/// The errors of a runtime's calls.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No sandbox, container or image has that id or name.
@@ -21,7 +21,7 @@ pub enum Error {
     /// The container was created but its process could not be started.
     #[error("{message}")]
     Start {
-        /// What the kernel or the image lookup said.
+        /// The error of the kernel or of the lookup in the image.
         message: String,
         /// The exit code that stands for it: 127 not found, 126 not executable, 128 otherwise.
         exit_code: i32,
@@ -45,7 +45,7 @@ pub enum PullError {
     InvalidName {
         /// The reference as it was given.
         reference: String,
-        /// What is wrong with it.
+        /// The parser's complaint.
         message: String,
     },
     /// The registry knows no such repository or tag.
@@ -59,7 +59,7 @@ pub enum PullError {
     Unauthorized {
         /// The normalised reference.
         reference: String,
-        /// What the registry said.
+        /// The registry's message.
         message: String,
     },
     /// The registry did not answer.
@@ -75,7 +75,7 @@ pub enum PullError {
     Failed {
         /// The normalised reference.
         reference: String,
-        /// What went wrong.
+        /// The cause.
         message: String,
     },
 }

@@ -45,8 +45,8 @@ pub(crate) fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
 }
 
-/// What the tar reader says of damage, without the bytes that it quotes: they may be anything, the
-/// content of a file that is no archive among them.
+/// The tar reader's error about damage, without the bytes that it quotes: they may be the content of
+/// any file that was given as an archive.
 fn damaged(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::Other | io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {

@@ -11,7 +11,7 @@ const FILE: u32 = 0o600;
 /// Makes a directory and its parents, and closes it to others, also one that was there before.
 ///
 /// # Errors
-/// It cannot be made, or belongs to somebody else.
+/// It cannot be created, or belongs to another user.
 pub fn directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(DIRECTORY).create(path)?;
     close(path, DIRECTORY)
@@ -20,7 +20,7 @@ pub fn directory(path: &Path) -> io::Result<()> {
 /// Opens a new file, or an old one to write it anew.
 ///
 /// # Errors
-/// It cannot be made, or belongs to somebody else.
+/// It cannot be created, or belongs to another user.
 pub fn create(path: &Path) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(FILE).open(path)?;
     if file.metadata()?.mode() & 0o7777 != FILE {
@@ -39,10 +39,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     std::fs::rename(&temporary, path)
 }
 
-/// Closes a file that was made when nobody took care.
+/// Restricts the mode of a file that an earlier version created.
 ///
 /// # Errors
-/// It belongs to somebody else.
+/// It belongs to another user.
 pub fn close_file(path: &Path) -> io::Result<()> {
     match close(path, FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

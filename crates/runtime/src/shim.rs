@@ -46,8 +46,8 @@ pub fn maybe_run_shim() {
     if arguments.next().is_none_or(|first| first != ARGUMENT) {
         return;
     }
-    // What it makes is in containers, and for their users; its own files say themselves whose
-    // they are.
+    // Files that it creates in containers are for their users; its own are created with explicit
+    // modes.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     let role = arguments.next().unwrap_or_default();
     let directory = std::path::PathBuf::from(arguments.next().unwrap_or_default());

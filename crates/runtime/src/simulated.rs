@@ -39,7 +39,7 @@ impl Simulated {
     }
 
     fn announce(&self, kind: ContainerEventKind, status: &ContainerStatus, pod_uid: &str) {
-        // Without a receiver nobody wants to know.
+        // It fails only without receivers.
         self.events
             .send(ContainerEvent {
                 kind,

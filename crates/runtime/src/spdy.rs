@@ -21,11 +21,11 @@ use crate::{Reader, Writer};
 
 /// One stream of a connection.
 pub struct Stream {
-    /// What it was opened with.
+    /// The headers that it was opened with.
     pub headers: Headers,
-    /// What the other side sends; ends when it is done or the connection is.
+    /// Bytes from the other side; ends with the stream or the connection.
     pub reader: Reader,
-    /// What this side sends; shutting it down closes this half.
+    /// Bytes to the other side; shutting it down closes this half.
     pub writer: Writer,
 }
 

@@ -1,5 +1,5 @@
-//! What the shim is told about one container: everything resolved, nothing left to look up but
-//! what only the image's own files can answer.
+//! The shim's instructions for one container. Everything is resolved but the names that only the
+//! image's own files can resolve.
 
 use std::path::PathBuf;
 
@@ -46,7 +46,7 @@ pub(crate) struct Spec {
     pub(crate) log: Option<PathBuf>,
 }
 
-/// What is executed and as whom; exec in the container starts from the same.
+/// The process and its user; exec in the container starts from the same.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Process {
     pub(crate) args: Vec<String>,
@@ -61,7 +61,7 @@ pub(crate) struct Process {
     pub(crate) seccomp: Option<SeccompProfile>,
 }
 
-/// Who runs it, before the image's user database was asked.
+/// The process's user, before the image's user database is read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct UserSpec {
     /// `user`, `uid`, `user:group` or `uid:gid`; empty means root.
@@ -87,7 +87,7 @@ pub(crate) struct Namespaces {
 pub(crate) struct Users {
     /// Where it is pinned.
     pub(crate) path: PathBuf,
-    /// What root inside is on the node.
+    /// The node's user and group that root inside is mapped to.
     pub(crate) root_uid: u32,
     pub(crate) root_gid: u32,
 }
@@ -155,7 +155,7 @@ pub(crate) enum SeccompOp {
     Masked(u64),
 }
 
-/// What the shim says once the process runs.
+/// The shim's report once the process runs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Running {
     pub(crate) shim: ProcessId,
@@ -164,7 +164,7 @@ pub(crate) struct Running {
     pub(crate) user: ProcessUser,
 }
 
-/// What the shim says once the process has exited.
+/// The shim's report once the process has exited.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Exited {
     pub(crate) finished_at: Timestamp,
@@ -190,7 +190,7 @@ pub(crate) enum StartReply {
     Failed { message: String, exit_code: i32 },
 }
 
-/// What the exec helper is asked; three descriptors travel with it unless `terminal`.
+/// The request to the exec helper; three descriptors travel with it unless `terminal`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct ExecSpec {
     pub(crate) target: ProcessId,

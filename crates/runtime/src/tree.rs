@@ -1,4 +1,4 @@
-//! A directory tree that no path leads out of: whatever a pod or an image chose is opened here.
+//! A directory tree that no path leads out of, for paths that a pod or an image chose.
 
 mod remove;
 
@@ -20,7 +20,7 @@ const RACES: u32 = 128;
 #[derive(Debug)]
 pub struct Tree(OwnedFd);
 
-/// What a lookup may do with a symbolic link.
+/// How a lookup treats symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Links {
     /// No name of the path may be one, except the last, which is then opened itself.
@@ -32,7 +32,7 @@ pub enum Links {
 }
 
 impl Tree {
-    /// Opens the directory at `path`, which must be one that nobody else chose.
+    /// Opens the directory at `path`, which must be trusted.
     ///
     /// # Errors
     /// It is no directory, or cannot be opened.
@@ -93,7 +93,7 @@ impl Tree {
         Ok((self.open_at(parent, flags, Links::Refuse)?, name))
     }
 
-    /// What is at a path without links; `None` where there is nothing.
+    /// Stats the file at a path without links; `None` if there is none.
     ///
     /// # Errors
     /// It cannot be looked at.
@@ -132,7 +132,7 @@ impl Tree {
         let how = OpenHow::new().flags(flags).mode(mode).resolve(resolve);
         for _ in 0..RACES {
             match openat2(&self.0, path, how) {
-                // Somebody renamed something meanwhile, so that the kernel cannot be sure.
+                // A concurrent rename keeps the kernel from deciding.
                 Err(nix::Error::EAGAIN) => {}
                 result => return Ok(result?),
             }
@@ -153,7 +153,7 @@ impl From<OwnedFd> for Tree {
     }
 }
 
-/// Opens a regular file of a directory that nobody else chose.
+/// Opens a regular file of a trusted directory.
 ///
 /// # Errors
 /// The last name is a link, or anything else, such as a FIFO that would be waited for.
@@ -164,13 +164,13 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 }
 
 /// A path to what a descriptor is open on, for calls that take no descriptor. The kernel goes
-/// straight there: nobody can put anything else in its place.
+/// straight there: nothing can be put in its place meanwhile.
 #[must_use]
 pub fn path_of(fd: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-/// Whether the error says that there is nothing at a path.
+/// Returns true if the error says that there is no file at a path.
 #[must_use]
 pub fn is_absent(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP))
@@ -224,7 +224,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         nix::unistd::mkfifo(&dir.path().join("fifo"), Mode::S_IRWXU).unwrap();
         let tree = Tree::open(dir.path()).unwrap();
-        // This would wait for a writer for ever.
+        // Opening a FIFO would block until there is a writer.
         assert!(tree.open_file(Path::new("fifo"), Links::Refuse).is_err());
         assert!(tree.open_file(Path::new(""), Links::Refuse).is_err());
     }

@@ -128,7 +128,7 @@ fn generate() -> Result<String> {
 }
 
 /// Fetches a Go module into Go's own cache and returns where it lies.
-fn download(module: &str) -> Result<PathBuf> {
+pub(crate) fn download(module: &str) -> Result<PathBuf> {
     let elsewhere = tempfile::tempdir()?;
     let output = Command::new("go")
         .args(["mod", "download", "-json", &format!("{module}@{VERSION}")])

@@ -121,6 +121,7 @@ pub(crate) fn run() -> Result<()> {
     crate::tools::ensure_containerd()?;
     crate::tools::ensure_nft()?;
     tally.step("schema facts", &mut cargo("xtask schema --check"));
+    tally.step("CRI messages", &mut cargo("xtask cri --check"));
     tally
         .tests("unit and API tests", &mut cargo("test --workspace --exclude e2e --no-fail-fast"))?;
     tally.step("release build", &mut release_build());

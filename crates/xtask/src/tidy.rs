@@ -35,6 +35,8 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
             if name != "target"
                 && !(name.starts_with('.') && name != ".ci" && name != ".cargo")
                 && name != "data"
+                // Written by other programs, which have their own rules.
+                && name != "generated"
             {
                 files(&path, found);
             }

@@ -1,32 +1,35 @@
-//! Who may read: as upstream, the API server is asked for everybody but administrators, and for
-//! everything but health.
+//! Authorization of readers. As upstream, everything but health needs it, and the API server decides
+//! about everybody but administrators.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use client::{Client, review};
-use hyper::body::Incoming;
-use hyper::header::AUTHORIZATION;
-use hyper::{Method, Request, StatusCode};
 use k8s_openapi::api::authorization::v1::{NonResourceAttributes, SubjectAccessReviewSpec};
 use tokio::sync::{Mutex, Semaphore};
 
-use super::Answer;
 use super::answers::refuse;
 
 /// Paths that tell nothing but whether all is well.
 const OPEN: [&str; 3] = ["/healthz", "/livez", "/readyz"];
-/// Who may read everything.
+/// The group that may read everything.
 const ADMINISTRATORS: &str = "system:masters";
 /// How long an answer holds (upstream's `--authorization-webhook-cache-authorized-ttl` and
 /// `--authentication-token-webhook-cache-ttl`).
 const HOLDS: Duration = Duration::from_secs(10);
 /// Answers that are remembered.
 const REMEMBERED: usize = 256;
-/// Questions to the API server at once: clients that nobody knows must not be able to flood it.
+/// Questions to the API server at once: unknown clients must not be able to flood it.
 const QUESTIONS: usize = 8;
 
-type Refused = Box<Answer>;
+type Refused = Box<Response>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Identity {
@@ -41,6 +44,19 @@ pub(crate) struct Access {
     decisions: Mutex<HashMap<(Identity, String), (Instant, bool)>>,
 }
 
+/// The layer: lets a request pass, or answers in its place.
+pub(super) async fn authorize(
+    State(access): State<Arc<Access>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (head, body) = request.into_parts();
+    match access.check(&head).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(refused) => *refused,
+    }
+}
+
 impl Access {
     pub(crate) fn new(client: Client) -> Self {
         let questions = Semaphore::new(QUESTIONS);
@@ -48,12 +64,8 @@ impl Access {
     }
 
     /// Lets a request pass, or gives the answer in its place.
-    pub(super) async fn check(
-        &self,
-        request: &Request<Incoming>,
-        peer: Option<&pki::ClientCertificate>,
-    ) -> Result<(), Refused> {
-        let path = request.uri().path();
+    async fn check(&self, request: &Parts) -> Result<(), Refused> {
+        let path = request.uri.path();
         if OPEN.contains(&path) {
             return Ok(());
         }
@@ -62,11 +74,11 @@ impl Access {
             Box::new(refuse(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", text))
         };
         let _question = self.questions.try_acquire().map_err(|_| busy())?;
-        let identity = self.authenticate(request, peer).await?;
+        let identity = self.authenticate(request).await?;
         if identity.groups.iter().any(|group| group == ADMINISTRATORS) {
             return Ok(());
         }
-        let verb = match *request.method() {
+        let verb = match request.method {
             Method::GET => "get",
             Method::HEAD => "head",
             Method::POST => "post",
@@ -82,17 +94,14 @@ impl Access {
         Err(Box::new(refuse(StatusCode::FORBIDDEN, "Forbidden", &text)))
     }
 
-    async fn authenticate(
-        &self,
-        request: &Request<Incoming>,
-        peer: Option<&pki::ClientCertificate>,
-    ) -> Result<Identity, Refused> {
+    async fn authenticate(&self, request: &Parts) -> Result<Identity, Refused> {
+        let peer = request.extensions.get::<Arc<pki::ClientCertificate>>();
         if let Some(identity) = peer.and_then(|peer| peer.identity()) {
             let mut groups = identity.groups.clone();
             groups.push("system:authenticated".to_owned());
             return Ok(Identity { user: identity.user.clone(), groups });
         }
-        let Some(header) = request.headers().get(AUTHORIZATION) else {
+        let Some(header) = request.headers.get(AUTHORIZATION) else {
             let groups = vec!["system:unauthenticated".to_owned()];
             return Ok(Identity { user: "system:anonymous".to_owned(), groups });
         };

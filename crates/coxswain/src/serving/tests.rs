@@ -1,5 +1,7 @@
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1 as client_http1;
 use kube::client::Body;

@@ -1,4 +1,4 @@
-//! What a name of the zone speaks of.
+//! Parses the names of the zone: services, endpoints, pods, reverse lookups.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

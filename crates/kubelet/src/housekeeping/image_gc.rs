@@ -1,4 +1,4 @@
-//! Images that nobody uses are removed when the disk fills up.
+//! Removes unused images when the disk fills up.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub(crate) const LOW: u64 = 80;
 /// A younger image may be about to be used.
 pub(crate) const MIN_AGE: Duration = Duration::from_secs(120);
 
-/// What is known of the images' use.
+/// When images were first and last seen in use.
 #[derive(Default)]
 pub(super) struct ImageGc {
     /// When each image was first seen, and last seen in use.
@@ -62,7 +62,7 @@ impl ImageGc {
         }
     }
 
-    /// What may be removed, the least recently used first.
+    /// The images that may be removed, the least recently used first.
     fn candidates(&self, images: Vec<Image>, used: &HashSet<String>, now: Instant) -> Vec<Image> {
         let mut free: Vec<_> = images
             .into_iter()

@@ -115,7 +115,7 @@ fn location(registry: &str) -> String {
     }
 }
 
-/// Whether the credential at `path` is for `image`; host labels may be `*`.
+/// Returns true if the credential at `path` is for `image`; host labels may be `*`.
 fn covers(path: &str, image: &str) -> bool {
     let (host, prefix) = path.split_once('/').unwrap_or((path, ""));
     let (image_host, repository) = image.split_once('/').unwrap_or((image, ""));

@@ -41,7 +41,7 @@ struct Record {
     credential_mapping: BTreeMap<String, Access>,
 }
 
-/// Who may use it.
+/// The pods that may use an image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Access {
@@ -62,7 +62,7 @@ pub(crate) struct PullSecret {
 }
 
 impl Access {
-    /// What a pull with this credential, or with none, shows.
+    /// The access that a pull with this credential, or with none, proves.
     fn by(credential: Option<&Credential>) -> Self {
         match credential {
             None => Self { node_pods_accessible: true, ..Self::default() },
@@ -167,8 +167,8 @@ impl PullRecords {
         }
     }
 
-    /// Whether a pod with these credentials has to pull the image, although it is there by this
-    /// id, to show that it may use it.
+    /// Returns true if a pod with these credentials has to pull the image to prove that it may use
+    /// it, although the image is there under this id.
     pub(crate) fn must_pull(&self, image: &str, id: &str, credentials: &[Credential]) -> bool {
         let intents = self.intents.lock();
         let record = match load::<Record>(&path(&self.pulled, id)) {

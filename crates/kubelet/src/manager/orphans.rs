@@ -1,4 +1,4 @@
-//! What earlier pods left on the node.
+//! Removal of what earlier pods left on the node.
 
 use std::collections::HashSet;
 use std::sync::Arc;

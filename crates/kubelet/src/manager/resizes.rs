@@ -1,4 +1,4 @@
-//! Allocating to running pods what they want by now, as far as there is room.
+//! Allocating resizes of running pods, as far as the node has room.
 
 use std::sync::Arc;
 

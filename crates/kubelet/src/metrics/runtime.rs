@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use telemetry::metrics::{Counter, Desc, Family, Histogram, Registry, buckets};
 use tokio::sync::broadcast;
 
-/// The runtime, told of in metrics.
+/// The runtime, with its operations counted and timed.
 pub(crate) struct Measured {
     runtime: Arc<dyn Runtime>,
     total: Family<Counter, 1>,

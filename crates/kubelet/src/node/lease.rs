@@ -18,7 +18,7 @@ pub(crate) const DURATION: i32 = 40;
 const PERIOD: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Renews the lease for ever.
+/// Renews the lease until it is dropped.
 pub(super) async fn renew(context: &Context) {
     let leases = Api::<Lease>::namespaced(context.config.client.clone(), NAMESPACE);
     let mut held: Option<Lease> = None;

@@ -1,4 +1,4 @@
-//! What the node says of itself.
+//! The node's status.
 
 use std::collections::BTreeMap;
 
@@ -160,7 +160,7 @@ async fn images(context: &Context) -> Vec<ContainerImage> {
         .collect()
 }
 
-/// Whether two statuses differ in more than the time of their heartbeat.
+/// Returns true if two statuses differ in more than the time of their heartbeat.
 pub(super) fn differs(a: &NodeStatus, b: &NodeStatus) -> bool {
     let without_times = |status: &NodeStatus| {
         let mut status = status.clone();

@@ -34,7 +34,7 @@ pub(crate) fn class(pod: &Pod) -> QosClass {
     given.unwrap_or_else(|| PodResources::of(pod).qos_class())
 }
 
-/// What the pod as a whole asks for, or may use: milli-CPUs, or bytes.
+/// The pod-level request or limit: milli-CPUs, or bytes.
 fn whole(pod: &Pod, resource: &str, of: fn(&ResourceRequirements) -> Option<&List>) -> Option<i64> {
     amount(of(spec(pod).resources.as_ref()?), resource)
 }
@@ -119,7 +119,7 @@ pub(crate) fn pod_held(pod: &Pod, resource: &str) -> i64 {
     units(&PodResources::of(pod).requests(), resource)
 }
 
-/// What a pod may use, if it has a limit as a whole or each of its containers has one.
+/// The limit of a pod, if it has a pod-level limit or each of its containers has one.
 pub(crate) fn pod_limit(pod: &Pod, resource: &str) -> Option<i64> {
     let resources = PodResources::of_pod_spec(pod);
     let limited = |amounts: &Amounts| units(amounts, resource) > 0;
@@ -188,7 +188,7 @@ mod tests {
             .iter()
             .map(|c| oom_score_adj(&pod, c, 1 << 30))
             .collect();
-        // Each has half of what nobody claims.
+        // Each has half of the unclaimed rest.
         assert_eq!(scores, [750, 250]);
     }
 

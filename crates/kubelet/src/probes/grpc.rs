@@ -1,19 +1,32 @@
-//! The gRPC health check, `grpc.health.v1.Health/Check`, with its two messages written by hand.
+//! The gRPC health check, `grpc.health.v1.Health/Check`.
 
+use std::io;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
-use http::Request;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
+use tonic::client::Grpc;
+use tonic::transport::Endpoint;
+use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
 
 use super::dial::{self, dial, join};
 use super::run::Outcome;
 
-const SERVING: u64 = 1;
+const SERVING: i32 = 1;
 const MAX_ANSWER: usize = 64 * 1024;
-const UNIMPLEMENTED: &str = "12";
-const NOT_FOUND: &str = "5";
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckRequest {
+    #[prost(string, tag = "1")]
+    service: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct HealthCheckResponse {
+    #[prost(int32, tag = "1")]
+    status: i32,
+}
 
 pub(super) async fn probe(host: &str, port: u16, service: &str, timeout: Duration) -> Outcome {
     let address = join(host, port);
@@ -42,101 +55,118 @@ enum Failed {
     #[error(transparent)]
     Dial(#[from] dial::Error),
     #[error(transparent)]
-    Handshake(hyper::Error),
-    #[error("health rpc failed: {0}")]
-    Request(#[from] http::Error),
-    #[error("health rpc failed: {0}")]
-    Exchange(#[from] hyper::Error),
-    #[error("health rpc failed: {0}")]
-    Answer(Box<dyn std::error::Error + Send + Sync>),
+    Handshake(#[from] tonic::transport::Error),
     #[error("this server does not implement the grpc health protocol (grpc.health.v1.Health)")]
     Unimplemented,
     #[error("health rpc failed: service unknown")]
     NotFound,
-    #[error("health rpc failed: code {code}: {message}")]
-    Code { code: String, message: String },
+    #[error("health rpc failed: code {}: {}", i32::from(.0.code()), .0.message())]
+    Status(Status),
 }
 
-async fn check(host: &str, port: u16, service: &str) -> Result<u64, Failed> {
-    let stream = dial(host, port, Duration::MAX).await?;
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-            .await
-            .map_err(Failed::Handshake)?;
-    // It ends by itself once nobody waits for an answer.
-    telemetry::task::spawn("probe-connection", connection);
-    let uri = format!("http://{}/grpc.health.v1.Health/Check", join(host, port));
-    let request = Request::post(uri)
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .header("user-agent", "kube-probe/1.35")
-        .body(Full::new(frame(&request(service))))?;
-    let response = sender.send_request(request).await?;
-    let headers = response.headers().clone();
-    let body =
-        Limited::new(response.into_body(), MAX_ANSWER).collect().await.map_err(Failed::Answer)?;
-    let trailers = body.trailers().cloned().unwrap_or_default();
-    let field = |name: &str| {
-        let value = trailers.get(name).or_else(|| headers.get(name));
-        value.and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
-    };
-    match field("grpc-status").as_str() {
-        "0" | "" => Ok(status(&body.to_bytes())),
-        UNIMPLEMENTED => Err(Failed::Unimplemented),
-        NOT_FOUND => Err(Failed::NotFound),
-        code => Err(Failed::Code { code: code.to_owned(), message: field("grpc-message") }),
-    }
-}
-
-/// `HealthCheckRequest { service = 1 }`.
-fn request(service: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    if !service.is_empty() {
-        out.push(0x0a);
-        let mut length = service.len();
-        while length >= 0x80 {
-            out.push(length as u8 | 0x80);
-            length >>= 7;
-        }
-        out.push(length as u8);
-        out.extend_from_slice(service.as_bytes());
-    }
-    out
-}
-
-/// A message as gRPC frames it: not compressed, length, bytes.
-fn frame(message: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(5 + message.len());
-    out.put_u8(0);
-    out.put_u32(message.len() as u32);
-    out.extend_from_slice(message);
-    out.freeze()
-}
-
-/// `HealthCheckResponse { status = 1 }` out of its frame; absent means 0.
-fn status(frame: &[u8]) -> u64 {
-    let Some([0x08, rest @ ..]) = frame.get(5..) else { return 0 };
-    let mut value = 0;
-    for (index, byte) in rest.iter().take(10).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            break;
+impl From<Status> for Failed {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::Unimplemented => Self::Unimplemented,
+            Code::NotFound => Self::NotFound,
+            _ => Self::Status(status),
         }
     }
-    value
+}
+
+async fn check(host: &str, port: u16, service: &str) -> Result<i32, Failed> {
+    let mut stream = Some(dial(host, port, Duration::MAX).await?);
+    // Every probe has a connection of its own, which is not made again.
+    let connector = tower::service_fn(move |_| {
+        let stream = stream.take().ok_or(io::ErrorKind::NotConnected);
+        async move { Ok::<_, io::Error>(TokioIo::new(stream?)) }
+    });
+    let channel = Endpoint::from_shared(format!("http://{}", join(host, port)))?
+        .user_agent("kube-probe/1.35")?
+        .connect_with_connector(connector)
+        .await?;
+    let mut client = Grpc::new(channel).max_decoding_message_size(MAX_ANSWER);
+    client.ready().await?;
+    let path = PathAndQuery::from_static("/grpc.health.v1.Health/Check");
+    let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
+    let request = Request::new(HealthCheckRequest { service: service.to_owned() });
+    Ok(client.unary(request, path, codec).await?.into_inner().status)
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http::{HeaderMap, Response};
+    use http_body_util::{BodyExt, StreamBody};
+    use hyper::body::{Frame, Incoming};
+    use hyper_util::rt::TokioExecutor;
+    use tokio::net::TcpListener;
+
     use super::*;
 
-    #[test]
-    fn messages() {
-        assert_eq!(&frame(&request("ab"))[..], b"\0\0\0\0\x04\x0a\x02ab");
-        assert_eq!(&frame(&request(""))[..], b"\0\0\0\0\0");
-        assert_eq!(request(&"x".repeat(200))[..3], [0x0a, 0xc8, 0x01]);
-        assert_eq!(status(b"\0\0\0\0\x02\x08\x01"), SERVING);
-        assert_eq!(status(b"\0\0\0\0\0"), 0);
-        assert_eq!(status(b""), 0);
+    /// A server that answers one request for the service `db` with this message and status.
+    async fn serve(listener: TcpListener, message: &'static [u8], code: &'static str) {
+        let service = hyper::service::service_fn(async move |request: http::Request<Incoming>| {
+            assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+            let asked = request.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(&asked[..], b"\0\0\0\0\x04\x0a\x02db");
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", code.parse().unwrap());
+            trailers.insert("grpc-message", "because".parse().unwrap());
+            let frames = [Frame::data(Bytes::from_static(message)), Frame::trailers(trailers)];
+            let frames = frames.map(Ok::<_, std::convert::Infallible>);
+            let mut answer = Response::new(StreamBody::new(futures::stream::iter(frames)));
+            let kind = "application/grpc".parse().unwrap();
+            answer.headers_mut().insert("content-type", kind);
+            Ok::<_, std::convert::Infallible>(answer)
+        });
+        let (stream, _) = listener.accept().await.unwrap();
+        let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    }
+
+    #[tokio::test]
+    async fn answers_become_outcomes() {
+        let refused = |text: &str| Outcome::Failure(text.to_owned());
+        for (message, code, wanted) in [
+            (&b"\0\0\0\0\x02\x08\x01"[..], "0", Outcome::Success),
+            (
+                b"\0\0\0\0\x02\x08\x02",
+                "0",
+                refused("service unhealthy (responded with \"NOT_SERVING\")"),
+            ),
+            (b"\0\0\0\0\0", "0", refused("service unhealthy (responded with \"UNKNOWN\")")),
+            (b"", "5", refused("health rpc failed: service unknown")),
+            (
+                b"",
+                "12",
+                refused(
+                    "this server does not implement the grpc health protocol (grpc.health.v1.Health)",
+                ),
+            ),
+            (b"", "16", refused("health rpc failed: code 16: because")),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let served = tokio::spawn(serve(listener, message, code));
+            let outcome = probe("127.0.0.1", port, "db", Duration::from_secs(10)).await;
+            assert_eq!(outcome, wanted, "{code}");
+            served.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_or_silent_fails() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let outcome = probe("127.0.0.1", port, "", Duration::from_secs(1)).await;
+        let late = "timeout: health rpc did not complete within 1s";
+        assert_eq!(outcome, Outcome::Failure(late.to_owned()));
+        drop(listener);
+        let Outcome::Failure(text) = probe("127.0.0.1", port, "", Duration::from_secs(1)).await
+        else {
+            panic!("nobody answers there")
+        };
+        assert!(text.ends_with("connect: connection refused"), "{text}");
     }
 }

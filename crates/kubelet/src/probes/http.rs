@@ -153,7 +153,7 @@ where
 {
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    // It ends by itself once nobody waits for an answer.
+    // It ends by itself once the answer is dropped.
     telemetry::task::spawn("probe-connection", connection);
     let response = sender.send_request(request).await?;
     let status = response.status();

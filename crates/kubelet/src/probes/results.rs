@@ -1,4 +1,4 @@
-//! What the probes have found, by container id.
+//! The results of probes, by container id.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,22 +50,22 @@ impl Results {
         }
     }
 
-    /// Whether the readiness probe succeeds.
+    /// Returns true if the readiness probe succeeds.
     pub(crate) fn is_ready(&self, id: &str) -> bool {
         self.entries.lock().get(id).is_some_and(|entry| entry.ready)
     }
 
-    /// Whether the startup probe has succeeded.
+    /// Returns true if the startup probe has succeeded.
     pub(crate) fn has_started(&self, id: &str) -> bool {
         self.entries.lock().get(id).is_some_and(|entry| *entry.started.borrow())
     }
 
-    /// Whether the startup probe gave up.
+    /// Returns true if the startup probe has failed for good.
     pub(crate) fn startup_failed(&self, id: &str) -> bool {
         self.entries.lock().get(id).is_some_and(|entry| entry.startup_failed)
     }
 
-    /// Whether the liveness probe gave up.
+    /// Returns true if the liveness probe has failed for good.
     pub(crate) fn liveness_failed(&self, id: &str) -> bool {
         self.entries.lock().get(id).is_some_and(|entry| entry.liveness_failed)
     }

@@ -10,7 +10,7 @@ use crate::context::Context;
 
 const MAX_OUTPUT: usize = 10 * 1024;
 
-/// What came of it.
+/// The outcome of one probe.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Success,

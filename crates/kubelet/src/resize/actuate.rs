@@ -1,4 +1,4 @@
-//! Giving a pod and its containers what was allocated to them.
+//! Applying allocated resources to a pod and its containers.
 
 use std::sync::Arc;
 
@@ -163,7 +163,7 @@ fn steps<'a>(current: &Resources, wanted: &Resources, updates: &'a [Update]) -> 
         ..Resources::default()
     };
     let shares = Resources { cpu_shares: wanted.cpu_shares, ..Resources::default() };
-    // What is not wanted to be limited stays as it is, as upstream: limits cannot be removed.
+    // A missing limit leaves the present one, as upstream: limits cannot be removed.
     let order = |wanted: Option<i64>, current: Option<i64>| {
         wanted.map_or(std::cmp::Ordering::Equal, |w| bound(Some(w)).cmp(&bound(current)))
     };

@@ -1,4 +1,4 @@
-//! What a resize changes of a container, in numbers.
+//! The amounts of a container that a resize changes.
 
 use k8s_openapi::api::core::v1::Container;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// What decides the order of changes: the limit where it changes, else the request.
+    /// Decides the order of changes by the limit where it changes, else by the request.
     fn grows_to(self, to: Self) -> bool {
         if self.limit == to.limit { to.request > self.request } else { to.limit > self.limit }
     }
@@ -40,7 +40,7 @@ impl Amounts {
         Self { cpu: pair("cpu", milli), memory: pair("memory", value) }
     }
 
-    /// Whether the change to `to` asks for a new instance of the container.
+    /// Returns true if the change to `to` requires a restart of the container.
     pub(crate) fn needs_restart(self, to: Self, container: &Container) -> bool {
         [("cpu", self.cpu, to.cpu), ("memory", self.memory, to.memory)].iter().any(
             |(name, from, to)| {

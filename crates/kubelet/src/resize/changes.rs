@@ -1,4 +1,4 @@
-//! What of a pod's running containers differs from its allocation.
+//! The differences between a pod's running containers and its allocation.
 
 use std::collections::HashSet;
 

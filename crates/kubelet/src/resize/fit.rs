@@ -1,4 +1,4 @@
-//! Whether the node has room for what a pod wants, and which pod asks first.
+//! Checks that the node has room for a resize, and orders the pods that ask.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What each pod was allocated and what its containers were last given, kept over restarts.
+//! The allocation of each pod and the limits its containers were last given, kept over restarts.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -54,7 +54,7 @@ impl Ledger {
         Arc::new(allocated)
     }
 
-    /// Whether anything was allocated to the pod.
+    /// Returns true if anything was allocated to the pod.
     pub(crate) fn knows(&self, pod: &Pod) -> bool {
         !self.page(uid(pod)).allocated.is_empty()
     }
@@ -85,7 +85,7 @@ impl Ledger {
         self.allocate(pod)
     }
 
-    /// What a container was last given; `None` when nobody has noted it.
+    /// The amounts that a container was last given; `None` if none are recorded.
     pub(crate) fn actuated(&self, uid: &str, container: &str) -> Option<Amounts> {
         self.page(uid).actuated.get(container).copied()
     }
@@ -148,7 +148,7 @@ fn resizable(pod: &Pod) -> impl Iterator<Item = &Container> {
 
 type Amount = BTreeMap<String, Quantity>;
 
-/// Whether two requirements mean the same, however their quantities are written.
+/// Returns true if two requirements mean the same, however their quantities are written.
 fn same(a: &ResourceRequirements, b: &ResourceRequirements) -> bool {
     let lists = |a: &Option<Amount>, b: &Option<Amount>| {
         let (empty, other) = (Amount::new(), Amount::new());

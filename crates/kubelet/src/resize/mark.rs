@@ -1,4 +1,4 @@
-//! How a resize is told of: conditions and events.
+//! Conditions and events that report a resize.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(crate) const PENDING: &str = "PodResizePending";
 /// Condition of a pod whose containers do not have all that was allocated.
 pub(crate) const IN_PROGRESS: &str = "PodResizeInProgress";
 
-/// What one of the conditions says.
+/// Reason and message of a resize condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) reason: String,
@@ -37,7 +37,7 @@ impl Mark {
         }
     }
 
-    /// What the pod's status says, as a former kubelet left it.
+    /// Reads the condition from the pod's status, as an earlier kubelet left it.
     pub(crate) fn read(pod: &Pod, kind: &str) -> Option<Self> {
         let mut conditions = status(pod).conditions.iter().flatten();
         let found = conditions.find(|condition| condition.type_ == kind)?;

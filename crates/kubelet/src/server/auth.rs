@@ -1,11 +1,17 @@
-//! Who calls, and whether they may. Certificates and tokens of the cluster authenticate; the API
-//! server decides about everybody but its own identity and administrators.
+//! Authentication by the cluster's certificates and tokens, and authorization: the API server decides
+//! about everybody but itself and administrators.
 
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use client::review;
-use http::{Method, Request, StatusCode};
+use http::request::Parts;
+use http::{Method, StatusCode};
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReviewSpec};
-use pki::Identity;
+use pki::{ClientCertificate, Identity};
 
+use super::{Answer, refuse};
 use crate::context::Context;
 
 /// Groups that may do everything here.
@@ -18,15 +24,25 @@ fn is_trusted(identity: &Identity) -> bool {
         || identity.groups.iter().any(|group| TRUSTED_GROUPS.contains(&group.as_str()))
 }
 
-/// Lets a request pass, or says why not.
-pub(super) async fn check<B>(
-    context: &Context,
-    identity: Option<Identity>,
-    request: &Request<B>,
-) -> Result<(), (StatusCode, String)> {
-    if request.uri().path() == "/healthz" && request.method() == Method::GET {
+/// The layer: lets a request pass, or answers why not.
+pub(super) async fn authorize(
+    State(context): State<Arc<Context>>,
+    request: Request,
+    next: Next,
+) -> Answer {
+    let (head, body) = request.into_parts();
+    match check(&context, &head).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err((status, message)) => refuse(status, message),
+    }
+}
+
+async fn check(context: &Context, request: &Parts) -> Result<(), (StatusCode, String)> {
+    if request.uri.path() == "/healthz" && request.method == Method::GET {
         return Ok(());
     }
+    let certificate = request.extensions.get::<Arc<ClientCertificate>>();
+    let identity = certificate.and_then(|certificate| certificate.identity()).cloned();
     let unauthorized = || (StatusCode::UNAUTHORIZED, "Unauthorized".to_owned());
     let identity = match identity {
         Some(identity) => identity,
@@ -39,7 +55,7 @@ pub(super) async fn check<B>(
         return Ok(());
     }
     let node = &context.config.node_name;
-    let (verb, subresources) = (verb(request.method()), subresources(request.uri().path()));
+    let (verb, subresources) = (verb(&request.method), subresources(request.uri.path()));
     for subresource in subresources {
         if may(context, &identity, verb, subresource).await {
             return Ok(());
@@ -53,8 +69,8 @@ pub(super) async fn check<B>(
     Err((StatusCode::FORBIDDEN, message))
 }
 
-fn bearer<B>(request: &Request<B>) -> Option<String> {
-    let header = request.headers().get(http::header::AUTHORIZATION)?.to_str().ok()?;
+fn bearer(request: &Parts) -> Option<String> {
+    let header = request.headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
     header.strip_prefix("Bearer ").map(str::to_owned)
 }
 

@@ -1,5 +1,5 @@
-//! `/configz`: what this kubelet goes by, in the fields of upstream's `KubeletConfiguration`. Only those
-//! that mean something here are told.
+//! `/configz`: this kubelet's configuration, in those fields of upstream's `KubeletConfiguration` that
+//! have a meaning here.
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -8,14 +8,13 @@ mod tail;
 use std::io;
 use std::sync::Arc;
 
+use axum::body::Body;
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
 use k8s_openapi::api::core::v1::Pod;
 use tokio::sync::mpsc;
 
-use super::routes::Query;
+use super::query::Query;
 use super::{Answer, find, refuse};
 use crate::context::Context;
 use crate::pod::{member, uid};
@@ -26,7 +25,7 @@ use options::Options;
 /// Pieces of a log in flight to a client.
 const QUEUE: usize = 8;
 
-/// Serves the log of a container, for ever where that is asked for.
+/// Serves the log of a container, and follows it if asked to.
 pub(super) async fn serve(
     context: Arc<Context>,
     namespace: &str,
@@ -52,11 +51,11 @@ pub(super) async fn serve(
             let _ = sender.send(Err(error)).await;
         }
     });
-    let frames = futures::stream::unfold(receiver, |mut receiver| async move {
+    let pieces = futures::stream::unfold(receiver, |mut receiver| async move {
         let piece = receiver.recv().await?;
-        Some((piece.map(Frame::data), receiver))
+        Some((piece, receiver))
     });
-    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let mut response = Response::new(Body::from_stream(pieces));
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
     response

@@ -9,12 +9,12 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use runtime::{SandboxFilter, SandboxState, SandboxStats};
 use telemetry::metrics::Exposition;
 
-use super::{Answer, full};
+use super::Answer;
 use crate::context::Context;
 use crate::spec::labels::POD_UID;
 
 fn answer(exposition: Exposition) -> Answer {
-    let mut response = http::Response::new(full(exposition.body));
+    let mut response = http::Response::new(exposition.body.into());
     if let Ok(media_type) = HeaderValue::try_from(exposition.content_type) {
         response.headers_mut().insert(CONTENT_TYPE, media_type);
     }
@@ -49,7 +49,7 @@ pub(super) async fn cadvisor(context: &Context, headers: &HeaderMap) -> Answer {
     answer(registry.scrape_text(accept(headers)))
 }
 
-/// Usage of all running pods by their uids, and whether the runtime has told of all of them.
+/// Usage of all running pods by their uids, and true if the runtime has reported all of them.
 pub(super) async fn usage(context: &Context) -> (Vec<(String, SandboxStats)>, bool) {
     let filter = SandboxFilter { state: Some(SandboxState::Ready), ..SandboxFilter::default() };
     let Ok(sandboxes) = context.runtime.list_pod_sandboxes(filter).await else {

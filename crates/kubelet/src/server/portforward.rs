@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use http::{Request, StatusCode};
-use hyper::body::Incoming;
+use axum::extract::Request;
+use http::StatusCode;
 use hyper_util::rt::TokioIo;
 use runtime::{ByteStream, Reader, Writer};
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 
+use super::query::Query;
 use super::remote::spdy_answer;
-use super::routes::Query;
 use super::websocket::channels::{Channels, Codec};
 use super::websocket::tunnel::Tunnel;
 use super::{Answer, find, refuse, websocket};
@@ -31,7 +31,7 @@ pub(super) async fn serve(
     namespace: &str,
     pod: &str,
     query: &Query,
-    mut request: Request<Incoming>,
+    mut request: Request,
 ) -> Answer {
     let (_, view) = match find::pod(&context, namespace, pod).await {
         Ok(found) => found,
@@ -75,8 +75,8 @@ pub(super) async fn serve(
 }
 
 fn ports(query: &Query) -> Vec<u16> {
-    let values = query.iter().filter(|(key, _)| key == "port" || key == "ports");
-    values.flat_map(|(_, value)| value.split(',')).filter_map(|port| port.parse().ok()).collect()
+    let values = query.all("port").chain(query.all("ports"));
+    values.flat_map(|value| value.split(',')).filter_map(|port| port.parse().ok()).collect()
 }
 
 /// One half of a connection that the client has begun.

@@ -6,24 +6,23 @@ pub(super) use streams::spdy_answer;
 
 use std::sync::Arc;
 
-use http::Request;
-use hyper::body::Incoming;
+use axum::extract::Request;
 use runtime::{AttachRequest, ExecRequest, Session, TerminalSize};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 
-use super::routes::{Query, flag};
+use super::query::Query;
 use super::{Answer, find, refuse};
 use crate::context::Context;
 use streams::{Streams, Wanted};
 
 fn wanted(query: &Query) -> Wanted {
-    let tty = flag(query, &["tty"]);
+    let tty = query.flag(&["tty"]);
     Wanted {
-        stdin: flag(query, &["input", "stdin"]),
-        stdout: flag(query, &["output", "stdout"]),
+        stdin: query.flag(&["input", "stdin"]),
+        stdout: query.flag(&["output", "stdout"]),
         // With a terminal both outputs are one.
-        stderr: flag(query, &["error", "stderr"]) && !tty,
+        stderr: query.flag(&["error", "stderr"]) && !tty,
         tty,
     }
 }
@@ -35,16 +34,15 @@ pub(super) async fn exec(
     pod: &str,
     container: &str,
     query: &Query,
-    request: Request<Incoming>,
+    request: Request,
 ) -> Answer {
     let status = match find::running(&context, namespace, pod, container).await {
         Ok(status) => status,
         Err((code, message)) => return refuse(code, message),
     };
     let wanted = wanted(query);
-    let cmd = query.iter().filter(|(key, _)| key == "command").map(|(_, word)| word.clone());
     let exec = ExecRequest {
-        cmd: cmd.collect(),
+        cmd: query.all("command").map(str::to_owned).collect(),
         tty: wanted.tty,
         stdin: wanted.stdin,
         stdout: wanted.stdout,
@@ -65,7 +63,7 @@ pub(super) async fn attach(
     pod: &str,
     container: &str,
     query: &Query,
-    request: Request<Incoming>,
+    request: Request,
 ) -> Answer {
     let status = match find::running(&context, namespace, pod, container).await {
         Ok(status) => status,

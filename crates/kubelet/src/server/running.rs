@@ -1,4 +1,4 @@
-//! `/runningpods/`: the pods that the runtime has something running of, whatever the API server knows.
+//! `/runningpods/`: the pods that run, by the runtime and not by the API server.
 
 use std::collections::BTreeMap;
 

@@ -13,9 +13,9 @@ use crate::context::Context;
 use crate::machine::available_memory;
 use crate::pod::{name, namespace, uid};
 
-/// How long CPU is watched where nobody asked before.
+/// How long CPU is watched if there is no earlier sample.
 const WINDOW: Duration = Duration::from_millis(250);
-/// What was read longer ago says nothing of now; what was read sooner, too little.
+/// An older sample is stale, and a newer one too close, to compute a rate from.
 const OLDEST: Duration = Duration::from_secs(60);
 const YOUNGEST: Duration = Duration::from_millis(100);
 
@@ -56,7 +56,7 @@ impl Rates {
         rate
     }
 
-    /// Whether everything would have a rate.
+    /// Returns true if everything would have a rate.
     fn know(&self, all: &[(String, SandboxStats)], now: Timestamp) -> bool {
         let samples = self.0.lock();
         let known = |id: &str| {
@@ -67,7 +67,7 @@ impl Rates {
         known(NODE) && ids(all).all(known)
     }
 
-    /// Forgets what is there no more.
+    /// Forgets samples of pods and containers that are gone.
     fn keep(&self, all: &[(String, SandboxStats)]) {
         self.0.lock().retain(|known, _| known == NODE || ids(all).any(|id| id == known));
     }
@@ -179,7 +179,7 @@ fn usage(usage: &Usage, rate: Option<u64>) -> Value {
     })
 }
 
-/// What all pods together use.
+/// The usage of all pods together.
 pub(super) fn node(all: &[(String, SandboxStats)]) -> Usage {
     let sum = |of: fn(&Usage) -> u64| all.iter().map(|(_, stats)| of(&stats.usage)).sum();
     Usage {

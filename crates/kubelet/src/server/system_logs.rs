@@ -1,16 +1,14 @@
 //! The node's own logs: `/logs/`, the files below `/var/log` (upstream's `enableSystemLogHandler`).
 //!
-//! Upstream follows symbolic links to anywhere on the machine, so that whoever may write to
+//! Upstream follows symbolic links to anywhere on the machine, so that any user who may write to
 //! `/var/log` reads every file of it through the kubelet. Here they are followed within.
 
 use std::fs::File;
 use std::io;
 use std::path::{Component, Path};
 
-use futures::TryStreamExt;
+use axum::body::Body;
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Frame;
 use nix::fcntl::OFlag;
 use runtime::tree::{Links, Tree, names_in};
 use tokio::io::AsyncReadExt;
@@ -100,18 +98,17 @@ fn listing(names: &[String]) -> Answer {
     answer
 }
 
-/// Sends a file as long as it is now: whoever writes to it must not keep the client for ever.
+/// Sends a file up to its present length, so that the answer ends even while it grows.
 fn pour(file: File) -> Answer {
     let length = match file.metadata() {
         Ok(metadata) => metadata.len(),
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
     let file = tokio::fs::File::from_std(file).take(length);
-    let frames = ReaderStream::with_capacity(file, PIECE).map_ok(Frame::data);
-    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let mut response = Response::new(Body::from_stream(ReaderStream::with_capacity(file, PIECE)));
     let plain = header::HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, plain);
-    // Nobody's browser runs what a pod has logged.
+    // A browser must not run what a pod has logged.
     let sniff = header::HeaderValue::from_static("nosniff");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, sniff);
     response

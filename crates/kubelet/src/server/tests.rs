@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use client::InformerFactory;
 use futures::{SinkExt, StreamExt};
-use http_body_util::Empty;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Empty};
 use k8s_openapi::api::core::v1::Pod;
 use runtime::{ContainerConfig, ContainerMetadata, Runtime, SandboxConfig, SandboxMetadata};
 use serde_json::{Value, json};
@@ -119,10 +121,15 @@ impl Rig {
     }
 
     async fn get(&self, user: Option<(&str, &str)>, path: &str) -> (u16, String) {
+        self.ask(user, Method::GET, path).await
+    }
+
+    async fn ask(&self, user: Option<(&str, &str)>, method: Method, path: &str) -> (u16, String) {
         let stream = TokioIo::new(self.connect(user).await);
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.unwrap();
         tokio::spawn(connection);
-        let request = Request::get(path).header("host", "n1").body(Empty::<Bytes>::new()).unwrap();
+        let request = Request::builder().method(method).uri(path).header("host", "n1");
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
         let response = sender.send_request(request).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -216,6 +223,34 @@ async fn logs_are_served_and_refused() {
 }
 
 #[tokio::test]
+async fn a_path_takes_its_own_methods() {
+    let rig = rig().await;
+    let refused = |code: u16, reason: &str, message: &str| {
+        format!(
+            "{{\"apiVersion\":\"v1\",\"code\":{code},\"kind\":\"Status\",\"message\":{message:?},\
+             \"metadata\":{{}},\"reason\":\"{reason}\",\"status\":\"Failure\"}}"
+        )
+    };
+    let not_allowed = refused(405, "MethodNotAllowed", "405: Method Not Allowed");
+    let not_found = refused(404, "NotFound", "404 page not found");
+    let no_stream = "you must specify at least 1 of stdin, stdout, stderr";
+    for (method, path, code, body) in [
+        (Method::PUT, "/pods", 405, not_allowed.as_str()),
+        (Method::POST, "/pods", 405, not_allowed.as_str()),
+        (Method::DELETE, "/exec/ns/p/a", 405, not_allowed.as_str()),
+        (Method::HEAD, "/pods", 405, ""),
+        (Method::PUT, "/nowhere", 404, not_found.as_str()),
+        (Method::GET, "/pods/x", 404, not_found.as_str()),
+        (Method::POST, "/exec/ns/p/a", 400, &refused(400, "BadRequest", no_stream)),
+        (Method::GET, "/attach/ns/p/u/a/", 400, &refused(400, "BadRequest", no_stream)),
+        (Method::GET, "//healthz/", 200, "ok"),
+    ] {
+        let got = rig.ask(ADMIN, method.clone(), path).await;
+        assert_eq!(got, (code, body.to_owned()), "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn logs_are_read_over_a_websocket() {
     let rig = rig().await;
     for (protocol, expected) in [
@@ -241,6 +276,7 @@ async fn a_command_runs_over_a_websocket() {
     let stream = rig.connect(ADMIN).await;
     let (mut socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
     assert_eq!(response.headers()["sec-websocket-protocol"], "v5.channel.k8s.io");
+    assert!(!response.headers().contains_key("content-length"), "{:?}", response.headers());
     socket.send(Message::binary(b"\0hello".to_vec())).await.unwrap();
     socket.send(Message::binary(b"\xff\0".to_vec())).await.unwrap();
     let mut streams = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];

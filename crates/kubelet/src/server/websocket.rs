@@ -4,16 +4,17 @@ pub(super) mod channels;
 pub(super) mod pour;
 pub(super) mod tunnel;
 
+use axum::body::Body;
+use axum::extract::Request;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::{HeaderMap, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{HeaderMap, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::{Answer, Refusal, full, refuse};
+use super::{Answer, Refusal, refuse};
 
 const PROTOCOL: &str = "sec-websocket-protocol";
 const KEY: &str = "sec-websocket-key";
@@ -23,7 +24,7 @@ const MAX_MESSAGE: usize = 1 << 20;
 /// A connection after its handshake.
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// Whether the request wants to become a WebSocket.
+/// Returns true if the request asks for a WebSocket.
 pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
     let has = |name, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -38,7 +39,7 @@ pub(super) fn is_wanted(headers: &HeaderMap) -> bool {
 /// # Errors
 /// The answer to send instead.
 pub(super) fn handshake(
-    request: &mut Request<Incoming>,
+    request: &mut Request,
     supported: &[&'static str],
 ) -> Result<(Answer, &'static str, OnUpgrade), Refusal> {
     let bad = |message: &str| Box::new(refuse(StatusCode::BAD_REQUEST, message));
@@ -59,7 +60,7 @@ pub(super) fn handshake(
         None if offered.is_empty() => "",
         None => return Err(bad("requested protocol(s) are not supported")),
     };
-    let mut response = Response::new(full(""));
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

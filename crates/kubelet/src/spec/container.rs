@@ -15,7 +15,7 @@ use crate::pod::{host_network, namespace, spec, uid};
 use crate::view::PodView;
 use crate::volumes::{Mounted, subpath};
 
-/// What is ready for a container when it is configured.
+/// The parts of a pod that exist when a container is configured.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub(crate) sandbox: &'a SandboxStatus,
@@ -42,7 +42,7 @@ pub(crate) enum Error {
     File { path: PathBuf, source: io::Error },
 }
 
-/// Everything the runtime is told about one container.
+/// The runtime's configuration of one container.
 ///
 /// # Errors
 /// The configuration cannot be made; the message becomes that of `CreateContainerConfigError`.

@@ -16,7 +16,7 @@ const MAX_SEARCH: usize = 253;
 /// Search paths of the cluster, which come before those of the node.
 const CLUSTER_SEARCHES: usize = 3;
 
-/// What a pod's `/etc/resolv.conf` has to say, and what had to be left out of it. `node` is the text
+/// The content of a pod's `/etc/resolv.conf`, and what had to be left out. `node` is the text
 /// of the node's own file.
 pub(crate) fn config(
     pod: &Pod,
@@ -87,7 +87,7 @@ fn fit_searches(searches: &mut Vec<String>) -> bool {
     searches.len() < before
 }
 
-/// What is too much in the node's own file, which pods get along with the cluster's paths.
+/// Describes an excess in the node's own file, which pods get along with the cluster's paths.
 pub(crate) fn check_node(node: &str, file: &str) -> Option<String> {
     let searches = parse(node).searches;
     let most = MAX_SEARCHES - CLUSTER_SEARCHES;

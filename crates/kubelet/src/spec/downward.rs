@@ -7,14 +7,14 @@ use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
 use crate::pod::{annotations, labels, name, namespace, qos, spec, uid};
 use crate::quantity::{milli, value};
 
-/// What a pod's own object does not say.
+/// Facts for the downward API that the pod's object does not have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
     /// Addresses of the node.
     pub(crate) host_ips: Vec<String>,
     /// Addresses of the pod.
     pub(crate) pod_ips: Vec<String>,
-    /// What the node has to give, in place of limits that are not set: milli-CPUs and bytes.
+    /// The node's allocatable resources, in place of limits that are not set: milli-CPUs and bytes.
     pub(crate) allocatable: BTreeMap<String, i64>,
 }
 

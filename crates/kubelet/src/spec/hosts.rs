@@ -29,7 +29,7 @@ pub(crate) fn hostname(pod: &Pod, cluster_domain: &str) -> (String, String) {
     (short, domain)
 }
 
-/// What `hostname` says inside the pod: the short name, or all of it with `setHostnameAsFQDN`.
+/// The pod's kernel hostname: the short name, or the whole of it with `setHostnameAsFQDN`.
 pub(crate) fn kernel_hostname(pod: &Pod, cluster_domain: &str) -> String {
     let (short, domain) = hostname(pod, cluster_domain);
     if spec(pod).set_hostname_as_fqdn == Some(true) && !domain.is_empty() {

@@ -88,7 +88,7 @@ pub(crate) fn termination_path(status: &ContainerStatus) -> &str {
     status.annotations.get(TERMINATION_PATH).map_or("", String::as_str)
 }
 
-/// Whether its log stands in for last words it did not leave.
+/// Returns true if the end of its log replaces a missing termination message.
 pub(crate) fn falls_back_to_logs(status: &ContainerStatus) -> bool {
     status.annotations.get(TERMINATION_POLICY).is_some_and(|p| p == "FallbackToLogsOnError")
 }

@@ -73,7 +73,7 @@ pub(crate) fn namespaces(pod: &Pod) -> NamespaceOptions {
     }
 }
 
-/// Whether any container of the pod is privileged.
+/// Returns true if any container of the pod is privileged.
 pub(crate) fn any_privileged(pod: &Pod) -> bool {
     crate::pod::members(pod).iter().any(|member| is_privileged(&member.container))
 }
@@ -97,7 +97,7 @@ fn seccomp(profile: Option<&SeccompProfile>, dirs: &Dirs) -> Seccomp {
     }
 }
 
-/// What the container may do, from its own context before its pod's. `groups` are added for the
+/// The container's security context, its own before its pod's. `groups` are added for the
 /// volumes it can reach.
 ///
 /// # Errors

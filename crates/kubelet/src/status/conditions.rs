@@ -168,7 +168,7 @@ fn initialised(pod: &Pod, inputs: &Inputs<'_>, statuses: &[ContainerStatus], pha
     }
 }
 
-/// Whether there is nothing left to initialise: no init containers, an app container that was
+/// Returns true if nothing is left to initialise: no init containers, an app container that was
 /// begun, or all of them done.
 pub(super) fn is_initialised(pod: &Pod, inputs: &Inputs<'_>) -> bool {
     let spec = spec(pod);

@@ -42,9 +42,9 @@ fn one(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatus {
     let mut state = ContainerState::default();
     let mut last_state = ContainerState::default();
     match waiting {
-        // What was waited for is the next instance of one that has ended. Where there is none, as of one
-        // that could not be started and is not tried again, it stays ended: to say later that it waits
-        // would be refused.
+        // The wait is for the next instance of a container that has ended. If there will be none, as
+        // for one that could not be started and is not tried again, it stays terminated: the API
+        // refuses a change from terminated to waiting.
         Some(waiting) if !runs && !inputs.terminal && should_restart(pod, container, latest) => {
             state.waiting = Some(ContainerStateWaiting {
                 reason: Some(waiting.reason.clone()),
@@ -138,7 +138,7 @@ fn absent(pod: &Pod, inputs: &Inputs<'_>, member: &Member<'_>) -> ContainerStatu
     }
 }
 
-/// What the API knows of a container.
+/// The status of a container in the API.
 fn known_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
     let known = known_status(pod);
     let lists = [
@@ -149,7 +149,7 @@ fn known_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
     lists.into_iter().flat_map(|list| list.iter().flatten()).find(|status| status.name == name)
 }
 
-/// How a container ended that is there no more.
+/// The last state of a container that the runtime no longer has.
 fn ended_before(old: &ContainerStatus) -> Option<ContainerStateTerminated> {
     let state = old.state.as_ref();
     if old.container_id.is_some() && state.is_some_and(|state| state.running.is_some()) {
@@ -159,7 +159,7 @@ fn ended_before(old: &ContainerStatus) -> Option<ContainerStateTerminated> {
     ended.or_else(|| old.last_state.as_ref().and_then(|state| state.terminated.clone()))
 }
 
-/// A container that ran, and whose end nobody saw.
+/// A container that ran, and whose end was not observed.
 fn lost(mut old: ContainerStatus) -> ContainerStatus {
     let state = old.state.get_or_insert_default();
     if state.terminated.is_none() {
@@ -182,7 +182,7 @@ fn lost(mut old: ContainerStatus) -> ContainerStatus {
     old
 }
 
-/// Whether it has started, and whether it is ready.
+/// Returns true, each, if it has started and if it is ready.
 fn readiness(
     member: &Member<'_>,
     latest: &runtime::ContainerStatus,

@@ -91,8 +91,8 @@ impl StatusManager {
         reconcile::run("pod-status", self.queue.clone(), WRITERS, cancel, write).await;
     }
 
-    /// What the API refuses for good would be refused again: somebody has to know, and nothing of
-    /// the pod may hang on it.
+    /// Reports a status that the API refuses for good, in the log and as an event. It is not sent
+    /// again, and nothing else of the pod waits for it.
     fn tell_refused(&self, pod: &Arc<Pod>, error: &kube::Error) {
         tracing::error!(pod = full_name(pod), %error, "the API refuses the pod's status");
         let message = format!("The status of the pod cannot be reported: {error}");
@@ -182,7 +182,7 @@ fn keep_times(status: &mut PodStatus, last: &PodStatus) {
     }
 }
 
-/// Whether the API has understood the request and will never take it.
+/// Returns true if the API has understood the request and will never take it.
 fn is_refused(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 413 | 422))
 }

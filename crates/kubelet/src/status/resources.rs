@@ -13,8 +13,8 @@ const LEAST_LIMIT: i64 = 10;
 /// CPU request, in thousandths, to which the kernel raises smaller ones.
 const LEAST_REQUEST: i64 = 2;
 
-/// What was allocated to a container, with CPU and memory limit as the runtime has them while it
-/// runs. The runtime does not know memory requests.
+/// The resources allocated to a container. While it runs, CPU and the memory limit are those of the
+/// runtime, which does not know memory requests.
 pub(super) fn actual(allocated: &Container, status: &ContainerStatus) -> ResourceRequirements {
     let mut out = allocated.resources.clone().unwrap_or_default();
     if status.state != ContainerState::Running {

@@ -12,7 +12,7 @@ const MAX_MESSAGE: u64 = 4096;
 const MAX_LOG: u64 = 2048;
 const MAX_LOG_LINES: usize = 80;
 
-/// What the container left at its termination message path, else the end of its log where the
+/// The container's termination message: the file at its path, else the end of its log where the
 /// policy says so, else what the runtime says.
 pub(super) fn message(status: &ContainerStatus) -> String {
     let path = termination_path(status);

@@ -62,7 +62,7 @@ impl Api {
         self.state.lock().objects.get(path).cloned()
     }
 
-    /// Removes an object without telling anybody, as if it went while nobody watched.
+    /// Removes an object without an event, as if it went while the watch was broken.
     pub(crate) fn forget(&self, path: &str) {
         self.state.lock().objects.remove(path);
     }

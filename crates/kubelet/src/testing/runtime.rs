@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, broadcast, watch};
 pub(crate) struct Simulated {
     state: Arc<Mutex<State>>,
     events: broadcast::Sender<ContainerEvent>,
-    /// What the command `wait` waits for.
+    /// The command `wait` takes a permit of it.
     gate: Arc<Semaphore>,
     /// How often anything was called.
     called: watch::Sender<usize>,
@@ -53,7 +53,7 @@ impl Default for Simulated {
 }
 
 impl Simulated {
-    /// What was called so far.
+    /// The calls so far.
     pub(crate) fn calls(&self) -> Vec<String> {
         self.state.lock().calls.clone()
     }

@@ -100,7 +100,7 @@ fn write_file(root: &Path, path: &str, file: &File, group: Option<u32>) -> io::R
     fs::set_permissions(&full, fs::Permissions::from_mode(mode))
 }
 
-/// Whether a data directory holds exactly this content.
+/// Returns true if a data directory holds exactly this content.
 fn holds(dir: &Path, content: &Content) -> bool {
     let mut present = BTreeSet::new();
     if files_below(dir, Path::new(""), &mut present).is_err() {

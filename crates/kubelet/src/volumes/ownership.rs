@@ -42,7 +42,7 @@ pub(super) fn fs_group(pod: &Pod) -> Option<u32> {
     context.fs_group.and_then(|group| u32::try_from(group).ok())
 }
 
-/// Whether only a volume whose top does not look right is walked through.
+/// Returns true if a volume is walked only when its top directory has the wrong owner or mode.
 pub(super) fn on_root_mismatch(pod: &Pod) -> bool {
     let context = spec(pod).security_context.as_ref();
     let policy = context.and_then(|context| context.fs_group_change_policy.as_deref());

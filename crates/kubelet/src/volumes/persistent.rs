@@ -33,10 +33,10 @@ pub(crate) enum Error {
     NoPlugin(String),
 }
 
-/// What is behind a claim.
+/// The volume behind a claim.
 pub(super) struct Located {
     pub(super) path: PathBuf,
-    /// Whether the volume may be given to the pod's group. A path of the node belongs to the node,
+    /// True if the volume may be given to the pod's group. A path of the node belongs to the node,
     /// claimed or not.
     pub(super) ownable: bool,
 }

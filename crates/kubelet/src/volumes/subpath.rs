@@ -24,7 +24,7 @@ pub(crate) fn bind(volume: &Path, inner: &Path, place: &Path) -> io::Result<Path
         let message = format!("{} must be relative and without ..", inner.display());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
     }
-    // What was found stays open, so that nobody can exchange it before it is bound.
+    // The file stays open, so that nobody can exchange it before it is bound.
     let handle = find(volume, inner)?;
     let is_dir = fstat(&handle)?.st_mode & TYPE == DIRECTORY;
     super::tmpfs::unmount_below(place)?;

@@ -75,7 +75,7 @@ pub(super) async fn advance(
     }
 }
 
-/// Whether a container of the pod has ever run, by the runtime or by what was reported.
+/// Returns true if a container of the pod has ever run, by the runtime or by the reported status.
 fn has_begun(pod: &Pod, view: &PodView) -> bool {
     let status = crate::pod::status(pod);
     let lists = [&status.init_container_statuses, &status.container_statuses];

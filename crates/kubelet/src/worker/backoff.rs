@@ -1,4 +1,4 @@
-//! Whether a container that ended may be started again already.
+//! Restart back-off of containers.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::status::Waiting;
 use crate::view::PodView;
 
 impl Worker {
-    /// Whether a container may be started now; if not, why is noted, and when to look again.
+    /// Returns true if a container may be started now. If not, notes why, and when to look again.
     pub(super) fn may_start(&mut self, pod: &Pod, view: &PodView, name: &str) -> bool {
         let retry_at = self.notes.lock().retry_at.get(name).copied();
         if let Some(at) = retry_at.filter(|at| *at > Instant::now()) {

@@ -1,4 +1,4 @@
-//! What a pod leaves behind, removed.
+//! Removal of a pod's remains.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use k8s_openapi::api::core::v1::Pod;
 const KEPT_INSTANCES: usize = 2;
 
 impl Worker {
-    /// Removes dead containers and sandboxes that nobody will ask about.
+    /// Removes dead containers and sandboxes that are no longer needed.
     pub(super) async fn collect_garbage(&self, pod: &Pod, view: &PodView) {
         let mut seen: HashMap<&str, usize> = HashMap::new();
         for status in &view.containers {
@@ -55,7 +55,7 @@ impl Worker {
             self.context.images.forget(pod);
         }
         self.cleaned = true;
-        // The API is told of its end before the runtime forgets it.
+        // Its end is reported to the API before the runtime forgets it.
         if !desired.gone {
             return;
         }

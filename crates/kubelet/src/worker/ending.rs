@@ -1,4 +1,4 @@
-//! How a pod ends: when it must, and what stops it.
+//! The end of a pod: its active deadline, and its termination.
 
 use std::time::Duration;
 

@@ -18,12 +18,12 @@ use crate::view::{PodView, container_name};
 /// Wait before limits that could not be set are tried again, as upstream.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// What is known of the present resize.
+/// The state of the resize in progress.
 #[derive(Default)]
 pub(super) struct Resizing {
-    /// What the `PodResizeInProgress` condition says.
+    /// The `PodResizeInProgress` condition.
     mark: Option<Mark>,
-    /// Generation of the last allocation that this worker has heard of.
+    /// Generation of the last allocation that reached this worker.
     heard: Option<i64>,
     /// The limits of the whole pod may not be what they should be.
     pod_due: bool,
@@ -39,7 +39,7 @@ impl Resizing {
         self.pod_due = self.mark.is_some();
     }
 
-    /// Whether this instance has ended, or is to end, for its resources.
+    /// Returns true if this instance has ended, or is to end, to be restarted with other resources.
     pub(super) fn is_outgrown(&self, id: &str) -> bool {
         self.outgrown.contains(id)
     }

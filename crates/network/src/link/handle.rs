@@ -3,17 +3,25 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader, NetlinkSerializable};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::{Link, Peer, Route};
 use crate::Result;
-use crate::netlink::{Attributes, Message, Socket};
+use crate::netlink::{Message, Reply, Socket};
 
 const REQUEST: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
 const CREATE: u16 = REQUEST | (libc::NLM_F_CREATE | libc::NLM_F_EXCL) as u16;
 const REPLACE: u16 = REQUEST | (libc::NLM_F_CREATE | libc::NLM_F_REPLACE) as u16;
 const DUMP: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-
-const VETH_INFO_PEER: u16 = 1;
 
 /// Changes links, addresses and routes of the namespace it was opened in.
 #[derive(Debug)]
@@ -23,25 +31,42 @@ impl LinkSocket {
     /// Opens it in the calling thread's network namespace.
     ///
     /// # Errors
-    /// What socket(2) says.
+    /// Fails as socket(2) does.
     pub fn open() -> Result<Self> {
         Socket::open(libc::NETLINK_ROUTE).map(Self)
+    }
+
+    fn request(&mut self, what: &str, message: RouteNetlinkMessage, flags: u16) -> Result<()> {
+        self.0.request(what, encode(&message, flags))
+    }
+
+    /// All answers that `read` makes something of.
+    fn dump<T>(
+        &mut self,
+        what: &str,
+        message: RouteNetlinkMessage,
+        read: impl Fn(RouteNetlinkMessage) -> Option<T>,
+    ) -> Result<Vec<T>> {
+        let replies = self.0.dump(what, encode(&message, DUMP))?;
+        Ok(replies.iter().filter_map(|reply| read(decode(reply)?)).collect())
     }
 
     /// All links.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn links(&mut self) -> Result<Vec<Link>> {
-        let message = Message::new(libc::RTM_GETLINK, DUMP).raw(&ifinfo(0, 0, 0));
-        let replies = self.0.dump("list links", message)?;
-        Ok(replies.iter().filter_map(|reply| parse_link(&reply.payload)).collect())
+        let all = RouteNetlinkMessage::GetLink(LinkMessage::default());
+        self.dump("list links", all, |reply| match reply {
+            RouteNetlinkMessage::NewLink(link) => read_link(link),
+            _ => None,
+        })
     }
 
     /// The link of this name.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn link(&mut self, name: &str) -> Result<Option<Link>> {
         Ok(self.links()?.into_iter().find(|link| link.name == name))
     }
@@ -49,14 +74,18 @@ impl LinkSocket {
     /// Makes a bridge with this hardware address; one that exists stays as it is.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn add_bridge(&mut self, name: &str, address: [u8; 6]) -> Result<()> {
-        let message = Message::new(libc::RTM_NEWLINK, CREATE)
-            .raw(&ifinfo(0, libc::IFF_UP as u32, libc::IFF_UP as u32))
-            .str(libc::IFLA_IFNAME, name)
-            .attr(libc::IFLA_ADDRESS, &address)
-            .nest(libc::IFLA_LINKINFO, |m| m.str(libc::IFLA_INFO_KIND, "bridge"));
-        match self.0.request(&format!("create bridge {name}"), message) {
+        let bridge = up(link(
+            0,
+            [
+                LinkAttribute::IfName(name.to_owned()),
+                LinkAttribute::Address(address.to_vec()),
+                LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]),
+            ],
+        ));
+        let message = RouteNetlinkMessage::NewLink(bridge);
+        match self.request(&format!("create bridge {name}"), message, CREATE) {
             Err(error) if error.is_exists() => Ok(()),
             result => result,
         }
@@ -66,7 +95,7 @@ impl LinkSocket {
     /// in its namespace, not yet up.
     ///
     /// # Errors
-    /// Where the kernel refuses, as for a name that exists.
+    /// The kernel refuses, as for a name that exists.
     pub fn add_veth(
         &mut self,
         name: &str,
@@ -74,72 +103,74 @@ impl LinkSocket {
         peer: Peer<'_>,
         mtu: u32,
     ) -> Result<()> {
-        let mut message = Message::new(libc::RTM_NEWLINK, CREATE)
-            .raw(&ifinfo(0, libc::IFF_UP as u32, libc::IFF_UP as u32))
-            .str(libc::IFLA_IFNAME, name)
-            .u32(libc::IFLA_MTU, mtu);
-        if let Some(master) = master {
-            message = message.u32(libc::IFLA_MASTER, master);
-        }
-        let message = message.nest(libc::IFLA_LINKINFO, |m| {
-            m.str(libc::IFLA_INFO_KIND, "veth").nest(libc::IFLA_INFO_DATA, |m| {
-                m.nest(VETH_INFO_PEER, |m| {
-                    m.raw(&ifinfo(0, 0, 0))
-                        .str(libc::IFLA_IFNAME, peer.name)
-                        .attr(libc::IFLA_ADDRESS, &peer.address)
-                        .u32(libc::IFLA_MTU, mtu)
-                        .u32(libc::IFLA_NET_NS_FD, peer.netns as u32)
-                })
-            })
-        });
-        self.0.request(&format!("create veth {name}"), message)
+        let far = link(
+            0,
+            [
+                LinkAttribute::IfName(peer.name.to_owned()),
+                LinkAttribute::Address(peer.address.to_vec()),
+                LinkAttribute::Mtu(mtu),
+                LinkAttribute::NetNsFd(peer.netns),
+            ],
+        );
+        let near = link(
+            0,
+            [
+                LinkAttribute::IfName(name.to_owned()),
+                LinkAttribute::Mtu(mtu),
+                LinkAttribute::LinkInfo(vec![
+                    LinkInfo::Kind(InfoKind::Veth),
+                    LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(far))),
+                ]),
+            ],
+        );
+        let mut near = up(near);
+        near.attributes.extend(master.map(LinkAttribute::Controller));
+        let message = RouteNetlinkMessage::NewLink(near);
+        self.request(&format!("create veth {name}"), message, CREATE)
     }
 
     /// Lets a bridge port send a packet back where it came from, as one whose destination a Service
     /// has changed: where bridges call nf_tables (`bridge-nf-call-iptables`) they forward it.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn set_hairpin(&mut self, index: u32) -> Result<()> {
-        const IFLA_BRPORT_MODE: u16 = 4;
-        let message = Message::new(libc::RTM_SETLINK, REQUEST)
-            .raw(&[libc::AF_BRIDGE as u8, 0, 0, 0])
-            .raw(&index.to_ne_bytes())
-            .raw(&[0; 8])
-            .nest(libc::IFLA_PROTINFO, |m| m.attr(IFLA_BRPORT_MODE, &[1]));
-        self.0.request(&format!("set hairpin of link {index}"), message)
+        let port = vec![InfoBridgePort::HairpinMode(true)];
+        let info = vec![
+            LinkInfo::PortKind(InfoPortKind::Bridge),
+            LinkInfo::PortData(InfoPortData::BridgePort(port)),
+        ];
+        let message = RouteNetlinkMessage::NewLink(link(index, [LinkAttribute::LinkInfo(info)]));
+        self.request(&format!("set hairpin of link {index}"), message, REQUEST)
     }
 
     /// Makes a link a port of a bridge.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn set_master(&mut self, index: u32, bridge: u32) -> Result<()> {
-        let message = Message::new(libc::RTM_NEWLINK, REQUEST)
-            .raw(&ifinfo(index, 0, 0))
-            .u32(libc::IFLA_MASTER, bridge);
-        self.0.request(&format!("put link {index} into bridge {bridge}"), message)
+        let message =
+            RouteNetlinkMessage::NewLink(link(index, [LinkAttribute::Controller(bridge)]));
+        self.request(&format!("put link {index} into bridge {bridge}"), message, REQUEST)
     }
 
     /// Brings a link up.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn set_up(&mut self, index: u32) -> Result<()> {
-        let up = libc::IFF_UP as u32;
-        let message = Message::new(libc::RTM_NEWLINK, REQUEST).raw(&ifinfo(index, up, up));
-        self.0.request(&format!("set link {index} up"), message)
+        let message = RouteNetlinkMessage::NewLink(up(link(index, [])));
+        self.request(&format!("set link {index} up"), message, REQUEST)
     }
 
     /// Removes a link by name. One that is gone is fine.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn delete(&mut self, name: &str) -> Result<()> {
-        let message = Message::new(libc::RTM_DELLINK, REQUEST)
-            .raw(&ifinfo(0, 0, 0))
-            .str(libc::IFLA_IFNAME, name);
-        match self.0.request(&format!("delete link {name}"), message) {
+        let named = link(0, [LinkAttribute::IfName(name.to_owned())]);
+        let message = RouteNetlinkMessage::DelLink(named);
+        match self.request(&format!("delete link {name}"), message, REQUEST) {
             Err(error) if error.is_not_found() => Ok(()),
             result => result,
         }
@@ -148,48 +179,52 @@ impl LinkSocket {
     /// Gives a link an address with its prefix; one it has already is fine.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn add_address(&mut self, index: u32, address: IpNet) -> Result<()> {
-        let family = family(address.addr());
-        // IFA_F_NODAD: a pod's address is unique by assignment and must work at once.
-        let flags = if address.addr().is_ipv6() { 0x02 } else { 0 };
-        let bytes = octets(address.addr());
-        let message = Message::new(libc::RTM_NEWADDR, REPLACE)
-            .raw(&[family, address.prefix_len(), flags, 0])
-            .raw(&index.to_ne_bytes())
-            .attr(libc::IFA_LOCAL, &bytes)
-            .attr(libc::IFA_ADDRESS, &bytes);
-        self.0.request(&format!("add address {address}"), message)
+        let mut message = AddressMessage::default();
+        message.header.family = family(address.addr());
+        message.header.prefix_len = address.prefix_len();
+        message.header.index = index;
+        if address.addr().is_ipv6() {
+            // A pod's address is unique by assignment and must work at once.
+            message.header.flags = AddressHeaderFlags::Nodad;
+        }
+        message.attributes = vec![
+            AddressAttribute::Local(address.addr()),
+            AddressAttribute::Address(address.addr()),
+        ];
+        let message = RouteNetlinkMessage::NewAddress(message);
+        self.request(&format!("add address {address}"), message, REPLACE)
     }
 
     /// Addresses with their prefixes and link indexes.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn addresses(&mut self) -> Result<Vec<(u32, IpNet)>> {
-        let message = Message::new(libc::RTM_GETADDR, DUMP).raw(&[0; 8]);
-        let replies = self.0.dump("list addresses", message)?;
-        Ok(replies.iter().filter_map(|reply| parse_address(&reply.payload)).collect())
+        let all = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+        self.dump("list addresses", all, |reply| match reply {
+            RouteNetlinkMessage::NewAddress(address) => read_address(&address),
+            _ => None,
+        })
     }
 
     /// Adds a route or replaces the one to the same destination.
     ///
     /// # Errors
-    /// Where the kernel refuses, as for a gateway it cannot reach.
+    /// The kernel refuses, as for a gateway it cannot reach.
     pub fn add_route(&mut self, route: &Route) -> Result<()> {
-        self.0.request(
-            &format!("add route {}", route.destination),
-            route_message(libc::RTM_NEWROUTE, REPLACE, route),
-        )
+        let message = RouteNetlinkMessage::NewRoute(route_message(route));
+        self.request(&format!("add route {}", route.destination), message, REPLACE)
     }
 
     /// Removes a route; one that is gone is fine.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn delete_route(&mut self, route: &Route) -> Result<()> {
-        let message = route_message(libc::RTM_DELROUTE, REQUEST, route);
-        match self.0.request(&format!("delete route {}", route.destination), message) {
+        let message = RouteNetlinkMessage::DelRoute(route_message(route));
+        match self.request(&format!("delete route {}", route.destination), message, REQUEST) {
             Err(error) if error.is_not_found() => Ok(()),
             result => result,
         }
@@ -198,108 +233,123 @@ impl LinkSocket {
     /// Unicast routes of the main table.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn routes(&mut self) -> Result<Vec<Route>> {
-        let message = Message::new(libc::RTM_GETROUTE, DUMP).raw(&[0; 12]);
-        let replies = self.0.dump("list routes", message)?;
-        Ok(replies.iter().filter_map(|reply| parse_route(&reply.payload)).collect())
+        let all = RouteNetlinkMessage::GetRoute(RouteMessage::default());
+        self.dump("list routes", all, |reply| match reply {
+            RouteNetlinkMessage::NewRoute(route) => read_route(&route),
+            _ => None,
+        })
     }
 }
 
-fn ifinfo(index: u32, flags: u32, change: u32) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
-    bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
-    bytes[12..16].copy_from_slice(&change.to_ne_bytes());
-    bytes
+fn encode(message: &RouteNetlinkMessage, flags: u16) -> Message {
+    let mut payload = vec![0; message.buffer_len()];
+    message.serialize(&mut payload);
+    Message::new(message.message_type(), flags).raw(&payload)
 }
 
-fn route_message(kind: u16, flags: u16, route: &Route) -> Message {
-    // A route without a gateway reaches its destination on the link itself.
-    let scope = if route.gateway.is_some() { libc::RT_SCOPE_UNIVERSE } else { libc::RT_SCOPE_LINK };
-    let mut message = Message::new(kind, flags).raw(&[
-        family(route.destination.addr()),
-        route.destination.prefix_len(),
-        0,
-        0,
-        libc::RT_TABLE_MAIN,
-        libc::RTPROT_STATIC,
-        scope,
-        libc::RTN_UNICAST,
-        0,
-        0,
-        0,
-        0,
-    ]);
-    if route.destination.prefix_len() > 0 {
-        message = message.attr(libc::RTA_DST, &octets(route.destination.network()));
-    }
-    if let Some(gateway) = route.gateway {
-        message = message.attr(libc::RTA_GATEWAY, &octets(gateway));
-    }
-    if let Some(link) = route.link {
-        message = message.u32(libc::RTA_OIF, link);
-    }
+/// `None` for one that cannot be read, such as of a device that the library does not know.
+fn decode(reply: &Reply) -> Option<RouteNetlinkMessage> {
+    let mut header = NetlinkHeader::default();
+    header.message_type = reply.kind;
+    RouteNetlinkMessage::deserialize(&header, &reply.payload).ok()
+}
+
+fn link(index: u32, attributes: impl Into<Vec<LinkAttribute>>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = attributes.into();
     message
 }
 
-fn parse_link(payload: &[u8]) -> Option<Link> {
-    let word = |at: usize| payload.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
-    let attributes = Attributes(payload.get(16..)?);
-    Some(Link {
-        index: word(4)?,
-        up: word(8)? & libc::IFF_UP as u32 != 0,
-        name: attributes.find(libc::IFLA_IFNAME)?.str().to_owned(),
-        master: attributes.find(libc::IFLA_MASTER).map(|master| master.u32()),
-        address: attributes.find(libc::IFLA_ADDRESS).map(|a| a.value.to_vec()).unwrap_or_default(),
-    })
+/// The same link, brought up.
+fn up(mut message: LinkMessage) -> LinkMessage {
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message
 }
 
-fn parse_address(payload: &[u8]) -> Option<(u32, IpNet)> {
-    let index = u32::from_ne_bytes(payload.get(4..8)?.try_into().ok()?);
-    let attributes = Attributes(payload.get(8..)?);
-    let address =
-        attributes.find(libc::IFA_LOCAL).or_else(|| attributes.find(libc::IFA_ADDRESS))?;
-    Some((index, IpNet::new(parse_ip(address.value)?, payload[1]).ok()?))
+fn route_message(route: &Route) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header = RouteHeader {
+        address_family: family(route.destination.addr()),
+        destination_prefix_length: route.destination.prefix_len(),
+        table: RouteHeader::RT_TABLE_MAIN,
+        protocol: RouteProtocol::Static,
+        // A route without a gateway reaches its destination on the link itself.
+        scope: if route.gateway.is_some() { RouteScope::Universe } else { RouteScope::Link },
+        kind: RouteType::Unicast,
+        ..RouteHeader::default()
+    };
+    if route.destination.prefix_len() > 0 {
+        let network = route.destination.network();
+        message.attributes.push(RouteAttribute::Destination(network.into()));
+    }
+    let gateway = route.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into()));
+    message.attributes.extend(gateway);
+    message.attributes.extend(route.link.map(RouteAttribute::Oif));
+    message
 }
 
-fn parse_route(payload: &[u8]) -> Option<Route> {
-    let [family, prefix, _, _, table, _, _, kind] = *payload.first_chunk::<8>()?;
-    if table != libc::RT_TABLE_MAIN || kind != libc::RTN_UNICAST {
+fn read_link(message: LinkMessage) -> Option<Link> {
+    let (mut name, mut master, mut address) = (None, None, Vec::new());
+    for attribute in message.attributes {
+        match attribute {
+            LinkAttribute::IfName(value) => name = Some(value),
+            LinkAttribute::Controller(value) => master = Some(value),
+            LinkAttribute::Address(value) => address = value,
+            _ => {}
+        }
+    }
+    let up = message.header.flags.contains(LinkFlags::Up);
+    Some(Link { index: message.header.index, name: name?, master, up, address })
+}
+
+fn read_address(message: &AddressMessage) -> Option<(u32, IpNet)> {
+    let (mut local, mut given) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(address) => local = Some(*address),
+            AddressAttribute::Address(address) => given = Some(*address),
+            _ => {}
+        }
+    }
+    let address = IpNet::new(local.or(given)?, message.header.prefix_len).ok()?;
+    Some((message.header.index, address))
+}
+
+fn read_route(message: &RouteMessage) -> Option<Route> {
+    let header = &message.header;
+    if header.table != RouteHeader::RT_TABLE_MAIN || header.kind != RouteType::Unicast {
         return None;
     }
-    let attributes = Attributes(payload.get(12..)?);
-    let any = match i32::from(family) {
-        libc::AF_INET => IpAddr::from([0; 4]),
-        libc::AF_INET6 => IpAddr::from([0u8; 16]),
+    let mut destination = match header.address_family {
+        AddressFamily::Inet => IpAddr::from([0; 4]),
+        AddressFamily::Inet6 => IpAddr::from([0u8; 16]),
         _ => return None,
     };
-    let destination = match attributes.find(libc::RTA_DST) {
-        Some(attribute) => parse_ip(attribute.value)?,
-        None => any,
-    };
-    Some(Route {
-        destination: IpNet::new(destination, prefix).ok()?,
-        gateway: attributes.find(libc::RTA_GATEWAY).and_then(|a| parse_ip(a.value)),
-        link: attributes.find(libc::RTA_OIF).map(|a| a.u32()),
-    })
+    let (mut gateway, mut link) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(address) => destination = read_ip(address)?,
+            RouteAttribute::Gateway(address) => gateway = read_ip(address),
+            RouteAttribute::Oif(index) => link = Some(*index),
+            _ => {}
+        }
+    }
+    let destination = IpNet::new(destination, header.destination_prefix_length).ok()?;
+    Some(Route { destination, gateway, link })
 }
 
-fn parse_ip(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => bytes.first_chunk::<4>().map(|bytes| IpAddr::from(*bytes)),
-        16 => bytes.first_chunk::<16>().map(|bytes| IpAddr::from(*bytes)),
+fn read_ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
         _ => None,
     }
 }
 
-fn family(address: IpAddr) -> u8 {
-    (if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }) as u8
-}
-
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(address) => address.octets().to_vec(),
-        IpAddr::V6(address) => address.octets().to_vec(),
-    }
+fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }

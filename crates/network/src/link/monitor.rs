@@ -27,7 +27,7 @@ impl LinkMonitor {
     /// Subscribes in the calling thread's network namespace. Needs a tokio runtime.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refuses the subscription.
     pub fn open() -> Result<Self> {
         let socket = Socket::open(libc::NETLINK_ROUTE)?;
         for group in GROUPS {
@@ -42,7 +42,7 @@ impl LinkMonitor {
     /// Waits until a link or an address is gone, or a link was changed, such as taken down.
     ///
     /// # Errors
-    /// Where the socket fails.
+    /// The socket fails.
     pub async fn disturbed(&mut self) -> Result<()> {
         loop {
             let mut guard = self.0.readable_mut().await.map_err(Error::io("watch links"))?;

@@ -1,4 +1,4 @@
-//! What rtnetlink tells and is told.
+//! Links and routes, as rtnetlink reports and takes them.
 
 use std::net::IpAddr;
 use std::os::fd::RawFd;
@@ -14,7 +14,7 @@ pub struct Link {
     pub name: String,
     /// Index of the bridge it is a port of.
     pub master: Option<u32>,
-    /// Whether it is administratively up.
+    /// True if it is administratively up.
     pub up: bool,
     /// Hardware address.
     pub address: Vec<u8>,

@@ -32,7 +32,7 @@ impl Socket {
     /// Opens a socket of this protocol (`NETLINK_ROUTE`, `NETLINK_NETFILTER`).
     ///
     /// # Errors
-    /// What socket(2) says.
+    /// Fails as socket(2) does.
     pub fn open(protocol: i32) -> Result<Self> {
         // SAFETY: plain socket(2); the descriptor is owned at once.
         let fd = unsafe {
@@ -57,7 +57,7 @@ impl Socket {
     /// The number by which the kernel knows this socket.
     ///
     /// # Errors
-    /// What getsockname(2) says.
+    /// Fails as getsockname(2) does.
     pub(crate) fn port(&self) -> Result<u32> {
         getsockname(self.fd.as_raw_fd())
             .map(|address: NetlinkAddr| address.pid())
@@ -81,7 +81,7 @@ impl Socket {
     /// Subscribes to a multicast group.
     ///
     /// # Errors
-    /// What setsockopt(2) says.
+    /// Fails as setsockopt(2) does.
     pub fn join(&self, group: u32) -> Result<()> {
         self.set(libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, group as i32)
             .map_err(Error::io(format!("join netlink group {group}")))
@@ -145,7 +145,7 @@ impl Socket {
         Ok(first)
     }
 
-    /// What has arrived by now, without waiting.
+    /// Reads the messages that have arrived, without waiting.
     pub(crate) fn receive_ready(&mut self) -> Result<Vec<Reply>> {
         self.read(libc::MSG_DONTWAIT)
     }

@@ -28,7 +28,7 @@ impl Batch {
         Self { family, table: table.to_owned(), messages: Vec::new() }
     }
 
-    /// Whether it would change nothing.
+    /// Returns true if the batch would change nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()

@@ -31,7 +31,7 @@ impl Monitor {
     /// ([`super::NftSocket::port`]) are not noticed. Needs a tokio runtime.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The kernel refuses the subscription.
     pub fn open(table: &str, own: u32) -> Result<Self> {
         const NFNLGRP_NFTABLES: u32 = 7;
         let socket = Socket::open(libc::NETLINK_NETFILTER)?;
@@ -42,10 +42,10 @@ impl Monitor {
         Ok(Self { socket, table: table.to_owned(), own })
     }
 
-    /// Waits until somebody else has removed something of the table.
+    /// Waits until another process has removed something from the table.
     ///
     /// # Errors
-    /// Where the socket fails.
+    /// The socket fails.
     pub async fn disturbed(&mut self) -> Result<()> {
         loop {
             let mut guard =

@@ -18,7 +18,7 @@ impl NftSocket {
     /// Opens it in the calling thread's network namespace.
     ///
     /// # Errors
-    /// What socket(2) says.
+    /// Fails as socket(2) does.
     pub fn open() -> Result<Self> {
         Socket::open(libc::NETLINK_NETFILTER).map(Self)
     }
@@ -26,7 +26,7 @@ impl NftSocket {
     /// The number by which a [`super::Monitor`] tells this socket's changes from others'.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// Fails as getsockname(2) does.
     pub fn port(&self) -> Result<u32> {
         self.0.port()
     }
@@ -65,10 +65,10 @@ impl NftSocket {
         if answered { Ok(()) } else { Err(Error::Invalid("nf_tables did not answer".to_owned())) }
     }
 
-    /// Whether the table exists.
+    /// Returns true if the table exists.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn has_table(&mut self, family: Family, table: &str) -> Result<bool> {
         let message = Message::new(kind(GETTABLE), DUMP).raw(&header(family.number(), 0));
         let replies = self.0.dump("list tables", message)?;
@@ -78,7 +78,7 @@ impl NftSocket {
     /// Names of the table's chains.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn chains(&mut self, family: Family, table: &str) -> Result<Vec<String>> {
         let message = Message::new(kind(GETCHAIN), DUMP).raw(&header(family.number(), 0));
         let replies = self.0.dump("list chains", message)?;
@@ -93,7 +93,7 @@ impl NftSocket {
     /// Keys of a set's or map's elements with their values; a verdict's value is empty.
     ///
     /// # Errors
-    /// Where the kernel refuses, as for a set that does not exist.
+    /// The kernel refuses, as for a set that does not exist.
     pub fn elements(
         &mut self,
         family: Family,

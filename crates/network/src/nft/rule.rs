@@ -19,7 +19,7 @@ impl Register {
     }
 }
 
-/// What happens to a packet.
+/// The decision on a packet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// It ends here.
@@ -83,7 +83,7 @@ pub enum AddressType {
 /// Where translation takes the address and port from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NatTarget {
-    /// Whether the address is IPv6.
+    /// True for an IPv6 address.
     pub ipv6: bool,
     /// Register of the address.
     pub address: Register,

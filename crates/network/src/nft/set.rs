@@ -34,7 +34,7 @@ impl FieldType {
     }
 }
 
-/// What a set holds beside its keys.
+/// The values of a set's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SetKind<'a> {
     /// Nothing.
@@ -52,9 +52,9 @@ pub struct SetSpec<'a> {
     pub name: &'a str,
     /// Parts of its keys.
     pub key: &'a [FieldType],
-    /// What it holds.
+    /// Its values.
     pub kind: SetKind<'a>,
-    /// Lifetime of elements; `None` means for ever.
+    /// Lifetime of elements; `None` keeps them.
     pub timeout: Option<Duration>,
     /// Rules may add elements.
     pub dynamic: bool,
@@ -104,7 +104,7 @@ impl SetSpec<'_> {
     }
 }
 
-/// What an element holds.
+/// The value of an element.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Data {
     /// Nothing.
@@ -120,7 +120,7 @@ pub enum Data {
 pub struct Element {
     /// Its key: the parts one after the other, each padded to four bytes.
     pub key: Vec<u8>,
-    /// What it holds.
+    /// Its values.
     pub data: Data,
 }
 

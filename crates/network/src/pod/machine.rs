@@ -61,7 +61,7 @@ impl MachineNetwork {
     /// kept.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn add_node(&self, name: &str, path: &Path, address: IpAddr) -> Result<NodeNamespace> {
         let link = format!("cxn{:08x}", fnv(&format!("{}/{name}", self.bridge)));
         let node = NodeNamespace { netns: path.to_owned(), address, link };
@@ -96,7 +96,7 @@ impl MachineNetwork {
     /// Removes a node's namespace and link.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn remove_node(&self, node: &NodeNamespace) -> Result<()> {
         LinkSocket::open()?.delete(&node.link)?;
         netns::unpin(&node.netns)
@@ -105,7 +105,7 @@ impl MachineNetwork {
     /// Removes the bridge and the rules.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn destroy(&self) -> Result<()> {
         LinkSocket::open()?.delete(&self.bridge)?;
         rules::remove(&self.bridge)

@@ -84,10 +84,10 @@ impl PodNetwork {
         Ok(network)
     }
 
-    /// Makes again what somebody removed: bridge, address, forwarding, rules.
+    /// Restores what was removed: bridge, address, forwarding, rules.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn ensure(&self) -> Result<()> {
         let config = &self.config;
         let gateway = self.ipam.lock().gateway();
@@ -114,7 +114,7 @@ impl PodNetwork {
     /// Notices of changes to the links of the node. Needs a tokio runtime.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn monitor(&self) -> Result<LinkMonitor> {
         let runtime = tokio::runtime::Handle::current();
         netns::run_in(self.config.node_netns.as_deref(), || {
@@ -127,7 +127,7 @@ impl PodNetwork {
     /// the pods' interfaces back into it. Says whether that was necessary.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn repair(&self) -> Result<bool> {
         let destroyed = self.destroyed.lock();
         if *destroyed || self.is_whole()? {
@@ -227,7 +227,7 @@ impl PodNetwork {
     /// Takes the pod's interface, host ports and address away. Idempotent.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn detach(&self, owner: &str) -> Result<()> {
         let address = self.address_of(owner);
         netns::run_in(self.config.node_netns.as_deref(), || {
@@ -243,7 +243,7 @@ impl PodNetwork {
     /// Detaches every owner that is not in `alive`: what a crash left behind.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn retain(&self, alive: impl Fn(&str) -> bool) -> Result<()> {
         let owners = self.ipam.lock().owners();
         owners.iter().filter(|owner| !alive(owner)).try_for_each(|owner| self.detach(owner))
@@ -259,7 +259,7 @@ impl PodNetwork {
     /// is not adjacent is left to the routes that are there.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn set_node_routes(&self, nodes: &[(IpNet, IpAddr)]) -> Result<()> {
         let config = &self.config;
         netns::run_in(config.node_netns.as_deref(), || {
@@ -292,7 +292,7 @@ impl PodNetwork {
     /// Removes the bridge, the rules and every address.
     ///
     /// # Errors
-    /// Where the kernel refuses.
+    /// The kernel refuses.
     pub fn destroy(&self) -> Result<()> {
         *self.destroyed.lock() = true;
         self.retain(|_| false)?;

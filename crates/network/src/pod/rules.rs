@@ -127,7 +127,7 @@ pub(super) fn remove_host_ports(table: &str, pod: IpAddr) -> Result<()> {
     let mut batch = Batch::new(Family::Ip, table);
     for map in [PORTS, ADDRESS_PORTS] {
         let found = match socket.elements(Family::Ip, table, map) {
-            // Somebody took the table away, and the ports with it.
+            // The table was removed, and the ports with it.
             Err(error) if error.is_not_found() => continue,
             result => result?,
         };

@@ -77,7 +77,7 @@ pub(crate) struct PortRules {
     pub(crate) external_ips: Vec<IpAddr>,
     /// Load balancer addresses, open to `source_ranges`.
     pub(crate) load_balancer_ips: Vec<IpAddr>,
-    /// Who may use the load balancer; empty means everybody.
+    /// Client ranges that may use the load balancer; empty allows every client.
     pub(crate) source_ranges: Vec<IpNet>,
     pub(crate) node_port: Option<u16>,
     /// Traffic to the cluster IP must stay on the node.
@@ -123,7 +123,7 @@ pub(crate) fn rules_of(
 const NOT_OURS: [&str; 2] =
     ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"];
 
-/// Whether an object's labels leave it to somebody else.
+/// Returns true if an object's labels leave it to another proxy.
 pub(super) fn is_left_out(metadata: &ObjectMeta) -> bool {
     let labels = metadata.labels.as_ref();
     labels.is_some_and(|labels| NOT_OURS.iter().any(|label| labels.contains_key(*label)))

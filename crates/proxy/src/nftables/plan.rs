@@ -179,7 +179,7 @@ impl Plan {
         self.chains.push(Chain { name: chain.to_owned(), rules: list });
     }
 
-    /// Elements of the shared maps: to a chain, or to refusal where nobody would answer.
+    /// Elements of the shared maps: to a chain, or to a refusal if there are no endpoints.
     fn dispatch(&mut self, rules: &PortRules, cluster: &str, local: &str, external: &str) {
         let protocol = [rules.id.protocol.number(), 0, 0, 0];
         let by_address =

@@ -258,7 +258,7 @@ fn what_the_node_serves_itself_is_no_services() {
     assert!(get(lab.pod(2), "10.60.2.1:6443").unwrap().starts_with('a'));
 }
 
-/// True where nobody answers.
+/// True if no one answers.
 fn connects_nowhere(netns: &Path, address: &str) -> bool {
     let patience = Duration::from_millis(500);
     let connect = || Ok(TcpStream::connect_timeout(&address.parse().unwrap(), patience).is_err());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Labels, SecurityContext};
 
-/// Who a container is within its sandbox.
+/// Identifies a container within its sandbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerMetadata {
@@ -22,7 +22,7 @@ pub struct ContainerMetadata {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerConfig {
-    /// Who it is.
+    /// Its name and attempt.
     pub metadata: ContainerMetadata,
     /// Image id, tag or digest; must be present.
     pub image: String,
@@ -160,14 +160,14 @@ pub enum ContainerState {
     Unknown,
 }
 
-/// What is known of a container.
+/// The status of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerStatus {
     /// Its id.
     pub id: String,
     /// The sandbox it is in.
     pub sandbox_id: String,
-    /// Who it is.
+    /// Its name and attempt.
     pub metadata: ContainerMetadata,
     /// Its state.
     pub state: ContainerState,

@@ -51,11 +51,11 @@ pub struct Image {
     pub size: u64,
     /// Never removed by garbage collection.
     pub pinned: bool,
-    /// What the image says about running it.
+    /// The image's defaults for its containers.
     pub config: ImageConfig,
 }
 
-/// What an image says about running it.
+/// An image's defaults for its containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageConfig {

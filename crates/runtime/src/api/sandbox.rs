@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Labels, NamespaceOptions, Seccomp};
 
-/// Who a sandbox is.
+/// Identifies a sandbox.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SandboxMetadata {
@@ -26,7 +26,7 @@ pub struct SandboxMetadata {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SandboxConfig {
-    /// Who it is.
+    /// The pod, and the attempt at its sandbox.
     pub metadata: SandboxMetadata,
     /// Host name inside; empty for a pod in the node's network.
     pub hostname: String,
@@ -52,7 +52,7 @@ pub struct LinuxSandboxConfig {
     pub cgroup_parent: String,
     /// Namespaces the pod shares with the node or among its containers.
     pub namespaces: NamespaceOptions,
-    /// Whether any container of it may be privileged.
+    /// True if a container of it may be privileged.
     pub privileged: bool,
     /// Seccomp profile of the sandbox's own process.
     pub seccomp: Seccomp,
@@ -109,14 +109,14 @@ pub enum SandboxState {
     NotReady,
 }
 
-/// What is known of a sandbox.
+/// The status of a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SandboxStatus {
     /// Its id.
     pub id: String,
-    /// Who it is.
+    /// The pod, and the attempt at its sandbox.
     pub metadata: SandboxMetadata,
-    /// Whether it can hold containers.
+    /// Ready if it can hold containers.
     pub state: SandboxState,
     /// When it was made.
     pub created_at: Timestamp,

@@ -54,7 +54,7 @@ pub struct UserNamespace {
 }
 
 impl UserNamespace {
-    /// What root inside is on the node, as user and as group; `None` where it is nobody.
+    /// The node's user and group that root inside is mapped to; `None` if it is mapped to nobody.
     #[must_use]
     pub fn root(&self) -> Option<(u32, u32)> {
         let of = |list: &[IdMapping]| {

@@ -15,7 +15,7 @@ pub struct Throttling {
     pub throttled_nanos: u64,
 }
 
-/// What was read from and written to a block device, since start.
+/// Bytes read from and written to a block device since start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DiskUsage {
     /// The device, such as `/dev/sda`.
@@ -66,7 +66,7 @@ pub struct Usage {
 pub struct ContainerStats {
     /// Its id.
     pub id: String,
-    /// Who it is.
+    /// Its name.
     pub metadata: ContainerMetadata,
     /// CPU and memory.
     pub usage: Usage,
@@ -81,7 +81,7 @@ pub struct ContainerStats {
 pub struct SandboxStats {
     /// Its id.
     pub id: String,
-    /// Who it is.
+    /// Its name.
     pub metadata: SandboxMetadata,
     /// CPU and memory of the whole pod.
     pub usage: Usage,

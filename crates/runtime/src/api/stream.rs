@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::Result;
 
-/// What [`super::Runtime::exec`] runs.
+/// A request to [`super::Runtime::exec`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecRequest {
     /// Command and arguments, without a shell.
@@ -74,7 +74,7 @@ impl std::fmt::Debug for Session {
     }
 }
 
-/// What a finished command said.
+/// The output and exit code of a finished command.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecOutput {
     /// Standard output.

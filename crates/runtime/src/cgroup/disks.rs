@@ -1,4 +1,4 @@
-//! What a cgroup has read from and written to block devices.
+//! Counts a cgroup's reads from and writes to block devices.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -13,7 +13,7 @@ pub(super) use container::{
     container_config, container_filter, container_state, container_status, linux_resources,
 };
 pub(super) use image::{image, image_config, image_spec, registry_auth};
-pub(super) use sandbox::{sandbox_config, sandbox_filter, sandbox_status};
+pub(super) use sandbox::{sandbox_config, sandbox_filter, sandbox_state, sandbox_status};
 pub(super) use stats::{container_stats, sandbox_stats};
 
 /// Nanoseconds of Unix time; zero where it has not happened.

@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep};
+use tonic::{Code, Status, Streaming};
 
+use super::connection::{Calls, RuntimeClient};
+use super::convert;
+use super::proto::{self, ContainerEventType as Kind};
 use super::relist::{Inventory, Seen, differences, look};
-use super::status::{Code, Status};
-use super::{Calls, convert, proto};
 use crate::{ContainerEvent, ContainerEventKind, ContainerState};
 
 /// How often a runtime without notifications is looked at: `genericPlegRelistPeriod`.
@@ -20,7 +22,7 @@ const RELIST_PERIOD: Duration = Duration::from_secs(1);
 /// Never ends.
 pub(super) async fn watch(calls: Calls, events: broadcast::Sender<ContainerEvent>) {
     let announce = |event: ContainerEvent| {
-        // Without a receiver nobody wants to know.
+        // It fails only without receivers.
         events.send(event).ok();
     };
     let mut known: Option<Inventory> = None;
@@ -41,24 +43,27 @@ pub(super) async fn watch(calls: Calls, events: broadcast::Sender<ContainerEvent
             let ended = follow(&mut stream, known, announce).await;
             tracing::debug!(?ended, "container events ended");
             // One that serves them ends them only with an error.
-            notified = ended.is_err_and(|status| status.code != Code::Unimplemented);
+            notified = ended.is_err_and(|status| status.code() != Code::Unimplemented);
         }
         sleep(RELIST_PERIOD.saturating_sub(begun.elapsed())).await;
     }
 }
 
-async fn subscribe(calls: &Calls) -> Result<super::grpc::Answers, Status> {
-    let method = "runtime.v1.RuntimeService/GetContainerEvents";
-    calls.0.stream(method, &proto::Empty {}).await
+type Events = Streaming<proto::ContainerEventResponse>;
+
+/// Without a deadline: it lasts as long as the runtime.
+async fn subscribe(calls: &Calls) -> Result<Events, Status> {
+    let events = RuntimeClient::get_container_events;
+    calls.runtime_within(events, proto::GetEventsRequest {}, None).await
 }
 
 /// Announces until the runtime ends it.
 async fn follow(
-    stream: &mut super::grpc::Answers,
+    stream: &mut Events,
     known: &mut Inventory,
     announce: impl Fn(ContainerEvent),
 ) -> Result<(), Status> {
-    while let Some(event) = stream.next::<proto::ContainerEventResponse>().await? {
+    while let Some(event) = stream.message().await? {
         let Some(event) = read(event, known) else { continue };
         let state = match event.kind {
             ContainerEventKind::Created => Some(ContainerState::Created),
@@ -80,12 +85,11 @@ async fn follow(
 
 /// The event; its sandbox is as it was known where the runtime no longer has it.
 fn read(event: proto::ContainerEventResponse, known: &Inventory) -> Option<ContainerEvent> {
-    let kind = match event.container_event_type {
-        0 => ContainerEventKind::Created,
-        1 => ContainerEventKind::Started,
-        2 => ContainerEventKind::Stopped,
-        3 => ContainerEventKind::Deleted,
-        _ => return None,
+    let kind = match Kind::try_from(event.container_event_type).ok()? {
+        Kind::ContainerCreatedEvent => ContainerEventKind::Created,
+        Kind::ContainerStartedEvent => ContainerEventKind::Started,
+        Kind::ContainerStoppedEvent => ContainerEventKind::Stopped,
+        Kind::ContainerDeletedEvent => ContainerEventKind::Deleted,
     };
     let (sandbox_id, pod_uid) = match event.pod_sandbox_status {
         Some(status) => {

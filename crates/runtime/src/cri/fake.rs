@@ -28,7 +28,7 @@ impl Reply {
     }
 }
 
-/// What is answered to each method, in turn; the last answer is given for ever.
+/// The answers to each method, in turn; the last one is repeated.
 pub(super) type Script = HashMap<&'static str, Vec<Reply>>;
 
 /// The runtime; dropping it ends every connection.
@@ -55,6 +55,11 @@ impl Fake {
 
     pub(super) fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// From now on a method is answered so.
+    pub(super) fn answers(&self, method: &'static str, replies: Vec<Reply>) {
+        self.script.lock().insert(method, replies);
     }
 
     /// Ends every connection and takes new ones.

@@ -1,11 +1,13 @@
-//! What a runtime has, and how two looks at it differ: the generic pod lifecycle event generator
+//! A runtime's inventory, and events from two of them: the generic pod lifecycle event generator
 //! of upstream (`pkg/kubelet/pleg/generic.go`).
 
 use std::collections::BTreeMap;
 
-use super::status::Status;
-use super::{Calls, convert, proto};
-use crate::{ContainerEvent, ContainerEventKind, ContainerState};
+use tonic::Status;
+
+use super::connection::{Calls, RuntimeClient};
+use super::{convert, proto};
+use crate::{ContainerEvent, ContainerEventKind, ContainerState, SandboxState};
 
 /// One container, or a sandbox as the container it is to its events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,13 +23,15 @@ pub(super) type Inventory = BTreeMap<String, Seen>;
 /// Looks at everything.
 pub(super) async fn look(calls: &Calls) -> Result<Inventory, Status> {
     let all = proto::ListPodSandboxRequest::default();
-    let sandboxes: proto::ListPodSandboxResponse = calls.runtime("ListPodSandbox", &all).await?;
+    let sandboxes = calls.runtime(RuntimeClient::list_pod_sandbox, all).await?;
     let all = proto::ListContainersRequest::default();
-    let containers: proto::ListContainersResponse = calls.runtime("ListContainers", &all).await?;
+    let containers = calls.runtime(RuntimeClient::list_containers, all).await?;
     let mut seen = Inventory::new();
     for sandbox in sandboxes.items {
-        let state =
-            if sandbox.state == 0 { ContainerState::Running } else { ContainerState::Exited };
+        let state = match convert::sandbox_state(sandbox.state) {
+            SandboxState::Ready => ContainerState::Running,
+            SandboxState::NotReady => ContainerState::Exited,
+        };
         let pod_uid = sandbox.metadata.unwrap_or_default().uid;
         seen.insert(sandbox.id.clone(), Seen { state, sandbox_id: sandbox.id, pod_uid });
     }
@@ -43,7 +47,7 @@ pub(super) async fn look(calls: &Calls) -> Result<Inventory, Status> {
     Ok(seen)
 }
 
-/// What has happened between two looks.
+/// The events that lead from one inventory to the other.
 pub(super) fn differences(before: &Inventory, after: &Inventory) -> Vec<ContainerEvent> {
     let event = |kind, id: &str, seen: &Seen| ContainerEvent {
         kind,

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::client::sandbox;
+use super::connection::RuntimeClient;
 use super::{Cri, proto};
 use crate::api::*;
 use crate::{Error, Result};
@@ -15,13 +16,13 @@ use crate::{Error, Result};
 impl Runtime for Cri {
     async fn version(&self) -> Result<Version> {
         let request = proto::VersionRequest { version: "v1".to_owned() };
-        let version: proto::VersionResponse = self.0.calls.runtime("Version", &request).await?;
+        let version = self.0.calls.runtime(RuntimeClient::version, request).await?;
         Ok(Version { runtime_name: version.runtime_name, runtime_version: version.runtime_version })
     }
 
     async fn status(&self) -> Result<RuntimeStatus> {
         let request = proto::StatusRequest { verbose: false };
-        let response: proto::StatusResponse = self.0.calls.runtime("Status", &request).await?;
+        let response = self.0.calls.runtime(RuntimeClient::status, request).await?;
         let conditions = response.status.unwrap_or_default().conditions;
         let is = |kind| conditions.iter().any(|c| c.r#type == kind && c.status);
         let unmet = conditions.iter().filter(|condition| !condition.status);
@@ -49,8 +50,8 @@ impl Runtime for Cri {
                 network_config: Some(proto::NetworkConfig { pod_cidr: cidrs.join(",") }),
             }),
         };
-        let updated = self.0.calls.runtime("UpdateRuntimeConfig", &request).await;
-        updated.map(|proto::Empty {}| ()).map_err(Error::from)
+        self.0.calls.runtime(RuntimeClient::update_runtime_config, request).await?;
+        Ok(())
     }
 
     async fn run_pod_sandbox(&self, config: SandboxConfig) -> Result<String> {

@@ -1,78 +1,30 @@
-//! How a gRPC call ended, and what that is to a caller of the runtime.
+//! From gRPC statuses to the errors of a runtime.
 
-use http::HeaderMap;
+use std::error::Error as _;
+
+use tonic::{Code, Status, TimeoutExpired};
 
 use crate::{Error, PullError};
 
-/// The status codes of gRPC (`google.golang.org/grpc/codes`) that mean something here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
-    Ok,
-    InvalidArgument,
-    DeadlineExceeded,
-    NotFound,
-    AlreadyExists,
-    ResourceExhausted,
-    FailedPrecondition,
-    Unimplemented,
-    Internal,
-    Unavailable,
-    /// `Unknown`, and all that have no meaning of their own here.
-    Other,
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Status {
-    pub(super) code: Code,
-    pub(super) message: String,
-}
-
-impl Status {
-    pub(super) fn new(code: Code, message: String) -> Self {
-        Self { code, message }
+/// The code and the message. A status that the runtime did not send, but that was made of an error
+/// of the connection, says why the runtime could not be asked.
+fn meaning(status: &Status) -> (Code, String) {
+    let causes = || std::iter::successors(status.source(), |error| (*error).source());
+    if causes().any(|error| error.is::<TimeoutExpired>()) {
+        return (Code::DeadlineExceeded, "context deadline exceeded".to_owned());
     }
-
-    /// The status among headers or trailers.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let code = match headers.get("grpc-status")?.to_str().ok()? {
-            "0" => Code::Ok,
-            "3" => Code::InvalidArgument,
-            "4" => Code::DeadlineExceeded,
-            "5" => Code::NotFound,
-            "6" => Code::AlreadyExists,
-            "8" => Code::ResourceExhausted,
-            "9" => Code::FailedPrecondition,
-            "12" => Code::Unimplemented,
-            "13" => Code::Internal,
-            "14" => Code::Unavailable,
-            _ => Code::Other,
-        };
-        let message = headers.get("grpc-message").map(|value| percent_decode(value.as_bytes()));
-        Some(Self { code, message: message.unwrap_or_default() })
+    match causes().last() {
+        Some(cause) => (Code::Unavailable, cause.to_string()),
+        None => (status.code(), status.message().to_owned()),
     }
-
-    pub(super) fn into_result(self) -> Result<(), Self> {
-        if self.code == Code::Ok { Ok(()) } else { Err(self) }
-    }
-}
-
-fn percent_decode(mut text: &[u8]) -> String {
-    let mut out = Vec::with_capacity(text.len());
-    while let Some((&first, rest)) = text.split_first() {
-        let hex = (first == b'%').then(|| rest.get(..2)).flatten();
-        let hex = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        out.push(hex.unwrap_or(first));
-        text = if hex.is_some() { &rest[2..] } else { rest };
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 impl From<Status> for Error {
-    fn from(Status { code, message }: Status) -> Self {
+    fn from(status: Status) -> Self {
+        let (code, message) = meaning(&status);
         let absent = message.strip_suffix("not found");
         match (code, absent) {
-            (Code::NotFound, _) | (Code::Other, Some(_)) => {
+            (Code::NotFound, _) | (Code::Unknown, Some(_)) => {
                 let what = absent.unwrap_or(&message).trim_end();
                 Self::NotFound(what.strip_suffix(':').unwrap_or(what).to_owned())
             }
@@ -89,10 +41,11 @@ impl From<Status> for Error {
     }
 }
 
-/// What a failed pull of `reference` means. Runtimes tell the causes apart in words only; these
+/// The error of a failed pull of `reference`. Runtimes tell causes apart in words only; these
 /// are containerd's and CRI-O's.
 pub(super) fn pull_error(reference: &str, status: Status) -> Error {
-    let says = |words: &[&str]| words.iter().any(|word| status.message.contains(word));
+    let (code, message) = meaning(&status);
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     let reference = reference.to_owned();
     let unreachable = [
         "dial tcp",
@@ -104,21 +57,20 @@ pub(super) fn pull_error(reference: &str, status: Status) -> Error {
         "unexpected status code 5",
         "RegistryUnavailable",
     ];
-    let kind = match status.code {
+    let kind = match code {
         Code::Unavailable => return status.into(),
         _ if says(&["invalid reference format", "failed to parse image reference"]) => {
-            PullError::InvalidName { reference, message: status.message }
+            PullError::InvalidName { reference, message }
         }
         _ if says(&["authorization failed", "denied", "unauthorized", "401 ", "403 "]) => {
-            PullError::Unauthorized { message: cause(&reference, &status.message), reference }
+            PullError::Unauthorized { message: cause(&reference, &message), reference }
         }
-        _ if says(&unreachable) => PullError::RegistryUnavailable {
-            message: cause(&reference, &status.message),
-            reference,
-        },
+        _ if says(&unreachable) => {
+            PullError::RegistryUnavailable { message: cause(&reference, &message), reference }
+        }
         Code::NotFound => PullError::NotFound { reference },
         _ if says(&["not found", "manifest unknown"]) => PullError::NotFound { reference },
-        _ => PullError::Failed { message: cause(&reference, &status.message), reference },
+        _ => PullError::Failed { message: cause(&reference, &message), reference },
     };
     kind.into()
 }
@@ -140,31 +92,22 @@ fn cause(reference: &str, message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn status(code: &'static str, message: &'static str) -> Status {
-        let mut headers = HeaderMap::new();
-        headers.insert("grpc-status", code.parse().unwrap());
-        headers.insert("grpc-message", message.parse().unwrap());
-        Status::of(&headers).unwrap()
-    }
-
     #[test]
     fn statuses_become_errors() {
-        assert_eq!(Status::of(&HeaderMap::new()), None);
-        assert!(status("0", "").into_result().is_ok());
-        let text = |code, message| Error::from(status(code, message)).to_string();
+        let text = |code, message| Error::from(Status::new(code, message)).to_string();
         assert_eq!(
-            text("5", "an error occurred when try to find sandbox \"x\": not found"),
+            text(Code::NotFound, "an error occurred when try to find sandbox \"x\": not found"),
             "an error occurred when try to find sandbox \"x\" not found"
         );
-        assert_eq!(text("2", "50%25 of it%0Afailed%"), "50% of it\nfailed%");
         let kinds = [
-            (status("4", "").into(), "DeadlineExceeded"),
-            (status("5", "").into(), "NotFound"),
-            (status("6", "").into(), "AlreadyExists"),
-            (status("9", "").into(), "FailedPrecondition"),
-            (status("14", "").into(), "Unavailable"),
-            (status("2", "task x: not found").into(), "NotFound"),
-            (status("2", "").into(), "Internal"),
+            (Status::deadline_exceeded("").into(), "DeadlineExceeded"),
+            (Status::not_found("").into(), "NotFound"),
+            (Status::already_exists("").into(), "AlreadyExists"),
+            (Status::failed_precondition("").into(), "FailedPrecondition"),
+            (Status::unavailable("").into(), "Unavailable"),
+            (Status::unknown("task x: not found").into(), "NotFound"),
+            (Status::unknown("").into(), "Internal"),
+            (Status::from_error("the connection broke".into()).into(), "Unavailable"),
         ];
         for (error, kind) in kinds {
             let error: Error = error;
@@ -176,33 +119,33 @@ mod tests {
     fn pulls_fail_for_a_reason() {
         let table = [
             (
-                "5",
+                Code::NotFound,
                 "failed to pull and unpack image \"a/b:1\": failed to resolve reference \"a/b:1\": a/b:1: not found",
                 "NotFound",
             ),
             (
-                "2",
+                Code::Unknown,
                 "failed to pull and unpack image \"a/b:1\": failed to resolve reference \"a/b:1\": pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
                 "Unauthorized",
             ),
             (
-                "2",
+                Code::Unknown,
                 "failed to pull and unpack image \"a/b:1\": failed to resolve reference \"a/b:1\": failed to do request: Head \"https://a/v2/b/manifests/1\": dial tcp 127.0.0.1:443: connect: connection refused",
                 "RegistryUnavailable",
             ),
             (
-                "2",
+                Code::Unknown,
                 "failed to parse image reference \"A B\": invalid reference format",
                 "InvalidName",
             ),
             (
-                "2",
+                Code::Unknown,
                 "failed to pull and unpack image \"a/b:1\": failed to extract layer: short read",
                 "Failed",
             ),
         ];
         for (code, message, kind) in table {
-            let error = pull_error("a/b:1", status(code, message));
+            let error = pull_error("a/b:1", Status::new(code, message));
             let Error::ImagePull(inner) = &error else { panic!("{error:?}") };
             assert!(format!("{inner:?}").starts_with(kind), "{inner:?} is not {kind}");
             assert!(error.to_string().matches("failed to resolve").count() < 2, "{error}");

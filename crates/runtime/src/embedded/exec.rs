@@ -120,7 +120,7 @@ async fn read(stream: Option<Reader>, into: &mut Vec<u8>) -> io::Result<()> {
     let Some(stream) = stream else { return Ok(()) };
     let mut limited = stream.take(MAX_OUTPUT);
     limited.read_to_end(into).await?;
-    // The command must not block on what nobody keeps.
+    // The command must not block on output that is dropped.
     tokio::io::copy(&mut limited.into_inner(), &mut tokio::io::sink()).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use crate::shim::{ARGUMENT, read_only_copy};
 
-/// What shims are started from.
+/// The executable that shims are started from.
 pub(super) struct Executable(OwnedFd);
 
 impl Executable {

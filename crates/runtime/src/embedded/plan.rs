@@ -10,7 +10,7 @@ use crate::shim::{ALL_CAPABILITIES, default_seccomp, localhost_seccomp, parse_ca
 use crate::spec::{ImageMount, Namespaces, PidNamespace, Process, Spec, UserSpec, Users};
 use crate::{Error, Result};
 
-/// What containers have without asking, as with containerd.
+/// Capabilities that containers have by default, as with containerd.
 const DEFAULT_CAPABILITIES: [&str; 14] = [
     "CHOWN",
     "DAC_OVERRIDE",

@@ -1,4 +1,4 @@
-//! What a kernel must have for containers, looked at before the first one fails.
+//! Checks the kernel for the features that containers need, before the first one fails.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! Finding what an earlier process of ours left running.
+//! Adopting sandboxes and containers that an earlier process left running.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What the runtime knows of sandboxes and containers, in memory and on disk.
+//! The state of sandboxes and containers, in memory and on disk.
 
 use std::collections::HashMap;
 use std::io;

@@ -54,7 +54,7 @@ fn text(mappings: &[IdMapping]) -> String {
     mappings.iter().map(line).collect()
 }
 
-/// Whether the kernel has user namespaces and can map the data directory into one.
+/// Succeeds if the kernel has user namespaces and can map the data directory into one.
 pub(super) fn probe(executable: &Executable, data_dir: &Path) -> io::Result<()> {
     let mapping = IdMapping { host_id: 65536, container_id: 0, length: 65536 };
     let user = UserNamespace { uids: vec![mapping], gids: vec![mapping] };

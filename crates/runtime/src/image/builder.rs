@@ -26,7 +26,7 @@ pub struct ImageFile<'a> {
     pub bytes: &'a [u8],
 }
 
-/// What a new image is made of.
+/// The description of a new image.
 #[derive(Debug, Clone, Default)]
 pub struct ImageSpec<'a> {
     /// Its files, as one layer.

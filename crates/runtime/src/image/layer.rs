@@ -445,7 +445,7 @@ fn is_whiteout(found: &FileStat) -> bool {
     kind(found) == libc::S_IFCHR && found.st_rdev == 0
 }
 
-/// What is at a path of the layer, a link itself.
+/// Opens the file at a path of the layer; a link is opened itself.
 fn open_node(tree: &Tree, path: &Path) -> io::Result<OwnedFd> {
     tree.open_at(path, OFlag::O_PATH | OFlag::O_NOFOLLOW, Links::Refuse)
 }

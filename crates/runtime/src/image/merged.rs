@@ -13,7 +13,7 @@ const OPAQUE: &str = "trusted.overlay.opaque";
 /// Directories of one image's layers, the topmost first.
 pub(super) struct Merged(Vec<Tree>);
 
-/// What the merged tree has under a name.
+/// A node of the merged tree.
 pub(super) enum Node {
     Absent,
     /// A directory, made of those of these layers.
@@ -36,7 +36,7 @@ impl Merged {
         (0..self.0.len()).collect()
     }
 
-    /// What is at `path`, whose parent is a directory made of those of the layers `within`.
+    /// Finds the node at `path`, whose parent is merged from the directories of layers `within`.
     pub(super) fn look(&self, within: &[usize], path: &Path) -> io::Result<Node> {
         let mut directories = Vec::new();
         for &number in within {

@@ -37,7 +37,7 @@ pub(crate) struct ImageStore {
     unpacking: Mutex<()>,
 }
 
-/// What a new image is called.
+/// The names of a new image.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     pub(super) tags: Vec<String>,
@@ -125,7 +125,7 @@ impl ImageStore {
         Ok(image)
     }
 
-    /// Whether the layers up to each diff id are unpacked; the answer ends at the first missing.
+    /// Counts the layers that are unpacked already, up to the first that is missing.
     pub(super) fn present(&self, diff_ids: &[String]) -> usize {
         chain_ids(diff_ids)
             .iter()

@@ -20,7 +20,7 @@ struct Granted {
     access_token: Option<String>,
 }
 
-/// The `Bearer` challenge of a registry: where a token is to be had, and for which service.
+/// The `Bearer` challenge of a registry: where to get a token, and for which service.
 struct Challenge {
     realm: String,
     service: Option<String>,

@@ -1,6 +1,6 @@
 //! Frames on the shim's socket: a kind, a length, a payload.
 
-/// What a frame is.
+/// The kind of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum FrameKind {

@@ -19,12 +19,12 @@ use crate::tree::{Links, Tree};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What the child tells its parent before execve closes the channel.
+/// The child's reports to its parent before execve closes the channel.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
     /// The controlling side of the terminal comes with this message.
     Terminal,
-    /// Who the process runs as.
+    /// The user that the process runs as.
     User(ProcessUser),
     Failed {
         message: String,

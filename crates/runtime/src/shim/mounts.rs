@@ -143,7 +143,7 @@ fn configure(fs: &OwnedFd, key: &str, value: &str) -> io::Result<()> {
     context(format_args!("option {key}={value}"), result).map(drop)
 }
 
-/// What a mount target is made as where it is absent.
+/// The kind of file that a missing mount target is created as.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Directory,
@@ -153,7 +153,7 @@ pub(super) enum Kind {
 /// A directory tree within which every path is resolved, symbolic links included.
 pub(super) struct Root {
     top: OwnedFd,
-    /// Who owns what is made; `None` is the caller.
+    /// The owner of files that are created; `None` is the caller.
     owner: Option<(u32, u32)>,
 }
 
@@ -163,7 +163,7 @@ impl Root {
         Ok(Self { top: nix::fcntl::open(path, flags, Mode::empty())?, owner: None })
     }
 
-    /// Makes everything to come somebody's.
+    /// Sets the owner of everything that is created from now on.
     pub(super) fn owned_by(self, owner: Option<(u32, u32)>) -> Self {
         Self { owner, ..self }
     }
@@ -275,12 +275,12 @@ fn as_user<T>(uid: u32, gid: u32, work: impl FnOnce() -> io::Result<T>) -> io::R
     result
 }
 
-/// What kind of target a bind mount of this path needs.
+/// The kind of target that a bind mount of this path needs.
 pub(super) fn kind_of(path: &Path) -> io::Result<Kind> {
     Ok(if std::fs::metadata(path)?.is_dir() { Kind::Directory } else { Kind::File })
 }
 
-/// A descriptor of a file through which nobody can open it for writing.
+/// A descriptor of a file that cannot be reopened for writing through it.
 pub(crate) fn read_only_copy(path: &Path) -> io::Result<OwnedFd> {
     let tree = clone_tree(path, false)?;
     set_attributes(tree.as_fd(), READONLY, 0, false)?;

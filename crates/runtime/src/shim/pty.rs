@@ -15,7 +15,7 @@ pub(super) fn open() -> io::Result<(OwnedFd, OwnedFd)> {
     let master = OpenOptions::new()
         .read(true)
         .write(true)
-        // What is there instead may be a FIFO: it must not be waited for.
+        // An image may have put a FIFO there; opening it must not block.
         .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK)
         .open("/dev/pts/ptmx")?;
     let unlock: i32 = 0;

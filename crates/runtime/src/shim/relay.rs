@@ -43,7 +43,7 @@ struct Client {
     gone: bool,
 }
 
-/// The last of what nobody has seen.
+/// The newest output that no client has read.
 #[derive(Default)]
 struct Missed {
     pieces: VecDeque<(Stream, Vec<u8>)>,
@@ -173,7 +173,7 @@ impl Relay {
             (self.listener.as_fd(), readable),
         ];
         if self.exit.is_some() {
-            // An exited process's descriptor stays readable for ever.
+            // An exited process's descriptor stays readable.
             sources[0].0 = self.listener.as_fd();
         }
         for client in &self.clients {
@@ -326,7 +326,7 @@ impl Relay {
                 Ok(length) => drop(self.pending_input.drain(..length)),
                 Err(error) if is_transient(&error) => return,
                 Err(_) => {
-                    // Nobody reads any more.
+                    // The reader is gone.
                     self.pending_input.clear();
                     self.input = None;
                     return;
@@ -351,7 +351,7 @@ impl Relay {
         std::fs::remove_file(directory.join(SOCKET_FILE)).ok();
         for client in &mut self.clients {
             client.send(FrameKind::Exit, &code.to_be_bytes());
-            // The last bytes may wait for a slow reader, but not for ever.
+            // The last bytes wait for a slow reader, within limits.
             client.socket.set_nonblocking(false).ok();
             client.socket.set_write_timeout(Some(DRAIN)).ok();
             client.flush();

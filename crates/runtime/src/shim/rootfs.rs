@@ -67,7 +67,7 @@ pub(super) fn enter(spec: &Spec, users: Option<&Entry>) -> io::Result<()> {
     Ok(())
 }
 
-/// What is mounted in a container besides what every container has.
+/// The source of a mount besides those that every container has.
 enum Source<'a> {
     Node(&'a Mount),
     Image(&'a ImageMount),
@@ -205,7 +205,7 @@ fn mount_cgroups(spec: &Spec, root: &Root, attributes: u64) -> io::Result<()> {
         else {
             continue;
         };
-        // What holds several controllers, as `cpu,cpuacct`, is found under the name of each.
+        // A hierarchy of several controllers, as `cpu,cpuacct`, is found under each of their names.
         let joined = name.as_os_str().to_string_lossy();
         let each = joined.split(',').filter(|part| *part != joined);
         for name in std::iter::once(&*joined).chain(each) {

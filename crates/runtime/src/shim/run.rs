@@ -35,7 +35,7 @@ pub(super) fn main(directory: &Path) -> i32 {
     match started {
         Ok((spec, (running, relay))) => {
             if control::send(&control, &StartReply::Started(running), &[]).is_err() {
-                // Nobody knows that it was started, and somebody will start it again.
+                // The start was not reported, so it will be repeated.
                 relay.kill();
             }
             drop(control);

@@ -20,7 +20,7 @@ use crate::spec::{SeccompAction, SeccompOp, SeccompProfile, SeccompRule};
 pub(super) fn compile(profile: &SeccompProfile) -> io::Result<Vec<BpfProgram>> {
     let mut programs = Vec::new();
     if profile.default != SeccompAction::Allow {
-        // What any other filter decides must pass this one.
+        // The kernel takes the strictest verdict, so this filter must allow what the others decide.
         let named: Vec<_> =
             profile.rules.iter().filter(|rule| rule.action != profile.default).collect();
         programs.push(program(&named, SeccompAction::Allow, profile.default)?);

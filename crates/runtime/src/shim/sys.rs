@@ -85,7 +85,7 @@ pub(crate) fn open_pidfd(id: &ProcessId) -> io::Result<OwnedFd> {
     if is_alive(id) { Ok(fd) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
 }
 
-/// Whether this very process is there; a zombie counts as there.
+/// Returns true if this very process exists; a zombie counts.
 pub(crate) fn is_alive(id: &ProcessId) -> bool {
     identify(id.pid).is_ok_and(|now| now == *id)
 }

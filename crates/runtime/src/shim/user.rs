@@ -1,4 +1,4 @@
-//! Who a process runs as: the image's `/etc/passwd` and `/etc/group`.
+//! Resolves a process's user by the image's `/etc/passwd` and `/etc/group`.
 
 use std::io::{self, Read};
 use std::path::Path;

@@ -118,7 +118,7 @@ fn map(mount: BorrowedFd<'_>, namespace: BorrowedFd<'_>) -> io::Result<()> {
     }
 }
 
-/// Whether what is at `path`, and memory, can be mapped into the namespace.
+/// Succeeds if the file system at `path`, and tmpfs, can be mapped into the namespace.
 pub(crate) fn can_map(path: &std::path::Path, namespace: &File) -> io::Result<()> {
     map(mounts::clone_tree(path, false)?.as_fd(), namespace.as_fd())?;
     map(mounts::new_filesystem("tmpfs", &[], 0)?.as_fd(), namespace.as_fd())

@@ -1,4 +1,4 @@
-//! What a simulated node remembers.
+//! The state of a simulated node.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What both roles of a SPDY connection share: one task that reads frames, one that writes them.
+//! The part that both roles of a SPDY connection share: a task that reads frames, one that writes.
 
 use std::collections::HashMap;
 use std::io;
@@ -199,7 +199,7 @@ async fn read_frames<R: AsyncRead + Unpin>(
                 if let Some(sender) = open.get(stream)
                     && !bytes.is_empty()
                 {
-                    // Nobody reads it any more, which is for its writer to find out.
+                    // The reader is gone, which the writer will find out.
                     let _ = sender.send(bytes).await;
                 }
                 if fin {

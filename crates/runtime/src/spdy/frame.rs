@@ -21,7 +21,7 @@ const MAX_CONTROL: usize = 64 * 1024;
 const MAX_PIECE: usize = 64 * 1024;
 const STREAM_MASK: u32 = 0x7fff_ffff;
 
-/// What we read.
+/// A frame that is received.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
     /// The other side opens a stream; `headers` is its packed header block.
@@ -55,7 +55,7 @@ pub(super) enum Incoming {
     Ignored,
 }
 
-/// What we write.
+/// A frame that is sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Outgoing {
     /// This side opens a stream.

@@ -13,7 +13,7 @@ fn frame(out: &mut BytesMut, frame: Outgoing, encoder: &mut Encoder) {
     frame.encode(&block, out);
 }
 
-/// What a client sends to run a command.
+/// The frames that a client sends to run a command.
 fn conversation() -> Vec<u8> {
     let (mut out, mut encoder) = (BytesMut::new(), Encoder::new().unwrap());
     for (stream, kind) in [(1, "error"), (3, "stdin"), (5, "stdout")] {
@@ -63,7 +63,7 @@ fn frames_are_read_or_refused() {
             _ => 0,
         });
         assert!(data.sum::<usize>() <= input.len());
-        // What was understood can be said, and is understood again.
+        // Decoded headers encode, and decode to the same again.
         let (mut out, mut encoder) = (BytesMut::new(), Encoder::new().unwrap());
         for headers in &blocks {
             let headers = headers.clone();

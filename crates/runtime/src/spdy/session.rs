@@ -57,7 +57,7 @@ mod tests {
     use crate::spdy::frame::{FrameReader, Incoming};
     use crate::spdy::headers::Encoder;
 
-    /// What a client sends to open a stream, with its own compression state.
+    /// The frame by which a client opens a stream, with its own compression state.
     fn open(encoder: &mut Encoder, stream: u32, kind: &str) -> Vec<u8> {
         let headers = vec![("streamtype".to_owned(), kind.to_owned())];
         let block = encoder.encode(&headers).unwrap();

@@ -162,7 +162,7 @@ impl Node {
         tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(late)
     }
 
-    /// What the container wrote, both streams as they came.
+    /// The container's output, both streams as they came.
     pub(crate) async fn output(&self, id: &str) -> Result<String> {
         let status = self.runtime.container_status(id).await?;
         let log = std::fs::read_to_string(status.log_path)?;

@@ -1,4 +1,4 @@
-//! What must hold whatever happens meanwhile: hooks, lost records, refusals.
+//! Hooks, lost records and refusals in the life of a pod.
 
 use super::*;
 

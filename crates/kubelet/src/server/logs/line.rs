@@ -22,7 +22,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<Line<'_>> {
     Some(Line { time, stream, partial, content })
 }
 
-/// What the container wrote, with a newline where it ended a line.
+/// The container's output, with a newline where it ended a line.
 pub(crate) fn content(line: &str) -> Option<String> {
     let line = parse(line.as_bytes())?;
     let mut text = String::from_utf8_lossy(line.content).into_owned();

@@ -1,10 +1,10 @@
-//! What part of a log is wanted.
+//! The options of a log request.
 
 use std::num::ParseIntError;
 
 use k8s_openapi::jiff::{self, SignedDuration, Timestamp};
 
-use crate::server::routes::{Query, flag, param};
+use crate::server::query::Query;
 
 /// Which stream of a container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(super) enum Which {
     Stderr,
 }
 
-/// What is wrong with a query.
+/// A query that cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error("{name}: invalid value {value:?}: must be a whole number")]
@@ -44,16 +44,16 @@ impl Options {
     /// Reads them from a query.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The first parameter that is invalid.
     pub(super) fn parse(query: &Query) -> Result<Self, Error> {
-        let number = |name: &'static str| match param(query, name) {
+        let number = |name: &'static str| match query.param(name) {
             None | Some("") => Ok(None),
             Some(text) => {
                 let wrong = |source| Error::Number { name, value: text.to_owned(), source };
                 text.parse::<u64>().map(Some).map_err(wrong)
             }
         };
-        let since = match (number("sinceSeconds")?, param(query, "sinceTime")) {
+        let since = match (number("sinceSeconds")?, query.param("sinceTime")) {
             (Some(_), Some(time)) if !time.is_empty() => {
                 return Err(Error::TwoBeginnings);
             }
@@ -68,13 +68,13 @@ impl Options {
         };
         let tail = number("tailLines")?;
         Ok(Self {
-            follow: flag(query, &["follow"]),
-            previous: flag(query, &["previous"]),
-            timestamps: flag(query, &["timestamps"]),
+            follow: query.flag(&["follow"]),
+            previous: query.flag(&["previous"]),
+            timestamps: query.flag(&["timestamps"]),
             since,
             tail: tail.map(|lines| usize::try_from(lines).unwrap_or(usize::MAX)),
             limit_bytes: number("limitBytes")?,
-            stream: match param(query, "stream") {
+            stream: match query.param("stream") {
                 None | Some("" | "All") => Which::All,
                 Some("Stdout") => Which::Stdout,
                 Some("Stderr") => Which::Stderr,
@@ -89,8 +89,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Options, Error> {
-        let pairs = form_urlencoded::parse(text.as_bytes()).into_owned().collect();
-        Options::parse(&pairs)
+        Options::parse(&Query::parse(text))
     }
 
     #[test]

@@ -186,7 +186,7 @@ const TRAFFIC: &[(&str, &str, Traffic)] = &[
 
 type Disk = fn(&DiskUsage) -> u64;
 
-/// What block devices were used for, by device.
+/// Use of block devices, by device.
 const DISKS: &[(&str, &str, Disk)] = &[
     ("container_fs_reads_bytes_total", "Cumulative count of bytes read", |d| d.read_bytes),
     ("container_fs_reads_total", "Cumulative count of reads completed", |d| d.reads),

@@ -12,7 +12,7 @@ use telemetry::metrics::{Desc, Family, Gauge, Registry};
 use crate::context::Context;
 use crate::pod::{namespace, uid};
 
-/// A file system that does not answer by then is left out: it may be somebody else's machine.
+/// A file system that does not answer by then is left out: it may be on a remote machine.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the claims of this node's pods lead, and what their file systems say.

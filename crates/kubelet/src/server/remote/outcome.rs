@@ -1,4 +1,4 @@
-//! What the caller is told in the end, on the error stream.
+//! The last message to the caller, on the error stream.
 
 use runtime::Error;
 use serde_json::{Value, json};

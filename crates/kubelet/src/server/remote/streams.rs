@@ -3,16 +3,17 @@
 use std::io;
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::extract::Request;
 use http::header::{CONNECTION, HeaderMap, HeaderValue, UPGRADE};
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::{Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use runtime::{Reader, Writer};
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::websocket::channels::{Channels, Codec};
-use crate::server::{Answer, Refusal, full, refuse, websocket};
+use crate::server::{Answer, Refusal, refuse, websocket};
 use runtime::spdy::Session;
 
 const STDIN: u8 = 0;
@@ -36,7 +37,7 @@ const VERSIONS: &str = "x-stream-protocol-version";
 /// A client must open its streams within this time.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the caller asked for.
+/// The streams that the caller asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) stdin: bool,
@@ -84,7 +85,7 @@ impl Streams {
 }
 
 /// Upgrades the connection and runs `work` with its streams, in a task of its own.
-pub(super) fn open<F, R>(mut request: Request<Incoming>, wanted: Wanted, work: F) -> Answer
+pub(super) fn open<F, R>(mut request: Request, wanted: Wanted, work: F) -> Answer
 where
     F: FnOnce(Streams) -> R + Send + 'static,
     R: Future<Output = ()> + Send,
@@ -157,7 +158,7 @@ pub(in crate::server) fn spdy_answer(
             return Err(Box::new(refuse(StatusCode::FORBIDDEN, message)));
         }
     };
-    let mut response = Response::new(full(""));
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));

@@ -120,7 +120,7 @@ impl Channels {
 
     /// Sends one message, such as the empty one that says that the connection stands.
     pub(in crate::server) async fn send(&self, channel: u8, bytes: &[u8]) {
-        // A client that is gone is noticed by whoever reads from it.
+        // The reading side notices a client that is gone.
         let _ = self.outgoing.send(self.codec.encode(channel, bytes)).await;
     }
 
@@ -165,7 +165,7 @@ async fn read<S: AsyncRead + AsyncWrite + Unpin>(
         } else if let Some(sender) = senders.get(&channel)
             && !bytes.is_empty()
         {
-            // Nobody reads it any more, which is for its writer to find out.
+            // The reader is gone, which the writer will find out.
             let _ = sender.send(bytes).await;
         }
     }

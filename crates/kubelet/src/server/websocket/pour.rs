@@ -1,12 +1,11 @@
 //! An answer's body poured into a WebSocket, for clients that read logs that way.
 
+use axum::extract::Request;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
-use http::Request;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -19,7 +18,7 @@ const PROTOCOLS: [&str; 2] = ["binary.k8s.io", BASE64];
 const BASE64: &str = "base64.binary.k8s.io";
 
 /// Answers with a WebSocket that carries the body of `answer`.
-pub(in crate::server) fn pour(mut request: Request<Incoming>, answer: Answer) -> Answer {
+pub(in crate::server) fn pour(mut request: Request, answer: Answer) -> Answer {
     let (response, protocol, upgrade) = match handshake(&mut request, &PROTOCOLS) {
         Ok(shaken) => shaken,
         Err(refusal) => return *refusal,

@@ -5,16 +5,14 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use super::sandbox::{absent_is_fine, present};
-use crate::cri::status::{Code, Status};
-use crate::cri::{Cri, DEADLINE, convert, proto};
+use tonic::{Code, Status};
+
+use crate::cri::connection::{DEADLINE, RuntimeClient};
+use crate::cri::{Cri, convert, proto};
 use crate::{
     ContainerConfig, ContainerFilter, ContainerState, ContainerStats, ContainerStatus, Error,
     ExecOutput, Resources, Result,
 };
-
-fn container_id(id: &str) -> proto::ContainerId {
-    proto::ContainerId { container_id: id.to_owned() }
-}
 
 /// CRI counts in seconds; part of one is one.
 fn seconds(duration: Duration) -> i64 {
@@ -34,21 +32,22 @@ impl Cri {
             config: Some(convert::container_config(&config)),
             sandbox_config: Some(convert::sandbox_config(&sandbox)),
         };
-        let response: proto::CreateContainerResponse =
-            self.0.calls.runtime("CreateContainer", &request).await?;
-        Ok(response.container_id)
+        let created = self.0.calls.runtime(RuntimeClient::create_container, request).await?;
+        Ok(created.container_id)
     }
 
     pub(in crate::cri) async fn start(&self, id: &str) -> Result<()> {
-        let started = self.0.calls.runtime("StartContainer", &container_id(id)).await;
-        let Err(status) = started.map(|proto::Empty {}| ()) else { return Ok(()) };
-        if status.code != Code::Other {
+        let request = proto::StartContainerRequest { container_id: id.to_owned() };
+        let started = self.0.calls.runtime(RuntimeClient::start_container, request).await;
+        let Err(status) = started else { return Ok(()) };
+        if status.code() != Code::Unknown {
             return Err(status.into());
         }
-        // Whether it was the process that failed, or the runtime, only the container tells.
+        // Only the container's status tells a process that failed from a runtime that did.
         match self.status_of(id).await {
             Ok((after, _)) if after.state == ContainerState::Exited => {
-                Err(Error::Start { message: status.message, exit_code: after.exit_code })
+                let message = status.message().to_owned();
+                Err(Error::Start { message, exit_code: after.exit_code })
             }
             _ => Err(status.into()),
         }
@@ -58,11 +57,13 @@ impl Cri {
         let request =
             proto::StopContainerRequest { container_id: id.to_owned(), timeout: seconds(timeout) };
         let deadline = Some(timeout.saturating_add(DEADLINE));
-        absent_is_fine(self.0.calls.runtime_within("StopContainer", &request, deadline).await)
+        let stop = RuntimeClient::stop_container;
+        absent_is_fine(self.0.calls.runtime_within(stop, request, deadline).await)
     }
 
     pub(in crate::cri) async fn remove(&self, id: &str) -> Result<()> {
-        absent_is_fine(self.0.calls.runtime("RemoveContainer", &container_id(id)).await)
+        let request = proto::RemoveContainerRequest { container_id: id.to_owned() };
+        absent_is_fine(self.0.calls.runtime(RuntimeClient::remove_container, request).await)
     }
 
     /// The status, and whether it has a terminal.
@@ -73,11 +74,10 @@ impl Cri {
         // Its status does not say where it is.
         let filter = proto::ContainerFilter { id: id.to_owned(), ..Default::default() };
         let request = proto::ListContainersRequest { filter: Some(filter) };
-        let list: proto::ListContainersResponse =
-            self.0.calls.runtime("ListContainers", &request).await?;
+        let list = self.0.calls.runtime(RuntimeClient::list_containers, request).await?;
         match list.containers.as_slice() {
             [container] => self.status_in(&container.id, &container.pod_sandbox_id).await,
-            _ => Err(Status::new(Code::NotFound, format!("container \"{id}\": not found"))),
+            _ => Err(Status::not_found(format!("container \"{id}\": not found"))),
         }
     }
 
@@ -86,8 +86,8 @@ impl Cri {
         id: &str,
         sandbox_id: &str,
     ) -> Result<(ContainerStatus, bool), Status> {
-        let response: proto::ContainerStatusResponse =
-            self.0.calls.runtime("ContainerStatus", &container_id(id)).await?;
+        let request = proto::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
+        let response = self.0.calls.runtime(RuntimeClient::container_status, request).await?;
         Ok(convert::container_status(response.status.unwrap_or_default(), sandbox_id))
     }
 
@@ -97,8 +97,7 @@ impl Cri {
     ) -> Result<Vec<ContainerStatus>> {
         let filter = convert::container_filter(filter);
         let request = proto::ListContainersRequest { filter: Some(filter) };
-        let list: proto::ListContainersResponse =
-            self.0.calls.runtime("ListContainers", &request).await?;
+        let list = self.0.calls.runtime(RuntimeClient::list_containers, request).await?;
         let each = list.containers.iter().map(|c| self.status_in(&c.id, &c.pod_sandbox_id));
         let mut containers = present(join_all(each).await)?;
         containers.sort_by(|(a, _), (b, _)| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
@@ -109,14 +108,16 @@ impl Cri {
         let request = proto::UpdateContainerResourcesRequest {
             container_id: id.to_owned(),
             linux: Some(convert::linux_resources(resources)),
+            ..Default::default()
         };
-        let updated = self.0.calls.runtime("UpdateContainerResources", &request).await;
-        updated.map(|proto::Empty {}| ()).map_err(Error::from)
+        self.0.calls.runtime(RuntimeClient::update_container_resources, request).await?;
+        Ok(())
     }
 
     pub(in crate::cri) async fn reopen_log(&self, id: &str) -> Result<()> {
-        let reopened = self.0.calls.runtime("ReopenContainerLog", &container_id(id)).await;
-        reopened.map(|proto::Empty {}| ()).map_err(Error::from)
+        let request = proto::ReopenContainerLogRequest { container_id: id.to_owned() };
+        self.0.calls.runtime(RuntimeClient::reopen_container_log, request).await?;
+        Ok(())
     }
 
     pub(in crate::cri) async fn run_command(
@@ -128,8 +129,8 @@ impl Cri {
         let request =
             proto::ExecSyncRequest { container_id: id.to_owned(), cmd, timeout: seconds(timeout) };
         let deadline = (!timeout.is_zero()).then(|| timeout.saturating_add(DEADLINE));
-        let response: proto::ExecSyncResponse =
-            self.0.calls.runtime_within("ExecSync", &request, deadline).await?;
+        let exec = RuntimeClient::exec_sync;
+        let response = self.0.calls.runtime_within(exec, request, deadline).await?;
         Ok(ExecOutput {
             stdout: response.stdout,
             stderr: response.stderr,
@@ -138,8 +139,8 @@ impl Cri {
     }
 
     pub(in crate::cri) async fn stats(&self, id: &str) -> Result<ContainerStats> {
-        let response: proto::ContainerStatsResponse =
-            self.0.calls.runtime("ContainerStats", &container_id(id)).await?;
+        let request = proto::ContainerStatsRequest { container_id: id.to_owned() };
+        let response = self.0.calls.runtime(RuntimeClient::container_stats, request).await?;
         Ok(convert::container_stats(response.stats.unwrap_or_default()))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cri::status::{Status, pull_error};
-use crate::cri::{Cri, DEADLINE, convert, proto};
+use crate::cri::connection::{DEADLINE, ImageClient};
+use crate::cri::status::pull_error;
+use crate::cri::{Cri, convert, proto};
 use crate::{Error, FilesystemUsage, Image, PulledImage, RegistryAuth, Result};
 
 impl Cri {
@@ -18,8 +19,7 @@ impl Cri {
             sandbox_config: None,
         };
         // A pull has no deadline: the runtime ends one that makes no progress.
-        let pulled: Result<proto::PullImageResponse, Status> =
-            self.0.calls.image("PullImage", &request, None).await;
+        let pulled = self.0.calls.image(ImageClient::pull_image, request, None).await;
         let pulled = pulled.map_err(|status| pull_error(reference, status))?;
         let image = self.find_image(&pulled.image_ref).await?;
         let image = image.ok_or_else(|| Error::NotFound(pulled.image_ref.clone()))?;
@@ -37,8 +37,8 @@ impl Cri {
             image: Some(convert::image_spec(reference)),
             verbose: true,
         };
-        let response: proto::ImageStatusResponse =
-            self.0.calls.image("ImageStatus", &request, Some(DEADLINE)).await?;
+        let response =
+            self.0.calls.image(ImageClient::image_status, request, Some(DEADLINE)).await?;
         Ok(response.image.map(|image| {
             let mut image = convert::image(image);
             if let Some(config) = convert::image_config(&response.info) {
@@ -49,20 +49,21 @@ impl Cri {
     }
 
     pub(in crate::cri) async fn images(&self) -> Result<Vec<Image>> {
-        let list: proto::ListImagesResponse =
-            self.0.calls.image("ListImages", &proto::ListImagesRequest {}, Some(DEADLINE)).await?;
+        let all = proto::ListImagesRequest::default();
+        let list = self.0.calls.image(ImageClient::list_images, all, Some(DEADLINE)).await?;
         Ok(list.images.into_iter().map(convert::image).collect())
     }
 
     pub(in crate::cri) async fn delete_image(&self, reference: &str) -> Result<()> {
         let request = proto::RemoveImageRequest { image: Some(convert::image_spec(reference)) };
-        let removed = self.0.calls.image("RemoveImage", &request, Some(DEADLINE)).await;
+        let removed = self.0.calls.image(ImageClient::remove_image, request, Some(DEADLINE)).await;
         super::sandbox::absent_is_fine(removed)
     }
 
     pub(in crate::cri) async fn filesystem(&self) -> Result<FilesystemUsage> {
-        let response: proto::ImageFsInfoResponse =
-            self.0.calls.image("ImageFsInfo", &proto::Empty {}, Some(DEADLINE)).await?;
+        let request = proto::ImageFsInfoRequest {};
+        let response =
+            self.0.calls.image(ImageClient::image_fs_info, request, Some(DEADLINE)).await?;
         let images = response.image_filesystems.into_iter().next().unwrap_or_default();
         let containers = response.container_filesystems.into_iter().next().unwrap_or_default();
         let mountpoint = PathBuf::from(images.fs_id.unwrap_or_default().mountpoint);

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use crate::cri::status::{Code, Status};
-use crate::cri::{Calls, Cri, DEADLINE, convert, proto};
+use tonic::{Code, Status};
+
+use crate::cri::connection::{Calls, DEADLINE, RuntimeClient};
+use crate::cri::{Cri, convert, proto};
 use crate::{Error, Resources, Result, SandboxConfig, SandboxFilter, SandboxStats, SandboxStatus};
 
 /// The status, and the configuration where it is known.
@@ -13,9 +15,8 @@ pub(in crate::cri) async fn status(
     calls: &Calls,
     id: &str,
 ) -> Result<(SandboxStatus, Option<SandboxConfig>), Status> {
-    let request = proto::PodSandboxId { pod_sandbox_id: id.to_owned() };
-    let response: proto::PodSandboxStatusResponse =
-        calls.runtime("PodSandboxStatus", &request).await?;
+    let request = proto::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
+    let response = calls.runtime(RuntimeClient::pod_sandbox_status, request).await?;
     Ok(convert::sandbox_status(response.status.unwrap_or_default()))
 }
 
@@ -26,12 +27,11 @@ impl Cri {
     /// The runtime could not be asked, or could not remove one.
     pub async fn destroy_all(&self) -> Result<()> {
         let all = proto::ListPodSandboxRequest::default();
-        let list: proto::ListPodSandboxResponse =
-            self.0.calls.runtime("ListPodSandbox", &all).await?;
+        let list = self.0.calls.runtime(RuntimeClient::list_pod_sandbox, all).await?;
         let remove = list.items.into_iter().map(|item| async move {
             match self.sandbox_config(&item.id).await {
                 Ok(_) => self.remove_sandbox(&item.id).await,
-                // Somebody else's, or gone by now.
+                // Another kubelet's, or gone by now.
                 Err(Error::FailedPrecondition(_) | Error::NotFound(_)) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -46,8 +46,8 @@ impl Cri {
             runtime_handler: String::new(),
         };
         // Its image may have to be pulled first, so it gets twice the time, as upstream.
-        let response: proto::RunPodSandboxResponse =
-            self.0.calls.runtime_within("RunPodSandbox", &request, Some(DEADLINE * 2)).await?;
+        let (run, deadline) = (RuntimeClient::run_pod_sandbox, Some(DEADLINE * 2));
+        let response = self.0.calls.runtime_within(run, request, deadline).await?;
         self.0.sandboxes.lock().insert(response.pod_sandbox_id.clone(), config);
         Ok(response.pod_sandbox_id)
     }
@@ -93,6 +93,7 @@ impl Cri {
         let request = proto::UpdatePodSandboxResourcesRequest {
             pod_sandbox_id: id.to_owned(),
             resources: Some(convert::linux_resources(&resources)),
+            ..Default::default()
         };
         let inner = Arc::clone(&self.0);
         let set =
@@ -101,14 +102,15 @@ impl Cri {
             .map_err(|error| Error::Internal(error.to_string()))?
             .map_err(Error::internal("cgroup of the pod"))?;
         // Only runtimes with machines of their own have to know, and older ones lack the call.
-        let told = self.0.calls.runtime("UpdatePodSandboxResources", &request).await;
-        if let Err(status) = told.map(|proto::Empty {}| ()) {
-            tracing::debug!(sandbox = id, status = status.message, "runtime not told of resources");
+        let update = RuntimeClient::update_pod_sandbox_resources;
+        if let Err(status) = self.0.calls.runtime(update, request).await {
+            let status = status.message();
+            tracing::debug!(sandbox = id, status, "runtime not told of resources");
         }
         Ok(())
     }
 
-    /// What the sandbox was made with.
+    /// The configuration that the sandbox was made with.
     pub(in crate::cri) async fn sandbox_config(&self, id: &str) -> Result<SandboxConfig> {
         if let Some(config) = self.0.sandboxes.lock().get(id) {
             return Ok(config.clone());
@@ -122,16 +124,16 @@ impl Cri {
     }
 
     pub(in crate::cri) async fn stop_sandbox(&self, id: &str) -> Result<()> {
-        let request = proto::PodSandboxId { pod_sandbox_id: id.to_owned() };
-        absent_is_fine(self.0.calls.runtime("StopPodSandbox", &request).await)
+        let request = proto::StopPodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        absent_is_fine(self.0.calls.runtime(RuntimeClient::stop_pod_sandbox, request).await)
     }
 
     pub(in crate::cri) async fn remove_sandbox(&self, id: &str) -> Result<()> {
         let config = self.sandbox_config(id).await.ok();
         // Some runtimes remove only what is stopped.
         self.stop_sandbox(id).await?;
-        let request = proto::PodSandboxId { pod_sandbox_id: id.to_owned() };
-        absent_is_fine(self.0.calls.runtime("RemovePodSandbox", &request).await)?;
+        let request = proto::RemovePodSandboxRequest { pod_sandbox_id: id.to_owned() };
+        absent_is_fine(self.0.calls.runtime(RuntimeClient::remove_pod_sandbox, request).await)?;
         self.0.sandboxes.lock().remove(id);
         let parent = config.map(|config| config.linux.cgroup_parent).unwrap_or_default();
         if !parent.is_empty() {
@@ -146,8 +148,7 @@ impl Cri {
     ) -> Result<Vec<SandboxStatus>> {
         let request =
             proto::ListPodSandboxRequest { filter: Some(convert::sandbox_filter(filter)) };
-        let list: proto::ListPodSandboxResponse =
-            self.0.calls.runtime("ListPodSandbox", &request).await?;
+        let list = self.0.calls.runtime(RuntimeClient::list_pod_sandbox, request).await?;
         // The list has neither addresses nor namespaces.
         let each = list.items.iter().map(|item| status(&self.0.calls, &item.id));
         let mut sandboxes = present(join_all(each).await)?;
@@ -156,24 +157,24 @@ impl Cri {
     }
 
     pub(in crate::cri) async fn sandbox_stats(&self, id: &str) -> Result<SandboxStats> {
-        let request = proto::PodSandboxId { pod_sandbox_id: id.to_owned() };
-        let response: proto::PodSandboxStatsResponse =
-            self.0.calls.runtime("PodSandboxStats", &request).await?;
+        let request = proto::PodSandboxStatsRequest { pod_sandbox_id: id.to_owned() };
+        let response = self.0.calls.runtime(RuntimeClient::pod_sandbox_stats, request).await?;
         Ok(convert::sandbox_stats(response.stats.unwrap_or_default()))
     }
 }
 
 /// Stopping and removing what is gone succeeds.
-pub(super) fn absent_is_fine(result: Result<proto::Empty, Status>) -> Result<()> {
+pub(super) fn absent_is_fine<T>(result: Result<T, Status>) -> Result<()> {
     match result.map_err(Error::from) {
-        Err(Error::NotFound(_)) | Ok(proto::Empty {}) => Ok(()),
+        Err(Error::NotFound(_)) | Ok(_) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// Without those that went away since they were listed.
 pub(super) fn present<T>(results: Vec<Result<T, Status>>) -> Result<Vec<T>> {
-    let gone =
-        |result: &Result<T, Status>| matches!(result, Err(Status { code: Code::NotFound, .. }));
+    let gone = |result: &Result<T, Status>| {
+        result.as_ref().is_err_and(|status| status.code() == Code::NotFound)
+    };
     results.into_iter().filter(|result| !gone(result)).map(|r| r.map_err(Error::from)).collect()
 }

@@ -2,6 +2,7 @@
 
 use futures::FutureExt;
 
+use crate::cri::connection::RuntimeClient;
 use crate::cri::streaming::{Forwarded, Wanted, command};
 use crate::cri::{Cri, proto};
 use crate::{AttachRequest, ByteStream, ContainerState, Error, ExecRequest, Result, Session};
@@ -26,7 +27,7 @@ impl Cri {
             stdout: wanted.stdout,
             stderr: wanted.stderr,
         };
-        let answer: proto::StreamUrl = self.0.calls.runtime("Exec", &message).await?;
+        let answer = self.0.calls.runtime(RuntimeClient::exec, message).await?;
         command(&answer.url, wanted).await
     }
 
@@ -52,7 +53,7 @@ impl Cri {
             stdout: wanted.stdout,
             stderr: wanted.stderr,
         };
-        let answer: proto::StreamUrl = self.0.calls.runtime("Attach", &message).await?;
+        let answer = self.0.calls.runtime(RuntimeClient::attach, message).await?;
         let session = command(&answer.url, wanted).await?;
         let (cri, id, detached) = (self.clone(), id.to_owned(), session.exit);
         // The stream tells that it is over, not how the container ended.
@@ -68,7 +69,7 @@ impl Cri {
             pod_sandbox_id: sandbox_id.to_owned(),
             port: vec![port.into()],
         };
-        let answer: proto::StreamUrl = self.0.calls.runtime("PortForward", &message).await?;
+        let answer = self.0.calls.runtime(RuntimeClient::port_forward, message).await?;
         Ok(Box::new(Forwarded::open(&answer.url, port).await?))
     }
 }

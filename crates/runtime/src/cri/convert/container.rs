@@ -1,13 +1,13 @@
 //! Containers.
 
 use super::{image_spec, security, signal, text, time};
-use crate::cri::proto;
+use crate::cri::proto::{self, ContainerState as State, MountPropagation};
 use crate::{
     ContainerConfig, ContainerFilter, ContainerMetadata, ContainerState, ContainerStatus,
     IdMapping, Mount, Propagation, Resources, UserNamespace,
 };
 
-/// On a container with a terminal: attach has to be told of it.
+/// Marks a container with a terminal, which attach has to know.
 const TTY_ANNOTATION: &str = "coxswain.io/tty";
 
 pub(in crate::cri) fn container_config(config: &ContainerConfig) -> proto::ContainerConfig {
@@ -51,6 +51,7 @@ pub(in crate::cri) fn container_config(config: &ContainerConfig) -> proto::Conta
             security_context: Some(security::context(&config.security)),
         }),
         stop_signal: signal::number(&config.stop_signal),
+        ..Default::default()
     }
 }
 
@@ -71,27 +72,28 @@ fn mount(mount: &Mount, user: Option<&UserNamespace>) -> proto::Mount {
         readonly: mount.readonly,
         selinux_relabel: false,
         propagation: match mount.propagation {
-            Propagation::Private => 0,
-            Propagation::HostToContainer => 1,
-            Propagation::Bidirectional => 2,
-        },
+            Propagation::Private => MountPropagation::PropagationPrivate,
+            Propagation::HostToContainer => MountPropagation::PropagationHostToContainer,
+            Propagation::Bidirectional => MountPropagation::PropagationBidirectional,
+        }
+        .into(),
         recursive_read_only: mount.recursive_readonly,
     }
 }
 
 fn mount_back(mount: proto::Mount) -> Mount {
     Mount {
+        propagation: match mount.propagation() {
+            MountPropagation::PropagationPrivate => Propagation::Private,
+            MountPropagation::PropagationHostToContainer => Propagation::HostToContainer,
+            MountPropagation::PropagationBidirectional => Propagation::Bidirectional,
+        },
         container_path: mount.container_path.into(),
         host_path: mount.host_path.into(),
         image: mount.image.map(|image| image.image).unwrap_or_default(),
         image_sub_path: mount.image_sub_path.into(),
         readonly: mount.readonly,
         recursive_readonly: mount.recursive_read_only,
-        propagation: match mount.propagation {
-            1 => Propagation::HostToContainer,
-            2 => Propagation::Bidirectional,
-            _ => Propagation::Private,
-        },
     }
 }
 
@@ -141,11 +143,11 @@ fn resources_back(resources: proto::LinuxContainerResources) -> Resources {
 }
 
 pub(in crate::cri) fn container_state(state: i32) -> ContainerState {
-    match state {
-        0 => ContainerState::Created,
-        1 => ContainerState::Running,
-        2 => ContainerState::Exited,
-        _ => ContainerState::Unknown,
+    match State::try_from(state) {
+        Ok(State::ContainerCreated) => ContainerState::Created,
+        Ok(State::ContainerRunning) => ContainerState::Running,
+        Ok(State::ContainerExited) => ContainerState::Exited,
+        Ok(State::ContainerUnknown) | Err(_) => ContainerState::Unknown,
     }
 }
 
@@ -199,11 +201,12 @@ pub(in crate::cri) fn container_filter(filter: ContainerFilter) -> proto::Contai
         id: filter.id.unwrap_or_default(),
         state: filter.state.map(|state| proto::ContainerStateValue {
             state: match state {
-                ContainerState::Created => 0,
-                ContainerState::Running => 1,
-                ContainerState::Exited => 2,
-                ContainerState::Unknown => 3,
-            },
+                ContainerState::Created => State::ContainerCreated,
+                ContainerState::Running => State::ContainerRunning,
+                ContainerState::Exited => State::ContainerExited,
+                ContainerState::Unknown => State::ContainerUnknown,
+            }
+            .into(),
         }),
         pod_sandbox_id: filter.sandbox_id.unwrap_or_default(),
         label_selector: filter.labels,
@@ -237,7 +240,7 @@ mod tests {
         let status = proto::ContainerStatus {
             metadata: sent.metadata,
             annotations: sent.annotations,
-            state: 2,
+            state: State::ContainerExited.into(),
             image_ref: "sha256:1".into(),
             started_at: 6,
             finished_at: 5,

@@ -37,7 +37,7 @@ pub(in crate::cri) fn image(image: proto::Image) -> Image {
     }
 }
 
-/// What a verbose status says in JSON of the image's own configuration: not part of CRI, but
+/// The image's own configuration, from the JSON of a verbose status: not part of CRI, but
 /// containerd and CRI-O both have the OCI image under `info`.
 pub(in crate::cri) fn image_config(info: &BTreeMap<String, String>) -> Option<ImageConfig> {
     #[derive(Deserialize)]

@@ -1,15 +1,12 @@
 //! Sandboxes.
 
 use super::{container, security, text, time};
-use crate::cri::proto;
+use crate::cri::proto::{self, PodSandboxState as State};
 use crate::{Protocol, SandboxConfig, SandboxFilter, SandboxMetadata, SandboxState, SandboxStatus};
 
 /// On every sandbox: its whole configuration in JSON. CRI wants it again with every container,
 /// also from a kubelet that has been restarted since.
 const CONFIG_ANNOTATION: &str = "coxswain.io/sandbox-config";
-
-const READY: i32 = 0;
-const NOT_READY: i32 = 1;
 
 pub(in crate::cri) fn sandbox_config(config: &SandboxConfig) -> proto::PodSandboxConfig {
     let linux = &config.linux;
@@ -44,17 +41,20 @@ pub(in crate::cri) fn sandbox_config(config: &SandboxConfig) -> proto::PodSandbo
             }),
             sysctls: linux.sysctls.clone(),
             resources: linux.resources.as_ref().map(container::linux_resources),
+            overhead: None,
         }),
+        windows: None,
     }
 }
 
 fn port_mapping(mapping: &crate::PortMapping) -> proto::PortMapping {
     proto::PortMapping {
         protocol: match mapping.protocol {
-            Protocol::Tcp => 0,
-            Protocol::Udp => 1,
-            Protocol::Sctp => 2,
-        },
+            Protocol::Tcp => proto::Protocol::Tcp,
+            Protocol::Udp => proto::Protocol::Udp,
+            Protocol::Sctp => proto::Protocol::Sctp,
+        }
+        .into(),
         container_port: mapping.container_port.into(),
         host_port: mapping.host_port.into(),
         host_ip: mapping.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
@@ -86,7 +86,7 @@ pub(in crate::cri) fn sandbox_status(
             namespace: metadata.namespace,
             attempt: metadata.attempt,
         },
-        state: if status.state == READY { SandboxState::Ready } else { SandboxState::NotReady },
+        state: sandbox_state(status.state),
         created_at: time(status.created_at).unwrap_or_default(),
         ips,
         namespaces: namespaces.unwrap_or_default(),
@@ -96,14 +96,23 @@ pub(in crate::cri) fn sandbox_status(
     (status, config)
 }
 
+/// A state that is not known here is none in which a pod works.
+pub(in crate::cri) fn sandbox_state(state: i32) -> SandboxState {
+    match State::try_from(state) {
+        Ok(State::SandboxReady) => SandboxState::Ready,
+        Ok(State::SandboxNotready) | Err(_) => SandboxState::NotReady,
+    }
+}
+
 pub(in crate::cri) fn sandbox_filter(filter: SandboxFilter) -> proto::PodSandboxFilter {
     proto::PodSandboxFilter {
         id: filter.id.unwrap_or_default(),
         state: filter.state.map(|state| proto::PodSandboxStateValue {
             state: match state {
-                SandboxState::Ready => READY,
-                SandboxState::NotReady => NOT_READY,
-            },
+                SandboxState::Ready => State::SandboxReady,
+                SandboxState::NotReady => State::SandboxNotready,
+            }
+            .into(),
         }),
         label_selector: filter.labels,
     }
@@ -150,7 +159,7 @@ mod tests {
         let (status, back) = sandbox_status(proto::PodSandboxStatus {
             id: "id".into(),
             metadata: sent.metadata,
-            state: NOT_READY,
+            state: State::SandboxNotready.into(),
             created_at: 1_000_000_001,
             network: Some(proto::PodSandboxNetworkStatus {
                 ip: "10.0.0.2".into(),

@@ -1,24 +1,21 @@
 //! Privileges, identity and namespaces.
 
 use super::text;
-use crate::cri::proto;
+use crate::cri::proto::security_profile::ProfileType;
+use crate::cri::proto::{self, NamespaceMode as Mode};
 use crate::{
     IdMapping, NamespaceMode, NamespaceOptions, ProcessUser, Seccomp, SecurityContext,
     SupplementalGroupsPolicy, UserNamespace,
 };
 
-const POD: i32 = 0;
-const CONTAINER: i32 = 1;
-const NODE: i32 = 2;
-const TARGET: i32 = 3;
-
 fn mode(mode: &NamespaceMode) -> i32 {
-    match mode {
-        NamespaceMode::Pod => POD,
-        NamespaceMode::Container => CONTAINER,
-        NamespaceMode::Node => NODE,
-        NamespaceMode::Target(_) => TARGET,
-    }
+    let mode = match mode {
+        NamespaceMode::Pod => Mode::Pod,
+        NamespaceMode::Container => Mode::Container,
+        NamespaceMode::Node => Mode::Node,
+        NamespaceMode::Target(_) => Mode::Target,
+    };
+    mode.into()
 }
 
 pub(super) fn namespaces(options: &NamespaceOptions) -> proto::NamespaceOption {
@@ -32,7 +29,7 @@ pub(super) fn namespaces(options: &NamespaceOptions) -> proto::NamespaceOption {
         ipc: mode(&options.ipc),
         target_id,
         userns_options: options.user.as_ref().map(|user| proto::UserNamespace {
-            mode: POD,
+            mode: Mode::Pod.into(),
             uids: id_mappings(&user.uids),
             gids: id_mappings(&user.gids),
         }),
@@ -57,32 +54,32 @@ fn user_back(user: proto::UserNamespace) -> Option<UserNamespace> {
         });
         each.collect()
     };
-    (user.mode == POD && !user.uids.is_empty())
+    (user.mode() == Mode::Pod && !user.uids.is_empty())
         .then(|| UserNamespace { uids: back(user.uids), gids: back(user.gids) })
 }
 
 pub(super) fn namespaces_back(options: proto::NamespaceOption) -> NamespaceOptions {
     let back = |mode| match mode {
-        CONTAINER => NamespaceMode::Container,
-        NODE => NamespaceMode::Node,
-        TARGET => NamespaceMode::Target(options.target_id.clone()),
-        _ => NamespaceMode::Pod,
+        Mode::Container => NamespaceMode::Container,
+        Mode::Node => NamespaceMode::Node,
+        Mode::Target => NamespaceMode::Target(options.target_id.clone()),
+        Mode::Pod => NamespaceMode::Pod,
     };
     NamespaceOptions {
-        network: back(options.network),
-        pid: back(options.pid),
-        ipc: back(options.ipc),
+        network: back(options.network()),
+        pid: back(options.pid()),
+        ipc: back(options.ipc()),
         user: options.userns_options.and_then(user_back),
     }
 }
 
 pub(super) fn seccomp(profile: &Seccomp) -> proto::SecurityProfile {
     let (profile_type, localhost_ref) = match profile {
-        Seccomp::RuntimeDefault => (0, String::new()),
-        Seccomp::Unconfined => (1, String::new()),
-        Seccomp::Localhost(path) => (2, text(path)),
+        Seccomp::RuntimeDefault => (ProfileType::RuntimeDefault, String::new()),
+        Seccomp::Unconfined => (ProfileType::Unconfined, String::new()),
+        Seccomp::Localhost(path) => (ProfileType::Localhost, text(path)),
     };
-    proto::SecurityProfile { profile_type, localhost_ref }
+    proto::SecurityProfile { profile_type: profile_type.into(), localhost_ref }
 }
 
 pub(super) fn context(security: &SecurityContext) -> proto::LinuxContainerSecurityContext {
@@ -101,13 +98,15 @@ pub(super) fn context(security: &SecurityContext) -> proto::LinuxContainerSecuri
         readonly_rootfs: security.readonly_rootfs,
         supplemental_groups: security.supplemental_groups.clone(),
         supplemental_groups_policy: match security.supplemental_groups_policy {
-            SupplementalGroupsPolicy::Merge => 0,
-            SupplementalGroupsPolicy::Strict => 1,
-        },
+            SupplementalGroupsPolicy::Merge => proto::SupplementalGroupsPolicy::Merge,
+            SupplementalGroupsPolicy::Strict => proto::SupplementalGroupsPolicy::Strict,
+        }
+        .into(),
         no_new_privs: security.no_new_privs,
         masked_paths: security.masked_paths.iter().map(|path| text(path)).collect(),
         readonly_paths: security.readonly_paths.iter().map(|path| text(path)).collect(),
         seccomp: Some(seccomp(&security.seccomp)),
+        ..Default::default()
     }
 }
 

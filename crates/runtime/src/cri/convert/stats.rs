@@ -18,7 +18,7 @@ fn usage(
     process: Option<proto::ProcessUsage>,
 ) -> Usage {
     let (cpu, memory) = (cpu.unwrap_or_default(), memory.unwrap_or_default());
-    let (used, available) = (value(memory.usage_bytes.clone()), memory.available_bytes.clone());
+    let (used, available) = (value(memory.usage_bytes), memory.available_bytes);
     let working_set = value(memory.working_set_bytes);
     Usage {
         timestamp: time(cpu.timestamp.max(memory.timestamp)).unwrap_or_else(Timestamp::now),

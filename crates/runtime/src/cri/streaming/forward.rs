@@ -19,7 +19,7 @@ const MAX_MESSAGE: u64 = 1 << 16;
 /// A connection to a port of a sandbox.
 pub(in crate::cri) struct Forwarded {
     data: Stream,
-    /// What went wrong, in the end; empty if nothing did.
+    /// The server's error message when the stream ends; empty on success.
     error: Option<BoxFuture<'static, String>>,
     _client: Client,
 }

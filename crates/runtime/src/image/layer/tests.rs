@@ -296,7 +296,7 @@ fn whiteouts_and_entries_of_one_layer_come_in_any_order() {
         assert_eq!(mark.as_deref(), Some(&b"y"[..]), "{name} still shows what is below");
         assert_eq!(fs::read_to_string(two.join(name).join("new")).unwrap(), "2");
     }
-    // What is hidden cannot be linked to either.
+    // A hidden file cannot be linked to either.
     let three = dir.path().join("three");
     let error = unpacked(&three, &[two, one], &[Item::Hard("x", "d/old")]).unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
