@@ -14,7 +14,7 @@ use store::{CommitError, Store};
 use telemetry::task;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::admission::QuotaLocks;
+use crate::admission::{Hooks, QuotaLocks};
 use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
 use crate::body::Body;
@@ -81,6 +81,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) openapi: openapi::Documents,
     pub(crate) quota_locks: QuotaLocks,
+    pub(crate) mutating_hooks: Hooks,
+    pub(crate) validating_hooks: Hooks,
     /// Connections to webhooks.
     pub(crate) webhooks: webhook::Pool,
     /// What is served now.
@@ -124,6 +126,8 @@ impl ApiServer {
             metrics,
             openapi: openapi::Documents::default(),
             quota_locks: QuotaLocks::default(),
+            mutating_hooks: Hooks::mutating(),
+            validating_hooks: Hooks::validating(),
             webhooks: webhook::Pool::default(),
             kinds: ArcSwap::from_pointee(Kinds::new(BTreeMap::new())),
             token_uses,

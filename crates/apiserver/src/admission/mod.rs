@@ -16,15 +16,20 @@ mod runtime_class;
 mod service_account;
 mod storage_protection;
 mod taint_nodes;
+mod webhooks;
 
 use apimachinery::{Object, ObjectExt, Status};
 use async_trait::async_trait;
+use serde_json::{Value, json};
 
 use crate::metrics::Phase;
 use crate::registry::{Kind, Sub};
 use crate::server::Server;
 use crate::user::User;
 use crate::verbs::Call;
+
+pub(crate) use webhooks::Hooks;
+use webhooks::{MutatingWebhooks, Rounds, ValidatingWebhooks};
 
 pub(crate) use resource_quota::NamespaceLocks as QuotaLocks;
 
@@ -34,6 +39,7 @@ pub(crate) enum Operation {
     Create,
     Update,
     Delete,
+    Connect,
 }
 
 impl Operation {
@@ -42,6 +48,7 @@ impl Operation {
             Self::Create => "CREATE",
             Self::Update => "UPDATE",
             Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
         }
     }
 }
@@ -49,6 +56,7 @@ impl Operation {
 /// The write that a plugin checks.
 #[derive(Clone, Copy)]
 pub(crate) struct Request<'a> {
+    pub(crate) call: &'a Call<'a>,
     pub(crate) server: &'a Server,
     pub(crate) user: &'a User,
     pub(crate) kind: &'a Kind,
@@ -61,9 +69,41 @@ pub(crate) struct Request<'a> {
     pub(crate) old: Option<&'a Object>,
     /// True if nothing will be stored.
     pub(crate) dry_run: bool,
+    pub(crate) rounds: &'a Rounds,
 }
 
 impl Request<'_> {
+    /// The name of the object as webhooks see it; empty while it is still to be generated.
+    fn reviewed_name(&self) -> &str {
+        if self.path_name.is_empty() && self.name == "Unknown" { "" } else { self.name }
+    }
+
+    /// The options of the operation, as webhooks see them.
+    fn options(&self) -> Value {
+        let kind = match (self.operation, self.call.info.verb) {
+            (Operation::Connect, _) => return Value::Null,
+            (Operation::Delete, _) => "DeleteOptions",
+            (Operation::Create, _) => "CreateOptions",
+            (Operation::Update, "patch") => "PatchOptions",
+            (Operation::Update, _) => "UpdateOptions",
+        };
+        let mut options = json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"});
+        if self.dry_run {
+            options["dryRun"] = json!(["All"]);
+        }
+        if self.operation != Operation::Delete {
+            for field in ["fieldManager", "fieldValidation"] {
+                if let Some(text) = self.call.query.text(field) {
+                    options[field] = text.into();
+                }
+            }
+        }
+        if kind == "PatchOptions" && self.call.query.flag("force") {
+            options["force"] = true.into();
+        }
+        options
+    }
+
     /// Returns true if this creates a pod itself (and not a subresource of one).
     fn creates_pod(&self) -> bool {
         self.operation == Operation::Create && self.is("", "pods") && self.sub.is_none()
@@ -140,8 +180,11 @@ pub(crate) static PLUGINS: &[Entry] = &[
     validates("PersistentVolumeClaimResize", &claim_resize::ClaimResize),
     both("RuntimeClass", &runtime_class::RuntimeClass),
     admits("DefaultIngressClass", &default_class::INGRESS),
+    // The last that may change the object.
+    admits("MutatingAdmissionWebhook", &MutatingWebhooks),
     validates("RBACEscalation", &rbac_escalation::RbacEscalation),
     validates("Certificates", &certificates::Certificates),
+    validates("ValidatingAdmissionWebhook", &ValidatingWebhooks),
     // Last, so that nothing is charged for an object that another plugin refuses.
     validates("ResourceQuota", &resource_quota::ResourceQuota),
 ];
@@ -151,9 +194,12 @@ fn request<'a>(
     operation: Operation,
     object: Option<&'a Object>,
     old: Option<&'a Object>,
+    rounds: &'a Rounds,
 ) -> Request<'a> {
     let subject = object.or(old);
     Request {
+        call,
+        rounds,
         server: call.server,
         user: &call.user,
         kind: &call.kind,
@@ -173,8 +219,19 @@ fn request<'a>(
 
 /// Asks all plugins whether `old` may be deleted.
 pub(crate) async fn delete(call: &Call<'_>, old: &Object, dry_run: bool) -> Result<(), Status> {
-    let request = Request { dry_run, ..request(call, Operation::Delete, None, Some(old)) };
+    let rounds = Rounds::default();
+    let request = request(call, Operation::Delete, None, Some(old), &rounds);
+    let request = Request { dry_run, ..request };
+    MutatingWebhooks.admit(&request, &mut Value::Null).await?;
     ask(&request, None).await
+}
+
+/// Asks the webhooks whether a connection may be made; `options` say how it is wanted.
+pub(crate) async fn connect(call: &Call<'_>, mut options: Object) -> Result<(), Status> {
+    let rounds = Rounds::default();
+    let request = request(call, Operation::Connect, None, None, &rounds);
+    MutatingWebhooks.admit(&request, &mut options).await?;
+    ValidatingWebhooks.validate(&request, Some(&options)).await
 }
 
 /// Runs the plugins that may change the object.
@@ -187,18 +244,24 @@ pub(crate) async fn admit(
     let path = if call.sub.is_some() { call.info.name.as_str() } else { "" };
     let names = [path, object.name(), object.str_at(&["metadata", "generateName"]), "Unknown"];
     let name = names.into_iter().find(|name| !name.is_empty()).unwrap_or_default().to_owned();
-    let request = Request { name: &name, ..request(call, operation, None, old) };
-    let mut step = call.server.metrics.admission.begin(Phase::Admit, operation);
-    let mut outcome = Ok(());
-    for (at, entry) in PLUGINS.iter().enumerate().filter(|(_, entry)| entry.admits) {
-        outcome = entry.plugin.admit(&request, object).await;
-        step.plugin(at, outcome.is_err());
-        if outcome.is_err() {
-            break;
+    let rounds = Rounds::default();
+    let request = Request { name: &name, ..request(call, operation, None, old, &rounds) };
+    loop {
+        let mut step = call.server.metrics.admission.begin(Phase::Admit, operation);
+        let mut outcome = Ok(());
+        for (at, entry) in PLUGINS.iter().enumerate().filter(|(_, entry)| entry.admits) {
+            outcome = entry.plugin.admit(&request, object).await;
+            step.plugin(at, outcome.is_err());
+            if outcome.is_err() {
+                break;
+            }
+        }
+        step.end(outcome.is_err());
+        outcome?;
+        if !rounds.next() {
+            return Ok(());
         }
     }
-    step.end(outcome.is_err());
-    outcome
 }
 
 /// Runs the plugins that only validate the final object.
@@ -208,7 +271,8 @@ pub(crate) async fn validate(
     object: Option<&Object>,
     old: Option<&Object>,
 ) -> Result<(), Status> {
-    ask(&request(call, operation, object, old), object).await
+    let rounds = Rounds::default();
+    ask(&request(call, operation, object, old, &rounds), object).await
 }
 
 async fn ask(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {

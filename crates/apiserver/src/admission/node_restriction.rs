@@ -190,7 +190,7 @@ fn check_slice(request: &Request<'_>, node: &str, object: Option<&Object>) -> Re
     let (slice, verb) = match request.operation {
         Operation::Create => (object, "create"),
         Operation::Delete => (request.old, "delete"),
-        Operation::Update => return Ok(()),
+        Operation::Update | Operation::Connect => return Ok(()),
     };
     if slice.is_some_and(|s| s.str_at(&["spec", "nodeName"]) == node) {
         return Ok(());

@@ -30,7 +30,7 @@ pub(crate) struct Admission {
     controllers: Family<Histogram, 4>,
     steps: Family<Histogram, 3>,
     /// The series of plugins that do not refuse, by phase and operation, looked up once.
-    content: Vec<[[OnceLock<Histogram>; 3]; 2]>,
+    content: Vec<[[OnceLock<Histogram>; 4]; 2]>,
 }
 
 /// One phase of one write.

@@ -25,3 +25,4 @@ mod scope;
 mod secret_tokens;
 mod sockets;
 mod streams;
+mod webhooks;

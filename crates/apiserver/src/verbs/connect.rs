@@ -13,13 +13,15 @@ mod proxy;
 
 use apimachinery::{Object, ObjectExt, Status};
 use http::{Request, Response, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Call;
+use crate::admission;
 use crate::authz::{self, Attributes, Decision};
 use crate::body::{Body, full};
+use crate::discovery::sub_kind;
 use crate::encode::view;
-use crate::registry::{self, Sub};
+use crate::registry::{self, Sub, api_version};
 use forward::{Target, Tls, forward};
 
 /// Default port of the kubelet's server.
@@ -31,6 +33,9 @@ pub(super) async fn connect(
 ) -> Result<Response<Body>, Status> {
     if matches!(call.sub, Some(Sub::Exec | Sub::Attach | Sub::PortForward)) {
         may_create(call)?;
+    }
+    if call.sub != Some(Sub::Log) {
+        admission::connect(call, options(call)).await?;
     }
     match call.sub {
         Some(Sub::Proxy) => proxy::proxy(call, request).await,
@@ -50,6 +55,33 @@ pub(super) async fn connect(
         },
         None => Err(Status::internal("not a connection")),
     }
+}
+
+/// The options of a connection as an object, as webhooks see them.
+fn options(call: &Call<'_>) -> Object {
+    let (group, version, kind) = sub_kind(&call.kind, call.sub.unwrap_or(Sub::Proxy));
+    let mut options = json!({"kind": kind, "apiVersion": api_version(group, version)});
+    if call.sub == Some(Sub::Proxy) {
+        options["path"] = call.info.rest.as_str().into();
+        return options;
+    }
+    for flag in ["stdin", "stdout", "stderr", "tty"] {
+        if call.query.flag(flag) {
+            options[flag] = true.into();
+        }
+    }
+    if let Some(container) = call.query.text("container") {
+        options["container"] = container.into();
+    }
+    let command: Vec<&str> = call.query.all("command").collect();
+    if !command.is_empty() {
+        options["command"] = command.into();
+    }
+    let ports: Vec<u64> = call.query.all("ports").filter_map(|port| port.parse().ok()).collect();
+    if !ports.is_empty() {
+        options["ports"] = ports.into();
+    }
+    options
 }
 
 /// A WebSocket begins with a GET but can change the container: it requires the right to create

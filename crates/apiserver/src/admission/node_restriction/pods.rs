@@ -24,6 +24,7 @@ pub(super) fn check(
         (None, Operation::Delete) if bound_here(request.old) => Ok(()),
         (None, Operation::Delete) => Err(request
             .forbidden(format!("node {me} can only delete pods with spec.nodeName set to itself"))),
+        (None, Operation::Connect) => Ok(()),
         (None, Operation::Update) => Err(request.forbidden(format!(
             "unexpected operation \"UPDATE\", node {me} can only create and delete mirror pods"
         ))),

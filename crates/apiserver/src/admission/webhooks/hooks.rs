@@ -1,0 +1,140 @@
+//! The webhooks of all configurations, read once for each change of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apimachinery::selector::LabelSelector;
+use apimachinery::{Object, ObjectExt};
+use arc_swap::ArcSwapOption;
+use serde_json::Value;
+
+use crate::registry;
+use crate::server::Server;
+use crate::webhook::Target;
+
+/// Upstream's default of `timeoutSeconds`.
+const TIMEOUT: u64 = 10;
+
+/// Operations and resources of a rule.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) operations: Vec<String>,
+    pub(super) groups: Vec<String>,
+    pub(super) versions: Vec<String>,
+    pub(super) resources: Vec<String>,
+    pub(super) scope: String,
+}
+
+/// One webhook of a configuration.
+#[derive(Debug)]
+pub(super) struct Hook {
+    /// Distinguishes it from all others: configuration, name, and which one of that name.
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) target: Result<Target, String>,
+    pub(super) rules: Vec<Rule>,
+    pub(super) namespaces: Result<LabelSelector, String>,
+    pub(super) objects: Result<LabelSelector, String>,
+    pub(super) conditions: Vec<Value>,
+    pub(super) ignores_failures: bool,
+    /// Also asked about requests for other versions of its resources.
+    pub(super) equivalent: bool,
+    pub(super) without_side_effects: bool,
+    pub(super) reinvoked: bool,
+    pub(super) timeout: Duration,
+    /// The version of AdmissionReview it gets.
+    pub(super) review: Option<&'static str>,
+}
+
+/// The webhooks of one kind of configuration.
+pub(crate) struct Hooks {
+    resource: &'static str,
+    known: ArcSwapOption<(u64, Vec<Arc<Hook>>)>,
+}
+
+impl Hooks {
+    pub(crate) fn mutating() -> Self {
+        Self { resource: "mutatingwebhookconfigurations", known: ArcSwapOption::empty() }
+    }
+
+    pub(crate) fn validating() -> Self {
+        Self { resource: "validatingwebhookconfigurations", known: ArcSwapOption::empty() }
+    }
+
+    /// All webhooks, by the names of their configurations.
+    pub(super) fn all(&self, server: &Server) -> Arc<(u64, Vec<Arc<Hook>>)> {
+        let collection = registry::find("admissionregistration.k8s.io", "v1", self.resource)
+            .and_then(|kind| server.collection(kind).ok());
+        let Some(collection) = collection else { return Arc::default() };
+        let snapshot = collection.snapshot();
+        if let Some(known) = &*self.known.load()
+            && known.0 == snapshot.revision
+        {
+            return known.clone();
+        }
+        let configurations = snapshot.range("", "").map(|entry| entry.object());
+        let hooks = configurations.flat_map(|object| read(&object)).map(Arc::new).collect();
+        let known = Arc::new((snapshot.revision, hooks));
+        self.known.store(Some(known.clone()));
+        known
+    }
+}
+
+fn read(configuration: &Object) -> Vec<Hook> {
+    let mut of_name: HashMap<String, usize> = HashMap::new();
+    let hooks = configuration["webhooks"].as_array().into_iter().flatten();
+    hooks
+        .map(|hook| {
+            let name = hook.str_at(&["name"]).to_owned();
+            let count = of_name.entry(name.clone()).or_default();
+            let id = format!("{}/{name}/{count}", configuration.name());
+            *count += 1;
+            Hook::read(hook, id, name)
+        })
+        .collect()
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    let all = value.as_array().into_iter().flatten();
+    all.filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+impl Hook {
+    fn read(hook: &Value, id: String, name: String) -> Self {
+        let selector = |field: &str| {
+            // Absent ones select everything.
+            let none = serde_json::json!({});
+            let selector = hook.get(field).filter(|s| s.is_object()).unwrap_or(&none);
+            LabelSelector::from_value(selector).map_err(|status| status.message)
+        };
+        let rules = hook["rules"].as_array().into_iter().flatten();
+        let rules = rules.map(|rule| Rule {
+            operations: texts(&rule["operations"]),
+            groups: texts(&rule["apiGroups"]),
+            versions: texts(&rule["apiVersions"]),
+            resources: texts(&rule["resources"]),
+            scope: rule["scope"].as_str().unwrap_or("*").to_owned(),
+        });
+        let mut versions = hook["admissionReviewVersions"].as_array().into_iter().flatten();
+        Self {
+            id,
+            name,
+            target: Target::read(&hook["clientConfig"]).map_err(|error| error.to_string()),
+            rules: rules.collect(),
+            namespaces: selector("namespaceSelector"),
+            objects: selector("objectSelector"),
+            conditions: hook["matchConditions"].as_array().cloned().unwrap_or_default(),
+            ignores_failures: hook["failurePolicy"] == "Ignore",
+            equivalent: hook["matchPolicy"] != "Exact",
+            without_side_effects: matches!(hook.str_at(&["sideEffects"]), "None" | "NoneOnDryRun"),
+            reinvoked: hook["reinvocationPolicy"] == "IfNeeded",
+            timeout: Duration::from_secs(hook["timeoutSeconds"].as_u64().unwrap_or(TIMEOUT)),
+            review: versions.find_map(|version| match version.as_str() {
+                Some("v1") => Some("v1"),
+                Some("v1beta1") => Some("v1beta1"),
+                _ => None,
+            }),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! MutatingAdmissionWebhook: one webhook after the other, each sees what those before it changed.
+
+use apimachinery::patch::json_patch;
+use apimachinery::text::quote;
+use apimachinery::{Object, Status, validate};
+use async_trait::async_trait;
+
+use super::matching::{convert, is_exempt, seen_as};
+use super::review::ask;
+use crate::admission::{Plugin, Request};
+use crate::registry::Kind;
+
+pub(in crate::admission) struct MutatingWebhooks;
+
+#[async_trait]
+impl Plugin for MutatingWebhooks {
+    /// A deletion or connection has no object that could be changed: then it is null.
+    async fn admit(&self, request: &Request<'_>, object: &mut Object) -> Result<(), Status> {
+        let hooks = request.server.mutating_hooks.all(request.server);
+        if hooks.1.is_empty() || is_exempt(request.kind) {
+            return Ok(());
+        }
+        request.rounds.begin(object);
+        for hook in &hooks.1 {
+            let shown = Some(&*object).filter(|object| !object.is_null());
+            let Some(seen) = seen_as(hook, request, shown)? else { continue };
+            if !request.rounds.asks(&hook.id) {
+                continue;
+            }
+            let answer = match ask(hook, request, &seen, shown, true).await {
+                Ok(answer) => answer,
+                Err(fault) => match fault.status(hook) {
+                    Some(status) => return Err(status),
+                    None => continue,
+                },
+            };
+            request.call.warn(answer.warnings);
+            let operations = answer.patch.filter(|p| p.as_array().is_none_or(|p| !p.is_empty()));
+            let mut changed = false;
+            if let Some(patch) = operations {
+                if object.is_null() {
+                    return Err(Status::internal(format!(
+                        "admission webhook {} attempted to modify the object, which is not \
+                         supported for this operation",
+                        quote(&hook.name)
+                    )));
+                }
+                let mut patched = convert(request.kind, &seen, object);
+                json_patch(&mut patched, &patch)
+                    .map_err(|status| Status::internal(status.message))?;
+                let patched = decoded(request, &seen, patched)?;
+                changed = patched != *object;
+                *object = patched;
+            }
+            request.rounds.answered(&hook.id, changed, hook.reinvoked);
+        }
+        request.rounds.end(object);
+        Ok(())
+    }
+}
+
+/// A patched object as the request's kind: read as any object is, and with its defaults.
+fn decoded(request: &Request<'_>, seen: &Kind, mut object: Object) -> Result<Object, Status> {
+    if request.sub.is_none_or(|sub| sub.own_kind().is_none()) {
+        match (&seen.custom, seen.schema()) {
+            (Some(custom), _) => {
+                custom.schema().prune(&mut object);
+            }
+            (None, Some(ty)) => {
+                let misfit = validate::unknown_fields(ty, &mut object);
+                misfit.map_err(|why| Status::internal(why.to_string()))?;
+            }
+            (None, None) => {}
+        }
+        object = convert(seen, request.kind, &object);
+        request.kind.write_missing(&mut object);
+        request.kind.policy().default(&mut object);
+    }
+    Ok(object)
+}

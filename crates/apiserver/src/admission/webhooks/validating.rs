@@ -1,0 +1,40 @@
+//! ValidatingAdmissionWebhook: all at once, after everything that may change the object.
+
+use apimachinery::{Object, Status};
+use async_trait::async_trait;
+use futures::future::join_all;
+
+use super::matching::{is_exempt, seen_as};
+use super::review::ask;
+use crate::admission::{Plugin, Request};
+
+pub(in crate::admission) struct ValidatingWebhooks;
+
+#[async_trait]
+impl Plugin for ValidatingWebhooks {
+    async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+        let hooks = request.server.validating_hooks.all(request.server);
+        if hooks.1.is_empty() || is_exempt(request.kind) {
+            return Ok(());
+        }
+        let mut asked = Vec::new();
+        for hook in &hooks.1 {
+            if let Some(seen) = seen_as(hook, request, object)? {
+                asked.push(async move {
+                    match ask(hook, request, &seen, object, false).await {
+                        Ok(answer) => {
+                            request.call.warn(answer.warnings);
+                            None
+                        }
+                        Err(fault) => fault.status(hook),
+                    }
+                });
+            }
+        }
+        // The first refusal is the answer, as upstream's.
+        match join_all(asked).await.into_iter().flatten().next() {
+            Some(status) => Err(status),
+            None => Ok(()),
+        }
+    }
+}
