@@ -12,6 +12,7 @@ mod bootstrap;
 mod cache;
 mod chain;
 mod connection;
+mod conversion;
 mod decode;
 mod definitions;
 mod discovery;

@@ -6,6 +6,7 @@ mod binding;
 mod budgets;
 mod certificates;
 mod conformance;
+mod conversion;
 mod custom;
 mod deletion;
 mod harness;

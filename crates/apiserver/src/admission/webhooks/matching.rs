@@ -4,7 +4,9 @@ use apimachinery::{Object, ObjectExt, Status};
 
 use super::hooks::{Hook, Rule};
 use crate::admission::{Operation, Request};
+use crate::conversion;
 use crate::registry::{self, Kind, KindRef};
+use crate::server::Server;
 
 /// The configurations themselves are exempt: one that refuses everything could not be removed.
 const EXEMPT: &[&str] = &[
@@ -76,16 +78,27 @@ fn equivalents(request: &Request<'_>) -> Vec<KindRef> {
 }
 
 /// Converts an object between two kinds as which it is served.
-pub(super) fn convert(from: &Kind, to: &Kind, object: &Object) -> Object {
+///
+/// # Errors
+/// The definition's webhook fails.
+pub(super) async fn convert(
+    server: &Server,
+    from: &Kind,
+    to: &Kind,
+    object: &Object,
+) -> Result<Object, Status> {
     let mut object = object.clone();
     if (from.group, from.version) == (to.group, to.version) {
-        return object;
+        return Ok(object);
+    }
+    if let Some(converted) = conversion::into(server, to, &object).await? {
+        object = converted;
     }
     if let Some(conversion) = from.conversion {
         (conversion.to_stored)(&mut object);
     }
     to.read(&mut object);
-    object
+    Ok(object)
 }
 
 /// Returns true if the namespace of the request is selected.

@@ -45,7 +45,9 @@ pub(super) async fn ask(
     let uid = uuid::Uuid::new_v4().to_string();
     let review = json!({
         "kind": "AdmissionReview", "apiVersion": format!("admission.k8s.io/{version}"),
-        "request": question(request, seen, object, &uid),
+        "request": question(request, seen, object, &uid).await.map_err(|status| {
+            Fault::Refused(Box::new(status))
+        })?,
     });
     let body = serde_json::to_vec(&review).map_err(|why| call(why.to_string()))?;
     let target = hook.target.as_ref().map_err(|why| call(why.clone()))?;
@@ -80,7 +82,12 @@ fn named(kind: &Kind, of: &str, value: &str) -> Value {
 }
 
 /// The `request` of a review.
-fn question(request: &Request<'_>, seen: &Kind, object: Option<&Object>, uid: &str) -> Value {
+async fn question(
+    request: &Request<'_>,
+    seen: &Kind,
+    object: Option<&Object>,
+    uid: &str,
+) -> Result<Value, Status> {
     let own = request.kind;
     // An object made at a subresource is of that subresource's kind.
     let of_sub = request.sub.and_then(Sub::own_kind).filter(|_| request.sub != Some(Sub::Scale));
@@ -88,10 +95,12 @@ fn question(request: &Request<'_>, seen: &Kind, object: Option<&Object>, uid: &s
         Some((group, version, name)) => json!({"group": group, "version": version, "kind": name}),
         None => named(kind, "kind", kind.kind),
     };
-    let shown = |object: Option<&Object>| match (object, of_sub) {
-        (Some(object), None) if !object.is_null() => convert(own, seen, object),
-        (Some(object), Some(_)) => object.clone(),
-        _ => Value::Null,
+    let shown = async |object: Option<&Object>| match (object, of_sub) {
+        (Some(object), None) if !object.is_null() => {
+            convert(request.server, own, seen, object).await
+        }
+        (Some(object), Some(_)) => Ok(object.clone()),
+        _ => Ok(Value::Null),
     };
     let user = request.user;
     let mut info = json!({"username": user.name, "groups": user.groups});
@@ -106,7 +115,7 @@ fn question(request: &Request<'_>, seen: &Kind, object: Option<&Object>, uid: &s
         "kind": kind_of(seen), "resource": named(seen, "resource", seen.resource),
         "requestKind": kind_of(own), "requestResource": named(own, "resource", own.resource),
         "operation": request.operation.name(), "userInfo": info,
-        "object": shown(object), "oldObject": shown(request.old),
+        "object": shown(object).await?, "oldObject": shown(request.old).await?,
         "dryRun": request.dry_run, "options": request.options(),
     });
     if let Some(sub) = request.sub {
@@ -120,7 +129,7 @@ fn question(request: &Request<'_>, seen: &Kind, object: Option<&Object>, uid: &s
             question[field] = text.into();
         }
     }
-    question
+    Ok(question)
 }
 
 /// The `response` of a review, if it is one.
