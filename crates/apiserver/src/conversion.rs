@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::cache::Entry;
 use crate::registry::Kind;
 use crate::server::Server;
-use crate::webhook::{self, Target};
+use crate::webhook::{self, CallError, Target};
 
 /// Time for a call (upstream's client has none; a request has a minute).
 const TIME: Duration = Duration::from_secs(30);
@@ -27,7 +27,7 @@ const CHANGEABLE: [&str; 2] = ["labels", "annotations"];
 
 /// The webhook of a definition.
 pub(crate) struct Converter {
-    target: Result<Target, String>,
+    target: Result<Target, CallError>,
     /// The version of ConversionReview that it gets.
     review: Option<&'static str>,
     known: Mutex<Remembered>,
@@ -49,7 +49,7 @@ impl Converter {
         let webhook = &conversion["webhook"];
         let mut versions = webhook["conversionReviewVersions"].as_array().into_iter().flatten();
         Some(Self {
-            target: Target::read(&webhook["clientConfig"]).map_err(|error| error.to_string()),
+            target: Target::read(&webhook["clientConfig"]),
             review: versions.find_map(|version| match version.as_str() {
                 Some("v1") => Some("v1"),
                 Some("v1beta1") => Some("v1beta1"),
@@ -90,7 +90,7 @@ impl Converter {
         let review = self.review;
         let review =
             review.ok_or_else(|| failed("no supported conversion review versions".into()))?;
-        let target = self.target.as_ref().map_err(|why| failed(why.clone()))?;
+        let target = self.target.as_ref().map_err(|why| failed(why.to_string()))?;
         let uid = uuid::Uuid::new_v4().to_string();
         let question = json!({
             "kind": "ConversionReview", "apiVersion": format!("apiextensions.k8s.io/{review}"),
@@ -101,7 +101,7 @@ impl Converter {
         let answer = answer.map_err(|why| failed(why.to_string()))?;
         let answer: Value =
             serde_json::from_slice(&answer).map_err(|why| failed(why.to_string()))?;
-        let converted = verify(answer, review, &uid).map_err(failed)?;
+        let converted = verify(answer, review, &uid).map_err(|why| failed(why.to_string()))?;
         if converted.len() != objects.len() {
             return Err(Status::generic(
                 500,
@@ -123,30 +123,36 @@ fn shown(object: &Object) -> String {
     format!("{}, Kind={}", object.api_version(), object.kind())
 }
 
+/// The reason why an answer has no converted objects.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Malformed(String);
+
 /// The converted objects of a review.
-fn verify(mut review: Value, version: &str, uid: &str) -> Result<Vec<Object>, String> {
+fn verify(mut review: Value, version: &str, uid: &str) -> Result<Vec<Object>, Malformed> {
     if version == "v1" {
         let of = (review.api_version(), review.kind());
         if of != ("apiextensions.k8s.io/v1", "ConversionReview") {
-            return Err(format!(
+            return Err(Malformed(format!(
                 "expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got {}",
                 shown(&review)
-            ));
+            )));
         }
     }
     let Some(response) = review.get_mut("response").filter(|r| r.is_object()) else {
-        return Err("no response provided".to_owned());
+        return Err(Malformed("no response provided".to_owned()));
     };
     let given = response.str_at(&["uid"]);
     if version == "v1" && given != uid {
-        return Err(format!("expected response.uid={}, got {}", quote(uid), quote(given)));
+        let why = format!("expected response.uid={}, got {}", quote(uid), quote(given));
+        return Err(Malformed(why));
     }
     let status = response.str_at(&["result", "status"]);
     if status != "Success" {
-        return Err(match response.str_at(&["result", "message"]) {
+        return Err(Malformed(match response.str_at(&["result", "message"]) {
             "" => format!("response.result.status was '{status}', not 'Success'"),
             message => message.to_owned(),
-        });
+        }));
     }
     match response["convertedObjects"].take() {
         Value::Array(objects) => Ok(objects),

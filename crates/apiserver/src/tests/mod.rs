@@ -1,5 +1,6 @@
 //! The server as its clients see it, without a socket.
 
+mod aggregation;
 mod applying;
 mod bad_input;
 mod binding;

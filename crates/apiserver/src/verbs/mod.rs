@@ -41,6 +41,7 @@ use crate::user::{MASTERS, User};
 
 pub(crate) use commit::{Failure, encode_stored};
 pub(crate) use connect::address::is_proxyable;
+pub(crate) use connect::forward;
 pub(crate) use delete::delete_all;
 
 /// A request for a resource, as seen by the verbs.

@@ -1,6 +1,6 @@
 //! Whether a webhook is asked about a request, and as what.
 
-use apimachinery::{Object, ObjectExt, Status};
+use apimachinery::{Object, Status};
 
 use super::hooks::{Hook, Rule};
 use crate::admission::{Operation, Request};
@@ -42,7 +42,7 @@ pub(super) fn seen_as(
             let mut both = object.into_iter().chain(request.old);
             Ok(both.any(|object| selector.matches_object(object)))
         }
-        Err(why) => Err(Status::internal(why)),
+        Err(why) => Err(Status::internal(&why.message)),
     };
     if matches!(selected, Ok(false)) {
         return Ok(None);
@@ -116,7 +116,7 @@ fn in_namespace(
     if of_request.is_empty() && !namespaces {
         return Ok(true);
     }
-    let selector = hook.namespaces.as_ref().map_err(Status::internal)?;
+    let selector = hook.namespaces.as_ref().map_err(|why| Status::internal(&why.message))?;
     if selector.is_empty() {
         return Ok(true);
     }
