@@ -14,6 +14,7 @@ pub mod quantity;
 pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod text;
 pub mod time;
 pub mod validate;
