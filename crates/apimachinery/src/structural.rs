@@ -3,7 +3,7 @@
 //! A schema is parsed once into a tree of [`node::Node`]s; each job walks that tree beside the
 //! object: `prune` and `coerce` on the way in, `default`, then `check` with `lists` and `embedded`.
 //! Rules in CEL (`x-kubernetes-validations`) would be one more walk after those of
-//! [`Schema::validate`], which runs only if that found no error that hides values from rules.
+//! [`Schema::validate`] and [`Schema::validate_status`], which runs only if that found no error that hides values from rules.
 
 mod check;
 mod coerce;
@@ -24,7 +24,7 @@ mod prune;
 #[cfg(test)]
 mod tests;
 
-use crate::field::{ErrorList, FieldError};
+use crate::field::{ErrorList, FieldError, Path};
 use crate::validate::Misfit;
 use coerce::Coercion;
 use node::Node;
@@ -102,12 +102,32 @@ impl Schema {
     /// The errors of an object, on update without those of what has not changed since `old`.
     #[must_use]
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> ErrorList {
-        let mut errors = check::check(&self.root, object, old);
+        let mut errors = check::check(&self.root, object, old, Path::root());
         errors.extend(embedded::check(&self.root, object));
-        // Errors that the old object had already are no reason to refuse the new one.
-        if old.is_none_or(|old| lists::check(&self.root, old).is_empty()) {
-            errors.extend(lists::check(&self.root, object));
-        }
+        errors.extend(self.new_repetitions(object, old));
         errors
+    }
+
+    /// The errors of an update of the status alone: only that is checked, but for lists with
+    /// repeated items.
+    #[must_use]
+    pub fn validate_status(&self, object: &Value, old: &Value) -> ErrorList {
+        let mut errors = ErrorList::new();
+        if let (Some(node), Some(status)) =
+            (self.root.properties.get("status"), object.get("status"))
+        {
+            let old = old.get("status").unwrap_or(&Value::Null);
+            errors.extend(check::check(node, status, Some(old), Path::new("status")));
+        }
+        errors.extend(self.new_repetitions(object, Some(old)));
+        errors
+    }
+
+    /// Repeated items. If the old object had any, they are no reason to refuse the new one.
+    fn new_repetitions(&self, object: &Value, old: Option<&Value>) -> ErrorList {
+        match old.is_some_and(|old| !lists::check(&self.root, old).is_empty()) {
+            true => ErrorList::new(),
+            false => lists::check(&self.root, object),
+        }
     }
 }

@@ -6,13 +6,13 @@ use super::node::{Additional, Kind, Node};
 use super::number::{self, Number};
 use super::outcome::{Outcome, exceeds};
 use super::place::{Place, Step};
-use crate::field::{ErrorList, ErrorType, FieldError};
+use crate::field::{ErrorList, ErrorType, FieldError, Path};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// The errors of an object, on update without those of what has not changed.
-pub(super) fn check(root: &Node, object: &Value, old: Option<&Value>) -> ErrorList {
-    let mut out = Outcome::default();
+/// The errors of the value at `base`, on update without those of what has not changed.
+pub(super) fn check(root: &Node, object: &Value, old: Option<&Value>, base: Path) -> ErrorList {
+    let mut out = Outcome::new(base);
     let old = old.map(|old| Correlated { node: root, old, new: object });
     ratcheted(root, object, &Place::default(), old, &mut out);
     out.into_errors()

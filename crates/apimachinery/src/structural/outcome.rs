@@ -8,8 +8,9 @@ use serde_json::Value;
 use std::collections::HashSet;
 
 /// The errors found so far, and how many checks have passed.
-#[derive(Default)]
 pub(super) struct Outcome {
+    /// The path of the value that is checked; names in messages begin below it.
+    base: Path,
     errors: Vec<FieldError>,
     bytes: usize,
     /// Number of errors, with those that had no room.
@@ -37,6 +38,18 @@ pub(super) struct Taken {
 }
 
 impl Outcome {
+    pub(super) fn new(base: Path) -> Self {
+        Self { base, errors: Vec::new(), bytes: 0, failures: 0, matches: 0 }
+    }
+
+    /// The path of a field from its name in messages.
+    fn path(&self, name: &str) -> Path {
+        match name.strip_prefix('.').unwrap_or(name) {
+            "" => self.base.clone(),
+            name => self.base.child(name),
+        }
+    }
+
     pub(super) fn mark(&self) -> Mark {
         Mark {
             errors: self.errors.len(),
@@ -79,12 +92,12 @@ impl Outcome {
     }
 
     /// Records an error. It is made only if there is room for it.
-    pub(super) fn fail(&mut self, error: impl FnOnce() -> FieldError) {
+    pub(super) fn fail(&mut self, error: impl FnOnce(&Self) -> FieldError) {
         self.failures += 1;
         if self.bytes >= MAX_MESSAGE_BYTES {
             return;
         }
-        let error = error();
+        let error = error(self);
         let shown = error.shown.as_ref().map_or(0, String::len);
         let value = error.value.as_ref().map_or(0, size);
         self.bytes += error.path.as_str().len() + error.detail.len() + shown + value;
@@ -98,31 +111,31 @@ impl Outcome {
         value: impl Into<Value>,
         says: impl FnOnce(&str) -> String,
     ) {
-        self.fail(|| {
+        self.fail(|this| {
             let name = at.name();
-            FieldError::invalid(&path(&name), value, says(&name))
+            FieldError::invalid(&this.path(&name), value, says(&name))
         });
     }
 
     /// Records an error of a value as a whole, which upstream reports without a path.
     pub(super) fn composite(&mut self, at: &Place<'_>, says: &str) {
-        self.fail(|| {
-            FieldError::invalid(&Path::root(), "", format!("{} {says}", quote(&at.name())))
+        self.fail(|this| {
+            FieldError::invalid(&this.base, "", format!("{} {says}", quote(&at.name())))
         });
     }
 
     /// Records a value of the wrong type: `found` is its type, or the text that is not as `wanted`.
     pub(super) fn mistyped(&mut self, at: &Place<'_>, wanted: &str, found: &str) {
-        self.fail(|| {
+        self.fail(|this| {
             let name = at.name();
             let says = format!("{name} in body must be of type {wanted}: {}", quote(found));
-            FieldError::type_invalid(&path(&name), found, says)
+            FieldError::type_invalid(&this.path(&name), found, says)
         });
     }
 
     /// Records an error that has no message of its own.
     pub(super) fn at(&mut self, at: &Place<'_>, error: impl FnOnce(&Path) -> FieldError) {
-        self.fail(|| error(&path(&at.name())));
+        self.fail(|this| error(&this.path(&at.name())));
     }
 
     /// The errors, each once.
@@ -132,11 +145,6 @@ impl Outcome {
         errors.retain(|error| seen.insert(error.to_string()));
         ErrorList(errors)
     }
-}
-
-/// The path of a field from its name in messages.
-fn path(name: &str) -> Path {
-    Path::new(name.strip_prefix('.').unwrap_or(name))
 }
 
 /// Approximate size of a value in a message.
