@@ -5,6 +5,7 @@
 pub mod apply;
 pub mod codec;
 pub mod field;
+pub mod jsonpath;
 pub mod meta;
 pub mod names;
 pub mod object;

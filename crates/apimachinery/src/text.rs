@@ -71,6 +71,19 @@ pub fn json_type(value: &Value) -> &'static str {
     }
 }
 
+/// A float in Go's shortest form, with an exponent if it is large or small.
+#[must_use]
+pub fn go_float(n: f64) -> String {
+    let text = format!("{n:e}");
+    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..6).contains(&exponent) {
+        return n.to_string();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+}
+
 /// JSON as Go writes it, safe to embed in HTML.
 #[must_use]
 pub fn go_json(value: &Value) -> String {
@@ -156,5 +169,24 @@ mod tests {
     fn aggregates_without_repetition() {
         assert_eq!(aggregate(&["a"]), "a");
         assert_eq!(aggregate(&["a", "b", "a"]), "[a, b]");
+    }
+
+    #[test]
+    fn floats_read_like_go() {
+        let table = [
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (-2.5, "-2.5"),
+            (100_000.0, "100000"),
+            (1e20, "1e+20"),
+            (123_456_789.0, "1.23456789e+08"),
+            (1e21, "1e+21"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (1.5e300, "1.5e+300"),
+        ];
+        for (n, text) in table {
+            assert_eq!(go_float(n), text);
+        }
     }
 }
