@@ -52,7 +52,7 @@ const MAX_BEGINNING: usize = 1024;
 /// Maximum total size of the paths of unknown fields. Many may be below a key of any length.
 const MAX_UNKNOWN_BYTES: usize = 4 << 20;
 /// More findings than this are not collected.
-const MAX_FINDINGS: usize = 100;
+pub(crate) const MAX_FINDINGS: usize = 100;
 
 /// A problem with a field: it is unknown, or it is repeated.
 enum Finding<'a> {

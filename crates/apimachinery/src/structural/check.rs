@@ -130,7 +130,7 @@ fn string(node: &Node, text: &str, at: &Place<'_>, out: &mut Outcome) {
         out.at(at, |path| exceeds(ErrorType::TooLong, path, 0, max));
     } else if let Some(min) = size.min.filter(|min| signed(length()) < *min) {
         out.invalid(at, text, |name| format!("{name} in body should be at least {min} chars long"));
-    } else if let Some(Err(says)) = node.pattern.as_ref().map(|pattern| pattern.check(text)) {
+    } else if let Some(says) = node.pattern.as_ref().and_then(|p| p.mismatch(text)) {
         out.invalid(at, text, |name| format!("{name} in body should match '{says}'"));
     }
     if let Some((name, format)) = &node.format {

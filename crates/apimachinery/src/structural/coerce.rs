@@ -5,7 +5,7 @@ use super::place::{Place, Step};
 use super::{MAX_MESSAGE_BYTES, Malformed};
 use crate::field::FieldError;
 use crate::schema::{Registry, Type, write_missing};
-use crate::validate::{Misfit, unknown_paths};
+use crate::validate::{MAX_FINDINGS, Misfit, unknown_paths};
 use serde_json::{Map, Value};
 
 const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -132,7 +132,8 @@ fn metadata(map: &mut Map<String, Value>, coercion: Coercion) -> Result<Vec<Stri
         let Value::Object(fields) = meta else { return Ok(Vec::new()) };
         fields.retain(|name, value| fits(ty, name, value));
     }
-    let unknown = unknown_paths(ty, meta, false)?;
+    let mut unknown = unknown_paths(ty, meta, false)?;
+    unknown.truncate(MAX_FINDINGS);
     write_missing(ty, meta);
     Ok(unknown)
 }

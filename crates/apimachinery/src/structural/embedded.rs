@@ -26,7 +26,9 @@ fn inside(node: &Node, value: &Value, at: &Place<'_>, errors: &mut Errors) {
     }
     match value {
         Value::Object(map) => {
-            if node.embedded && errors.bytes < MAX_MESSAGE_BYTES {
+            // The path is printed for those with errors only.
+            let has_errors = || !resource(value, map, &Path::root()).is_empty();
+            if node.embedded && errors.bytes < MAX_MESSAGE_BYTES && has_errors() {
                 let found = resource(value, map, &at.path());
                 errors.bytes += found.iter().map(|e| e.to_string().len()).sum::<usize>();
                 errors.list.extend(found);

@@ -137,6 +137,5 @@ fn multiple_of(factor: f64, n: Number, at: &Place<'_>, out: &mut Outcome) {
 }
 
 fn fail(at: &Place<'_>, n: Number, out: &mut Outcome, says: impl FnOnce(&str) -> String) {
-    let name = at.name();
-    out.at(at, |path| shown(FieldError::invalid(path, n.value(), says(&name))));
+    out.named(at, |name, path| shown(FieldError::invalid(path, n.value(), says(name))));
 }

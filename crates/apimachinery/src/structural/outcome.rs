@@ -104,17 +104,22 @@ impl Outcome {
         self.errors.push(error);
     }
 
-    /// Records an invalid value; `says` makes the message from the name of its place.
+    /// Records an error that is made from the name and the path of its place.
+    pub(super) fn named(&mut self, at: &Place<'_>, error: impl FnOnce(&str, &Path) -> FieldError) {
+        self.fail(|this| {
+            let name = at.name();
+            error(&name, &this.path(&name))
+        });
+    }
+
+    /// Records an invalid value.
     pub(super) fn invalid(
         &mut self,
         at: &Place<'_>,
         value: impl Into<Value>,
         says: impl FnOnce(&str) -> String,
     ) {
-        self.fail(|this| {
-            let name = at.name();
-            FieldError::invalid(&this.path(&name), value, says(&name))
-        });
+        self.named(at, |name, path| FieldError::invalid(path, value, says(name)));
     }
 
     /// Records an error of a value as a whole, which upstream reports without a path.
@@ -126,16 +131,15 @@ impl Outcome {
 
     /// Records a value of the wrong type: `found` is its type, or the text that is not as `wanted`.
     pub(super) fn mistyped(&mut self, at: &Place<'_>, wanted: &str, found: &str) {
-        self.fail(|this| {
-            let name = at.name();
+        self.named(at, |name, path| {
             let says = format!("{name} in body must be of type {wanted}: {}", quote(found));
-            FieldError::type_invalid(&this.path(&name), found, says)
+            FieldError::type_invalid(path, found, says)
         });
     }
 
     /// Records an error that has no message of its own.
     pub(super) fn at(&mut self, at: &Place<'_>, error: impl FnOnce(&Path) -> FieldError) {
-        self.fail(|this| error(&this.path(&at.name())));
+        self.named(at, |_, path| error(path));
     }
 
     /// The errors, each once.

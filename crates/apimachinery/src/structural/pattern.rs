@@ -20,16 +20,12 @@ impl Pattern {
         Self { text: text.to_owned(), compiled: OnceLock::new() }
     }
 
-    /// Looks for the pattern.
-    ///
-    /// # Errors
-    /// The text to show for the pattern.
-    pub(super) fn check(&self, text: &str) -> Result<(), String> {
+    /// The text to show for the pattern if it is not found.
+    pub(super) fn mismatch(&self, text: &str) -> Option<String> {
         let compile = || RegexBuilder::new(&translate(&self.text)).size_limit(MAX_SIZE).build();
         match self.compiled.get_or_init(compile) {
-            Ok(regex) if regex.is_match(text) => Ok(()),
-            Ok(_) => Err(self.text.clone()),
-            Err(error) => Err(format!("{}, but pattern is invalid: {error}", self.text)),
+            Ok(regex) => (!regex.is_match(text)).then(|| self.text.clone()),
+            Err(error) => Some(format!("{}, but pattern is invalid: {error}", self.text)),
         }
     }
 }
@@ -195,14 +191,14 @@ mod tests {
             (r"(?i)^k$", "\u{212a}", true),
         ];
         for (pattern, text, matches) in table {
-            assert_eq!(Pattern::new(pattern).check(text).is_ok(), matches, "{pattern} {text}");
+            assert_eq!(Pattern::new(pattern).mismatch(text).is_none(), matches, "{pattern} {text}");
         }
     }
 
     #[test]
     fn an_expression_that_is_too_large_or_wrong_is_an_error_of_the_value() {
         for pattern in [r"(\pL{1,1000}){1,1000}", "(", "[", "a\\"] {
-            let says = Pattern::new(pattern).check("a").unwrap_err();
+            let says = Pattern::new(pattern).mismatch("a").unwrap();
             assert!(says.starts_with(&format!("{pattern}, but pattern is invalid: ")), "{says}");
         }
     }
