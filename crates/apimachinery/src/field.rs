@@ -1,6 +1,6 @@
 //! Field paths and validation errors, worded as upstream words them.
 
-use crate::text::{aggregate, quote};
+use crate::text::{aggregate, go_json, quote};
 use serde_json::Value;
 use std::fmt;
 
@@ -164,11 +164,15 @@ impl FieldError {
     }
 
     /// A value outside an enumeration.
-    pub fn not_supported(path: &Path, value: impl Into<Value>, supported: &[&str]) -> Self {
+    pub fn not_supported(
+        path: &Path,
+        value: impl Into<Value>,
+        supported: &[impl AsRef<str>],
+    ) -> Self {
         let detail = if supported.is_empty() {
             String::new()
         } else {
-            let quoted: Vec<String> = supported.iter().map(|s| quote(s)).collect();
+            let quoted: Vec<String> = supported.iter().map(|s| quote(s.as_ref())).collect();
             format!("supported values: {}", quoted.join(", "))
         };
         Self::new(ErrorType::NotSupported, path, Some(value.into()), detail)
@@ -211,7 +215,7 @@ impl FieldError {
         match (&self.shown, &self.value) {
             (Some(shown), _) => body.push_str(&format!(": {shown}")),
             (None, Some(Value::String(s))) => body.push_str(&format!(": {}", quote(s))),
-            (None, Some(value)) => body.push_str(&format!(": {value}")),
+            (None, Some(value)) => body.push_str(&format!(": {}", go_json(value))),
             (None, None) => {}
         }
         if !self.detail.is_empty() {

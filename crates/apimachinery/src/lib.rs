@@ -6,6 +6,7 @@ pub mod apply;
 pub mod codec;
 pub mod field;
 pub mod jsonpath;
+pub mod meta;
 pub mod names;
 pub mod object;
 pub mod openapi;

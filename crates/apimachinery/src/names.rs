@@ -16,7 +16,7 @@ pub use generate::generate_name;
 pub use labels::{label_value, qualified_name};
 pub use network::{cidr, in_range, ip, port_name, port_number};
 pub use other::{
-    c_identifier, config_map_key, env_var_name, http_header_name, path_segment_name,
+    c_identifier, config_map_key, env_var_name, http_header_name, path_segment, path_segment_name,
     path_segment_prefix, percent, relaxed_env_var_name,
 };
 

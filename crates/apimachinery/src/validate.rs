@@ -10,7 +10,7 @@ mod scalar;
 use crate::codec::{Duplicate, json};
 use crate::schema::{Alternative, Field, Shape, Type, is_told_from_none};
 use crate::status::Status;
-use crate::text::quote;
+use crate::text::{json_type, quote};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::fmt;
@@ -52,7 +52,7 @@ const MAX_BEGINNING: usize = 1024;
 /// Maximum total size of the paths of unknown fields. Many may be below a key of any length.
 const MAX_UNKNOWN_BYTES: usize = 4 << 20;
 /// More findings than this are not collected.
-const MAX_FINDINGS: usize = 100;
+pub(crate) const MAX_FINDINGS: usize = 100;
 
 /// A problem with a field: it is unknown, or it is repeated.
 enum Finding<'a> {
@@ -156,7 +156,11 @@ pub fn unknown_fields_converted(ty: &Type, value: &mut Value) -> Result<Vec<Stri
     Ok(paths.into_iter().map(|path| Finding::Unknown(path).to_string()).collect())
 }
 
-fn unknown_paths(ty: &Type, value: &mut Value, converts: bool) -> Result<Vec<String>, Misfit> {
+pub(crate) fn unknown_paths(
+    ty: &Type,
+    value: &mut Value,
+    converts: bool,
+) -> Result<Vec<String>, Misfit> {
     let mut paths: Vec<String> = Vec::new();
     let mut bytes = 0;
     let mut unknown = |place: &Place<'_>, name: &str| {
@@ -256,7 +260,10 @@ fn object(
         if reading.converts {
             return Err(convert::of_struct(value));
         }
-        return Err(Misfit::Value { found: scalar::describe(value), wanted: scalar::go_name(ty) });
+        return Err(Misfit::Value {
+            found: json_type(value).to_owned(),
+            wanted: scalar::go_name(ty),
+        });
     };
     let mut drop = Vec::new();
     for (name, value) in map.iter_mut() {

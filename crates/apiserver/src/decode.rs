@@ -104,7 +104,8 @@ fn check_custom(
     mode: FieldValidation,
     duplicates: &[Duplicate],
 ) -> Result<Vec<String>, Status> {
-    let unknown = custom.schema().prune(object);
+    let unknown = custom.schema().decode(object);
+    let unknown = unknown.map_err(|why| Status::bad_request(why.to_string()))?;
     let mut found: Vec<String> = duplicates.iter().map(ToString::to_string).collect();
     found.extend(unknown);
     match mode {

@@ -117,6 +117,12 @@ pub fn path_segment_name(value: &str) -> Vec<String> {
     path_segment_prefix(value)
 }
 
+/// A name that can stand in a URL path, or the beginning of one.
+#[must_use]
+pub fn path_segment(name: &str, is_prefix: bool) -> Vec<String> {
+    if is_prefix { path_segment_prefix(name) } else { path_segment_name(name) }
+}
+
 /// The beginning of a name that can stand in a URL path.
 #[must_use]
 pub fn path_segment_prefix(value: &str) -> Vec<String> {

@@ -48,8 +48,8 @@ async fn check(api: &Api, kind: &'static Kind) {
     }
 
     let mut created = api.post(&all, &sample(kind, name)).await.ok();
-    if kind.kind == "FlowSchema" {
-        // The state of its level is written immediately.
+    if matches!(kind.kind, "FlowSchema" | "APIService") {
+        // The state of its level, or of its service, is written immediately.
         while created["status"]["conditions"].is_null() {
             tokio::task::yield_now().await;
             created = api.get(&one).await.ok();

@@ -281,3 +281,55 @@ async fn names_belong_to_one_definition() {
     until(&api, "gadgets.example.com", "Established", "True").await;
     api.get("/apis/example.com/v1/gadgets").await.ok();
 }
+
+#[tokio::test]
+async fn custom_resources_are_pruned_defaulted_and_validated() {
+    let api = Api::start().await;
+    let mut strict = definition();
+    let schema = json!({"type": "object", "required": ["spec"], "properties": {"spec": {
+        "type": "object", "required": ["size"], "properties": {
+            "size": {"type": "integer", "maximum": 5},
+            "color": {"type": "string", "enum": ["red", "blue"], "default": "blue"},
+        },
+    }}});
+    let versions = strict["spec"]["versions"].as_array_mut().unwrap();
+    for version in versions {
+        version["schema"]["openAPIV3Schema"] = schema.clone();
+        version["subresources"] = json!({});
+        version["selectableFields"] = json!([{"jsonPath": ".spec.color"}]);
+    }
+    api.post(DEFINITIONS, &strict).await.ok();
+    until(&api, "widgets.example.com", "Established", "True").await;
+    let with = |spec: Value| {
+        let mut widget = widget("a", "red");
+        widget["spec"] = spec;
+        widget
+    };
+    let made = api.post(WIDGETS, &with(json!({"size": 1, "odd": true}))).await;
+    assert!(made.headers["warning"].to_str().unwrap().contains("unknown field \\\"spec.odd\\\""));
+    assert_eq!(made.ok()["spec"], json!({"size": 1, "color": "blue"}));
+    let strictly = format!("{WIDGETS}?fieldValidation=Strict");
+    api.post(&strictly, &with(json!({"size": 1, "odd": true}))).await.fails(400);
+    for (spec, why) in [
+        (json!({}), "spec.size: Required value"),
+        (
+            json!({"size": 9}),
+            "spec.size: Invalid value: 9: spec.size in body should be less than or equal to 5",
+        ),
+        (json!({"size": "1"}), "spec.size in body must be of type integer: \"string\""),
+        (
+            json!({"size": 1, "color": "green"}),
+            "Unsupported value: \"green\": supported values: \"red\", \"blue\"",
+        ),
+    ] {
+        let refused = api.post(WIDGETS, &with(spec)).await.fails(422);
+        assert!(refused["message"].as_str().unwrap().contains(why), "{refused}");
+    }
+    let patched = api
+        .ask(Method::PATCH, &format!("{WIDGETS}/a"))
+        .header("content-type", "application/merge-patch+json")
+        .body(json!({"spec": {"size": 7}}).to_string())
+        .send()
+        .await;
+    patched.fails(422);
+}

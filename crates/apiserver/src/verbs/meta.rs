@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use apimachinery::field::{ErrorList, FieldError, Path};
+use apimachinery::meta::{self as metadata, NameRule};
 use apimachinery::{Object, ObjectExt, Status, names, time};
 use serde_json::Value;
 
 use super::Call;
 use crate::registry::Kind;
 
-/// Maximum total size of annotation keys and values, in bytes.
-const MAX_ANNOTATIONS: usize = 256 << 10;
 /// Metadata that only the server writes, and that a new object starts without.
 const SERVER_OWNED: &[&str] =
     &["creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds"];
@@ -112,9 +111,6 @@ pub(super) fn drop_duplicate_owners(call: &Call<'_>, object: &mut Object) {
     }
 }
 
-/// Returns errors about an invalid name, or an invalid prefix of one.
-type NameRule<'a> = dyn Fn(&str, bool) -> Vec<String> + 'a;
-
 /// The naming rule of the kind.
 fn own_names<'a>(kind: &'a Kind, object: &'a Object) -> impl Fn(&str, bool) -> Vec<String> + 'a {
     let strategy = kind.policy();
@@ -129,73 +125,9 @@ fn own_names<'a>(kind: &'a Kind, object: &'a Object) -> impl Fn(&str, bool) -> V
     }
 }
 
-/// The naming rule of all kinds: a name is part of a path.
-fn any_names(name: &str, is_prefix: bool) -> Vec<String> {
-    if is_prefix { names::path_segment_prefix(name) } else { names::path_segment_name(name) }
-}
-
-/// Validates the metadata of any object.
-fn validate(kind: &Kind, object: &Object, names_of: &NameRule<'_>) -> ErrorList {
-    let mut errors = ErrorList::new();
-    let meta = Path::new("metadata");
-    let generate = object.str_at(&["metadata", "generateName"]);
-    if !generate.is_empty() {
-        errors.invalid_all(&meta.child("generateName"), generate, names_of(generate, true));
-    }
-    if object.name().is_empty() {
-        errors.push(FieldError::required(&meta.child("name"), "name or generateName is required"));
-    } else {
-        errors.invalid_all(&meta.child("name"), object.name(), names_of(object.name(), false));
-    }
-    if kind.namespaced {
-        if object.namespace().is_empty() {
-            errors.push(FieldError::required(&meta.child("namespace"), ""));
-        } else {
-            let messages = names::dns1123_label(object.namespace());
-            errors.invalid_all(&meta.child("namespace"), object.namespace(), messages);
-        }
-    }
-    if object.generation() < 0 {
-        let detail = "must be greater than or equal to 0";
-        errors.push(FieldError::invalid(&meta.child("generation"), object.generation(), detail));
-    }
-    validate_maps(&mut errors, object);
-    validate_finalizers(&mut errors, object, &meta.child("finalizers"));
-    errors
-}
-
-/// Validates labels, annotations and owners.
-fn validate_maps(errors: &mut ErrorList, object: &Object) {
-    let meta = Path::new("metadata");
-    for (key, value) in object.labels() {
-        let at = meta.child("labels");
-        errors.invalid_all(&at, key, names::qualified_name(key));
-        errors.invalid_all(&at, value, names::label_value(value));
-    }
-    let mut size = 0;
-    for (key, value) in object.annotations() {
-        let messages = names::qualified_name(&key.to_lowercase());
-        errors.invalid_all(&meta.child("annotations"), key, messages);
-        size += key.len() + value.len();
-    }
-    if size > MAX_ANNOTATIONS {
-        errors.push(FieldError::too_long(&meta.child("annotations"), MAX_ANNOTATIONS));
-    }
-    validate_owners(errors, object, &meta.child("ownerReferences"));
-}
-
-fn validate_finalizers(errors: &mut ErrorList, object: &Object, path: &Path) {
-    let finalizers: Vec<&str> = object.finalizers().collect();
-    for finalizer in &finalizers {
-        errors.invalid_all(path, finalizer, names::qualified_name(finalizer));
-    }
-    if finalizers.contains(&"orphan") && finalizers.contains(&"foregroundDeletion") {
-        errors.push(FieldError::invalid(
-            path,
-            finalizers.clone(),
-            "finalizer orphan and foregroundDeletion cannot be both set",
-        ));
-    }
+fn validate(kind: &Kind, object: &Object, names: &NameRule<'_>) -> ErrorList {
+    let rules = metadata::Rules { needs_name: true, is_namespaced: kind.namespaced, names };
+    metadata::validate(object, &Path::new("metadata"), &rules)
 }
 
 /// Finalizers of most kinds must be standard ones or have a domain.
@@ -224,7 +156,7 @@ pub(super) fn validate_new(kind: &Kind, object: &Object) -> ErrorList {
 
 /// Validates the metadata of an updated object with the rules of all kinds.
 pub(super) fn validate_changed(kind: &Kind, object: &Object, old: &Object) -> ErrorList {
-    let mut errors = validate(kind, object, &any_names);
+    let mut errors = validate(kind, object, &names::path_segment);
     errors.extend(validate_update(object, old));
     errors
 }
@@ -243,57 +175,6 @@ pub(super) fn recheck(kind: &Kind, object: &Object, old: &Object) -> [ErrorList;
         }
     }
     [whole, change]
-}
-
-/// An owner as Go prints it.
-fn show_owner(owner: &Value) -> String {
-    let text = |field: &str| format!("\"{field}\":{}", Value::from(owner.str_at(&[field])));
-    let mut fields: Vec<String> = ["apiVersion", "kind", "name", "uid"].map(text).to_vec();
-    for field in ["controller", "blockOwnerDeletion"] {
-        if !owner[field].is_null() {
-            fields.push(format!("\"{field}\":{}", owner[field]));
-        }
-    }
-    format!("{{{}}}", fields.join(","))
-}
-
-fn validate_owners(errors: &mut ErrorList, object: &Object, path: &Path) {
-    let mut controller: Option<String> = None;
-    for owner in object.owner_references() {
-        let (version, kind) = (owner.str_at(&["apiVersion"]), owner.str_at(&["kind"]));
-        // An unreadable version counts as empty.
-        let readable = version.matches('/').count() < 2;
-        let mut empty = |field: &str, message: &str, empty: bool| {
-            if empty {
-                let value = owner.str_at(&[field]);
-                errors.push(FieldError::invalid(&path.child(field), value, message));
-            }
-        };
-        let nothing = !readable || version.rsplit('/').next().unwrap_or_default().is_empty();
-        empty("apiVersion", "version must not be empty", nothing);
-        empty("kind", "must not be empty", kind.is_empty());
-        empty("name", "must not be empty", owner.str_at(&["name"]).is_empty());
-        empty("uid", "must not be empty", owner.str_at(&["uid"]).is_empty());
-        if (version, kind) == ("v1", "Event") {
-            let detail = "/v1, Kind=Event is disallowed from being an owner";
-            let error = FieldError::invalid_omitted(path, detail);
-            errors.push(error.showing(show_owner(owner)));
-        }
-        if owner["controller"] == true {
-            let name = format!("{kind}/{}", owner.str_at(&["name"]));
-            let Some(first) = &controller else {
-                controller = Some(name);
-                continue;
-            };
-            let all: Vec<String> = object.owner_references().map(show_owner).collect();
-            let detail = format!(
-                "Only one reference can have Controller set to true. Found \"true\" in references \
-                 for {first} and {name}"
-            );
-            let error = FieldError::invalid_omitted(path, detail);
-            errors.push(error.showing(format!("[{}]", all.join(","))));
-        }
-    }
 }
 
 /// Validates immutable metadata.
@@ -321,6 +202,6 @@ fn validate_update(object: &Object, old: &Object) -> ErrorList {
             errors.push(FieldError::invalid(&meta.child(field), value, IMMUTABLE));
         }
     }
-    validate_maps(&mut errors, object);
+    metadata::validate_maps(&mut errors, object, &meta);
     errors
 }

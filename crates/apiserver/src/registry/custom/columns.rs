@@ -1,6 +1,6 @@
 //! Printer columns of a definition (`additionalPrinterColumns`).
 
-use apimachinery::jsonpath::JsonPath;
+use apimachinery::jsonpath::{self, JsonPath};
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
@@ -72,8 +72,7 @@ impl Column {
             return Value::Null;
         };
         match (self.of.as_str(), value) {
-            ("string", Value::String(text)) => text.as_str().into(),
-            ("string", other) => other.to_string().into(),
+            ("string", value) => jsonpath::text(value).into(),
             ("integer", Value::Number(number)) => {
                 number.as_i64().or_else(|| number.as_f64().map(|n| n as i64)).into()
             }

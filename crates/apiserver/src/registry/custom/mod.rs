@@ -28,8 +28,6 @@ pub(crate) struct ScalePaths {
 pub(crate) struct Custom {
     ty: Arc<Type>,
     schema: Schema,
-    /// The same for writes of the status alone.
-    status_schema: Option<Schema>,
     has_status: bool,
     pub(crate) scale: Option<ScalePaths>,
     columns: Columns,
@@ -126,13 +124,6 @@ impl Custom {
         let declared =
             version.get_path(&["schema", "openAPIV3Schema"]).cloned().unwrap_or_else(|| json!({}));
         let gvk = Gvk { group: group.clone(), version: name.clone(), kind: kind.clone() };
-        let status = declared.get_path(&["properties", "status"]);
-        let status_schema = status.map(|status| {
-            Schema::parse(&json!({
-                "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                "properties": {"status": status},
-            }))
-        });
         let api_version = super::kind::api_version(&group, &name);
         let mut versions = spec["versions"].as_array().into_iter().flatten();
         let stored = versions.find(|version| version["storage"] == true);
@@ -149,7 +140,6 @@ impl Custom {
         Self {
             ty: Type::custom(gvk, &openapi_name(&group, &name, &kind), &declared),
             schema: Schema::parse(&declared),
-            status_schema,
             has_status: subresources.get("status").is_some_and(Value::is_object),
             scale,
             columns: Columns::new(&version["additionalPrinterColumns"]),

@@ -86,10 +86,7 @@ impl Strategy for Custom {
 
     /// Only the status is checked: the rest is as it was.
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
-        let mut errors = match &self.status_schema {
-            Some(schema) => schema.validate(object, Some(old)),
-            None => ErrorList::new(),
-        };
+        let mut errors = self.schema.validate_status(object, old);
         errors.extend(self.check_scale(object));
         errors
     }
