@@ -4,9 +4,6 @@ use apimachinery::openapi::Dialect;
 use apimachinery::schema::Registry;
 use serde_json::{Map, Value, json};
 
-use crate::discovery::sub_kind;
-use crate::registry::Kind;
-
 /// Query parameters as upstream describes them, one a line.
 const PARAMETERS: &str = include_str!("parameters.facts");
 
@@ -20,6 +17,10 @@ pub(super) struct Described {
 }
 
 impl Described {
+    pub(super) fn is(self, name: &str) -> bool {
+        self.name == name
+    }
+
     /// Its name among the shared parameters: one name may have two descriptions.
     fn shared(self) -> String {
         format!("{}-{}", self.name, self.sets.replace(',', "."))
@@ -71,12 +72,9 @@ pub(super) fn shared_parameters() -> Map<String, Value> {
     described().map(|d| (d.shared(), written(Dialect::V2, "query", d.name, d.of, d.text))).collect()
 }
 
-pub(super) fn path_parameters(dialect: Dialect, kind: &Kind, path: &str) -> Vec<Value> {
+/// The parameters that a path has; objects are called `of`.
+pub(super) fn path_parameters(dialect: Dialect, of: &str, path: &str) -> Vec<Value> {
     let names = path.split('{').skip(1).filter_map(|p| p.split('}').next());
-    // An object at a subresource is named after the type that the subresource takes.
-    let sub = path.split("{name}/").nth(1).and_then(|rest| rest.split('/').next());
-    let sub = sub.and_then(|name| kind.subs.iter().find(|sub| sub.name() == name));
-    let of = sub.map_or(kind.kind, |sub| sub_kind(kind, *sub).2);
     names
         .map(|name| {
             let text = match name {
@@ -101,8 +99,26 @@ pub(super) fn reference(dialect: Dialect, group: &str, version: &str, kind: &str
         .map_or_else(|| json!({"type": "object"}), |ty| named(dialect, &ty.name))
 }
 
-pub(super) fn patch(dialect: Dialect) -> Value {
-    named(dialect, "io.k8s.apimachinery.pkg.apis.meta.v1.Patch")
+/// A reference to a type of meta.k8s.io.
+pub(super) fn meta(dialect: Dialect, kind: &str) -> Value {
+    named(dialect, &format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
+}
+
+/// A name as a part of an operation's id: letters and digits, where words begin with a capital
+/// (`ToValidOperationID`).
+pub(super) fn id_part(name: &str, capital: bool) -> String {
+    let mut capital = capital;
+    let mut part = String::with_capacity(name.len());
+    for (at, c) in name.char_indices() {
+        if !(c.is_alphabetic() || c == '_' || (at != 0 && c.is_ascii_digit())) {
+            capital = true;
+        } else if std::mem::take(&mut capital) {
+            part.extend(c.to_uppercase());
+        } else {
+            part.push(c);
+        }
+    }
+    part
 }
 
 pub(super) fn text() -> Value {

@@ -7,6 +7,7 @@ mod budgets;
 mod certificates;
 mod conformance;
 mod custom;
+mod custom_openapi;
 mod deletion;
 mod harness;
 mod limits;
