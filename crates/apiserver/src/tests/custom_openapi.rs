@@ -134,6 +134,21 @@ async fn custom_resources_are_described_as_upstream_describes_them() {
 }
 
 #[tokio::test]
+async fn a_compressed_document_is_as_long_as_it_says() {
+    let api = established().await;
+    let plain = api.get("/openapi/v2").await;
+    let ask = api.ask(Method::GET, "/openapi/v2").header("accept-encoding", "gzip");
+    let sent = ask.send().await;
+    assert_eq!(sent.headers["content-encoding"], "gzip");
+    let said = sent.headers.get("content-length").map(|said| said.to_str().unwrap().to_owned());
+    assert!(said.is_none_or(|said| said == sent.bytes.len().to_string()));
+    let mut read = Vec::new();
+    let mut decoder = flate2::read::GzDecoder::new(&sent.bytes[..]);
+    std::io::Read::read_to_end(&mut decoder, &mut read).unwrap();
+    assert_eq!(read, plain.bytes);
+}
+
+#[tokio::test]
 async fn only_served_versions_are_published() {
     let api = established().await;
     let index = api.get("/openapi/v3").await.ok();
