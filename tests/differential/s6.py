@@ -6,7 +6,7 @@ CUSTOM=os.path.join(os.path.dirname(os.path.abspath(__file__)),'../../crates/api
 CRDS='/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
 def published(want):
     for _ in range(100):
-        if all(('my-shop' in r.body)==want for r in both('GET','/openapi/v3',cmp=False)): return
+        if all((b'my-shop' in r.body)==want for r in both('GET','/openapi/v3',cmp=False)): return
         time.sleep(0.2)
     raise SystemExit('custom resources are not published alike')
 def objs(p):
