@@ -1,5 +1,7 @@
 //! Building blocks of operations, in both dialects.
 
+use std::sync::LazyLock;
+
 use apimachinery::openapi::Dialect;
 use apimachinery::schema::Registry;
 use serde_json::{Map, Value, json};
@@ -27,8 +29,9 @@ impl Described {
     }
 }
 
-fn described() -> impl Iterator<Item = Described> {
-    PARAMETERS.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+static DESCRIBED: LazyLock<Vec<Described>> = LazyLock::new(|| {
+    let lines = PARAMETERS.lines().filter(|line| !line.starts_with('#'));
+    let read = lines.filter_map(|line| {
         let mut parts = line.splitn(4, ' ');
         Some(Described {
             sets: parts.next()?,
@@ -36,12 +39,16 @@ fn described() -> impl Iterator<Item = Described> {
             of: parts.next()?,
             text: parts.next()?,
         })
-    })
-}
+    });
+    read.collect()
+});
 
 /// The query parameters of a set.
 pub(super) fn taken(set: &str) -> impl Iterator<Item = Described> {
-    described().filter(move |parameter| parameter.sets.split(',').any(|own| own == set))
+    DESCRIBED
+        .iter()
+        .copied()
+        .filter(move |parameter| parameter.sets.split(',').any(|own| own == set))
 }
 
 fn written(dialect: Dialect, place: &str, name: &str, of: &str, text: &str) -> Value {
@@ -69,7 +76,8 @@ pub(super) fn parameter(dialect: Dialect, described: Described) -> Value {
 
 /// The parameters that operations of the v2 document refer to.
 pub(super) fn shared_parameters() -> Map<String, Value> {
-    described().map(|d| (d.shared(), written(Dialect::V2, "query", d.name, d.of, d.text))).collect()
+    let all = DESCRIBED.iter();
+    all.map(|d| (d.shared(), written(Dialect::V2, "query", d.name, d.of, d.text))).collect()
 }
 
 /// The parameters that a path has; objects are called `of`.
