@@ -9,6 +9,7 @@ use apimachinery::{Object, ObjectExt, Status, time};
 use serde_json::{Value, json};
 use store::Expect;
 
+use crate::aggregation;
 use crate::authz::policy;
 use crate::registry::{self, Kind, Sub, items_mut};
 use crate::server::Server;
@@ -131,7 +132,15 @@ fn authentication_config(server: &Server) -> Object {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
-        "data": {"client-ca-file": server.settings.client_ca},
+        "data": {
+            "client-ca-file": server.settings.client_ca,
+            "requestheader-allowed-names": json!([aggregation::NAME]).to_string(),
+            "requestheader-client-ca-file": server.backends.front.authority,
+            "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
+            "requestheader-group-headers": r#"["X-Remote-Group"]"#,
+            "requestheader-uid-headers": r#"["X-Remote-Uid"]"#,
+            "requestheader-username-headers": r#"["X-Remote-User"]"#,
+        },
     })
 }
 

@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::aggregation::{self, RemoteGroup};
 use crate::body::{Body, full};
 use crate::encode::respond;
 use crate::health;
@@ -23,7 +24,7 @@ pub(crate) async fn root(asked: Asked) -> Answered {
 /// `/api`: the versions of the core group.
 pub(crate) async fn core_versions(asked: Asked) -> Answered {
     if asked.wants_aggregated() {
-        return aggregated_list(&asked.server.kinds().groups()[..1]).map_err(Refused);
+        return aggregated_list(&asked.server.kinds().groups()[..1], &[]).map_err(Refused);
     }
     asked.only_get(json!({
         "kind": "APIVersions", "versions": ["v1"],
@@ -37,19 +38,34 @@ pub(crate) async fn core_versions(asked: Asked) -> Answered {
 /// `/apis`: the named groups.
 pub(crate) async fn groups(asked: Asked) -> Answered {
     if asked.wants_aggregated() {
-        return aggregated_list(&asked.server.kinds().groups()[1..]).map_err(Refused);
+        let remote = aggregation::groups(&asked.server);
+        return aggregated_list(&asked.server.kinds().groups()[1..], &remote).map_err(Refused);
     }
+    let kinds = asked.server.kinds();
+    let remote = aggregation::groups(&asked.server);
+    let of = |name: &str| remote.iter().find(|group| group.name == name);
+    let own = kinds.groups()[1..].iter();
+    let own = own.map(|group| api_group(group.name, &group.versions, of(group.name)));
+    let others = remote.iter().filter(|group| kinds.group(&group.name).is_none());
+    let others = others.map(|group| api_group(&group.name, &[], Some(group)));
     asked.document(json!({
         "kind": "APIGroupList", "apiVersion": "v1",
-        "groups": asked.server.kinds().groups()[1..].iter().map(api_group).collect::<Vec<_>>(),
+        "groups": own.chain(others).collect::<Vec<_>>(),
     }))
 }
 
 /// `/apis/{group}`.
 pub(crate) async fn group(asked: Asked) -> Answered {
     let kinds = asked.server.kinds();
-    let Some(found) = named_group(&kinds, asked.segment(1)) else { return Ok(page_not_found()) };
-    let mut document = api_group(found);
+    let name = asked.segment(1);
+    let found = named_group(&kinds, name);
+    let versions = aggregation::versions_of(&asked.server, name);
+    if found.is_none() && versions.is_empty() {
+        return Ok(page_not_found());
+    }
+    let remote = RemoteGroup { name: name.to_owned(), versions };
+    let own = found.map(|found| found.versions.as_slice()).unwrap_or_default();
+    let mut document = api_group(name, own, Some(&remote));
     document["kind"] = "APIGroup".into();
     document["apiVersion"] = "v1".into();
     asked.document(document)
@@ -159,13 +175,15 @@ fn paths(kinds: &Kinds) -> Vec<String> {
     paths
 }
 
-fn api_group(group: &ServedGroup) -> Value {
-    let versions: Vec<Value> = group
-        .versions
-        .iter()
-        .map(|v| json!({"groupVersion": api_version(group.name, v), "version": v}))
+fn api_group(name: &str, own: &[&str], remote: Option<&RemoteGroup>) -> Value {
+    let others = remote.into_iter().flat_map(|group| &group.versions);
+    let others = others.map(|backend| backend.version.as_str());
+    let own = own.iter().copied();
+    let versions: Vec<Value> = own
+        .chain(others)
+        .map(|v| json!({"groupVersion": api_version(name, v), "version": v}))
         .collect();
-    json!({"name": group.name, "preferredVersion": versions[0], "versions": versions})
+    json!({"name": name, "preferredVersion": versions[0], "versions": versions})
 }
 
 fn kinds_of<'a>(group: &'a ServedGroup, version: &'a str) -> impl Iterator<Item = &'a Kind> {
@@ -244,17 +262,30 @@ fn storage_hash(kind: &Kind) -> Option<String> {
     Some(STANDARD.encode(&digest[..8]))
 }
 
-fn aggregated_list(groups: &[ServedGroup]) -> Result<Response<Body>, Status> {
-    let items: Vec<Value> = groups
+fn aggregated_list(
+    groups: &[ServedGroup],
+    remote: &[RemoteGroup],
+) -> Result<Response<Body>, Status> {
+    let others = |name: &str| -> Vec<Value> {
+        let found = remote.iter().find(|group| group.name == name);
+        let versions = found.into_iter().flat_map(|group| &group.versions);
+        versions.map(|backend| backend.aggregated()).collect()
+    };
+    let mut items: Vec<Value> = groups
         .iter()
         .map(|group| {
-            let versions: Vec<Value> =
+            let mut versions: Vec<Value> =
                 group.versions.iter().map(|v| aggregated_version(group, v)).collect();
+            versions.extend(others(group.name));
             let metadata =
                 if group.name.is_empty() { json!({}) } else { json!({"name": group.name}) };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
+    for group in remote.iter().filter(|group| groups.iter().all(|own| own.name != group.name)) {
+        let metadata = json!({"name": group.name});
+        items.push(json!({"metadata": metadata, "versions": others(&group.name)}));
+    }
     let document = json!({
         "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2",
         "metadata": {}, "items": items,

@@ -4,6 +4,7 @@
 //! row per kind, and `cache` serves all reads.
 
 mod admission;
+mod aggregation;
 mod allocator;
 mod authn;
 mod authz;
@@ -12,10 +13,12 @@ mod bootstrap;
 mod cache;
 mod chain;
 mod connection;
+mod conversion;
 mod decode;
 mod definitions;
 mod discovery;
 mod encode;
+mod endpoints;
 mod event_ttl;
 mod flow_schemas;
 mod health;
@@ -35,6 +38,7 @@ mod verbs;
 mod warning;
 mod webhook;
 
+pub use aggregation::FrontProxy;
 pub use body::{Body, BoxError};
 pub use cache::Corrupt;
 pub use discovery::VERSION;

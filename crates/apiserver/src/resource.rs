@@ -30,12 +30,6 @@ pub(crate) async fn serve(received: Received) -> Outcome {
         return if known { Err(routes::no_such_path()) } else { Ok(routes::page_not_found()) };
     };
     let Some(sub) = sub_of(&kind, &info) else { return Err(routes::no_such_path()) };
-    if kind.custom.as_ref().is_some_and(|custom| custom.needs_webhook) {
-        return Err(Status::internal(format!(
-            "conversion webhooks are not supported: {} is served in its storage version only",
-            kind.resource
-        )));
-    }
     let methods = routes::methods(&kind, sub, &info);
     if methods.is_empty() {
         return Err(routes::no_such_path());

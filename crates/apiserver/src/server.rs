@@ -15,6 +15,7 @@ use telemetry::task;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admission::{Hooks, QuotaLocks};
+use crate::aggregation::{Backends, FrontProxy};
 use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
 use crate::body::Body;
@@ -38,6 +39,8 @@ pub struct Config {
     pub kubelet_tls: Arc<rustls::ClientConfig>,
     /// The authority of client certificates in PEM.
     pub client_ca: String,
+    /// How other API servers know this one.
+    pub front_proxy: FrontProxy,
     /// True if scheduler and controllers run in this process, which ends when they fail.
     pub components_within: bool,
     /// Address at which clients reach this server: the endpoint of the `kubernetes` service.
@@ -83,6 +86,8 @@ pub(crate) struct Server {
     pub(crate) quota_locks: QuotaLocks,
     pub(crate) mutating_hooks: Hooks,
     pub(crate) validating_hooks: Hooks,
+    /// Group versions that other servers serve.
+    pub(crate) backends: Backends,
     /// Connections to webhooks.
     pub(crate) webhooks: webhook::Pool,
     /// What is served now.
@@ -128,6 +133,7 @@ impl ApiServer {
             quota_locks: QuotaLocks::default(),
             mutating_hooks: Hooks::mutating(),
             validating_hooks: Hooks::validating(),
+            backends: Backends::new(config.front_proxy),
             webhooks: webhook::Pool::default(),
             kinds: ArcSwap::from_pointee(Kinds::new(BTreeMap::new())),
             token_uses,
@@ -148,8 +154,12 @@ impl ApiServer {
         task::spawn("flow-schemas", tell);
         let weak = Arc::downgrade(&server);
         let follow = move || crate::definitions::run(weak.clone());
-        let follow = task::keep_until_cancelled("definitions", life, follow);
+        let follow = task::keep_until_cancelled("definitions", life.clone(), follow);
         task::spawn("definitions", follow);
+        let weak = Arc::downgrade(&server);
+        let follow = move || crate::aggregation::run(weak.clone());
+        let follow = task::keep_until_cancelled("aggregation", life, follow);
+        task::spawn("aggregation", follow);
         authn::track(&server, uses);
         Ok(Self(server))
     }

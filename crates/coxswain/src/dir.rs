@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use apiserver::FrontProxy;
 use pki::kubeconfig::Cluster;
 use pki::{Authority, Issued, Subject, Usage};
 
@@ -109,9 +110,25 @@ impl ClusterDir {
                 pki::kubeconfig::write(&self.kubeconfig(EXTERNAL), cluster, name, &issued)?;
             }
         }
+        // Other API servers take the name of a user from whoever has this certificate, so nothing
+        // else is signed by its authority.
+        let front = Authority::open(&self.certs(), "front-proxy-ca")?;
+        let identity = front.issue_kept(
+            "front-proxy-client",
+            &Subject { name: "front-proxy-client", ..Subject::default() },
+        )?;
+        let front_proxy = FrontProxy { authority: front.cert().to_owned(), identity };
         let signer = pki::Signer::open(&self.certs().join("sa.key"), ISSUER)?;
         let name = reach.name.to_owned();
-        Ok(Identities { ca, server, kubelet_client, signer: Arc::new(signer), advertised, name })
+        Ok(Identities {
+            ca,
+            server,
+            kubelet_client,
+            front_proxy,
+            signer: Arc::new(signer),
+            advertised,
+            name,
+        })
     }
 
     /// A node's certificate, for its kubelet as a client and as a server, and its kubeconfig.
@@ -174,6 +191,8 @@ pub(crate) struct Identities {
     pub(crate) ca: Authority,
     pub(crate) server: Issued,
     pub(crate) kubelet_client: Issued,
+    /// How other API servers know this one.
+    pub(crate) front_proxy: FrontProxy,
     pub(crate) signer: Arc<pki::Signer>,
     /// URL of the API server for nodes.
     advertised: String,

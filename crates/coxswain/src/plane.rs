@@ -87,6 +87,7 @@ impl ControlPlane {
             signer: ids.signer.clone(),
             kubelet_tls: Arc::new(pki::tls::client(&ids.kubelet_client, ids.ca.cert())?),
             client_ca: ids.ca.cert().to_owned(),
+            front_proxy: ids.front_proxy.clone(),
             components_within,
             advertise,
             metrics: metrics.clone(),

@@ -71,6 +71,21 @@ pub fn unverified_client() -> Result<Arc<ClientConfig>> {
     Ok(MADE.get_or_init(|| Arc::new(config)).clone())
 }
 
+/// A client that presents `issued` and believes every server.
+///
+/// # Errors
+/// The cryptography is unusable.
+pub fn unverifying(issued: &Issued) -> Result<ClientConfig> {
+    let (chain, key) = parse(issued)?;
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(crypto)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider())))
+        .with_client_auth_cert(chain, key)
+        .map_err(crypto)
+}
+
 /// A client without a certificate of its own that trusts `ca`.
 ///
 /// # Errors

@@ -55,6 +55,21 @@ impl Entry {
         })
     }
 
+    /// The same state as another object, into which it was converted.
+    pub(crate) fn converted(&self, object: &Object) -> Result<Self, serde_json::Error> {
+        let store::Value { bytes, revision_at } = crate::verbs::encode_stored(object);
+        let revision = self.revision.to_string();
+        let mut text = BytesMut::with_capacity(bytes.len() + revision.len());
+        text.put_slice(&bytes[..revision_at]);
+        text.put_slice(revision.as_bytes());
+        text.put_slice(&bytes[revision_at..]);
+        let read = Self::paths(self.selectable);
+        let (selectable, bytes) = (self.selectable, text.freeze());
+        let entry = Self::new(&self.path, bytes, revision_at, self.revision, selectable, &read)?;
+        // Selected by what is stored.
+        Ok(Self { fields: self.fields.clone(), ..entry })
+    }
+
     /// The same state with the values of other fields.
     pub(super) fn read_again(
         &self,

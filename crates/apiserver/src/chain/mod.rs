@@ -33,7 +33,7 @@ use crate::registry::KindRef;
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
 use crate::user::User;
-use crate::{paths, resource};
+use crate::{aggregation, paths, resource};
 
 use check::check;
 pub(crate) use trace::Stages;
@@ -114,7 +114,9 @@ pub(crate) fn handle(
         .layer(check(in_flight::enter))
         .layer(check(authorization::authorize))
         .service(service_fn(async |received: Received| {
-            if received.info.is_resource {
+            if let Some(backend) = received.server.backends.of(&received.info) {
+                aggregation::proxy(received, backend).await
+            } else if received.info.is_resource {
                 resource::serve(received).await
             } else {
                 paths::serve(received).await

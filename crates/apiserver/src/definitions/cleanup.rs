@@ -1,6 +1,6 @@
 //! Deletes the objects of a definition that is being deleted, and then lets it go.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use apimachinery::{Object, ObjectExt, Status};
@@ -52,7 +52,7 @@ enum Next {
 }
 
 /// Deletes the objects that are there, and lets the definition go when none is left.
-async fn step(server: &Server, name: &str) -> Result<Next, Status> {
+async fn step(server: &Arc<Server>, name: &str) -> Result<Next, Status> {
     let Some(kind) = kind() else { return Ok(Next::Over) };
     let Some(entry) = server.entry(kind, "", name) else { return Ok(Next::Over) };
     let old = view(kind, &entry);

@@ -428,6 +428,11 @@ impl Kind {
         }
     }
 
+    /// Returns true if a webhook converts objects that are stored in another version.
+    pub(crate) fn is_converted(&self) -> bool {
+        self.custom.as_ref().is_some_and(|custom| custom.converter.is_some())
+    }
+
     /// Converts an object from its stored form.
     pub(crate) fn read(&self, object: &mut Object) {
         if let Some(custom) = &self.custom {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::harness::{Api, Watch};
 
-const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+pub(super) const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
 
 fn definition() -> Value {
@@ -57,7 +57,7 @@ fn definition() -> Value {
 }
 
 /// Waits until a condition of a definition has a status.
-async fn until(api: &Api, name: &str, condition: &str, status: &str) -> Value {
+pub(super) async fn until(api: &Api, name: &str, condition: &str, status: &str) -> Value {
     let path = format!("{DEFINITIONS}?watch=true&fieldSelector=metadata.name%3D{name}");
     let mut watch = Watch::open(api, &path).await;
     loop {

@@ -1,11 +1,13 @@
 //! The server as its clients see it, without a socket.
 
+mod aggregation;
 mod applying;
 mod bad_input;
 mod binding;
 mod budgets;
 mod certificates;
 mod conformance;
+mod conversion;
 mod custom;
 mod custom_openapi;
 mod deletion;

@@ -23,15 +23,15 @@ const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const REGISTRATION: &str = "/apis/admissionregistration.k8s.io/v1";
 
 /// A webhook that answers by its path, and what it was asked.
-struct Webhook {
-    port: u16,
-    authority: String,
-    asked: Arc<Mutex<Vec<Value>>>,
+pub(super) struct Webhook {
+    pub(super) port: u16,
+    pub(super) authority: String,
+    pub(super) asked: Arc<Mutex<Vec<Value>>>,
     _dir: tempfile::TempDir,
 }
 
 impl Webhook {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ca = pki::Authority::open(dir.path(), "ca").unwrap();
         let address = std::net::IpAddr::from([127, 0, 0, 1]);
@@ -79,7 +79,7 @@ impl Webhook {
     }
 
     /// How often a path was asked.
-    fn count(&self, path: &str) -> usize {
+    pub(super) fn count(&self, path: &str) -> usize {
         self.asked.lock().iter().filter(|asked| asked["path"] == path).count()
     }
 }
@@ -92,6 +92,9 @@ async fn answer(
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let review: Value = serde_json::from_slice(&body).unwrap();
     asked.lock().push(json!({"path": path, "request": review["request"]}));
+    if path == "convert" {
+        return Ok(Response::new(Full::from(converted(&review).to_string())));
+    }
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
     let patch = |operations: Value| STANDARD.encode(operations.to_string());
     let add = |key: &str| patch(json!([{"op": "add", "path": "/data", "value": {key: "yes"}}]));
@@ -124,6 +127,27 @@ async fn answer(
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response,
     });
     Ok(Response::new(Full::from(answer.to_string())))
+}
+
+/// Moves `spec.size` of v1 to `spec.extent` of v2, and back.
+fn converted(review: &Value) -> Value {
+    let request = &review["request"];
+    let mut objects = request["objects"].as_array().unwrap().clone();
+    for object in &mut objects {
+        let (from, to) = match object["apiVersion"].as_str() {
+            Some("example.com/v1") => ("size", "extent"),
+            _ => ("extent", "size"),
+        };
+        object["apiVersion"] = request["desiredAPIVersion"].clone();
+        let value = object["spec"].as_object_mut().unwrap().remove(from).unwrap();
+        object["spec"][to] = value;
+    }
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview",
+        "response": {
+            "uid": request["uid"], "convertedObjects": objects, "result": {"status": "Success"},
+        },
+    })
 }
 
 async fn register(api: &Api, kind: &str, hooks: &[Value]) {

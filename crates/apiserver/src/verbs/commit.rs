@@ -8,6 +8,7 @@ use serde_json::Value;
 use store::{CommitError, Expect, Op, Revision};
 
 use crate::cache::{REVISION_KEY, key, prefix};
+use crate::conversion;
 use crate::registry::{self, Kind};
 use crate::server::Server;
 
@@ -78,9 +79,11 @@ impl Server {
         object: &mut Object,
         expect: Expect,
     ) -> Result<(), Failure> {
+        let converted = conversion::stored(self, kind, object).await.map_err(Failure::Refused)?;
         let op = {
+            let unconverted = || kind.custom.as_ref().and_then(|custom| custom.to_stored(object));
             let value = match kind.conversion {
-                None => match kind.custom.as_ref().and_then(|custom| custom.to_stored(object)) {
+                None => match converted.or_else(unconverted) {
                     Some(stored) => encode_stored(&stored),
                     None => encode_stored(object),
                 },

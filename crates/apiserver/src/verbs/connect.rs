@@ -4,7 +4,7 @@
 //! copies bytes, so WebSocket and SPDY clients work alike.
 
 pub(crate) mod address;
-mod forward;
+pub(crate) mod forward;
 mod html;
 mod links;
 mod log;
@@ -37,10 +37,11 @@ pub(super) async fn connect(
     if call.sub != Some(Sub::Log) {
         admission::connect(call, options(call)).await?;
     }
+    let tls = &call.server.settings.kubelet_tls;
     match call.sub {
         Some(Sub::Proxy) => proxy::proxy(call, request).await,
         Some(sub) => match (pod_stream(call, sub)?, sub) {
-            (Some(target), _) => forward(call, target, request).await,
+            (Some(target), _) => forward(tls, target, request).await,
             // A pod without a node has no logs.
             (None, Sub::Log) => {
                 let mut response = Response::new(full(""));
@@ -175,7 +176,14 @@ fn pod_stream(call: &Call<'_>, sub: Sub) -> Result<Option<Target>, Status> {
     let (host, port) = kubelet(call, node)?;
     let query = if sub == Sub::Log { options } else { stream_options(call, sub) };
     let path = if query.is_empty() { path } else { format!("{path}?{query}") };
-    Ok(Some(Target { host, port, addresses: Vec::new(), tls: Some(Tls::Kubelet), path }))
+    Ok(Some(Target {
+        host,
+        port,
+        addresses: Vec::new(),
+        tls: Some(Tls::Kubelet),
+        config: None,
+        path,
+    }))
 }
 
 /// The query of the kubelet's request.

@@ -2,6 +2,8 @@
 
 mod options;
 
+use std::sync::Arc;
+
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -89,8 +91,8 @@ pub(super) async fn delete_one(
     }
     loop {
         let entry = call
-            .server
-            .entry(kind, namespace, name)
+            .entry(namespace, name)
+            .await?
             .ok_or_else(|| Status::not_found(kind.group, kind.resource, name))?;
         let old = view(kind, &entry);
         check_preconditions(call, &old, options)?;
@@ -247,7 +249,7 @@ fn shorten(object: &mut Object, left: i64, asked: i64) {
 }
 
 /// Deletes every object of a kind; those with finalizers remain until these are removed.
-pub(crate) async fn delete_all(server: &Server, kind: &KindRef) -> Result<(), Status> {
+pub(crate) async fn delete_all(server: &Arc<Server>, kind: &KindRef) -> Result<(), Status> {
     let (snapshot, _) = server.present(kind)?;
     for entry in snapshot.range("", "") {
         let call = Call::internal(server, kind, "delete", entry);

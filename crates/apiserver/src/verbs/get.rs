@@ -15,10 +15,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
             parse_version(version).map_err(|why| Status::generic(500, "", why.to_string()))?;
         super::list::wait_for(call, wanted).await?;
     }
-    let entry = call
-        .server
-        .entry(&call.kind, &call.info.namespace, &call.info.name)
-        .ok_or_else(|| call.not_found())?;
+    let entry = call.own_entry().await?;
     if call.accepted.form == Form::Object {
         let bytes = entry_bytes(&call.kind, &entry, call.accepted.encoding)?;
         let media_type = call.accepted.encoding.media_type();

@@ -293,8 +293,9 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
         }
     }
     let mut metadata = json!({"resourceVersion": revision.to_string()});
+    let rest = matching.count();
+    crate::conversion::entries(call.server, &call.kind, &mut entries).await?;
     if let Some(last) = last {
-        let rest = matching.count();
         if rest > 0 {
             metadata["continue"] =
                 Continue::after(revision, filter.namespace(), &last).encode().into();

@@ -20,6 +20,7 @@ mod token;
 mod update;
 mod watch;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use apimachinery::validate::FieldValidation;
@@ -38,13 +39,14 @@ use crate::request::{Query, RequestInfo};
 use crate::server::Server;
 use crate::user::{MASTERS, User};
 
-pub(crate) use commit::Failure;
+pub(crate) use commit::{Failure, encode_stored};
 pub(crate) use connect::address::is_proxyable;
+pub(crate) use connect::forward;
 pub(crate) use delete::delete_all;
 
 /// A request for a resource, as seen by the verbs.
 pub(crate) struct Call<'a> {
-    pub(crate) server: &'a Server,
+    pub(crate) server: &'a Arc<Server>,
     pub(crate) user: User,
     pub(crate) info: RequestInfo,
     pub(crate) query: Query,
@@ -94,7 +96,12 @@ impl<'a> Call<'a> {
 
 impl<'a> Call<'a> {
     /// A request that this server makes itself for an object.
-    fn internal(server: &'a Server, kind: &KindRef, verb: &'static str, entry: &Entry) -> Self {
+    fn internal(
+        server: &'a Arc<Server>,
+        kind: &KindRef,
+        verb: &'static str,
+        entry: &Entry,
+    ) -> Self {
         let info = RequestInfo {
             is_resource: true,
             verb,
@@ -124,6 +131,25 @@ impl<'a> Call<'a> {
 }
 
 impl Call<'_> {
+    /// The entry of an object, as the kind shows it.
+    pub(crate) async fn entry(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Entry>>, Status> {
+        let Some(entry) = self.server.entry(&self.kind, namespace, name) else { return Ok(None) };
+        let mut entries = [entry];
+        crate::conversion::entries(self.server, &self.kind, &mut entries).await?;
+        let [entry] = entries;
+        Ok(Some(entry))
+    }
+
+    /// The entry of the object that the request names.
+    pub(crate) async fn own_entry(&self) -> Result<Arc<Entry>, Status> {
+        let entry = self.entry(&self.info.namespace, &self.info.name).await?;
+        entry.ok_or_else(|| self.not_found())
+    }
+
     pub(crate) fn context(&self) -> Context<'_> {
         Context { settings: &self.server.settings, user: &self.user, dry_run: self.dry_run() }
     }
@@ -251,7 +277,7 @@ pub(crate) async fn dispatch(
         ) => patch::patch(call, request.into_body()).await,
         ("delete", None) => delete::delete(call, request.into_body()).await,
         ("deletecollection", None) => delete::delete_collection(call, request.into_body()).await,
-        ("get", Some(Sub::Scale)) => scale::get(call),
+        ("get", Some(Sub::Scale)) => scale::get(call).await,
         ("update", Some(Sub::Scale)) => scale::update(call, request.into_body()).await,
         ("patch", Some(Sub::Scale)) => scale::patch(call, request.into_body()).await,
         ("create", Some(Sub::Binding)) => pod_binding::bind(call, request.into_body()).await,

@@ -83,11 +83,8 @@ fn respond(call: &Call<'_>, object: &Object) -> Result<Response<Body>, Status> {
     )
 }
 
-pub(super) fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
-    let entry = call
-        .server
-        .entry(&call.kind, &call.info.namespace, &call.info.name)
-        .ok_or_else(|| call.not_found())?;
+pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    let entry = call.own_entry().await?;
     respond(call, &view(&call.kind, &entry))
 }
 

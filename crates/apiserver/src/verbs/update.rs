@@ -82,10 +82,7 @@ pub(super) async fn change(
     mut make: impl FnMut(&Object) -> Result<(Object, Ownership), Status>,
 ) -> Result<Object, Status> {
     for _ in 0..TRIES {
-        let entry = call
-            .server
-            .entry(&call.kind, &call.info.namespace, &call.info.name)
-            .ok_or_else(|| call.not_found())?;
+        let entry = call.own_entry().await?;
         let old = view(&call.kind, &entry);
         let (mut object, ownership) = make(&old)?;
         meta::place(call, &mut object)?;

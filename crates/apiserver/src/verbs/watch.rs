@@ -11,6 +11,7 @@ use std::time::Duration;
 use apimachinery::Status;
 use apimachinery::codec::protobuf;
 use bytes::{BufMut, Bytes, BytesMut};
+use futures::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Frame;
@@ -22,11 +23,13 @@ use super::Call;
 use super::list::{self, Filter};
 use super::list_options::{ListOptions, parse_version};
 use crate::body::{Body, BoxError, full};
-use crate::cache::{Cache, Change, ChangeKind, Collection, Cursor, Entry};
+use crate::cache::{Change, ChangeKind, Collection, Cursor, Entry};
+use crate::conversion;
 use crate::encode::{self, Include, entry_bytes, view};
 use crate::limits;
 use crate::negotiate::{self, Accepted, Encoding, Form};
 use crate::registry::KindRef;
+use crate::server::Server;
 
 /// Maximum length of a watch in seconds: clients may ask for more than a clock can represent.
 const LONGEST: u64 = 365 * 24 * 3600;
@@ -137,7 +140,9 @@ struct Watcher {
     /// Changes up to this revision are skipped; it may lie in the future.
     after: u64,
     seen: u64,
-    cache: Arc<Cache>,
+    server: Arc<Server>,
+    /// Changes that a webhook is converting.
+    converting: Option<BoxFuture<'static, Result<Vec<Arc<Change>>, Status>>>,
     /// Fires when a bookmark is due, or at the end. A single one for the whole watch: most waits
     /// end by a change and should not need a timer each.
     timer: Pin<Box<Sleep>>,
@@ -204,12 +209,24 @@ impl Watcher {
             return Poll::Ready(self.writer.bookmark(revision, true).map(Some));
         }
         loop {
+            if let Some(converting) = &mut self.converting {
+                let converted = ready!(converting.as_mut().poll(context));
+                self.converting = None;
+                if let Some(chunk) = self.changes_chunk(&converted?)? {
+                    return Poll::Ready(Ok(Some(chunk)));
+                }
+            }
             // Read before the changes, which then include everything applied by now.
-            let applied = self.cache.revision();
+            let applied = self.server.cache.revision();
             let changes = self
                 .collection
                 .read(&mut self.cursor, BATCH)
                 .map_err(|_| Status::expired(format!("too old resource version: {}", self.seen)))?;
+            if !changes.is_empty() && self.writer.kind.is_converted() {
+                let (server, kind) = (self.server.clone(), self.writer.kind.clone());
+                self.converting = Some(Box::pin(converted(server, kind, changes)));
+                continue;
+            }
             if let Some(chunk) = self.changes_chunk(&changes)? {
                 return Poll::Ready(Ok(Some(chunk)));
             }
@@ -260,6 +277,27 @@ impl Watcher {
     }
 }
 
+/// Changes of objects as the kind shows them.
+async fn converted(
+    server: Arc<Server>,
+    kind: KindRef,
+    changes: Vec<Arc<Change>>,
+) -> Result<Vec<Arc<Change>>, Status> {
+    let both = changes.iter().flat_map(|change| {
+        [Some(change.entry.clone()), change.previous.clone()].into_iter().flatten()
+    });
+    let mut entries: Vec<Arc<Entry>> = both.collect();
+    conversion::entries(&server, &kind, &mut entries).await?;
+    let mut entries = entries.into_iter();
+    let mut made = Vec::with_capacity(changes.len());
+    for change in &changes {
+        let Some(entry) = entries.next() else { break };
+        let previous = change.previous.is_some().then(|| entries.next()).flatten();
+        made.push(Change::new(change.kind, entry, previous));
+    }
+    Ok(made)
+}
+
 /// The time of the next bookmark: about every minute, and shortly before the end, so that a client
 /// that continues is not far behind.
 fn next_bookmark(now: Instant, deadline: Instant) -> Instant {
@@ -283,9 +321,10 @@ async fn begin(
     let (initial, after) = if wants_initial {
         list::wait_for(call, version).await?;
         let (snapshot, revision) = call.server.present(&call.kind)?;
-        let entries =
+        let mut entries: Vec<_> =
             snapshot.range(filter.namespace(), "").filter(|e| filter.matches(e)).cloned().collect();
-        (entries, revision)
+        conversion::entries(call.server, &call.kind, &mut entries).await?;
+        (entries.into(), revision)
     } else {
         // A watch without a version and without a state starts now.
         let now = call.server.cache.revision();
@@ -335,7 +374,8 @@ pub(super) async fn watch(
                 initial_end: streamed.then_some(after),
                 after,
                 seen: after,
-                cache: call.server.cache.clone(),
+                server: call.server.clone(),
+                converting: None,
                 timer: Box::pin(sleep_until(next)),
                 deadline,
                 over: false,

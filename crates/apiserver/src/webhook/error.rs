@@ -5,7 +5,7 @@ use std::fmt;
 use http::StatusCode;
 
 /// A call that failed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum CallError {
     /// Nothing came back.
     Transport(String),

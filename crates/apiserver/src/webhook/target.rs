@@ -4,17 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use apimachinery::ObjectExt;
-use apimachinery::text::quote;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
-use rand::seq::IndexedRandom;
 use serde_json::Value;
 
 use super::CallError;
-use crate::registry;
+use crate::endpoints;
 use crate::server::Server;
-use crate::verbs::is_proxyable;
 
 /// The address of a webhook and who may answer there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -91,54 +88,8 @@ impl Target {
             let dial = |why| CallError::Transport(format!("dial tcp: lookup {}: {why}", self.host));
             return Ok(found.map_err(dial)?.collect());
         };
-        endpoints(server, namespace, name, self.port)
-    }
-}
-
-/// The ready endpoints of a service's port, one of them first by chance.
-fn endpoints(
-    server: &Server,
-    namespace: &str,
-    name: &str,
-    port: u16,
-) -> Result<Vec<SocketAddr>, CallError> {
-    let missing = |what: String| CallError::Transport(what);
-    let service = registry::find("", "v1", "services")
-        .and_then(|kind| server.entry(kind, namespace, name))
-        .ok_or_else(|| missing(format!("service {} not found", quote(name))))?;
-    let service = service.object();
-    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
-    let wanted = ports.into_iter().find(|own| own["port"].as_u64() == Some(port.into()));
-    let wanted = wanted.ok_or_else(|| {
-        missing(format!("no service port {port} found for service {}", quote(name)))
-    })?;
-    let kind = registry::find("discovery.k8s.io", "v1", "endpointslices");
-    let slices = kind.and_then(|kind| server.present(kind).ok());
-    let mut found: Vec<SocketAddr> = Vec::new();
-    for entry in slices.iter().flat_map(|(slices, _)| slices.range(namespace, "")) {
-        if entry.labels().all(|label| label != ("kubernetes.io/service-name", name)) {
-            continue;
-        }
-        let slice = entry.object();
-        let ports = slice["ports"].as_array().into_iter().flatten();
-        let port = ports.into_iter().find(|p| p.str_at(&["name"]) == wanted.str_at(&["name"]));
-        let Some(port) = port.and_then(|p| u16::try_from(p["port"].as_u64()?).ok()) else {
-            continue;
-        };
-        let ready = slice["endpoints"].as_array().into_iter().flatten();
-        let ready = ready.filter(|endpoint| endpoint["conditions"]["ready"] != false);
-        let addresses = ready.filter_map(|endpoint| endpoint["addresses"][0].as_str());
-        let addresses = addresses.filter_map(|text| text.parse::<IpAddr>().ok());
-        // Endpoints are written by those who may write to their namespace: they lead to no
-        // service of this machine.
-        found.extend(addresses.filter(|ip| is_proxyable(*ip)).map(|ip| SocketAddr::new(ip, port)));
-    }
-    match found.choose(&mut rand::rng()).copied() {
-        Some(first) => {
-            found.sort_by_key(|address| *address != first);
-            Ok(found)
-        }
-        None => Err(missing(format!("no endpoints available for service {}", quote(name)))),
+        endpoints::of_service(server, namespace, name, self.port)
+            .map_err(|why| CallError::Transport(why.to_string()))
     }
 }
 

@@ -49,6 +49,10 @@ impl Cluster {
             store,
             service_range: "10.96.0.0/16".parse().unwrap(),
             signer: Arc::new(pki::Signer::open(&key, "https://kubernetes.default.svc").unwrap()),
+            front_proxy: apiserver::FrontProxy {
+                authority: ca.cert().to_owned(),
+                identity: issued.clone(),
+            },
             kubelet_tls: Arc::new(pki::tls::client(&issued, ca.cert()).unwrap()),
             client_ca: ca.cert().to_owned(),
             components_within: true,

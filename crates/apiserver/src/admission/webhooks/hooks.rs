@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apimachinery::selector::LabelSelector;
-use apimachinery::{Object, ObjectExt};
+use apimachinery::{Object, ObjectExt, Status};
 use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
 use crate::registry;
 use crate::server::Server;
-use crate::webhook::Target;
+use crate::webhook::{CallError, Target};
 
 /// Upstream's default of `timeoutSeconds`.
 const TIMEOUT: u64 = 10;
@@ -32,10 +32,10 @@ pub(super) struct Hook {
     /// Distinguishes it from all others: configuration, name, and which one of that name.
     pub(super) id: String,
     pub(super) name: String,
-    pub(super) target: Result<Target, String>,
+    pub(super) target: Result<Target, CallError>,
     pub(super) rules: Vec<Rule>,
-    pub(super) namespaces: Result<LabelSelector, String>,
-    pub(super) objects: Result<LabelSelector, String>,
+    pub(super) namespaces: Result<LabelSelector, Status>,
+    pub(super) objects: Result<LabelSelector, Status>,
     pub(super) conditions: Vec<Value>,
     pub(super) ignores_failures: bool,
     /// Also asked about requests for other versions of its resources.
@@ -106,7 +106,7 @@ impl Hook {
             // Absent ones select everything.
             let none = serde_json::json!({});
             let selector = hook.get(field).filter(|s| s.is_object()).unwrap_or(&none);
-            LabelSelector::from_value(selector).map_err(|status| status.message)
+            LabelSelector::from_value(selector)
         };
         let rules = hook["rules"].as_array().into_iter().flatten();
         let rules = rules.map(|rule| Rule {
@@ -120,7 +120,7 @@ impl Hook {
         Self {
             id,
             name,
-            target: Target::read(&hook["clientConfig"]).map_err(|error| error.to_string()),
+            target: Target::read(&hook["clientConfig"]),
             rules: rules.collect(),
             namespaces: selector("namespaceSelector"),
             objects: selector("objectSelector"),

@@ -1,10 +1,12 @@
 //! Whether a webhook is asked about a request, and as what.
 
-use apimachinery::{Object, ObjectExt, Status};
+use apimachinery::{Object, Status};
 
 use super::hooks::{Hook, Rule};
 use crate::admission::{Operation, Request};
+use crate::conversion;
 use crate::registry::{self, Kind, KindRef};
+use crate::server::Server;
 
 /// The configurations themselves are exempt: one that refuses everything could not be removed.
 const EXEMPT: &[&str] = &[
@@ -40,7 +42,7 @@ pub(super) fn seen_as(
             let mut both = object.into_iter().chain(request.old);
             Ok(both.any(|object| selector.matches_object(object)))
         }
-        Err(why) => Err(Status::internal(why)),
+        Err(why) => Err(Status::internal(&why.message)),
     };
     if matches!(selected, Ok(false)) {
         return Ok(None);
@@ -76,16 +78,27 @@ fn equivalents(request: &Request<'_>) -> Vec<KindRef> {
 }
 
 /// Converts an object between two kinds as which it is served.
-pub(super) fn convert(from: &Kind, to: &Kind, object: &Object) -> Object {
+///
+/// # Errors
+/// The definition's webhook fails.
+pub(super) async fn convert(
+    server: &Server,
+    from: &Kind,
+    to: &Kind,
+    object: &Object,
+) -> Result<Object, Status> {
     let mut object = object.clone();
     if (from.group, from.version) == (to.group, to.version) {
-        return object;
+        return Ok(object);
+    }
+    if let Some(converted) = conversion::into(server, to, &object).await? {
+        object = converted;
     }
     if let Some(conversion) = from.conversion {
         (conversion.to_stored)(&mut object);
     }
     to.read(&mut object);
-    object
+    Ok(object)
 }
 
 /// Returns true if the namespace of the request is selected.
@@ -103,7 +116,7 @@ fn in_namespace(
     if of_request.is_empty() && !namespaces {
         return Ok(true);
     }
-    let selector = hook.namespaces.as_ref().map_err(Status::internal)?;
+    let selector = hook.namespaces.as_ref().map_err(|why| Status::internal(&why.message))?;
     if selector.is_empty() {
         return Ok(true);
     }

@@ -45,10 +45,10 @@ impl Plugin for MutatingWebhooks {
                         quote(&hook.name)
                     )));
                 }
-                let mut patched = convert(request.kind, &seen, object);
+                let mut patched = convert(request.server, request.kind, &seen, object).await?;
                 json_patch(&mut patched, &patch)
                     .map_err(|status| Status::internal(status.message))?;
-                let patched = decoded(request, &seen, patched)?;
+                let patched = decoded(request, &seen, patched).await?;
                 changed = patched != *object;
                 *object = patched;
             }
@@ -60,7 +60,7 @@ impl Plugin for MutatingWebhooks {
 }
 
 /// A patched object as the request's kind: read as any object is, and with its defaults.
-fn decoded(request: &Request<'_>, seen: &Kind, mut object: Object) -> Result<Object, Status> {
+async fn decoded(request: &Request<'_>, seen: &Kind, mut object: Object) -> Result<Object, Status> {
     if request.sub.is_none_or(|sub| sub.own_kind().is_none()) {
         match (&seen.custom, seen.schema()) {
             (Some(custom), _) => {
@@ -72,7 +72,7 @@ fn decoded(request: &Request<'_>, seen: &Kind, mut object: Object) -> Result<Obj
             }
             (None, None) => {}
         }
-        object = convert(seen, request.kind, &object);
+        object = convert(request.server, seen, request.kind, &object).await?;
         request.kind.write_missing(&mut object);
         request.kind.policy().default(&mut object);
     }

@@ -45,16 +45,18 @@ pub(super) async fn ask(
     let uid = uuid::Uuid::new_v4().to_string();
     let review = json!({
         "kind": "AdmissionReview", "apiVersion": format!("admission.k8s.io/{version}"),
-        "request": question(request, seen, object, &uid),
+        "request": question(request, seen, object, &uid).await.map_err(|status| {
+            Fault::Refused(Box::new(status))
+        })?,
     });
     let body = serde_json::to_vec(&review).map_err(|why| call(why.to_string()))?;
-    let target = hook.target.as_ref().map_err(|why| call(why.clone()))?;
+    let target = hook.target.as_ref().map_err(|why| call(why.to_string()))?;
     let answer = webhook::post(request.server, target, Bytes::from(body), hook.timeout).await;
     let answer = answer.map_err(|why| call(format!("failed to call webhook: {why}")))?;
     let answer: Value = serde_json::from_slice(&answer).map_err(|why| {
         call(format!("failed to call webhook: couldn't get version/kind; json parse error: {why}"))
     })?;
-    let invalid = |why: String| call(format!("received invalid webhook response: {why}"));
+    let invalid = |why: Invalid| call(format!("received invalid webhook response: {why}"));
     let response = verify(&answer, version, &uid, mutating).map_err(invalid)?;
     let warnings = response["warnings"].as_array().into_iter().flatten();
     let warnings: Vec<String> = warnings.filter_map(Value::as_str).map(str::to_owned).collect();
@@ -80,7 +82,12 @@ fn named(kind: &Kind, of: &str, value: &str) -> Value {
 }
 
 /// The `request` of a review.
-fn question(request: &Request<'_>, seen: &Kind, object: Option<&Object>, uid: &str) -> Value {
+async fn question(
+    request: &Request<'_>,
+    seen: &Kind,
+    object: Option<&Object>,
+    uid: &str,
+) -> Result<Value, Status> {
     let own = request.kind;
     // An object made at a subresource is of that subresource's kind.
     let of_sub = request.sub.and_then(Sub::own_kind).filter(|_| request.sub != Some(Sub::Scale));
@@ -88,10 +95,12 @@ fn question(request: &Request<'_>, seen: &Kind, object: Option<&Object>, uid: &s
         Some((group, version, name)) => json!({"group": group, "version": version, "kind": name}),
         None => named(kind, "kind", kind.kind),
     };
-    let shown = |object: Option<&Object>| match (object, of_sub) {
-        (Some(object), None) if !object.is_null() => convert(own, seen, object),
-        (Some(object), Some(_)) => object.clone(),
-        _ => Value::Null,
+    let shown = async |object: Option<&Object>| match (object, of_sub) {
+        (Some(object), None) if !object.is_null() => {
+            convert(request.server, own, seen, object).await
+        }
+        (Some(object), Some(_)) => Ok(object.clone()),
+        _ => Ok(Value::Null),
     };
     let user = request.user;
     let mut info = json!({"username": user.name, "groups": user.groups});
@@ -106,7 +115,7 @@ fn question(request: &Request<'_>, seen: &Kind, object: Option<&Object>, uid: &s
         "kind": kind_of(seen), "resource": named(seen, "resource", seen.resource),
         "requestKind": kind_of(own), "requestResource": named(own, "resource", own.resource),
         "operation": request.operation.name(), "userInfo": info,
-        "object": shown(object), "oldObject": shown(request.old),
+        "object": shown(object).await?, "oldObject": shown(request.old).await?,
         "dryRun": request.dry_run, "options": request.options(),
     });
     if let Some(sub) = request.sub {
@@ -120,7 +129,16 @@ fn question(request: &Request<'_>, seen: &Kind, object: Option<&Object>, uid: &s
             question[field] = text.into();
         }
     }
-    question
+    Ok(question)
+}
+
+/// The reason why an answer is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Invalid(String);
+
+fn invalid(why: String) -> Invalid {
+    Invalid(why)
 }
 
 /// The `response` of a review, if it is one.
@@ -129,42 +147,44 @@ fn verify<'a>(
     version: &str,
     uid: &str,
     mutating: bool,
-) -> Result<&'a Value, String> {
+) -> Result<&'a Value, Invalid> {
     let response = review.get("response").filter(|response| response.is_object());
-    let response = response.ok_or("webhook response was absent")?;
+    let response = response.ok_or_else(|| Invalid("webhook response was absent".to_owned()))?;
     if version != "v1" {
         return Ok(response);
     }
     let given = response.str_at(&["uid"]);
     if given != uid {
-        return Err(format!("expected response.uid={}, got {}", quote(uid), quote(given)));
+        return Err(invalid(format!("expected response.uid={}, got {}", quote(uid), quote(given))));
     }
     let (group, kind) = (review.api_version(), review.kind());
     if (group, kind) != ("admission.k8s.io/v1", "AdmissionReview") {
         let (group, version) = group.split_once('/').unwrap_or(("", group));
-        return Err(format!(
+        return Err(invalid(format!(
             "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {}",
             format_args!("{group}/{version}, Kind={kind}")
-        ));
+        )));
     }
     let patch = response["patch"].as_str().is_some_and(|patch| !patch.is_empty());
     let of = response["patchType"].as_str();
     match (mutating, patch, of) {
-        (false, true, _) => Err("validating webhook may not return response.patch".to_owned()),
+        (false, true, _) => {
+            Err(invalid("validating webhook may not return response.patch".to_owned()))
+        }
         (false, _, Some(_)) => {
-            Err("validating webhook may not return response.patchType".to_owned())
+            Err(invalid("validating webhook may not return response.patchType".to_owned()))
         }
         (true, true, None) => {
-            Err("webhook returned response.patch but not response.patchType".to_owned())
+            Err(invalid("webhook returned response.patch but not response.patchType".to_owned()))
         }
         (true, false, Some(_)) => {
-            Err("webhook returned response.patchType but not response.patch".to_owned())
+            Err(invalid("webhook returned response.patchType but not response.patch".to_owned()))
         }
         (true, true, Some("")) => {
-            Err("webhook returned invalid response.patchType of \"\"".to_owned())
+            Err(invalid("webhook returned invalid response.patchType of \"\"".to_owned()))
         }
         (true, true, Some(of)) if of != "JSONPatch" => {
-            Err(format!("unsupported patch type {}", quote(of)))
+            Err(invalid(format!("unsupported patch type {}", quote(of))))
         }
         _ => Ok(response),
     }

@@ -12,6 +12,7 @@ use apimachinery::structural::Schema;
 use apimachinery::{Object, ObjectExt};
 use serde_json::{Value, json};
 
+use crate::conversion::Converter;
 use columns::Columns;
 pub(crate) use definition::{Definition, by_priority};
 
@@ -36,8 +37,8 @@ pub(crate) struct Custom {
     api_version: String,
     /// The `apiVersion` that objects are stored in.
     stored_api_version: String,
-    /// True if objects of other versions would have to be converted by a webhook.
-    pub(crate) needs_webhook: bool,
+    /// The webhook that converts between versions, if there is one.
+    pub(crate) converter: Option<Converter>,
     /// The definition is being deleted: nothing may be created.
     pub(crate) terminating: bool,
     /// The schema as it was declared, for OpenAPI.
@@ -57,10 +58,23 @@ impl Custom {
         &self.schema
     }
 
+    /// Returns true if an object is stored in this version.
+    pub(crate) fn is_of_version(&self, bytes: &[u8]) -> bool {
+        bytes.starts_with(self.head.as_bytes())
+    }
+
     /// Returns true if stored bytes are shown as they are: they have this version, and no default
     /// can be missing.
     pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
-        !self.schema.has_defaults() && bytes.starts_with(self.head.as_bytes())
+        !self.schema.has_defaults() && self.is_of_version(bytes)
+    }
+
+    pub(crate) fn api_version(&self) -> &str {
+        &self.api_version
+    }
+
+    pub(crate) fn stored_api_version(&self) -> &str {
+        &self.stored_api_version
     }
 
     /// Converts an object from its stored form.
@@ -142,7 +156,7 @@ impl Custom {
             list_kind: words::word(names["listKind"].as_str().unwrap_or_default()),
             head: format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#),
             stored_api_version: super::kind::api_version(&group, stored_name),
-            needs_webhook: spec["conversion"]["strategy"] == "Webhook" && stored_name != name,
+            converter: Converter::read(&spec["conversion"]),
             api_version,
             terminating,
             declared: Arc::new(declared),

@@ -1,6 +1,7 @@
 //! Forwards one exchange to a proxied target.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use apimachinery::Status;
@@ -8,21 +9,23 @@ use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE};
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::TcpStream;
 
-use super::Call;
 use crate::body::{Body, BoxError};
 
 /// The target of a connection.
-pub(super) struct Target {
-    pub(super) host: String,
-    pub(super) port: u16,
+pub(crate) struct Target {
+    pub(crate) host: String,
+    pub(crate) port: u16,
     /// Addresses that were looked up and checked; if empty, `host` is resolved.
-    pub(super) addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
     /// `None` for plain text.
-    pub(super) tls: Option<Tls>,
-    pub(super) path: String,
+    pub(crate) tls: Option<Tls>,
+    /// A configuration of its own, which takes the place of `tls`.
+    pub(crate) config: Option<Arc<ClientConfig>>,
+    pub(crate) path: String,
 }
 
 /// Time limits for connecting and for the TLS handshake (upstream's).
@@ -31,7 +34,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The relation of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tls {
+pub(crate) enum Tls {
     /// A kubelet of this cluster; both ends authenticate.
     Kubelet,
     /// An unknown server, to which no credentials are sent: pods have self-made certificates.
@@ -52,8 +55,8 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
 ];
 
-pub(super) async fn forward(
-    call: &Call<'_>,
+pub(crate) async fn forward(
+    kubelet_tls: &Arc<ClientConfig>,
     target: Target,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
@@ -66,7 +69,7 @@ pub(super) async fn forward(
             target.host, target.port
         ))
     };
-    let stream = dial(call, &target).await.map_err(|e| unreachable(&e))?;
+    let stream = dial(kubelet_tls, &target).await.map_err(|e| unreachable(&e))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|e| unreachable(&e))?;
@@ -123,7 +126,10 @@ fn is_credential(name: &HeaderName) -> bool {
     name == http::header::AUTHORIZATION || name.as_str().starts_with("impersonate-")
 }
 
-async fn dial(call: &Call<'_>, target: &Target) -> std::io::Result<Box<dyn Stream>> {
+async fn dial(
+    kubelet_tls: &Arc<ClientConfig>,
+    target: &Target,
+) -> std::io::Result<Box<dyn Stream>> {
     let connect = async {
         match target.addresses.as_slice() {
             [] => TcpStream::connect((target.host.as_str(), target.port)).await,
@@ -132,10 +138,13 @@ async fn dial(call: &Call<'_>, target: &Target) -> std::io::Result<Box<dyn Strea
     };
     let stream = tokio::time::timeout(CONNECT, connect).await??;
     stream.set_nodelay(true)?;
-    let config = match target.tls {
-        None => return Ok(Box::new(stream)),
-        Some(Tls::Kubelet) => call.server.settings.kubelet_tls.clone(),
-        Some(Tls::Unverified) => pki::tls::unverified_client().map_err(std::io::Error::other)?,
+    let config = match (&target.config, target.tls) {
+        (Some(own), _) => own.clone(),
+        (None, None) => return Ok(Box::new(stream)),
+        (None, Some(Tls::Kubelet)) => kubelet_tls.clone(),
+        (None, Some(Tls::Unverified)) => {
+            pki::tls::unverified_client().map_err(std::io::Error::other)?
+        }
     };
     let connector = tokio_rustls::TlsConnector::from(config);
     let name = rustls::pki_types::ServerName::try_from(target.host.clone())

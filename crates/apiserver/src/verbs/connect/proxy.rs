@@ -31,7 +31,7 @@ pub(super) async fn proxy(
     let links = Links::new(&request, &call.info.rest, &target);
     // Links can only be rewritten in uncompressed text.
     request.headers_mut().remove(ACCEPT_ENCODING);
-    let answer = forward(call, target, request).await?;
+    let answer = forward(&call.server.settings.kubelet_tls, target, request).await?;
     Ok(links.lead_back(answer))
 }
 
@@ -75,7 +75,7 @@ async fn node(call: &Call<'_>, path: String) -> Result<Target, Status> {
     };
     let addresses = address::of_node(&host, port).await?;
     let tls = if port == kubelet_port { Some(Tls::Kubelet) } else { tls };
-    Ok(Target { host, port, addresses, tls, path })
+    Ok(Target { host, port, addresses, tls, config: None, path })
 }
 
 fn invalid_port(port: &str) -> Status {
@@ -111,7 +111,7 @@ fn parse_name(text: &str) -> Option<(Option<Tls>, &str, &str)> {
 /// The target at a checked address.
 fn at(ip: IpAddr, port: u16, tls: Option<Tls>, path: String) -> Target {
     let addresses = vec![SocketAddr::new(ip, port)];
-    Target { host: ip.to_string(), port, addresses, tls, path }
+    Target { host: ip.to_string(), port, addresses, tls, config: None, path }
 }
 
 fn pod(call: &Call<'_>, path: String) -> Result<Target, Status> {
