@@ -1,6 +1,14 @@
 """Bootstrap objects, OpenAPI and names of metrics."""
+import os
 from res import *
 import lib
+CUSTOM=os.path.join(os.path.dirname(os.path.abspath(__file__)),'../../crates/apiserver/src/tests/custom_openapi.json')
+CRDS='/apis/apiextensions.k8s.io/v1/customresourcedefinitions'
+def published(want):
+    for _ in range(100):
+        if all((b'my-shop' in r.body)==want for r in both('GET','/openapi/v3',cmp=False)): return
+        time.sleep(0.2)
+    raise SystemExit('custom resources are not published alike')
 def objs(p):
     a,b=both('GET',p,cmp=False)
     def m(r): 
@@ -25,6 +33,8 @@ def run():
             R.classes[cls]+=1; R.bysec[lib.SEC][1]+=1
             R.recs.append({'sec':lib.SEC,'name':f'{pth.split("/")[-1]} {k}','cls':cls,'req':pth,'cox':200,'up':200,'diffs':[(p,short(x,240),short(y,240)) for p,x,y in (diffs(a,b) if a and b else [('',short(a,300),short(b,300))])]})
     setsec('5b openapi')
+    for crd in json.load(open(CUSTOM))['definitions']: both('POST',CRDS,crd,cmp=False)
+    published(True)
     a,b=both('GET','/openapi/v3',cmp=False)
     R.n+=1
     if a.ctype!=b.ctype: R.classes['content-type']+=1; R.recs.append({'sec':lib.SEC,'name':'/openapi/v3','cls':'content-type','req':'/openapi/v3','cox':200,'up':200,'ct':[a.ctype,b.ctype]})
@@ -49,6 +59,8 @@ def run():
             x,y=both('GET',p,accept=acc,cmp=False); R.n+=1; R.bysec[lib.SEC][0]+=1
             if (x.status,x.ctype)!=(y.status,y.ctype): rec(f'{p} accept {acc}','openapi-negotiation',(x.status,x.ctype,len(x.body)),(y.status,y.ctype,len(y.body)))
             else: R.same+=1
+    for name in ('widgets','orbits'): both('DELETE',f'{CRDS}/{name}.my-shop.example.com',cmp=False)
+    published(False)
     setsec('5c metrics')
     x,y=both('GET','/metrics',accept='*/*',cmp=False)
     def names(r): return {l.split()[2]:l.split()[3] for l in r.body.decode().split('\n') if l.startswith('# TYPE')}

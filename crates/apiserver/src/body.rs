@@ -1,5 +1,6 @@
 //! Request and response bodies.
 
+mod pieces;
 mod unread;
 
 use std::convert::Infallible;
@@ -24,6 +25,11 @@ const MAX_BODY: usize = 3 << 20;
 /// A body of known bytes.
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|e: Infallible| match e {}).boxed_unsync()
+}
+
+/// A body of known bytes in several pieces.
+pub(crate) fn pieces(pieces: impl Iterator<Item = Bytes>) -> Body {
+    pieces::Pieces::new(pieces).map_err(|e: Infallible| match e {}).boxed_unsync()
 }
 
 /// A body that is produced while it is read.

@@ -204,6 +204,7 @@ impl Server {
 
     /// Serves other kinds from now on.
     pub(crate) fn serve_kinds(&self, kinds: Kinds) {
+        self.openapi.publish(&kinds);
         self.kinds.store(Arc::new(kinds));
     }
 

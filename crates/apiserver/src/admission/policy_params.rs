@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Plugin, Request};
 use crate::authz::{self, Attributes, Decision};
-use crate::registry;
+use crate::registry::{self, Kinds};
 use crate::user::{MASTERS, User};
 
 const GROUP: &str = "admissionregistration.k8s.io";
@@ -47,10 +47,10 @@ struct Params<'a> {
 impl<'a> Params<'a> {
     const ALL: Self = Self { group: "*", resource: "*" };
 
-    fn of(kind: &'a Value) -> Self {
+    fn of(kinds: &Kinds, kind: &'a Value) -> Self {
         let version = kind.str_at(&["apiVersion"]);
         let (group, version) = version.split_once('/').unwrap_or(("", version));
-        let row = registry::find_kind(group, version, kind.str_at(&["kind"]));
+        let row = kinds.find_kind(group, version, kind.str_at(&["kind"]));
         Self { group, resource: row.map_or("*", |row| row.resource) }
     }
 }
@@ -68,7 +68,7 @@ fn may(request: &Request<'_>, verb: &str, of: &Params<'_>, namespace: &str, name
 fn check_policy(request: &Request<'_>, policy: &Object) -> Option<String> {
     let kind = policy.get_path(&["spec", "paramKind"])?;
     let same = request.old.is_some_and(|old| old.get_path(&["spec", "paramKind"]) == Some(kind));
-    if same || may(request, "get", &Params::of(kind), "*", "*") {
+    if same || may(request, "get", &Params::of(&request.server.kinds(), kind), "*", "*") {
         return None;
     }
     Some(format!(
@@ -91,7 +91,7 @@ fn check_binding(request: &Request<'_>, binding: &Object) -> Option<String> {
         .and_then(|kind| request.server.entry(kind, "", wanted))
         .map(|entry| entry.object());
     let kind = policy.as_ref().and_then(|policy| policy.get_path(&["spec", "paramKind"]));
-    let params = kind.map_or(Params::ALL, Params::of);
+    let params = kind.map_or(Params::ALL, |kind| Params::of(&request.server.kinds(), kind));
     if may(request, verb, &params, namespace, name) {
         return None;
     }

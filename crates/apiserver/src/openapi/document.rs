@@ -1,11 +1,10 @@
 //! Building blocks of operations, in both dialects.
 
+use std::sync::LazyLock;
+
 use apimachinery::openapi::Dialect;
 use apimachinery::schema::Registry;
 use serde_json::{Map, Value, json};
-
-use crate::discovery::sub_kind;
-use crate::registry::Kind;
 
 /// Query parameters as upstream describes them, one a line.
 const PARAMETERS: &str = include_str!("parameters.facts");
@@ -20,14 +19,19 @@ pub(super) struct Described {
 }
 
 impl Described {
+    pub(super) fn is(self, name: &str) -> bool {
+        self.name == name
+    }
+
     /// Its name among the shared parameters: one name may have two descriptions.
     fn shared(self) -> String {
         format!("{}-{}", self.name, self.sets.replace(',', "."))
     }
 }
 
-fn described() -> impl Iterator<Item = Described> {
-    PARAMETERS.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+static DESCRIBED: LazyLock<Vec<Described>> = LazyLock::new(|| {
+    let lines = PARAMETERS.lines().filter(|line| !line.starts_with('#'));
+    let read = lines.filter_map(|line| {
         let mut parts = line.splitn(4, ' ');
         Some(Described {
             sets: parts.next()?,
@@ -35,12 +39,16 @@ fn described() -> impl Iterator<Item = Described> {
             of: parts.next()?,
             text: parts.next()?,
         })
-    })
-}
+    });
+    read.collect()
+});
 
 /// The query parameters of a set.
 pub(super) fn taken(set: &str) -> impl Iterator<Item = Described> {
-    described().filter(move |parameter| parameter.sets.split(',').any(|own| own == set))
+    DESCRIBED
+        .iter()
+        .copied()
+        .filter(move |parameter| parameter.sets.split(',').any(|own| own == set))
 }
 
 fn written(dialect: Dialect, place: &str, name: &str, of: &str, text: &str) -> Value {
@@ -68,15 +76,13 @@ pub(super) fn parameter(dialect: Dialect, described: Described) -> Value {
 
 /// The parameters that operations of the v2 document refer to.
 pub(super) fn shared_parameters() -> Map<String, Value> {
-    described().map(|d| (d.shared(), written(Dialect::V2, "query", d.name, d.of, d.text))).collect()
+    let all = DESCRIBED.iter();
+    all.map(|d| (d.shared(), written(Dialect::V2, "query", d.name, d.of, d.text))).collect()
 }
 
-pub(super) fn path_parameters(dialect: Dialect, kind: &Kind, path: &str) -> Vec<Value> {
+/// The parameters that a path has; objects are called `of`.
+pub(super) fn path_parameters(dialect: Dialect, of: &str, path: &str) -> Vec<Value> {
     let names = path.split('{').skip(1).filter_map(|p| p.split('}').next());
-    // An object at a subresource is named after the type that the subresource takes.
-    let sub = path.split("{name}/").nth(1).and_then(|rest| rest.split('/').next());
-    let sub = sub.and_then(|name| kind.subs.iter().find(|sub| sub.name() == name));
-    let of = sub.map_or(kind.kind, |sub| sub_kind(kind, *sub).2);
     names
         .map(|name| {
             let text = match name {
@@ -101,8 +107,26 @@ pub(super) fn reference(dialect: Dialect, group: &str, version: &str, kind: &str
         .map_or_else(|| json!({"type": "object"}), |ty| named(dialect, &ty.name))
 }
 
-pub(super) fn patch(dialect: Dialect) -> Value {
-    named(dialect, "io.k8s.apimachinery.pkg.apis.meta.v1.Patch")
+/// A reference to a type of meta.k8s.io.
+pub(super) fn meta(dialect: Dialect, kind: &str) -> Value {
+    named(dialect, &format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
+}
+
+/// A name as a part of an operation's id: letters and digits, where words begin with a capital
+/// (`ToValidOperationID`).
+pub(super) fn id_part(name: &str, capital: bool) -> String {
+    let mut capital = capital;
+    let mut part = String::with_capacity(name.len());
+    for (at, c) in name.char_indices() {
+        if !(c.is_alphabetic() || c == '_' || (at != 0 && c.is_ascii_digit())) {
+            capital = true;
+        } else if std::mem::take(&mut capital) {
+            part.extend(c.to_uppercase());
+        } else {
+            part.push(c);
+        }
+    }
+    part
 }
 
 pub(super) fn text() -> Value {

@@ -49,12 +49,53 @@ impl Message {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// What a schema requires of a value: thirteen fields that follow one another in both versions.
+    pub(super) fn limits(&mut self, first: u64, schema: &Value) {
+        const LIMITS: [&str; 13] = [
+            "multipleOf",
+            "maximum",
+            "exclusiveMaximum",
+            "minimum",
+            "exclusiveMinimum",
+            "maxLength",
+            "minLength",
+            "pattern",
+            "maxItems",
+            "minItems",
+            "uniqueItems",
+            "maxProperties",
+            "minProperties",
+        ];
+        for (name, field) in LIMITS.into_iter().zip(first..) {
+            match (name, schema.get(name)) {
+                ("multipleOf" | "maximum" | "minimum", Some(Value::Number(limit))) => {
+                    self.double(field, limit.as_f64().unwrap_or_default());
+                }
+                (_, Some(Value::Number(limit))) => {
+                    self.number(field, limit.as_i64().unwrap_or_default() as u64);
+                }
+                (_, Some(value)) => {
+                    self.flag(field, value);
+                    self.text(field, value);
+                }
+                _ => {}
+            }
+        }
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0
     }
 
     pub(super) fn message(&mut self, field: u64, message: Self) {
         self.bytes(field, &message.0);
+    }
+
+    /// A message that a part of a document may lack.
+    pub(super) fn part(&mut self, field: u64, message: Self) {
+        if !message.0.is_empty() {
+            self.message(field, message);
+        }
     }
 
     /// `{name = 1, value = 2}`, as gnostic writes maps.
@@ -87,10 +128,12 @@ fn schema(value: &Value) -> Message {
     let mut m = Message::default();
     m.text(1, &value["$ref"]);
     m.text(2, &value["format"]);
+    m.text(3, &value["title"]);
     m.text(4, &value["description"]);
     if !value["default"].is_null() {
         m.message(5, Message::any(&value["default"]));
     }
+    m.limits(6, value);
     m.texts(19, &value["required"]);
     for item in value["enum"].as_array().into_iter().flatten() {
         m.message(20, Message::any(item));
@@ -99,7 +142,7 @@ fn schema(value: &Value) -> Message {
         Value::Null => {}
         Value::Bool(allowed) => {
             let mut item = Message::default();
-            item.flag(2, &Value::Bool(*allowed));
+            item.number(2, u64::from(*allowed));
             m.message(21, item);
         }
         of => {
@@ -208,7 +251,7 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
     let mut info = Message::default();
     info.text(1, &document["info"]["title"]);
     info.text(2, &document["info"]["version"]);
-    m.message(2, info);
+    m.part(2, info);
     let mut paths = Message::default();
     for (path, item) in entries(&document["paths"]) {
         let mut own = Message::default();
@@ -228,16 +271,16 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
         parameters(&mut own, 9, &item["parameters"]);
         paths.named(2, path, own);
     }
-    m.message(8, paths);
+    m.part(8, paths);
     let mut definitions = Message::default();
     for (name, definition) in entries(&document["definitions"]) {
         definitions.named(1, name, schema(definition));
     }
-    m.message(9, definitions);
+    m.part(9, definitions);
     let mut shared = Message::default();
     for (name, value) in entries(&document["parameters"]) {
         shared.named(1, name, parameter(value));
     }
-    m.message(10, shared);
+    m.part(10, shared);
     m.0
 }

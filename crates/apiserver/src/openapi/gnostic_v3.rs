@@ -20,7 +20,9 @@ fn schema(value: &Value) -> Message {
 
 fn own_schema(value: &Value) -> Message {
     let mut m = Message::default();
-    m.flag(20, &value["uniqueItems"]);
+    m.flag(1, &value["nullable"]);
+    m.text(9, &value["title"]);
+    m.limits(10, value);
     m.texts(23, &value["required"]);
     for item in value["enum"].as_array().into_iter().flatten() {
         m.message(24, Message::any(item));
@@ -30,6 +32,9 @@ fn own_schema(value: &Value) -> Message {
         for part in value[name].as_array().into_iter().flatten() {
             m.message(field, schema(part));
         }
+    }
+    if value["not"].is_object() {
+        m.message(29, own_schema(&value["not"]));
     }
     if !value["items"].is_null() {
         let mut item = Message::default();
@@ -160,7 +165,7 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
     let mut info = Message::default();
     info.text(1, &document["info"]["title"]);
     info.text(6, &document["info"]["version"]);
-    m.message(2, info);
+    m.part(2, info);
     let mut paths = Message::default();
     for (path, item) in entries(&document["paths"]) {
         let mut own = Message::default();
@@ -172,13 +177,13 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
         parameters(&mut own, 13, &item["parameters"]);
         paths.named(1, path, own);
     }
-    m.message(4, paths);
+    m.part(4, paths);
     let mut schemas = Message::default();
     for (name, value) in entries(&document["components"]["schemas"]) {
         schemas.named(1, name, schema(value));
     }
     let mut components = Message::default();
-    components.message(1, schemas);
+    components.part(1, schemas);
     let mut schemes = Message::default();
     for (name, value) in entries(&document["components"]["securitySchemes"]) {
         let mut own = Message::default();
@@ -189,8 +194,8 @@ pub(super) fn encode(document: &Value) -> Vec<u8> {
         wrapped.message(1, own);
         schemes.named(1, name, wrapped);
     }
-    components.message(7, schemes);
-    m.message(5, components);
+    components.part(7, schemes);
+    m.part(5, components);
     m.into_bytes()
 }
 

@@ -1,30 +1,35 @@
 //! OpenAPI: `/openapi/v2` as JSON and gnostic protobuf, `/openapi/v3` by group version.
 //!
-//! Everything is generated from the registry's rows and the schema on first request, and cached.
+//! What is published of the table is generated on first request and kept. Custom resources add a
+//! part for each group version (`custom`): a change of one definition leaves the parts of the others
+//! as they are, and documents are put together of parts when they are sent.
 
+mod builtin;
+mod custom;
 mod describe;
 mod document;
 mod gnostic;
 mod gnostic_v3;
 mod paths;
+mod piece;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use apimachinery::Status;
-use apimachinery::openapi::{Dialect, schemas};
-use apimachinery::schema::{Registry, Type};
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ACCEPT, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH};
+use http::header::{ACCEPT, CACHE_CONTROL, HeaderValue};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::body::{Body, full};
 use crate::encode::respond;
 use crate::negotiate::JSON;
-use crate::registry::{Access, GROUPS, Group, Kind, kinds};
+use crate::registry::Kinds;
 use crate::request::Query;
+use custom::{Version, entries};
+use piece::{Piece, answer, tag};
 
 /// Media type of the v2 document in gnostic's protobuf.
 const GNOSTIC: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
@@ -33,86 +38,88 @@ const GNOSTIC_LATEST: &str = "application/com.github.proto-openapi.spec.v2.v1.0+
 /// Media type of the v3 documents.
 const GNOSTIC_3: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
 const GNOSTIC_3_LATEST: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
-const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 
-/// A finished document.
-struct Document {
-    bytes: Bytes,
-    etag: String,
-}
-
-impl Document {
-    fn new(bytes: Vec<u8>) -> Self {
-        let etag = hex::encode_upper(Sha256::digest(&bytes));
-        Self { bytes: bytes.into(), etag }
-    }
-
-    fn respond(&self, media_type: &'static str, headers: &HeaderMap) -> Response<Body> {
-        let quoted = format!("\"{}\"", self.etag);
-        let known = headers.get(IF_NONE_MATCH).is_some_and(|v| v.as_bytes() == quoted.as_bytes());
-        let mut response = if known {
-            respond(StatusCode::NOT_MODIFIED, media_type, full(""))
-        } else {
-            respond(StatusCode::OK, media_type, full(self.bytes.clone()))
-        };
-        if let Ok(etag) = HeaderValue::from_str(&quoted) {
-            response.headers_mut().insert(ETAG, etag);
-        }
-        response
-    }
-}
-
-/// The documents, each generated on first request.
+/// The documents of the kinds that are served now.
 #[derive(Default)]
 pub(crate) struct Documents {
-    v2_json: OnceLock<Document>,
-    v2_protobuf: OnceLock<Document>,
-    v3: OnceLock<BTreeMap<String, Document3>>,
+    v2_json: OnceLock<Swagger>,
+    v2_protobuf: OnceLock<Piece>,
+    v3: OnceLock<BTreeMap<String, builtin::Document>>,
+    /// By the names of their v3 documents.
+    custom: ArcSwap<BTreeMap<String, Arc<Version>>>,
 }
 
-/// A v3 document, in both encodings under one tag.
-struct Document3 {
-    json: Document,
-    protobuf: OnceLock<Document>,
+/// The v2 document of the table, cut where custom resources are put in.
+struct Swagger {
+    /// To the last of the definitions.
+    head: Piece,
+    /// From there to the last of the paths.
+    tail: Piece,
 }
 
-impl Document3 {
-    fn new(document: &Value) -> Self {
-        let json = Document::new(document.to_string().into_bytes());
-        Self { json, protobuf: OnceLock::new() }
-    }
-
-    fn protobuf(&self) -> &Document {
-        self.protobuf.get_or_init(|| {
-            let document = serde_json::from_slice(&self.json.bytes).unwrap_or_default();
-            let bytes = gnostic_v3::encode(&document).into();
-            Document { bytes, etag: self.json.etag.clone() }
-        })
+impl Swagger {
+    fn new(mut document: Value) -> Self {
+        let [definitions, paths] = ["definitions", "paths"].map(|name| {
+            let object = document.as_object_mut().and_then(|document| document.remove(name));
+            entries(&object.unwrap_or_default())
+        });
+        let head = format!(r#"{{{},"definitions":{{{definitions}"#, entries(&document));
+        let tail = format!(r#"}},"paths":{{{paths}"#);
+        Self { head: Piece::new(head.into_bytes()), tail: Piece::new(tail.into_bytes()) }
     }
 }
 
 impl Documents {
+    /// Publishes these kinds from now on. What of them was published before stays as it is; the rest
+    /// is made when it is asked for.
+    pub(crate) fn publish(&self, kinds: &Kinds) {
+        let known = self.custom.load();
+        self.custom.store(Arc::new(custom::versions(kinds, &known)));
+    }
+
+    fn builtin_v3(&self) -> &BTreeMap<String, builtin::Document> {
+        self.v3.get_or_init(builtin::documents)
+    }
+
     pub(crate) fn v2(&self, accept: &str, headers: &HeaderMap) -> Result<Response<Body>, Status> {
         if !takes(accept, &[JSON, GNOSTIC, GNOSTIC_LATEST]) {
             return Ok(not_acceptable());
         }
+        let custom = self.custom.load_full();
         if accept.contains(GNOSTIC) || accept.contains(GNOSTIC_LATEST) {
-            let document =
-                self.v2_protobuf.get_or_init(|| Document::new(gnostic::encode(&swagger())));
-            return Ok(document.respond(GNOSTIC_LATEST, headers));
+            // Messages that come in parts are merged by those who read them.
+            let own =
+                self.v2_protobuf.get_or_init(|| Piece::new(gnostic::encode(&builtin::swagger())));
+            let all: Vec<&Piece> =
+                std::iter::once(own).chain(custom.values().map(|v| v.v2_protobuf())).collect();
+            let tag = tag(all.iter().copied());
+            return Ok(answer(&tag, GNOSTIC_LATEST, headers, || {
+                let all: Vec<Bytes> = all.iter().map(|piece| piece.bytes.clone()).collect();
+                all.into_iter()
+            }));
         }
-        let document =
-            self.v2_json.get_or_init(|| Document::new(swagger().to_string().into_bytes()));
-        Ok(document.respond(JSON, headers))
+        let own = self.v2_json.get_or_init(|| Swagger::new(builtin::swagger()));
+        let parts: Vec<[&Piece; 2]> = custom.values().map(|v| v.v2_json_pieces()).collect();
+        let tag = tag([&own.head, &own.tail].into_iter().chain(parts.iter().flatten().copied()));
+        Ok(answer(&tag, JSON, headers, || {
+            let comma = Bytes::from_static(b",");
+            let mut all = vec![own.head.bytes.clone()];
+            all.extend(parts.iter().flat_map(|[own, _]| [comma.clone(), own.bytes.clone()]));
+            all.push(own.tail.bytes.clone());
+            all.extend(parts.iter().flat_map(|[_, own]| [comma.clone(), own.bytes.clone()]));
+            all.push(Bytes::from_static(b"}}"));
+            all.into_iter()
+        }))
     }
 
     /// The names of the v3 documents.
     pub(crate) fn v3_index(&self) -> Response<Body> {
-        let documents = self.v3.get_or_init(components);
-        let paths: Map<String, Value> = documents
-            .iter()
-            .map(|(name, document)| {
-                let url = format!("/openapi/v3/{name}?hash={}", document.json.etag);
+        let custom = self.custom.load_full();
+        let builtin = self.builtin_v3().iter().map(|(name, document)| (name, &*document.tag));
+        let paths: Map<String, Value> = builtin
+            .chain(custom.iter().map(|(name, version)| (name, version.v3_tag())))
+            .map(|(name, tag)| {
+                let url = format!("/openapi/v3/{name}?hash={tag}");
                 (name.clone(), json!({"serverRelativeURL": url}))
             })
             .collect();
@@ -123,26 +130,32 @@ impl Documents {
 
     /// One of the v3 documents.
     pub(crate) fn v3(&self, name: &str, query: &Query, headers: &HeaderMap) -> Response<Body> {
-        let bare = |code| {
+        let custom = self.custom.load();
+        let (builtin, custom) = (self.builtin_v3().get(name), custom.get(name));
+        let tag = builtin.map(|own| &*own.tag).or_else(|| custom.map(|own| own.v3_tag()));
+        let Some(tag) = tag else {
             let mut response = Response::new(full(""));
-            *response.status_mut() = code;
-            response
-        };
-        let Some(document) = self.v3.get_or_init(components).get(name) else {
-            return bare(StatusCode::NOT_FOUND);
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            return response;
         };
         let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or("");
         if !takes(accept, &[JSON, GNOSTIC_3, GNOSTIC_3_LATEST]) {
-            return bare(StatusCode::NOT_ACCEPTABLE);
+            return not_acceptable();
         }
         let binary = accept.contains(GNOSTIC_3) || accept.contains(GNOSTIC_3_LATEST);
-        let mut response = if binary {
-            document.protobuf().respond(GNOSTIC_3_LATEST, headers)
-        } else {
-            document.json.respond(JSON, headers)
-        };
+        let media_type = if binary { GNOSTIC_3_LATEST } else { JSON };
+        let mut response = answer(tag, media_type, headers, || {
+            let pieces = match (builtin, custom, binary) {
+                (Some(own), _, true) => vec![own.protobuf().clone()],
+                (Some(own), _, false) => vec![own.json.clone()],
+                (_, Some(own), true) => own.v3_protobuf(),
+                (_, Some(own), false) => own.v3_json(),
+                (None, None, _) => Vec::new(),
+            };
+            pieces.into_iter()
+        });
         // A URL with the current hash never changes.
-        if query.get("hash") == Some(&document.json.etag) {
+        if query.get("hash") == Some(tag) {
             response.headers_mut().insert(
                 CACHE_CONTROL,
                 HeaderValue::from_static("public, immutable, max-age=31536000"),
@@ -165,190 +178,13 @@ fn not_acceptable() -> Response<Body> {
     response
 }
 
-/// The types that a kind's operations use.
-fn roots(kind: &Kind) -> impl Iterator<Item = &'static Arc<Type>> {
-    let registry = Registry::builtin();
-    let list = format!("{}List", kind.kind);
-    // Streams have options, which are parameters.
-    let subs =
-        kind.subs.iter().filter_map(|s| s.own_kind()).filter(|of| !of.2.ends_with("Options"));
-    [
-        registry.lookup(kind.group, kind.version, kind.kind),
-        registry.lookup(kind.group, kind.version, &list),
-    ]
-    .into_iter()
-    .chain(subs.map(|(g, v, k)| registry.lookup(g, v, k)))
-    .chain([
-        registry.lookup("", "v1", "DeleteOptions"),
-        registry.lookup("", "v1", "Status"),
-        registry.lookup("", "v1", "WatchEvent"),
-        registry.type_by_name("io.k8s.apimachinery.pkg.apis.meta.v1.Patch"),
-    ])
-    .flatten()
-    // A create-only kind answers with itself.
-    .filter(move |ty| {
-        kind.access != Access::Virtual || !ty.name.starts_with("io.k8s.apimachinery.")
-    })
-}
-
-/// A type of meta.k8s.io.
-fn meta(kind: &str) -> Option<&'static Arc<Type>> {
-    Registry::builtin().type_by_name(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
-}
-
-/// The document of `/version`, which has no type of its own here.
-fn version_info(dialect: Dialect) -> Value {
-    let mut text = json!({"type": "string"});
-    if dialect == Dialect::V3 {
-        text["default"] = "".into();
-    }
-    let plain = [
-        "gitVersion",
-        "gitCommit",
-        "gitTreeState",
-        "buildDate",
-        "goVersion",
-        "compiler",
-        "platform",
-    ];
-    let mut properties: Map<String, Value> =
-        plain.into_iter().map(|name| (name.to_owned(), text.clone())).collect();
-    let of = [
-        ("major", "Major is the major version of the binary version"),
-        ("minor", "Minor is the minor version of the binary version"),
-        ("emulationMajor", "EmulationMajor is the major version of the emulation version"),
-        ("emulationMinor", "EmulationMinor is the minor version of the emulation version"),
-        (
-            "minCompatibilityMajor",
-            "MinCompatibilityMajor is the major version of the minimum compatibility version",
-        ),
-        (
-            "minCompatibilityMinor",
-            "MinCompatibilityMinor is the minor version of the minimum compatibility version",
-        ),
-    ];
-    for (name, said) in of {
-        let mut property = match name {
-            "major" | "minor" => text.clone(),
-            _ => json!({"type": "string"}),
-        };
-        property["description"] = said.into();
-        properties.insert(name.to_owned(), property);
-    }
-    let required = [&["major", "minor"][..], &plain[..]].concat();
-    json!({
-        "description": "Info contains versioning information. how we'll want to distribute that information.",
-        "type": "object", "properties": properties,
-        "required": required,
-    })
-}
-
-fn described(
-    dialect: Dialect,
-    types: impl Iterator<Item = &'static Arc<Type>>,
-    descriptions: &Map<String, Value>,
-) -> BTreeMap<String, Value> {
-    let mut found = schemas(dialect, types);
-    for (name, schema) in &mut found {
-        if let Some(described) = descriptions.get(name) {
-            describe::add(schema, described, dialect == Dialect::V3);
-        }
-    }
-    found
-}
-
-fn info() -> Value {
-    json!({"title": "Kubernetes", "version": crate::discovery::VERSION})
-}
-
-/// The v2 document.
-fn swagger() -> Value {
-    let dialect = Dialect::V2;
-    let mut all = Map::new();
-    for kind in kinds() {
-        all.extend(paths::of(dialect, kind));
-    }
-    for group in GROUPS {
-        all.extend([paths::group(dialect, group.name, None)]);
-        all.extend(group.versions.iter().map(|v| paths::group(dialect, group.name, Some(v))));
-    }
-    all.extend(paths::bare(dialect).into_iter().map(|(path, item)| (path.to_owned(), item)));
-    let documents = ["APIVersions", "APIGroup", "APIGroupList", "APIResourceList"];
-    let types = kinds().flat_map(roots).chain(documents.into_iter().filter_map(meta));
-    let mut definitions = described(dialect, types, &describe::definitions());
-    definitions.insert(VERSION_INFO.to_owned(), version_info(dialect));
-    json!({
-        "swagger": "2.0", "info": info(), "paths": all,
-        "definitions": definitions,
-        "parameters": document::shared_parameters(),
-        "securityDefinitions": {"BearerToken": bearer()},
-        "security": [{"BearerToken": []}],
-    })
-}
-
-fn bearer() -> Value {
-    json!({
-        "description": "Bearer Token authentication",
-        "type": "apiKey", "name": "authorization", "in": "header",
-    })
-}
-
-/// The v3 documents, by path.
-fn components() -> BTreeMap<String, Document3> {
-    let dialect = Dialect::V3;
-    let descriptions = describe::definitions();
-    let mut documents = BTreeMap::new();
-    let mut add = |name: String, paths: Map<String, Value>, schemas: BTreeMap<String, Value>| {
-        let mut components = json!({"securitySchemes": {"BearerToken": bearer()}});
-        if !schemas.is_empty() {
-            components["schemas"] = json!(schemas);
-        }
-        let document = json!({
-            "openapi": "3.0.0", "info": info(), "paths": paths, "components": components,
-        });
-        documents.insert(name, Document3::new(&document));
-    };
-    for group in GROUPS {
-        for version in group.versions {
-            let own = || group.kinds.iter().filter(|k| k.version == *version);
-            let mut all = Map::from_iter([paths::group(dialect, group.name, Some(version))]);
-            own().for_each(|kind| all.extend(paths::of(dialect, kind)));
-            let types = own().flat_map(roots).chain(meta("APIResourceList"));
-            add(document_name(group, version), all, described(dialect, types, &descriptions));
-        }
-        let (path, item) = paths::group(dialect, group.name, None);
-        let answer = if group.name.is_empty() { "APIVersions" } else { "APIGroup" };
-        let schemas = described(dialect, meta(answer).into_iter(), &descriptions);
-        let name = path.trim_matches('/').to_owned();
-        add(name, Map::from_iter([(path, item)]), schemas);
-    }
-    for (path, item) in paths::bare(dialect) {
-        let name = path.trim_matches('/').to_owned();
-        let schemas = match path {
-            "/apis/" => described(dialect, meta("APIGroupList").into_iter(), &descriptions),
-            "/version/" => BTreeMap::from([(VERSION_INFO.to_owned(), version_info(dialect))]),
-            _ => BTreeMap::new(),
-        };
-        add(name, Map::from_iter([(path.to_owned(), item)]), schemas);
-    }
-    documents
-}
-
-fn document_name(group: &Group, version: &str) -> String {
-    if group.name.is_empty() {
-        format!("api/{version}")
-    } else {
-        format!("apis/{}/{version}", group.name)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let swagger = swagger();
+        let swagger = builtin::swagger();
         let definitions = swagger["definitions"].as_object().unwrap();
         let text = swagger.to_string();
         for reference in text.split("\"#/definitions/").skip(1) {
@@ -363,8 +199,8 @@ mod tests {
         let pod = &definitions["io.k8s.api.core.v1.Pod"];
         assert!(pod["description"].as_str().unwrap().contains("containers"));
         assert!(pod["properties"]["spec"]["description"].is_string());
-        for (name, document) in components() {
-            let text = String::from_utf8(document.json.bytes.to_vec()).unwrap();
+        for (name, document) in builtin::documents() {
+            let text = String::from_utf8(document.json.to_vec()).unwrap();
             let value: Value = serde_json::from_str(&text).unwrap();
             for reference in text.split("\"#/components/schemas/").skip(1) {
                 let wanted = reference.split('"').next().unwrap();
@@ -375,7 +211,7 @@ mod tests {
 
     #[test]
     fn operations_are_named_as_upstream_names_them() {
-        let swagger = swagger();
+        let swagger = builtin::swagger();
         let pods = "/api/v1/namespaces/{namespace}/pods";
         let slices = "/apis/discovery.k8s.io/v1";
         for (path, method, id) in [
@@ -408,7 +244,7 @@ mod tests {
         assert_eq!(scale["parameters"][1]["description"], "name of the Scale");
         let endpoints = &swagger["paths"]["/api/v1/namespaces/{namespace}/endpoints"];
         assert_eq!(endpoints["post"]["description"], "create Endpoints");
-        let documents = components();
+        let documents = builtin::documents();
         for name in ["api", "apis", "apis/apps", "version", "openid/v1/jwks"] {
             assert!(documents.contains_key(name), "{name}");
         }

@@ -3,7 +3,8 @@
 use apimachinery::openapi::Dialect;
 use serde_json::{Map, Value, json};
 
-use super::document::{answers, parameter, path_parameters, reference, roots, text};
+use super::document::{answers, id_part, meta, parameter, path_parameters, reference, roots, text};
+use crate::discovery::sub_kind;
 use crate::registry::{Access, Kind, Sub};
 
 const PATCHES: &[&str] = &[
@@ -36,7 +37,7 @@ pub(super) fn group_word(group: &str) -> String {
     if group.is_empty() {
         return "Core".into();
     }
-    group.trim_end_matches(".k8s.io").split('.').map(capital).collect()
+    id_part(group.strip_suffix(".k8s.io").unwrap_or(group), true)
 }
 
 fn capital(word: &str) -> String {
@@ -81,7 +82,7 @@ impl Operation<'_> {
         };
         let sent = match action {
             "post" | "put" => Some(schema),
-            "patch" => Some(super::document::patch(dialect)),
+            "patch" => Some(meta(dialect, "Patch")),
             "delete" | "deletecollection" => Some(reference(dialect, "", "v1", "DeleteOptions")),
             _ => None,
         };
@@ -211,9 +212,17 @@ impl<'a> Writer<'a> {
         self.add(path.to_owned(), "connect", item);
     }
 
+    /// The kind of the objects at a path: one at a subresource is named after the type that the
+    /// subresource takes.
+    fn named_at(&self, path: &str) -> &'a str {
+        let sub = path.split("{name}/").nth(1).and_then(|rest| rest.split('/').next());
+        let sub = sub.and_then(|name| self.kind.subs.iter().find(|sub| sub.name() == name));
+        sub.map_or(self.kind.kind, |sub| sub_kind(self.kind, *sub).2)
+    }
+
     fn add(&mut self, path: String, action: &str, item: Map<String, Value>) {
         let mut item = Value::Object(item);
-        let mut parameters = path_parameters(self.dialect, self.kind, &path);
+        let mut parameters = path_parameters(self.dialect, self.named_at(&path), &path);
         if action != "connect" {
             parameters.extend(
                 super::document::taken("any").map(|pretty| parameter(self.dialect, pretty)),
@@ -270,10 +279,10 @@ fn listed(kind: &Kind) -> String {
 }
 
 /// The article before a name, which may be a plural.
-fn article(name: &str) -> &'static str {
+pub(super) fn article(name: &str) -> &'static str {
     if name.ends_with('s') && !name.ends_with("ss") {
         ""
-    } else if name.starts_with(['A', 'E', 'I', 'O', 'U']) {
+    } else if name.starts_with(|c: char| "AEIOUaeiou".contains(c)) {
         "an "
     } else {
         "a "
@@ -365,7 +374,7 @@ pub(super) fn group(dialect: Dialect, group: &str, version: Option<&str>) -> (St
 
 /// Paths outside of any group.
 pub(super) fn bare(dialect: Dialect) -> Vec<(&'static str, Value)> {
-    let info = super::document::named(dialect, super::VERSION_INFO);
+    let info = super::document::named(dialect, super::builtin::VERSION_INFO);
     let of = |id, tag, description, answer| {
         super::document::found(dialect, id, tag, description, answer)
     };
@@ -404,8 +413,4 @@ pub(super) fn bare(dialect: Dialect) -> Vec<(&'static str, Value)> {
             of("getCodeVersion", "version", "get the version information for this server", info),
         ),
     ]
-}
-
-fn meta(dialect: Dialect, kind: &str) -> Value {
-    super::document::named(dialect, &format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
 }

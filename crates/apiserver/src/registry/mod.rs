@@ -100,11 +100,6 @@ pub(crate) fn find(group: &str, version: &str, resource: &str) -> Option<&'stati
     group.kinds.iter().find(|k| k.version == version && k.resource == resource)
 }
 
-/// A group by name.
-pub(crate) fn find_group(name: &str) -> Option<&'static Group> {
-    GROUPS.iter().find(|g| g.name == name)
-}
-
 /// The row of a kind.
 pub(crate) fn find_kind(group: &str, version: &str, kind: &str) -> Option<&'static Kind> {
     let group = GROUPS.iter().find(|g| g.name == group)?;

@@ -9,6 +9,7 @@ mod certificates;
 mod conformance;
 mod conversion;
 mod custom;
+mod custom_openapi;
 mod deletion;
 mod harness;
 mod limits;

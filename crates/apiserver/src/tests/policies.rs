@@ -87,6 +87,34 @@ async fn a_policy_takes_its_parameters_from_what_its_author_reads() {
 }
 
 #[tokio::test]
+async fn parameters_may_be_custom_resources() {
+    let api = with_author().await;
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let reader = json!({"metadata": {"name": "things"}, "rules": [
+        {"apiGroups": ["other.example"], "resources": ["things"], "verbs": ["get"]}]});
+    api.post(&format!("{rbac}/clusterroles"), &reader).await.ok();
+    let bound = json!({"metadata": {"name": "things"},
+        "subjects": [
+            {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "author"}],
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "things"}});
+    api.post(&format!("{rbac}/clusterrolebindings"), &bound).await.ok();
+    let params = policy("params", Some(("other.example/v1", "Thing")));
+    // As long as nobody knows which resource these are, all must be readable.
+    by_author(&api, Method::POST, POLICIES, &params).await.fails(422);
+    let definition = json!({"metadata": {"name": "things.other.example"}, "spec": {
+        "group": "other.example", "scope": "Cluster",
+        "names": {"plural": "things", "singular": "thing", "kind": "Thing"},
+        "versions": [{"name": "v1", "served": true, "storage": true,
+            "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).await.ok();
+    while api.get("/apis/other.example/v1/things").await.code != 200 {
+        tokio::task::yield_now().await;
+    }
+    by_author(&api, Method::POST, POLICIES, &params).await.ok();
+}
+
+#[tokio::test]
 async fn a_binding_names_what_its_author_reads() {
     let api = with_author().await;
     api.post(POLICIES, &policy("params", Some(("v1", "ConfigMap")))).await.ok();
