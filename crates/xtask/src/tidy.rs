@@ -40,7 +40,8 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
             {
                 files(&path, found);
             }
-        } else {
+        } else if name != ".git" {
+            // In a second work tree that is a file, with a path.
             found.push(path);
         }
     }
@@ -52,7 +53,7 @@ fn all_files() -> Vec<PathBuf> {
     found
 }
 
-fn rust_files() -> Vec<(PathBuf, String)> {
+pub(crate) fn rust_files() -> Vec<(PathBuf, String)> {
     let sources = all_files().into_iter().filter(|p| p.extension().is_some_and(|e| e == "rs"));
     sources.map(|p| (p.clone(), std::fs::read_to_string(p).unwrap())).collect()
 }
