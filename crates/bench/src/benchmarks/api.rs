@@ -25,7 +25,7 @@ const WORKERS: usize = 32;
 /// Lists of each kind.
 const LISTS: usize = 7;
 
-/// What one server did: requests per second, and processor time of each in milliseconds.
+/// The figures of one server: requests per second, and processor time of each in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     rate: f64,
