@@ -11,7 +11,7 @@ use super::scene::{Plan, Scene};
 use super::template::Wants;
 use crate::common::{meta, pod};
 
-/// What to do, and what to say about it.
+/// The plan of a reconciliation, and the events to record.
 #[derive(Default)]
 pub(super) struct Managed {
     pub(super) plan: Plan,

@@ -130,7 +130,7 @@ impl Controller {
         for (kind, reason, text) in managed.events {
             self.context.events.event(&*scene.set, kind, reason, text);
         }
-        // What is done now is to be seen before more is updated.
+        // Pods that are created or deleted now must be observed before more are updated.
         let plan = if !managed.plan.is_empty() || scene.rolling().is_none() {
             managed.plan
         } else {

@@ -1,4 +1,4 @@
-//! What one reconciliation of a DaemonSet sees.
+//! The state that one reconciliation of a DaemonSet works on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) struct Scene {
     pub(super) now: Timestamp,
 }
 
-/// What is to be made and deleted.
+/// The pods to create and delete.
 #[derive(Default)]
 pub(super) struct Plan {
     /// Nodes that get a pod.
@@ -125,7 +125,7 @@ impl Scene {
         if most == 0 && self.max_surge(desired) == 0 { 1 } else { most }
     }
 
-    /// What there is to report.
+    /// The new status.
     pub(super) fn status(&self) -> DaemonSetStatus {
         let mut status = self.set.status.clone().unwrap_or_default();
         let (mut current, mut misscheduled, mut ready, mut updated, mut available) =

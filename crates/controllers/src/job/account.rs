@@ -16,16 +16,16 @@ use crate::common::{meta, pod};
 /// Uids the status may hold; more would make it too large (upstream's `MaxUncountedPods`).
 const MAX_UNCOUNTED: usize = 500;
 
-/// What the first step of accounting found.
+/// The result of the first step of accounting.
 #[derive(Default)]
 pub(super) struct Account {
     /// Pods that may go once the status is written.
     pub(super) release: Vec<Arc<Pod>>,
     /// Pods whose finalizer is still there.
     pub(super) held: HashSet<String>,
-    /// Whether the status has changed.
+    /// True if the status has changed.
     pub(super) dirty: bool,
-    /// Whether more pods wait for the next round.
+    /// True if more pods wait for the next reconciliation.
     pub(super) full: bool,
 }
 
@@ -80,7 +80,7 @@ pub(super) fn note(round: &mut Round) -> Account {
     account
 }
 
-/// What a pod's end means for the counters.
+/// The effect of a finished pod on the counters.
 enum End {
     /// An index has succeeded: that says enough, no uid is needed.
     Index(i32),
@@ -111,7 +111,7 @@ fn end_of(round: &Round, pod: &Pod) -> End {
     if counts { End::Failed } else { End::Uncounted }
 }
 
-/// Whether nothing is to be learned from a pod any more.
+/// Returns true if a pod no longer matters to the counters, so that its finalizer can go.
 fn releasable(round: &Round, pod: &Pod) -> bool {
     if meta::deleting(&round.job) || round.finish.is_some() || pod::phase(pod) == "Succeeded" {
         return true;

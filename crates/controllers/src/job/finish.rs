@@ -1,4 +1,4 @@
-//! Whether a Job is to end, and why.
+//! The end of a Job, and its reason.
 
 use k8s_openapi::api::batch::v1::{JobCondition, JobSpec};
 use k8s_openapi::api::core::v1::Pod;

@@ -20,7 +20,7 @@ const VARIABLE: &str = "JOB_COMPLETION_INDEX";
 /// Longest prefix of a generated name (upstream's `MaxGeneratedNameLength`).
 const MAX_PREFIX: usize = 58;
 
-/// Whether each pod has an index of its own.
+/// Returns true if each pod has an index of its own.
 pub(super) fn is_indexed(spec: &JobSpec) -> bool {
     spec.completion_mode.as_deref() == Some("Indexed")
 }
@@ -64,7 +64,7 @@ pub(super) struct Indexes {
 }
 
 impl Indexes {
-    /// What `pods`, of which `active` run, make of the indexes in the status.
+    /// Adds the results of `pods`, of which `active` run, to the indexes in the status.
     pub(super) fn find(
         spec: &JobSpec,
         status: &JobStatus,
@@ -117,7 +117,7 @@ impl Indexes {
     }
 }
 
-/// Whether this failure was the last that the pod's index may have.
+/// Returns true if this failure was the last that the pod's index may have.
 fn has_failed(spec: &JobSpec, limit: i32, pod: &Pod) -> bool {
     if !round::failed(spec, pod) {
         return false;

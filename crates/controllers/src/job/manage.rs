@@ -15,7 +15,7 @@ use crate::Error;
 use crate::common::batch::slow_start;
 use crate::common::{meta, pod, pod_control};
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Default)]
 pub(super) struct Done {
     /// Active pods there are now.

@@ -89,7 +89,7 @@ pub(crate) async fn run(context: Context) {
     futures::join!(context.work(&queue, WORKERS, work), context.work(&orphans, WORKERS, release));
 }
 
-/// Whether another controller looks after the Job.
+/// Returns true if `spec.managedBy` names another controller.
 fn is_foreign(job: &Job) -> bool {
     let manager = job.spec.as_ref().and_then(|spec| spec.managed_by.as_deref());
     manager.is_some_and(|manager| manager != "kubernetes.io/job-controller")
@@ -212,7 +212,7 @@ impl Controller {
     }
 }
 
-/// Whether enough pods have succeeded and none is left.
+/// Returns true if enough pods have succeeded and none is left.
 fn is_complete(round: &Round, active: i32) -> bool {
     let wanted = round.spec.completions.unwrap_or(1);
     active == 0 && round.succeeded >= wanted

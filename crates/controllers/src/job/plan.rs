@@ -13,7 +13,7 @@ use crate::common::{meta, pod, ranking};
 /// Pods made or deleted in one go (upstream's `MaxPodCreateDeletePerSync`).
 const BURST: usize = 500;
 
-/// What to do now.
+/// The next step of a Job.
 #[derive(Debug)]
 pub(super) enum Step {
     /// All is as it should be.

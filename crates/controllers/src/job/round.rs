@@ -1,4 +1,4 @@
-//! What one reconciliation sees: the Job, its pods, and what they add up to.
+//! The state that one reconciliation works on: the Job, its pods, and their counts.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,13 +13,14 @@ use super::index::{self, Indexes};
 use super::{finalizer, finish, track};
 use crate::common::{meta, pod};
 
-/// Whether pods are replaced only once they have really ended. A failure policy needs that: before
-/// the end there is nothing to judge.
+/// Returns true if pods are replaced only once they have finished. A failure policy needs that:
+/// before the end there is nothing to judge.
 pub(super) fn waits_for_end(spec: &JobSpec) -> bool {
     spec.pod_replacement_policy.as_deref() == Some("Failed") || spec.pod_failure_policy.is_some()
 }
 
-/// Whether a pod counts as failed. One that is being deleted may never reach an end of its own.
+/// Returns true if a pod counts as failed. One that is being deleted may never reach an end of its
+/// own.
 pub(super) fn failed(spec: &JobSpec, pod: &Pod) -> bool {
     match pod::phase(pod) {
         "Failed" => true,
@@ -28,7 +29,7 @@ pub(super) fn failed(spec: &JobSpec, pod: &Pod) -> bool {
     }
 }
 
-/// Whether no pods are wanted for the time being.
+/// Returns true if the Job is suspended.
 pub(super) fn suspended(spec: &JobSpec) -> bool {
     spec.suspend == Some(true)
 }
@@ -141,12 +142,12 @@ impl Round {
         self.job.status.clone().unwrap_or_default()
     }
 
-    /// Whether a pod holds our finalizer still, so that it is not counted for good.
+    /// Returns true if a pod still has our finalizer, so that it is not in the counters for good.
     pub(super) fn unprocessed(&self, pod: &Pod) -> bool {
         finalizer::present(pod) && !self.removed.contains(meta::uid(pod))
     }
 
-    /// Whether a pod is one the Job has use for: any, or one with a valid index.
+    /// Returns true if the Job can use a pod: an indexed Job only one with a valid index.
     pub(super) fn has_place(&self, pod: &Pod) -> bool {
         self.indexes_wanted().is_none_or(|completions| index::valid(pod, completions).is_some())
     }

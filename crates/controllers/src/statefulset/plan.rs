@@ -21,7 +21,7 @@ pub(super) enum Step {
     Tidy(Arc<Pod>),
 }
 
-/// What to do, phase by phase; a phase that fails ends the round.
+/// The steps, phase by phase; a phase that fails ends the reconciliation.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// For the ordinals that are to be.
@@ -63,7 +63,7 @@ pub(super) fn next(scene: &Scene) -> Plan {
     plan
 }
 
-/// What one ordinal needs; says whether it is well, so that the next one may follow.
+/// Adds the steps for one ordinal; returns true if it is healthy, so that the next one may follow.
 fn live(scene: &Scene, replica: &Replica, steps: &mut Vec<Step>) -> bool {
     let member = match replica {
         Replica::Present(member) => member,
@@ -90,7 +90,7 @@ fn live(scene: &Scene, replica: &Replica, steps: &mut Vec<Step>) -> bool {
     well
 }
 
-/// Whether the last pod may be scaled away: one that is well, or the first that is not.
+/// Returns true if the last pod may be scaled away: it is healthy, or the first that is not.
 fn may_go(scene: &Scene, last: &Arc<Pod>) -> bool {
     let well = |pod: &Pod| scene.is_available(pod) && !meta::deleting(pod);
     let first_ill = scene.condemned.iter().rev().find(|pod| !well(pod));

@@ -63,7 +63,7 @@ impl Wanted {
     }
 }
 
-/// What all slices of a Service carry.
+/// The metadata that all slices of a Service have.
 pub(crate) struct Template {
     pub(crate) owner: OwnerReference,
     /// Without those that tell the Service and the manager.
@@ -123,7 +123,8 @@ impl Slices {
         wanted: Wanted,
     ) -> Result<(), Error> {
         let present = self.store.by_index(self.manager, &service.to_string());
-        // What we wrote last must be in sight, or it would be written again. Its arrival calls us.
+        // The last writes must be observed, or they would be repeated. Their events bring the
+        // Service back.
         if !self.tracker.caught_up(service, &present) {
             return Ok(());
         }

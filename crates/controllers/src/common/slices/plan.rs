@@ -5,7 +5,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 /// Endpoints in one slice (upstream's `MaxEndpointsPerSlice`).
 pub(super) const MAX_ENDPOINTS: usize = 100;
 
-/// What to do about one set of ports.
+/// The writes for the slices of one set of ports.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Plan {
     pub(super) create: Vec<Vec<Endpoint>>,
@@ -13,7 +13,7 @@ pub(super) struct Plan {
     pub(super) delete: Vec<EndpointSlice>,
 }
 
-/// What makes an endpoint the same one, whatever its state.
+/// The identity of an endpoint, whatever its state.
 fn identity(endpoint: &Endpoint) -> (&[String], Option<&str>) {
     let target = endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref());
     (&endpoint.addresses, target)
@@ -106,7 +106,7 @@ mod tests {
                 0..151,
                 (vec![], vec![("c", 41)], vec![]),
             ),
-            // What must be written anyway is filled first.
+            // A slice that is written anyway is filled first.
             (
                 vec![slice("a", 0..90), slice("b", 90..120)],
                 1..121,
