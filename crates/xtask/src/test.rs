@@ -21,7 +21,7 @@ pub(crate) fn root() -> PathBuf {
 struct Tally {
     passed: usize,
     failed: usize,
-    /// What failed, by name: the end of a log is what is read first.
+    /// Names of the failures: the end of a log is read first.
     failures: Vec<String>,
 }
 

@@ -74,7 +74,7 @@ fn installed_kubectls() -> Vec<(u32, PathBuf)> {
     found
 }
 
-/// Whether a file is named as a kubectl: `kubectl`, `kubectl.1.27`, `kubectl-v1.35.0`.
+/// Returns true if a file is named as a kubectl: `kubectl`, `kubectl.1.27`, `kubectl-v1.35.0`.
 fn is_kubectl(name: &str) -> bool {
     name.strip_prefix("kubectl").is_some_and(|rest| {
         let version = rest.trim_start_matches(['.', '-', 'v']);
