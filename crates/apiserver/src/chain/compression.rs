@@ -9,7 +9,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures::future::{Either, MapOk};
 use futures::{StreamExt, TryFutureExt};
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
+use http::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, VARY,
+};
 use http::{HeaderMap, Response};
 use http_body::Body as _;
 use http_body_util::BodyStream;
@@ -58,6 +60,8 @@ fn compress(response: Response<Body>) -> Response<Body> {
         return response;
     }
     let (mut parts, body) = response.into_parts();
+    // The router and proxied servers give the length that the answer no longer has.
+    parts.headers.remove(CONTENT_LENGTH);
     parts.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     parts.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     let encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -85,4 +89,30 @@ fn compress(response: Response<Body>) -> Response<Body> {
         }
     });
     Response::from_parts(parts, body::stream(stream))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_compressed_answer_has_no_length_of_before() {
+        let text = "a".repeat(COMPRESS_FROM as usize + 1);
+        let response = Response::builder()
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONTENT_LENGTH, text.len())
+            .body(body::full(text.clone()))
+            .unwrap();
+        let response = compress(response);
+        assert_eq!(response.headers()[CONTENT_ENCODING], "gzip");
+        assert!(!response.headers().contains_key(CONTENT_LENGTH));
+        let sent = response.into_body().collect().await.unwrap().to_bytes();
+        let mut read = String::new();
+        flate2::read::GzDecoder::new(&sent[..]).read_to_string(&mut read).unwrap();
+        assert_eq!(read, text);
+    }
 }
