@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSel
 
 use super::failure_policy::{Verdict, judge};
 use super::intervals::Intervals;
-use super::{backoff, finalizer, round};
+use super::{backoff, finalizer, sync};
 use crate::common::{meta, pod};
 
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -85,7 +85,7 @@ impl Indexes {
         let failed = failed.filter_map(|pod| valid(pod, completions));
         let failed = Intervals::parse(text, completions).with(failed);
         let running = all_of(active);
-        for pod in uncounted().filter(|pod| !counted(pod) && round::failed(spec, pod)) {
+        for pod in uncounted().filter(|pod| !counted(pod) && sync::failed(spec, pod)) {
             let Some(index) = valid(pod, completions) else { continue };
             if indexes.succeeded.has(index) || failed.has(index) || running.contains(&index) {
                 continue;
@@ -119,7 +119,7 @@ impl Indexes {
 
 /// Returns true if this failure was the last that the pod's index may have.
 fn has_failed(spec: &JobSpec, limit: i32, pod: &Pod) -> bool {
-    if !round::failed(spec, pod) {
+    if !sync::failed(spec, pod) {
         return false;
     }
     let verdict = judge(spec.pod_failure_policy.as_ref(), pod);

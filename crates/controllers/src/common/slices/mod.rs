@@ -1,6 +1,6 @@
 //! Writing the EndpointSlices of a Service, for each controller that manages some.
 
-mod plan;
+mod packing;
 mod tracker;
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams};
 
 use super::{meta, pod_control};
 use crate::{Context, Error};
-use plan::{Plan, plan};
+use packing::{Changes, pack};
 use tracker::Tracker;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -167,7 +167,7 @@ impl Slices {
         };
         let outdated: Vec<EndpointSlice> = present.iter().filter(unlike).cloned().collect();
         let placeholder = endpoints.is_empty();
-        let Plan { mut create, mut update, mut delete } = plan(present, endpoints);
+        let Changes { mut create, mut update, mut delete } = pack(present, endpoints);
         if placeholder {
             match delete.pop() {
                 Some(mut slice) => {

@@ -40,7 +40,7 @@ pub(super) fn count<T>(items: &[T]) -> i32 {
 }
 
 /// The facts, and what becomes of them on the way to the status.
-pub(super) struct Round {
+pub(super) struct SyncContext {
     /// As it is going to be written.
     pub(super) job: Job,
     pub(super) spec: JobSpec,
@@ -66,7 +66,7 @@ pub(super) struct Round {
     pub(super) finish: Option<JobCondition>,
 }
 
-impl Round {
+impl SyncContext {
     /// Counts and judges.
     pub(super) fn new(
         mut job: Job,
@@ -84,7 +84,7 @@ impl Round {
         let ready: Vec<_> = active.iter().filter(|pod| pod::is_ready(pod)).collect();
         let ending = |pod: &&Arc<Pod>| !pod::is_terminal(pod) && meta::deleting(&***pod);
         let terminating: Vec<_> = pods.iter().filter(ending).collect();
-        let mut round = Self {
+        let mut sync = Self {
             uncounted_failed: set(&uncounted.failed),
             uncounted_succeeded: set(&uncounted.succeeded),
             ready: count(&ready),
@@ -102,12 +102,12 @@ impl Round {
             removed,
             backoff,
         };
-        round.add_up();
-        if round.status().start_time.is_none() && !suspended(&round.spec) {
-            round.job.status.get_or_insert_default().start_time = Some(round.now.clone());
+        sync.add_up();
+        if sync.status().start_time.is_none() && !suspended(&sync.spec) {
+            sync.job.status.get_or_insert_default().start_time = Some(sync.now.clone());
         }
-        round.finish = finish::judge(&round);
-        round
+        sync.finish = finish::judge(&sync);
+        sync
     }
 
     fn add_up(&mut self) {
@@ -183,9 +183,9 @@ mod tests {
         let pods = pods.into_iter().map(|made| Arc::new(made.pod())).collect();
         let removed = HashSet::from(["seen".to_owned()]);
         let now = client::helpers::now();
-        let round = Round::new(job, pods, removed, Record::default(), now);
-        assert_eq!((round.succeeded, round.failed), (4, 3));
-        assert_eq!((count(&round.active), round.ready, round.terminating), (1, 0, 1));
-        assert!(round.finish.is_none());
+        let sync = SyncContext::new(job, pods, removed, Record::default(), now);
+        assert_eq!((sync.succeeded, sync.failed), (4, 3));
+        assert_eq!((count(&sync.active), sync.ready, sync.terminating), (1, 0, 1));
+        assert!(sync.finish.is_none());
     }
 }

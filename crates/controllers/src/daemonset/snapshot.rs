@@ -12,7 +12,7 @@ use super::template::{self, Wants};
 use crate::common::{meta, pod};
 
 /// The nodes, what is wanted of them, and the pods that are there.
-pub(super) struct Scene {
+pub(super) struct Snapshot {
     pub(super) set: Arc<DaemonSet>,
     pub(super) hash: String,
     pub(super) nodes: BTreeMap<String, Wants>,
@@ -35,7 +35,7 @@ impl Plan {
     }
 }
 
-impl Scene {
+impl Snapshot {
     pub(super) fn new(
         set: Arc<DaemonSet>,
         hash: String,

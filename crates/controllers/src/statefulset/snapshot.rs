@@ -33,7 +33,7 @@ impl Replica {
     }
 }
 
-pub(super) struct Scene {
+pub(super) struct Snapshot {
     pub(super) set: Arc<StatefulSet>,
     pub(super) spec: StatefulSetSpec,
     current: String,
@@ -54,7 +54,7 @@ fn rolling(spec: &StatefulSetSpec) -> Option<Option<&RollingUpdateStatefulSetStr
     }
 }
 
-impl Scene {
+impl Snapshot {
     pub(super) fn new(
         set: Arc<StatefulSet>,
         current: &Version,
