@@ -152,9 +152,6 @@ fn every_public_file_says_what_it_is_for() {
     }
 }
 
-/// Crates whose comments are still to be rewritten.
-const UNWRITTEN: &[&str] = &["coxswain", "dns", "kubelet", "network", "proxy", "runtime"];
-
 /// True if a line is a comment that begins like a question: a summary says what is so.
 fn begins_like_a_question(line: &str) -> bool {
     let Some(rest) = line.trim_start().strip_prefix("//") else { return false };
@@ -175,13 +172,7 @@ fn comments_are_statements() {
     ] {
         assert_eq!(begins_like_a_question(line), wanted, "{line}");
     }
-    let exempt = |path: &Path| {
-        let inside = path.strip_prefix(root().join("crates")).ok();
-        let name = inside.and_then(|path| path.iter().next()?.to_str());
-        name.is_some_and(|name| UNWRITTEN.contains(&name))
-    };
-    let written = rust_files().into_iter().filter(|(path, _)| !exempt(path));
-    for (path, text) in written {
+    for (path, text) in rust_files() {
         let found = text.lines().enumerate().find(|(_, line)| begins_like_a_question(line));
         if let Some((number, line)) = found {
             panic!("{}:{}: a comment states, it does not ask: {line}", path.display(), number + 1);

@@ -158,7 +158,7 @@ pub(super) fn clients_with_affinity_stick_until_their_endpoint_goes(bed: &mut dy
     let [Answer::Pod(chosen, _)] = first.into_iter().collect::<Vec<_>>()[..] else {
         panic!("the client got more than one endpoint, or none");
     };
-    // What it did not choose may come and go.
+    // The endpoint that it did not choose may come and go.
     let (mine, other) = (sticky(&[chosen]), sticky(&[1 - chosen]));
     set(bed, Some(&sticky(&[0, 1])), Some(&mine));
     set(bed, Some(&mine), Some(&sticky(&[0, 1])));
