@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::command::{Outcome, run, tool};
@@ -21,11 +22,21 @@ pub struct Cluster {
     _kept: tempfile::TempDir,
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and stays so while its server is restarted: it is below those that the
+/// kernel gives to connections, and below the node ports.
+///
+/// # Panics
+/// All are taken.
 #[must_use]
 pub fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Test binaries that run one after the other begin at different places.
+    let first = (std::process::id() % 100) as u16 * 100;
+    let ports = std::iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take(10_000);
+    let addresses =
+        ports.map(|n| SocketAddr::from(([127, 0, 0, 1], 20_000 + (first + n) % 10_000)));
+    let mut free = addresses.filter(|address| TcpListener::bind(address).is_ok());
+    free.next().expect("a free port")
 }
 
 impl Cluster {
@@ -78,10 +89,21 @@ impl Cluster {
 
     /// Starts the cluster's process again, after `kill` or `stop`.
     pub fn up(&mut self) {
+        let listen = self.listen.to_string();
+        let mut words = vec!["up", "--listen", &listen];
+        words.extend(self.options);
+        self.run(&words);
+    }
+
+    /// Runs the binary with these arguments as the cluster's process, in its directory, until it is
+    /// ready, and returns its output until then.
+    ///
+    /// # Panics
+    /// It ends before.
+    pub fn run(&mut self, arguments: &[&str]) -> String {
         let mut child = Command::new(tool("COXSWAIN"))
-            .args(["up", "--listen", &self.listen.to_string(), "--dir"])
-            .arg(&self.dir)
-            .args(self.options)
+            .args(arguments)
+            .current_dir(&self.dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -91,12 +113,13 @@ impl Cluster {
         let ready = lines.by_ref().map_while(Result::ok).any(|line| {
             said.push_str(&line);
             said.push('\n');
-            line == "ready"
+            line.contains("export KUBECONFIG")
         });
         assert!(ready, "coxswain ended before it was ready:\n{said}");
         // Whatever it says later must not fill the pipe.
         std::thread::spawn(move || lines.for_each(drop));
         self.process = Some(child);
+        said
     }
 
     /// Starts the cluster with these further options of `up` from now on.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// What a program did.
+/// The output and exit code of a program.
 #[derive(Debug)]
 pub struct Outcome {
     /// Standard output.

@@ -1,4 +1,4 @@
-//! What a cluster leaves on the machine.
+//! Traces of a cluster on the machine.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What containers see and do: commands, streams, files, identities, limits, probes, hooks.
+//! Containers: commands, streams, files, identities, limits, probes, hooks.
 
 use std::io::Write;
 use std::process::Stdio;

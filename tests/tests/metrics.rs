@@ -1,4 +1,4 @@
-//! What a cluster in one process tells of itself, and where.
+//! The metrics endpoints of a cluster in one process.
 
 use e2e::Cluster;
 

@@ -132,8 +132,8 @@ impl Drop for Component {
     }
 }
 
-/// What a port of this machine answers, with the administrator's certificate from a directory or
-/// without any.
+/// Requests a path of a port of this machine, with the administrator's certificate from a directory
+/// or without any.
 // A step that fails here is a failed test.
 #[allow(clippy::unwrap_used)]
 fn get(port: u16, path: &str, certs: Option<&Path>) -> (u16, String) {

@@ -1,4 +1,4 @@
-//! What people do with pods, by stock kubectl of both ends of the supported range.
+//! Everyday work with pods by stock kubectl, the newest and the oldest that is supported.
 
 use e2e::Cluster;
 

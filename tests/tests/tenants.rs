@@ -1,4 +1,4 @@
-//! What a tenant may not do to a node, and what a node keeps for its tenants.
+//! Isolation: tenants cannot harm a node, and a node keeps its tenants' data apart.
 
 use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;

@@ -90,7 +90,7 @@ pub(crate) struct Server {
     pub(crate) backends: Backends,
     /// Connections to webhooks.
     pub(crate) webhooks: webhook::Pool,
-    /// What is served now.
+    /// The kinds that are served now.
     kinds: ArcSwap<Kinds>,
     pub(crate) token_uses: authn::Uses,
     pub(crate) in_flight: InFlight,

@@ -22,7 +22,7 @@ pub(crate) struct Cluster {
     pub(crate) endpoint: Endpoint,
     /// From starting the process until it said that its node is ready.
     pub(crate) ready_after: Duration,
-    /// What it said, with the times it took by its own account.
+    /// Its output, which has the times it took by its own account.
     pub(crate) said: Vec<String>,
 }
 

@@ -72,7 +72,7 @@ impl Fixture {
     }
 }
 
-/// What the process of a [`Fixture`] does, until it is stopped.
+/// Serves the file of a [`Fixture`] until the process is stopped.
 pub(crate) async fn serve(cluster: &Path, file: &Path) -> Result<()> {
     let buffer = Bytes::from(std::fs::read(file)?);
     let roots = Arc::new(crate::http::authority(cluster)?);

@@ -30,7 +30,7 @@ use report::Report;
 /// Measures Coxswain side by side with its baselines.
 #[derive(Parser)]
 struct Cli {
-    /// What to measure; everything if not given.
+    /// Benchmarks to run; all if not given.
     benchmarks: Vec<Benchmark>,
     /// Serves a file over TLS with the certificate of a cluster directory; how a baseline is made.
     #[arg(long, hide = true, num_args = 2, value_names = ["CLUSTER", "FILE"])]
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every benchmark came to its end; a missed target is a result, not a failure.
+/// Returns true if every benchmark came to its end; a missed target is a result, not a failure.
 fn run(cli: Cli) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if let [cluster, file] = &cli.serve[..] {

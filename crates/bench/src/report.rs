@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What a figure is held against.
+/// The limit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Target {
     /// The ratio to the baseline must be at least this.
@@ -20,7 +20,7 @@ pub(crate) enum Target {
 pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) figure: f64,
-    /// What the baseline is, and its figure in the same unit.
+    /// The name of the baseline, and its figure in the same unit.
     pub(crate) baseline: Option<(&'static str, f64)>,
     pub(crate) unit: &'static str,
     pub(crate) target: Target,

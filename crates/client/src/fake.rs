@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 type Answer = UnsyncBoxBody<Bytes, std::io::Error>;
 
-/// What the server does with one request.
+/// One scripted answer of the server.
 pub(crate) enum Step {
     /// A JSON document.
     Json(StatusCode, Value),

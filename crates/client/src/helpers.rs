@@ -76,17 +76,17 @@ where
     }
 }
 
-/// Whether an error says that the object does not exist.
+/// Returns true if an error says that the object does not exist.
 pub fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
 }
 
-/// Whether an error says that the object exists already.
+/// Returns true if an error says that the object exists already.
 pub fn is_already_exists(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_already_exists())
 }
 
-/// Whether an error is an optimistic-concurrency conflict.
+/// Returns true if an error is an optimistic-concurrency conflict.
 pub fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict())
 }

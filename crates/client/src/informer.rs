@@ -21,7 +21,7 @@ mod reflector;
 pub trait Kind: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}
 impl<K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static> Kind for K {}
 
-/// What happened to an object.
+/// A change of an object in an informer's store.
 #[derive(Debug)]
 pub enum Event<K> {
     /// It is new to this informer.
@@ -107,7 +107,7 @@ impl<K: Kind> Informer<K> {
         &self.shared.store
     }
 
-    /// Whether the first list is complete.
+    /// Returns true if the first list is complete.
     pub fn has_synced(&self) -> bool {
         *self.shared.synced.borrow()
     }
@@ -134,7 +134,7 @@ impl<K: Kind> Informer<K> {
     }
 }
 
-/// What the reflector writes and everybody else reads.
+/// The state that the reflector writes and all users of the informer read.
 struct Shared<K> {
     store: Store<K>,
     synced: watch::Sender<bool>,

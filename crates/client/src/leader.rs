@@ -23,7 +23,7 @@ pub struct LeaderElection {
     pub namespace: String,
     /// Name of the lease, such as `kube-scheduler`.
     pub name: String,
-    /// Who we are; unique among candidates.
+    /// The identity of this candidate, unique among all.
     pub identity: String,
     /// How long others wait for a silent leader. 15 s upstream.
     pub lease_duration: Duration,

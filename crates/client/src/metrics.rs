@@ -149,7 +149,7 @@ impl Requests {
     }
 }
 
-/// Whether this process leads.
+/// The gauge `leader_election_master_status`: 1 while this process leads.
 pub(crate) struct Leases(pub(crate) Family<Gauge, 1>);
 
 impl Leases {

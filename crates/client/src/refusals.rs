@@ -1,4 +1,4 @@
-//! What the API server refuses to a component for good is said in the log: nobody reads its events.
+//! Logs requests of a component that the API server refuses for good: nobody reads its events.
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};

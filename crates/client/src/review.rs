@@ -6,7 +6,7 @@ use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessRevi
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-/// Whom a token speaks for.
+/// The user that a token stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reviewed {
     /// The user.
@@ -15,7 +15,7 @@ pub struct Reviewed {
     pub groups: Vec<String>,
 }
 
-/// Whom a token speaks for; `None` if for nobody, or if that cannot be found out.
+/// The user that a token stands for; `None` if it is not valid, or if the review fails.
 pub async fn token(client: &Client, token: String) -> Option<Reviewed> {
     let spec = TokenReviewSpec { token: Some(token), ..TokenReviewSpec::default() };
     let review = TokenReview { spec, ..TokenReview::default() };
@@ -28,7 +28,7 @@ pub async fn token(client: &Client, token: String) -> Option<Reviewed> {
     Some(Reviewed { user: user.username?, groups: user.groups.unwrap_or_default() })
 }
 
-/// Whether somebody may do something; not, if that cannot be found out.
+/// Returns true if the review allows the request; false also if the review fails.
 pub async fn allows(client: &Client, spec: SubjectAccessReviewSpec) -> bool {
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
     let api = Api::<SubjectAccessReview>::all(client.clone());

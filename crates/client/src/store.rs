@@ -89,7 +89,7 @@ impl<K: Resource> Store<K> {
         self.inner.read().objects.len()
     }
 
-    /// Whether there are none.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -36,7 +36,7 @@ pub enum Error {
     Kubeconfig {
         /// The file that was read.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         source: Box<kube::config::KubeconfigError>,
     },
     /// Certificates or keys in it are not usable.
@@ -44,7 +44,7 @@ pub enum Error {
     Client {
         /// The file that was read.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         source: Box<kube::Error>,
     },
 }
@@ -148,7 +148,7 @@ fn connect(kubeconfig: &Path, config: kube::Config) -> Result<kube::Client, Erro
     })
 }
 
-/// What a kubeconfig's current context says.
+/// Reads the current context of a kubeconfig.
 async fn config(kubeconfig: &Path) -> Result<kube::Config, Error> {
     let read = async {
         let file = Kubeconfig::read_from(kubeconfig)?;

@@ -58,7 +58,7 @@ struct State<K> {
     measured: Option<Measured<K>>,
 }
 
-/// What a queue with a name tells of its work.
+/// The metrics of a queue that has a name, and the times they need.
 struct Measured<K> {
     metrics: metrics::Queue,
     added: HashMap<K, Instant>,
@@ -233,7 +233,7 @@ impl<K: Clone + Eq + Hash> WorkQueue<K> {
         self.inner.state.lock().ready.len()
     }
 
-    /// Whether no key is ready.
+    /// Returns true if no key is ready.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

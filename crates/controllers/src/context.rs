@@ -1,4 +1,4 @@
-//! What every controller works with.
+//! The context of every controller.
 
 use std::fmt::Debug;
 use std::hash::Hash;

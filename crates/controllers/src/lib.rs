@@ -67,7 +67,7 @@ pub struct SecretToken<'a> {
 /// Signs the token of a Secret; `None` when it cannot.
 pub type SignSecret = Arc<dyn Fn(&SecretToken<'_>) -> Option<String> + Send + Sync>;
 
-/// What the controllers are made with.
+/// Configuration of the controllers.
 pub struct Config {
     /// A client for each controller.
     pub clients: Clients,
@@ -85,7 +85,7 @@ pub struct Config {
     pub cancel: CancellationToken,
 }
 
-/// What controllers share besides their context.
+/// Settings that controllers share besides their context.
 pub(crate) struct Settings {
     pub(crate) cluster_cidr: Option<Ipv4Net>,
     pub(crate) root_ca: String,

@@ -1,4 +1,4 @@
-//! What controllers tell of their work.
+//! Metrics of the controllers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

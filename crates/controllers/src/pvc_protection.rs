@@ -79,14 +79,14 @@ fn claims_of(pod: &Pod) -> impl Iterator<Item = String> {
     })
 }
 
-/// Whether nothing but its removal is left of a pod. A claim made for it must not wait for that,
+/// Returns true if a pod only waits to be removed. A claim made for it must not wait for that,
 /// for the pod may wait for the claim.
 fn is_shut_down(pod: &Pod) -> bool {
     meta::deleting(pod) && pod.metadata.deletion_grace_period_seconds == Some(0)
 }
 
-/// Whether a pod uses a claim. Before it has a node it does not: no kubelet starts a pod whose
-/// claim is being deleted.
+/// Returns true if a pod uses a claim. Before it has a node it does not: no kubelet starts a pod
+/// whose claim is being deleted.
 fn uses(member: &Pod, claim: &PersistentVolumeClaim) -> bool {
     let name = meta::name(claim);
     let made_for = || {

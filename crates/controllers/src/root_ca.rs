@@ -24,7 +24,7 @@ pub(crate) async fn run(context: Context) {
     let queue = context.queue("root_ca_cert_publisher");
     let enqueue = queue.clone();
     let maps = context.on::<ConfigMap>(move |event| {
-        // What appears anew is as wanted, or its namespace will say so.
+        // A new ConfigMap is as wanted, or the event of its namespace mends it.
         if !matches!(event, Event::Added(_)) && meta::name(&**event.object()) == NAME {
             enqueue.add(meta::namespace(&**event.object()).to_owned());
         }

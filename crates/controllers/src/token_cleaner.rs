@@ -67,7 +67,7 @@ async fn tracked_since(context: &Context) -> Result<Option<Date>, Error> {
     Ok(since.and_then(|since| since.checked_add(1.day()).ok()))
 }
 
-/// Whether a day is so long ago that what was not used since is not used.
+/// Returns true if a day is so long ago that a token not used since counts as unused.
 fn long_ago(day: Date, today: Date) -> bool {
     day.checked_add(UNUSED.days()).is_ok_and(|end| end < today)
 }
@@ -79,7 +79,7 @@ enum Verdict {
     Delete,
 }
 
-/// What becomes of a Secret. Only tokens that the account lists were made automatically.
+/// Decides on a Secret. Only tokens that the account lists were made automatically.
 fn judge(secret: &Secret, account: Option<&ServiceAccount>, used: bool, today: Date) -> Verdict {
     let created = meta::created(secret).to_zoned(TimeZone::UTC).date();
     if secret.type_.as_deref() != Some(TYPE) || meta::deleting(secret) || !long_ago(created, today)

@@ -16,7 +16,7 @@ pub(crate) const ACCOUNT: &str = "kubernetes.io/service-account.name";
 pub(crate) const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
 const WORKERS: usize = 5;
 
-/// What is to be looked at. It says enough for what has gone meanwhile.
+/// A key of the work queue, which suffices also for an object that has gone meanwhile.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     /// An account that may have gone.
@@ -76,7 +76,7 @@ struct Tokens {
     secrets: Store<Secret>,
 }
 
-/// Whether a uid is the wanted one; none wants any.
+/// Returns true if a uid is the wanted one; an empty `wanted` matches any.
 fn is(uid: Option<&str>, wanted: &str) -> bool {
     wanted.is_empty() || uid == Some(wanted)
 }
@@ -227,7 +227,7 @@ impl Tokens {
     }
 }
 
-/// What a token's Secret lacks.
+/// The fields that a token's Secret lacks.
 struct Missing {
     ca: bool,
     namespace: bool,

@@ -64,7 +64,7 @@ pub(crate) async fn run(context: Context) {
     context.work(&queue, 1, work).await;
 }
 
-/// Whether a claim asks for a class, has it, or is being given it.
+/// Returns true if a claim asks for a class, has it, or is being given it.
 fn names(claim: &PersistentVolumeClaim, class: &str) -> bool {
     let wanted = claim.spec.as_ref().and_then(|s| s.volume_attributes_class_name.as_deref());
     let status = claim.status.as_ref();

@@ -99,7 +99,7 @@ async fn policies_decide_about_what_still_runs() {
         })
         .await;
 
-    // What goes missing is struck off.
+    // A Job that goes missing is removed from the list.
     let jobs = cluster.api::<Job>("default").list(&ListParams::default()).await.unwrap().items;
     let victim = jobs.iter().find(|job| is_of(job, "allow")).unwrap();
     let api = cluster.api::<Job>("default");

@@ -1,4 +1,4 @@
-//! What goes with what: owners and dependents, namespaces and their content.
+//! Deletion: owners and dependents, namespaces and their content.
 
 #![allow(clippy::unwrap_used)]
 

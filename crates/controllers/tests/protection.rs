@@ -1,4 +1,4 @@
-//! What keeps pods, claims and roles as they should be, against a real API server.
+//! Disruption budgets, claim protection and role aggregation against a real API server.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! What is used of resource quotas, against a real API server.
+//! The usage of resource quotas, against a real API server.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,7 +39,7 @@ fn pod(name: &str, cpu: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_is_given_back() {
     let cluster = Cluster::start().await;
-    // What was there before the quota counts too.
+    // Objects from before the quota count too.
     let early: Pod = cluster.create("default", pod("early", "1")).await;
     quota(&cluster, "all", json!({"hard": {"pods": "5", "requests.cpu": "4", "count/pods": "9"}}))
         .await;
@@ -59,7 +59,7 @@ async fn what_goes_is_given_back() {
     used(&cluster, "all", json!({"pods": "2", "requests.cpu": "1750m", "count/pods": "2"})).await;
     used(&cluster, "short", json!({"pods": "1"})).await;
 
-    // What has ended takes nothing but its name, until it is gone.
+    // A finished pod counts by its name alone, until it is gone.
     end(&cluster, &early, "Succeeded", 0).await;
     used(&cluster, "all", json!({"pods": "1", "requests.cpu": "750m", "count/pods": "2"})).await;
     let pods = cluster.api::<Pod>("default");

@@ -150,7 +150,7 @@ async fn claims_are_made_and_owned() {
     let claim = claim.persistent_volume_claim.as_ref().unwrap();
     assert_eq!(claim.claim_name, "data-db-1");
 
-    // What is scaled away keeps its claim, and gets it back.
+    // A pod that is scaled away leaves its claim, and finds it again.
     cluster.merge::<StatefulSet>("default", "db", json!({"spec": {"replicas": 1}})).await;
     settled(&cluster, "db", &[("db-0", "v1")]).await;
     let keep = json!({"spec": {"replicas": 2, "persistentVolumeClaimRetentionPolicy":

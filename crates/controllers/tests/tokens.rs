@@ -42,7 +42,7 @@ async fn secrets_of_accounts_are_filled_and_go_with_them() {
     let uid = secret.annotations().get("kubernetes.io/service-account.uid");
     assert_eq!(uid, account.metadata.uid.as_ref());
 
-    // What is taken away comes back; the token stays.
+    // Fields that are removed come back; the token stays.
     let cut = json!({"data": {"ca.crt": null, "namespace": null}});
     cluster.merge::<Secret>("default", "robot-token", cut).await;
     let secrets = cluster.until::<Secret>("a filled secret", full).await;

@@ -6,7 +6,7 @@ use crate::random::Random;
 
 /// Most bytes of an input.
 const MAX: usize = 64 * 1024;
-/// What readers of most kinds stumble over.
+/// Parts that most parsers have special cases for.
 const WORDS: &[&[u8]] = &[
     b"",
     b"\0",

@@ -30,7 +30,7 @@ pub struct Issued {
     pub key: String,
 }
 
-/// What a certificate may be used for (RFC 5280, 4.2.1.12).
+/// The extended key usage of a certificate (RFC 5280, 4.2.1.12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Usage {
     /// To authenticate to servers.
@@ -52,7 +52,7 @@ impl Usage {
     }
 }
 
-/// Whom a certificate speaks for.
+/// The subject of a certificate.
 #[derive(Clone, Debug, Default)]
 pub struct Subject<'a> {
     /// Common name: the user name of a client.
@@ -63,7 +63,7 @@ pub struct Subject<'a> {
     pub dns: &'a [&'a str],
     /// Addresses a server answers on.
     pub ips: &'a [IpAddr],
-    /// What the certificate is for.
+    /// Extended key usage.
     pub usage: Usage,
 }
 
@@ -104,7 +104,7 @@ impl ClientCertificate {
         })
     }
 
-    /// Whom it speaks for, while it is valid.
+    /// The identity in its subject, while it is valid.
     #[must_use]
     pub fn identity(&self) -> Option<&Identity> {
         let (from, to) = self.validity;
@@ -151,7 +151,7 @@ impl Identity {
 }
 
 impl Issued {
-    /// Whom the certificate speaks for.
+    /// The identity in the certificate's subject.
     ///
     /// # Errors
     /// It is not a certificate.

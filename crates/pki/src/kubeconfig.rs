@@ -91,7 +91,7 @@ fn parse(path: &Path) -> Result<Value> {
     }
 }
 
-/// What a component needs of a kubeconfig with embedded certificates.
+/// The parts of a kubeconfig with embedded certificates that a component needs.
 #[derive(Clone, Debug)]
 pub struct Credentials {
     /// URL of the API server.

@@ -20,7 +20,7 @@ pub enum Error {
     Io {
         /// The file concerned.
         path: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// A file holds no usable key or certificate.
@@ -28,7 +28,7 @@ pub enum Error {
     Malformed {
         /// The file concerned.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// The certificate's time has passed.

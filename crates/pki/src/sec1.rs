@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// `namedCurve` secp256r1, explicitly tagged 0.
 const PARAMETERS: &[u8] = &[0xa0, 0x0a, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-/// What precedes the 32 bytes of the key in a `PrivateKeyInfo` of that curve: the version of the
+/// The bytes before the 32 of the key in a `PrivateKeyInfo` of that curve: the version of the
 /// `ECPrivateKey` within, and the head of the octet string.
 const BEFORE_KEY: &[u8] = &[0x02, 0x01, 0x01, 0x04, 0x20];
 const KEY: usize = 32;

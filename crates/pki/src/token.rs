@@ -60,7 +60,7 @@ pub struct Claims {
     pub jti: String,
     /// `system:serviceaccount:<namespace>:<name>`.
     pub sub: String,
-    /// What the token stands for.
+    /// The objects that the token is bound to.
     #[serde(rename = "kubernetes.io")]
     pub kubernetes: KubernetesClaims,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::model::PortRules;
+use crate::model::{PortId, PortRules};
 
 /// One service port that appeared, changed or went.
 #[derive(Debug, Clone)]
@@ -15,12 +15,30 @@ pub(crate) struct Change {
     pub(crate) new: Option<Arc<PortRules>>,
 }
 
-/// Puts service ports into force. Calls block.
+impl Change {
+    /// Which port changes.
+    pub(crate) fn id(&self) -> Option<&PortId> {
+        self.new.as_ref().or(self.old.as_ref()).map(|rules| &rules.id)
+    }
+
+    /// The change that takes this one back.
+    pub(crate) fn reversed(&self) -> Self {
+        Self { old: self.new.clone(), new: self.old.clone() }
+    }
+}
+
+/// Puts service ports into force. Calls block. `tests/contract.rs` holds every engine to this.
+///
+/// An address and port that two service ports claim stay with the one that came first.
 pub(crate) trait Backend: Send + 'static {
     /// Applies changes, all or none, at a cost that depends on them alone.
+    ///
+    /// # Errors
+    /// Where the `old` of a change is not what is in force, where there are more changes than one
+    /// transaction takes, or where the kernel refuses. What was in force is in force then.
     fn apply(&mut self, changes: &[Change]) -> network::Result<()>;
 
-    /// Makes exactly these ports be in force, whatever was before.
+    /// Makes exactly these ports be in force, whatever was before, even if others have changed it.
     fn reset(&mut self, all: &[Arc<PortRules>]) -> network::Result<()>;
 
     /// Lets nothing through to an address of these ranges that no service has.

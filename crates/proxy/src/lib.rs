@@ -7,6 +7,8 @@ mod model;
 mod nftables;
 mod run;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use run::{ProxyConfig, run};
 pub use status::{Health, Report};

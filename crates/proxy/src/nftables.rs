@@ -2,6 +2,7 @@
 //! however many there are.
 
 mod counted;
+mod flows;
 mod plan;
 mod table;
 
@@ -11,15 +12,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use network::nft::{Batch, Data, Element, Family, Monitor, NftSocket, SetKind, SetSpec};
-use network::{conntrack, netns};
+use network::netns;
+use network::nft::{Batch, Element, Family, Monitor, NftSocket, SetKind, SetSpec};
 
 use crate::backend::{Backend, Change};
-use crate::model::{PortId, PortRules, Protocol};
+use crate::model::{PortId, PortRules};
 use counted::Counted;
 use plan::{Plan, map_spec};
 
-/// Larger batches are split, so that the kernel can take them in one message.
+/// Most bytes of a transaction, which the kernel takes in one message.
 const MAX_BATCH: usize = 16 << 20;
 
 /// Rules for the cluster's own ports, which are no service's.
@@ -41,6 +42,7 @@ pub(crate) struct Nftables {
     /// Ranges of cluster addresses.
     service_ranges: Vec<IpNet>,
     socket: NftSocket,
+    in_force: HashMap<PortId, Arc<PortRules>>,
     /// Endpoint addresses, by which a pod that reaches itself is recognised.
     endpoints: Counted,
     /// Cluster addresses, whose other ports refuse.
@@ -62,6 +64,7 @@ impl Nftables {
             kept,
             service_ranges: Vec::new(),
             socket,
+            in_force: HashMap::new(),
             endpoints: Counted::new(table::HAIRPIN, table::hairpin_element),
             cluster_ips: Counted::new(table::CLUSTER_IPS, table::address_element),
             holders: HashMap::new(),
@@ -82,16 +85,14 @@ impl Nftables {
         Plan::of(rules, self.kept.cluster_cidr)
     }
 
-    /// Makes the table of a family on first use.
-    fn ensure_table(&mut self, ipv6: bool) -> network::Result<()> {
+    /// Turns to a family's table, and makes it on first use.
+    fn enter_table(&mut self, batch: &mut Batch, ipv6: bool) {
+        batch.set_family(family(ipv6));
         if self.families.insert(ipv6) {
-            let mut batch = self.batch(ipv6);
             batch.delete_table();
-            table::create(&mut batch, ipv6, &self.kept);
-            self.write_service_ranges(&mut batch, ipv6);
-            self.socket.commit(batch)?;
+            table::create(batch, ipv6, &self.kept);
+            self.write_service_ranges(batch, ipv6);
         }
-        Ok(())
     }
 
     fn write_service_ranges(&self, batch: &mut Batch, ipv6: bool) {
@@ -99,11 +100,67 @@ impl Nftables {
         table::set_service_ranges(batch, ranges.filter(|r| r.network().is_ipv6() == ipv6));
     }
 
-    fn batch(&self, ipv6: bool) -> Batch {
-        Batch::new(if ipv6 { Family::Ip6 } else { Family::Ip }, &self.table)
+    fn batch(&self) -> Batch {
+        Batch::new(Family::Ip, &self.table)
     }
 
+    /// Removes the tables that are there; a kernel may know only one of the families.
+    fn delete_tables(&mut self, batch: &mut Batch) -> network::Result<()> {
+        for family in [Family::Ip, Family::Ip6] {
+            if self.socket.has_table(family, &self.table)? {
+                batch.set_family(family);
+                batch.delete_table();
+            }
+        }
+        self.forget();
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        self.in_force.clear();
+        self.families.clear();
+        self.endpoints.clear();
+        self.cluster_ips.clear();
+        self.holders.clear();
+    }
+
+    fn write_all(&mut self, all: &[Arc<PortRules>]) -> network::Result<()> {
+        let mut batch = self.batch();
+        self.delete_tables(&mut batch)?;
+        // The table of the common family is there even without services: its absence is a fault.
+        self.enter_table(&mut batch, false);
+        for rules in all {
+            self.write(&mut batch, &Change { old: None, new: Some(Arc::clone(rules)) });
+            if batch.size() > MAX_BATCH {
+                let full = std::mem::replace(&mut batch, self.batch());
+                self.socket.commit(full)?;
+            }
+        }
+        self.socket.commit(batch)
+    }
+
+    /// Refuses changes of something else than what is in force.
+    fn check(&self, changes: &[Change]) -> network::Result<()> {
+        let mut changed: HashMap<&PortId, Option<&Arc<PortRules>>> = HashMap::new();
+        for change in changes {
+            let Some(id) = change.id() else { continue };
+            let present = changed.get(id).copied().unwrap_or_else(|| self.in_force.get(id));
+            if present != change.old.as_ref() {
+                return Err(network::Error::Invalid(format!("{id} is not in force like that")));
+            }
+            changed.insert(id, change.new.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Writes a change, and notes it as done.
     fn write(&mut self, batch: &mut Batch, change: &Change) {
+        let Some(id) = change.id() else { return };
+        self.enter_table(batch, id.ipv6);
+        match &change.new {
+            Some(rules) => self.in_force.insert(id.clone(), Arc::clone(rules)),
+            None => self.in_force.remove(id),
+        };
         let old = change.old.as_deref().map(|rules| self.plan(rules)).unwrap_or_default();
         let new = change.new.as_deref().map(|rules| self.plan(rules)).unwrap_or_default();
 
@@ -123,7 +180,7 @@ impl Nftables {
             batch.flush_chain(&chain.name);
             chain.rules.iter().for_each(|rule| batch.add_rule(&chain.name, rule));
         }
-        self.write_elements(batch, change, &old, &new);
+        self.write_elements(batch, id, &old, &new);
         let stale: Vec<_> = old
             .chains
             .iter()
@@ -139,10 +196,7 @@ impl Nftables {
     }
 
     /// Changes the port's elements of the shared maps.
-    fn write_elements(&mut self, batch: &mut Batch, change: &Change, old: &Plan, new: &Plan) {
-        let Some(id) = change.new.as_ref().or(change.old.as_ref()).map(|rules| &rules.id) else {
-            return;
-        };
+    fn write_elements(&mut self, batch: &mut Batch, id: &PortId, old: &Plan, new: &Plan) {
         let lacks = |plan: &Plan, map: &str, element: &Element| {
             plan.elements.get(map).is_none_or(|elements| !elements.contains(element))
         };
@@ -188,145 +242,69 @@ impl Nftables {
         }
     }
 
+    /// Commits one transaction for all changes, or takes the notes of them back.
     fn commit(&mut self, changes: &[Change]) -> network::Result<()> {
-        for ipv6 in [false, true] {
-            let mine = |change: &&Change| {
-                change.old.as_ref().or(change.new.as_ref()).is_some_and(|r| r.id.ipv6 == ipv6)
-            };
-            let mut batch = self.batch(ipv6);
-            for change in changes.iter().filter(mine) {
-                self.ensure_table(ipv6)?;
-                self.write(&mut batch, change);
-                if batch.size() > MAX_BATCH {
-                    let full = std::mem::replace(&mut batch, self.batch(ipv6));
-                    self.socket.commit(full)?;
-                }
+        let families = self.families.clone();
+        let mut batch = self.batch();
+        changes.iter().for_each(|change| self.write(&mut batch, change));
+        let result = if batch.size() > MAX_BATCH {
+            Err(network::Error::Invalid(format!("{} changes are too many", changes.len())))
+        } else {
+            self.socket.commit(batch)
+        };
+        if result.is_err() {
+            let mut unsent = self.batch();
+            for change in changes.iter().rev() {
+                self.write(&mut unsent, &change.reversed());
             }
-            self.socket.commit(batch)?;
+            self.families = families;
         }
-        changes.iter().try_for_each(|change| self.release_clients(change))?;
-        self.forget_flows(changes)
-    }
-
-    /// Clients that stick to an endpoint which has gone choose anew.
-    fn release_clients(&mut self, change: &Change) -> network::Result<()> {
-        let (Some(old), Some(new)) = (&change.old, &change.new) else { return Ok(()) };
-        if new.affinity.is_none() || old.affinity.is_none() {
-            return Ok(());
-        }
-        for (set, before, after) in [
-            (plan::affinity_name(&new.id, false), &old.endpoints, &new.endpoints),
-            (plan::affinity_name(&new.id, true), &old.local_endpoints, &new.local_endpoints),
-        ] {
-            let gone: HashSet<Vec<u8>> = before
-                .iter()
-                .filter(|endpoint| !after.contains(endpoint))
-                .map(|endpoint| plan::target(*endpoint))
-                .collect();
-            if gone.is_empty() || after.is_empty() {
-                continue;
-            }
-            let family = if new.id.ipv6 { Family::Ip6 } else { Family::Ip };
-            let stuck: Vec<_> = self
-                .socket
-                .elements(family, &self.table, &set)?
-                .into_iter()
-                .filter(|(_, target)| gone.contains(target))
-                .map(|(key, _)| Element { key, data: Data::None })
-                .collect();
-            let mut batch = self.batch(new.id.ipv6);
-            batch.delete_elements(&set, &stuck);
-            match self.socket.commit(batch) {
-                // Some expired meanwhile; those that did not go with their next expiry.
-                Err(error) if error.is_not_found() => {}
-                result => result?,
-            }
-        }
-        Ok(())
-    }
-
-    /// A UDP flow goes on for ever to where its first packet went: forget those to endpoints that
-    /// have gone, and those that were let through before the service had an endpoint.
-    fn forget_flows(&self, changes: &[Change]) -> network::Result<()> {
-        for ipv6 in [false, true] {
-            let mut gone: HashSet<SocketAddr> = HashSet::new();
-            let mut revived: HashSet<SocketAddr> = HashSet::new();
-            for change in changes {
-                let (old, new) = (change.old.as_deref(), change.new.as_deref());
-                let Some(any) = old.or(new) else { continue };
-                if any.id.protocol != Protocol::Udp || any.id.ipv6 != ipv6 {
-                    continue;
-                }
-                // One that terminates may serve on for the traffic that must stay here alone.
-                let (before, after) = (reached(old), reached(new));
-                let left = |endpoint: &&SocketAddr| !after.iter().any(|l| l.contains(endpoint));
-                gone.extend(before.into_iter().flatten().filter(left));
-                let found = before.iter().zip(&after).any(|(b, a)| b.is_empty() && !a.is_empty());
-                if let (true, Some(new)) = (found, new) {
-                    let ips = [&new.cluster_ips, &new.external_ips, &new.load_balancer_ips];
-                    let ips = ips.into_iter().flatten();
-                    revived.extend(ips.map(|ip| SocketAddr::new(*ip, new.port)));
-                }
-            }
-            if gone.is_empty() && revived.is_empty() {
-                continue;
-            }
-            netns::run_in(self.netns.as_deref(), || {
-                conntrack::forget_udp(ipv6, |flow| {
-                    let responder = SocketAddr::new(flow.responder, flow.responder_port);
-                    let destination = SocketAddr::new(flow.destination, flow.destination_port);
-                    (gone.contains(&responder) && responder != destination)
-                        || revived.contains(&destination) && responder == destination
-                })
-            })?;
-        }
-        Ok(())
+        result
     }
 }
 
-/// The endpoints of a port: those of traffic that may go anywhere, and of what must stay here.
-fn reached(rules: Option<&PortRules>) -> [&[SocketAddr]; 2] {
-    rules.map_or([&[], &[]], |rules| [&rules.endpoints, &rules.local_endpoints])
+fn family(ipv6: bool) -> Family {
+    if ipv6 { Family::Ip6 } else { Family::Ip }
 }
 
 impl Backend for Nftables {
     fn apply(&mut self, changes: &[Change]) -> network::Result<()> {
-        self.commit(changes)
+        self.check(changes)?;
+        self.commit(changes)?;
+        // The rules are in force: an error now is one of connections that began before.
+        if let Err(error) = changes.iter().try_for_each(|change| self.release_clients(change)) {
+            tracing::warn!(%error, "clients stick to endpoints that went: writing services anew");
+            let all: Vec<_> = self.in_force.values().cloned().collect();
+            self.reset(&all)?;
+        }
+        if let Err(error) = self.forget_flows(changes) {
+            tracing::warn!(%error, "UDP flows to endpoints that went are not forgotten");
+        }
+        Ok(())
     }
 
     fn reset(&mut self, all: &[Arc<PortRules>]) -> network::Result<()> {
-        self.endpoints.clear();
-        self.cluster_ips.clear();
-        self.holders.clear();
-        self.families.clear();
-        // The table of the common family is there even without services: its absence is a fault.
-        self.ensure_table(false)?;
-        let changes: Vec<_> =
-            all.iter().map(|rules| Change { old: None, new: Some(Arc::clone(rules)) }).collect();
-        self.commit(&changes)
+        self.write_all(all).inspect_err(|_| self.forget())
     }
 
     fn set_service_ranges(&mut self, ranges: &[IpNet]) -> network::Result<()> {
-        self.service_ranges = ranges.to_vec();
-        for ipv6 in self.families.clone() {
-            let mut batch = self.batch(ipv6);
-            self.write_service_ranges(&mut batch, ipv6);
-            self.socket.commit(batch)?;
+        let before = std::mem::replace(&mut self.service_ranges, ranges.to_vec());
+        let mut batch = self.batch();
+        for ipv6 in &self.families {
+            batch.set_family(family(*ipv6));
+            self.write_service_ranges(&mut batch, *ipv6);
         }
-        Ok(())
+        let result = self.socket.commit(batch);
+        if result.is_err() {
+            self.service_ranges = before;
+        }
+        result
     }
 
     fn remove(&mut self) -> network::Result<()> {
-        self.families.clear();
-        self.endpoints.clear();
-        self.cluster_ips.clear();
-        self.holders.clear();
-        for ipv6 in [false, true] {
-            let mut batch = self.batch(ipv6);
-            batch.delete_table();
-            self.socket.commit(batch)?;
-        }
-        Ok(())
+        let mut batch = self.batch();
+        self.delete_tables(&mut batch)?;
+        self.socket.commit(batch)
     }
 }
 

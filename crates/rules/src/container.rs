@@ -1,4 +1,4 @@
-//! What part a container plays in its pod.
+//! The roles of containers in a pod: init container, sidecar, main container.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use serde_json::Value;

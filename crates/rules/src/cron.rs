@@ -35,7 +35,7 @@ pub enum CronError {
     /// The zone in the schedule is in no database.
     #[error("provided bad location {0}: unknown time zone {0}")]
     Location(String),
-    /// What is neither a number nor a name of the field.
+    /// A value that is neither a number nor a name of the field.
     #[error("failed to parse int from {text}: strconv.Atoi: parsing {}: {why}", quote(.text))]
     Number {
         /// The text.
@@ -112,7 +112,7 @@ pub(super) struct Fields {
     day: u64,
     month: u64,
     weekday: u64,
-    /// Whether both date fields must match, rather than one: so it is when one is a star.
+    /// True if both date fields must match, rather than one: the case when one is a star.
     both_days: bool,
     zone: TimeZone,
 }

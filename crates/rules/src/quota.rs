@@ -1,4 +1,4 @@
-//! What objects count against resource quotas (upstream's `pkg/quota/v1`).
+//! The usage of objects under resource quotas (upstream's `pkg/quota/v1`).
 //!
 //! The API server charges a quota before it admits an object, and a controller counts again what
 //! is there: both measure with this.
@@ -22,11 +22,11 @@ pub use pods::{is_terminating, missing as missing_of_pod};
 struct Evaluator {
     group: &'static str,
     resource: &'static str,
-    /// Whether a limit of this name is about the resource, besides `count/...`.
+    /// Returns true if a limit of this name is about the resource, besides `count/...`.
     tracks: fn(&str) -> bool,
-    /// What an object takes, besides `count/...`.
+    /// The usage of an object, besides `count/...`.
     usage: fn(&Value, Timestamp) -> Amounts,
-    /// Whether an object is in a scope.
+    /// Returns true if an object is in a scope.
     in_scope: fn(&Scope<'_>, &Value) -> bool,
 }
 
@@ -36,7 +36,7 @@ static EVALUATORS: &[Evaluator] =
 /// Kinds of the core group whose plain name limits their number, as `count/...` does for all.
 const PLAIN: &[&str] = &["configmaps", "replicationcontrollers", "resourcequotas", "secrets"];
 
-/// What is not stored, or never was limited.
+/// Resources that are not stored, or never were limited.
 const IGNORED: &[(&str, &[&str])] = &[
     ("", &["bindings", "componentstatuses", "events"]),
     ("events.k8s.io", &["events"]),
@@ -74,19 +74,19 @@ impl Counted {
         Some(Self { count: format!("count/{name}"), plain, evaluator })
     }
 
-    /// Whether all objects of the resource weigh the same.
+    /// Returns true if all objects of the resource count the same.
     #[must_use]
     pub fn only_counts(&self) -> bool {
         self.evaluator.is_none()
     }
 
-    /// Whether the resource is pods, of which quotas want more than of others.
+    /// Returns true if the resource is pods, for which quotas have rules of their own.
     #[must_use]
     pub fn counts_pods(&self) -> bool {
         self.evaluator.is_some_and(|e| e.resource == pods::EVALUATOR.resource)
     }
 
-    /// Whether a limit of this name is about the resource.
+    /// Returns true if a limit of this name is about the resource.
     #[must_use]
     pub fn tracks(&self, name: &str) -> bool {
         name == self.count
@@ -94,7 +94,7 @@ impl Counted {
             || self.evaluator.is_some_and(|evaluator| (evaluator.tracks)(name))
     }
 
-    /// What an object takes, now.
+    /// The usage of an object at a time.
     #[must_use]
     pub fn usage(&self, object: &Value, now: Timestamp) -> Amounts {
         let mut usage = match self.evaluator {
@@ -108,8 +108,8 @@ impl Counted {
         usage
     }
 
-    /// Whether an object is in every scope of a quota. Without scopes a quota covers everything;
-    /// a scope that does not fit the resource covers nothing.
+    /// Returns true if an object is in every scope of a quota. Without scopes a quota covers
+    /// everything; a scope that does not fit the resource covers nothing.
     #[must_use]
     pub fn covers(&self, quota: &Value, object: &Value) -> bool {
         let fits = |scope: &Scope<'_>| match self.evaluator {
@@ -126,7 +126,7 @@ pub fn hard(quota: &Value, part: &str) -> Amounts {
     Amounts::read(&quota[part]["hard"])
 }
 
-/// What a quota says is used.
+/// The usage in a quota's status.
 #[must_use]
 pub fn used(quota: &Value) -> Amounts {
     Amounts::read(&quota["status"]["used"])

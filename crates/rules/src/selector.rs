@@ -42,7 +42,7 @@ impl Selector {
         labels.filter(|labels| !labels.is_empty()).map_or_else(Self::nothing, Self::exact)
     }
 
-    /// What both select.
+    /// A selector of the objects that both select.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.0.nothing |= other.0.nothing;

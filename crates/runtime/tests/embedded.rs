@@ -427,11 +427,9 @@ async fn lost_bridge(node: &Node) -> Outcome {
         "for i in 1 2 3 4 5 6 7 8 9; do wget -q -O- http://{address}:8080/index.html && exit; \
          sleep 0.2; done"
     );
-    let begun = std::time::Instant::now();
     let get = node.run(&client, "get", &script, |_| {}).await?;
     node.exited(&get).await?;
     assert_eq!(node.output(&get).await?, "hello from the image");
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     Ok(())
 }
 

@@ -30,7 +30,7 @@ impl Term {
         }
     }
 
-    /// Whether the term speaks of a pod.
+    /// Returns true if the term selects a pod.
     pub(crate) fn matches(&self, pod: &PodInfo, cluster: &Cluster) -> bool {
         let namespace = &pod.key.namespace;
         let among = || self.namespaces.contains(namespace);
@@ -95,7 +95,7 @@ impl Terms {
         any.then(|| Box::new(terms))
     }
 
-    /// Whether there are required affinity terms and a pod meets all of them.
+    /// Returns true if there are required affinity terms and a pod meets all of them.
     pub(crate) fn attracted_by(&self, pod: &PodInfo, cluster: &Cluster) -> bool {
         !self.required.is_empty() && self.required.iter().all(|term| term.matches(pod, cluster))
     }

@@ -43,7 +43,7 @@ impl NodeInfo {
         self.labels()?.get(key).map(String::as_str)
     }
 
-    /// What node selectors ask about.
+    /// The properties that node selectors match.
     pub(crate) fn facts(&self) -> NodeFacts<'_> {
         NodeFacts { name: self.name(), labels: self.labels() }
     }
@@ -170,17 +170,17 @@ impl Cache {
         }
     }
 
-    /// Whether a pod is counted somewhere.
+    /// Returns true if a pod is counted somewhere.
     pub(crate) fn holds(&self, key: &ObjectKey) -> bool {
         self.places.contains_key(key)
     }
 
-    /// Whether a pod, and not a namesake, is counted where it is not known to be bound.
+    /// Returns true if the pod of this uid is assumed on a node, and not yet known to be bound.
     pub(crate) fn assumes(&self, key: &ObjectKey, uid: &str) -> bool {
         self.places.get(key).is_some_and(|place| place.assumed && place.pod.uid() == uid)
     }
 
-    /// Whether a pod, and not a namesake, is counted and not on its way out.
+    /// Returns true if the pod of this uid is counted and not terminating.
     pub(crate) fn keeps(&self, pod: &PodInfo) -> bool {
         let place = self.places.get(&pod.key);
         place.is_some_and(|p| p.pod.uid() == pod.uid() && !p.pod.is_terminating())

@@ -1,4 +1,4 @@
-//! What happens in the cluster, from all informers in one stream.
+//! Events of all informers as one stream of changes.
 
 use client::informer::{Informer, Kind};
 use client::{Event, InformerFactory};
@@ -94,7 +94,7 @@ fn alive_only(event: Event<Pod>) -> Option<Event<Pod>> {
     }
 }
 
-/// What a change may mean for a pod that fits nowhere.
+/// The effect of a change on unschedulable pods.
 impl Change {
     /// Upstream's name of the change, in metrics.
     pub(crate) fn label(&self) -> &'static str {
@@ -192,7 +192,8 @@ impl Change {
                 .any(|(name, _)| claim.metadata.name.as_deref() == Some(&name))
     }
 
-    /// Whether it can matter to any waiting pod; most changes of pods and nodes are mere status.
+    /// Returns true if it can matter to any waiting pod; most changes of pods and nodes are mere
+    /// status.
     pub(crate) fn may_help(&self) -> bool {
         match self {
             Self::Claim(_) | Self::Volume(_) | Self::Class(_) => true,
@@ -215,7 +216,7 @@ impl Change {
     }
 }
 
-/// What the containers of a pod really have, which an in-place resize changes.
+/// The actual resources of a pod's containers, which an in-place resize changes.
 fn actual_resources(pod: &Pod) -> impl Iterator<Item = Option<&ResourceRequirements>> {
     let statuses = pod.status.iter().flat_map(|s| s.container_statuses.iter().flatten());
     statuses.map(|status| status.resources.as_ref())

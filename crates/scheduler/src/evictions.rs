@@ -10,7 +10,7 @@ use crate::pod::PodInfo;
 
 struct Eviction {
     victims: Vec<Arc<PodInfo>>,
-    /// Whether the API has taken note of all of it.
+    /// True if all victims are deleted in the API.
     written: bool,
 }
 
@@ -33,7 +33,7 @@ impl Evictions {
         self.0.remove(preemptor);
     }
 
-    /// Whether somebody has been given a pod's room.
+    /// Returns true if a pod is a victim of a preemption under way.
     pub(crate) fn include(&self, pod: &PodInfo) -> bool {
         let victims = self.0.values().flat_map(|eviction| &eviction.victims);
         victims.into_iter().any(|victim| victim.key == pod.key && victim.uid() == pod.uid())

@@ -21,9 +21,9 @@ pub(crate) mod score;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rejection {
     pub(crate) reasons: Vec<Cow<'static, str>>,
-    /// Whether removing pods might help.
+    /// True if removing pods might help.
     pub(crate) resolvable: bool,
-    /// Who rejects.
+    /// The plugins that reject.
     pub(crate) by: PluginSet,
 }
 
@@ -57,8 +57,8 @@ impl PluginSet {
         self.0 |= other.0;
     }
 
-    /// Whether a change may turn the rejection of a pod by one of these; where nobody in particular
-    /// rejected it, any change may.
+    /// Returns true if a change may end the rejection of a pod by one of these plugins; where no
+    /// plugin rejected it, any change may.
     pub(crate) fn may_accept(self, pod: &PodInfo, change: &Change) -> bool {
         let rejecting = |at: usize| self.0 & (1 << at) != 0;
         self.0 == 0
@@ -81,7 +81,7 @@ pub(crate) struct Plugin {
     pub(crate) filter: Option<Filter>,
     pub(crate) update: Option<Update>,
     pub(crate) score: Option<Score>,
-    /// Whether a change may make the filter accept a pod it has rejected.
+    /// Returns true if a change may make the filter accept a pod it has rejected.
     pub(crate) helps: fn(&PodInfo, &Change) -> bool,
 }
 
@@ -92,7 +92,7 @@ impl Plugin {
     }
 }
 
-/// What the plugins may look at, and what they have worked out about this pod.
+/// The input of the plugins in one scheduling cycle, and the state they computed for this pod.
 #[derive(Clone)]
 pub(crate) struct Cycle<'a> {
     pub(crate) pod: &'a PodInfo,
@@ -140,9 +140,9 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    /// Whether a node takes the pod. `node` is how `of` is thought to be: the same, or a copy with
-    /// other pods. Pods nominated for the node that do not yield to this one count as on it, and
-    /// as not: which of the two holds in the end is unknown.
+    /// Checks if a node takes the pod. `node` is the assumed state of `of`: the same, or a copy
+    /// with other pods. Pods nominated for the node that do not yield to this one count as on it,
+    /// and as not: which of the two holds in the end is unknown.
     pub(crate) fn filter(&self, of: &'a NodeInfo, node: &NodeInfo) -> Result<(), Rejection> {
         let mut ahead = self
             .cluster

@@ -1,4 +1,4 @@
-//! What the scheduler tells of its work.
+//! Metrics of the scheduler.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ impl Sizes {
     }
 }
 
-/// What came of an attempt.
+/// The result of a scheduling attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
     Scheduled,

@@ -108,13 +108,13 @@ pub(crate) fn nominated_node(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.nominated_node_name.as_deref().filter(|n| !n.is_empty())
 }
 
-/// Whether the pod no longer uses its node.
+/// Returns true if the pod no longer uses its node.
 pub(crate) fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|s| s.phase.as_deref());
     matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-/// Whether this scheduler is to place the pod now.
+/// Returns true if this scheduler is to place the pod now.
 pub(crate) fn is_ours(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
     node_name(pod).is_none()
@@ -122,7 +122,7 @@ pub(crate) fn is_ours(pod: &Pod) -> bool {
         && spec.scheduler_name.as_deref().unwrap_or("default-scheduler") == "default-scheduler"
 }
 
-/// Whether somebody holds the pod back.
+/// Returns true if the pod has scheduling gates.
 pub(crate) fn is_gated(pod: &Pod) -> bool {
     pod.spec.as_ref().is_some_and(|s| s.scheduling_gates.as_ref().is_some_and(|g| !g.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! What each pod asks for and may use: as many series as there are pods and resources, so that they
+//! Requests and limits of each pod: as many series as there are pods and resources, so that they
 //! are served by themselves.
 
 use client::Store;
@@ -19,7 +19,7 @@ fn unit(resource: &str) -> &'static str {
     }
 }
 
-/// What of a pod's resources is told.
+/// The part of a pod's resources that a metric exposes.
 type List = fn(&PodResources) -> Amounts;
 
 /// Adds the requests and limits of all pods in `pods`.

@@ -29,7 +29,7 @@ pub(crate) struct Candidate {
     violations: usize,
 }
 
-/// What preemption has to offer.
+/// The result of a preemption attempt.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// The node that is best made free.
@@ -92,7 +92,7 @@ fn ineligible(cycle: &Cycle<'_>, error: &FitError<'_>) -> Option<&'static str> {
         .then_some("not eligible due to a terminating pod on the nominated node.")
 }
 
-/// Whether a pod ends because of a preemption.
+/// Returns true if a pod terminates because of a preemption.
 fn is_leaving(pod: &PodInfo) -> bool {
     let conditions = pod.pod.status.iter().flat_map(|s| s.conditions.iter().flatten());
     let mut targeted = conditions.filter(|c| c.type_ == "DisruptionTarget" && c.status == "True");

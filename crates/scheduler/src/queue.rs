@@ -81,7 +81,7 @@ pub(crate) struct Queue {
     metrics: Option<Arc<Metrics>>,
 }
 
-/// What a pod has behind it.
+/// The earlier scheduling attempts of a pod.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Past {
     /// Decisions, and when the first and the last one began.
@@ -115,7 +115,7 @@ impl Queue {
         ]
     }
 
-    /// What a pod that was popped has behind it.
+    /// The earlier attempts of a pod that was popped.
     pub(crate) fn past(&self, key: &ObjectKey) -> Option<Past> {
         self.popped.get(key).copied()
     }
@@ -250,7 +250,7 @@ impl Queue {
         self.insert(Waiting { pod, place, attempts, first, last, arrived, rejected_by });
     }
 
-    /// What could be done to make room for a pod has been done, or has failed.
+    /// Preemption for a pod has been carried out, or has failed.
     pub(crate) fn preempted(&mut self, key: &ObjectKey, done: bool) {
         self.relocate(key, "AssignedPodDelete", |waiting| match waiting.place {
             Place::Preempting { .. } if !done => {
@@ -318,7 +318,7 @@ fn backoff(attempts: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(1 << attempts.saturating_sub(1).min(10)).min(MAX_BACKOFF)
 }
 
-/// Whether an update changed nothing that a decision depends on.
+/// Returns true if an update changed nothing that a decision depends on.
 fn same_spec(a: &PodInfo, b: &PodInfo) -> bool {
     a.uid() == b.uid()
         && a.pod.spec == b.pod.spec

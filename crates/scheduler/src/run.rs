@@ -29,7 +29,7 @@ mod binding;
 mod status;
 mod volumes;
 
-/// What a scheduler is made with.
+/// Configuration of a scheduler.
 pub struct Config {
     /// Binds pods and reports failures, as `system:kube-scheduler`.
     pub client: Client,
@@ -41,14 +41,14 @@ pub struct Config {
     pub cancel: CancellationToken,
 }
 
-/// What a task has to tell when it has written a decision.
+/// The message of a task that has written a decision.
 enum Done {
     Bound(Arc<PodInfo>, kube::Result<()>),
     Evicted(ObjectKey, kube::Result<()>),
     Volumes(Pending, kube::Result<Written>),
 }
 
-/// What a cycle came to.
+/// The result of a scheduling cycle.
 enum Verdict {
     Node(String, Plan),
     Nowhere { message: String, by: PluginSet, nomination: Nomination },
@@ -336,7 +336,8 @@ impl Scheduler {
         self.failed(pending.pod, message, false);
     }
 
-    /// Whether a decision still stands: the pod may be gone, or another of its name be there.
+    /// Returns true if a decision still stands. The pod may be gone, or replaced by one of its
+    /// name.
     fn assumes(&self, pod: &PodInfo) -> bool {
         self.cluster.cache.assumes(&pod.key, pod.uid())
     }

@@ -32,7 +32,7 @@ pub(crate) struct Storage {
     selected: HashMap<ObjectKey, String>,
 }
 
-/// What a decision means for a pod's unbound claims.
+/// The volume bindings that follow from a decision.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Volumes by name, each with the claim it goes to.
@@ -70,7 +70,7 @@ impl Storage {
         annotated.or_else(|| self.selected.get(&ObjectKey::of(claim)).map(String::as_str))
     }
 
-    /// Whether another claim has the volume, or has been promised it.
+    /// Returns true if another claim has the volume, or has been promised it.
     pub(crate) fn is_taken(&self, volume: &PersistentVolume, by: &PersistentVolumeClaim) -> bool {
         let name = volume.metadata.name.as_deref().unwrap_or_default();
         let promised = self.promised.get(name).is_some_and(|claim| *claim != ObjectKey::of(by));
@@ -116,12 +116,12 @@ pub(crate) fn volume_name(claim: &PersistentVolumeClaim) -> Option<&str> {
     claim.spec.as_ref()?.volume_name.as_deref().filter(|name| !name.is_empty())
 }
 
-/// Whether a claim is bound to the end.
+/// Returns true if a claim is completely bound.
 pub(crate) fn is_bound(claim: &PersistentVolumeClaim) -> bool {
     volume_name(claim).is_some() && annotation(&claim.metadata, BIND_COMPLETED).is_some()
 }
 
-/// Whether a volume is bound to a claim, or reserved for it.
+/// Returns true if a volume is bound to a claim, or reserved for it.
 pub(crate) fn belongs_to(volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> bool {
     let Some(owner) = volume.spec.as_ref().and_then(|s| s.claim_ref.as_ref()) else { return false };
     let uid = owner.uid.as_ref().filter(|uid| !uid.is_empty());

@@ -20,7 +20,7 @@ pub type Revision = u64;
 /// A key, such as `/registry/pods/default/web-0`.
 pub type Key = Arc<str>;
 
-/// What a key must look like for a change to be applied.
+/// The precondition of a change on the present state of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// The key must not exist.
@@ -106,7 +106,7 @@ pub enum OpenError {
     Io {
         /// The file or directory concerned.
         path: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// Another process has the store open.
@@ -122,7 +122,7 @@ pub enum OpenError {
         file: String,
         /// Offset of the first bad record.
         offset: u64,
-        /// What is wrong with it.
+        /// The reason.
         what: String,
     },
 }

@@ -15,8 +15,8 @@ pub use rotate::{RotatingFile, Rotation};
 /// The environment variable that sets the filter where no option does.
 pub const VARIABLE: &str = "COXSWAIN_LOG";
 
-/// What is quiet unless it is asked for by name: libraries, and the log of a client that repeats
-/// the errors which its callers log.
+/// Targets that are quiet unless a filter names them: libraries, and the log of a client that
+/// repeats the errors which its callers log.
 const QUIET: &str = "hyper=warn,hyper_util=warn,h2=warn,rustls=warn,tower=warn,reqwest=warn,\
                      tungstenite=warn,netlink_proto=warn,globset=warn,kube_client=off";
 
@@ -30,7 +30,7 @@ pub enum Format {
     Json,
 }
 
-/// What is logged, how and where.
+/// The filter, format and destination of the log.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// A level (`error`, `warn`, `info`, `debug`, `trace`) or directives such as

@@ -57,7 +57,7 @@ impl<T> Future for Watched<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         let future = self.future.as_mut();
-        // What the future held is not looked at again: the panic goes on.
+        // The state of the future is not used again, since the panic is resumed.
         match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
             Ok(poll) => poll,
             Err(panic) => {

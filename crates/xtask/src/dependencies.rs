@@ -1,4 +1,4 @@
-//! What the project may depend on: `deny.toml`, as an ordinary test, so that it holds also where
+//! Checks the dependencies against `deny.toml` as an ordinary test, so that it holds also where
 //! cargo-deny is not at hand.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -127,17 +127,25 @@ fn generate() -> Result<String> {
     write::facts(&world, VERSION)
 }
 
-/// Fetches a Go module into Go's own cache and returns where it lies.
+/// Fetches a Go module into Go's own cache and returns where it lies. A fetch that fails, as the
+/// network may, is tried again: it would be taken for stale facts.
 pub(crate) fn download(module: &str) -> Result<PathBuf> {
-    let elsewhere = tempfile::tempdir()?;
-    let output = Command::new("go")
-        .args(["mod", "download", "-json", &format!("{module}@{VERSION}")])
-        .current_dir(&elsewhere)
-        .output()
+    const ATTEMPTS: usize = 3;
+    let go = crate::tools::go_toolchain()
         .context("the Go toolchain is needed to read the API's declarations")?;
-    let answer: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    match answer["Dir"].as_str() {
-        Some(dir) => Ok(PathBuf::from(dir)),
-        None => bail!("go mod download {module}: {answer}"),
+    let elsewhere = tempfile::tempdir()?;
+    let mut said = String::new();
+    for _ in 0..ATTEMPTS {
+        let output = Command::new(&go)
+            .args(["mod", "download", "-json", &format!("{module}@{VERSION}")])
+            .current_dir(&elsewhere)
+            .output()?;
+        let answer: Option<serde_json::Value> = serde_json::from_slice(&output.stdout).ok();
+        if let Some(dir) = answer.as_ref().and_then(|answer| answer["Dir"].as_str()) {
+            return Ok(PathBuf::from(dir));
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        said = text(&output.stdout) + &text(&output.stderr);
     }
+    bail!("go mod download {module}: {said}")
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::differential::{self, Upstream};
+use crate::fuzz;
 use crate::tools::{Tools, on_path};
 
 /// The root of the checkout.
@@ -20,7 +21,7 @@ pub(crate) fn root() -> PathBuf {
 struct Tally {
     passed: usize,
     failed: usize,
-    /// What failed, by name: the end of a log is what is read first.
+    /// Names of the failures: the end of a log is read first.
     failures: Vec<String>,
 }
 
@@ -39,8 +40,8 @@ impl Tally {
         }
     }
 
-    /// Runs tests and adds up their summaries.
-    fn tests(&mut self, name: &str, command: &mut Command) -> Result<()> {
+    /// Runs tests, adds up their summaries and returns their output.
+    fn tests(&mut self, name: &str, command: &mut Command) -> Result<String> {
         let begun = Instant::now();
         println!("== {name}");
         let output = command
@@ -66,6 +67,16 @@ impl Tally {
         println!("== {name}: {passed} passed, {failed} failed ({:.0?})", begun.elapsed());
         self.passed += passed;
         self.failed += failed;
+        Ok(output.text)
+    }
+
+    /// Feeds all readers of outside input for a while; one that did not run is a failure.
+    fn fuzzing(&mut self) -> Result<()> {
+        let output = self.tests("fuzzing", &mut fuzz::command(fuzz::BRIEF))?;
+        for reader in fuzz::missing(&output) {
+            self.failed += 1;
+            self.failures.push(format!("fuzzing: {reader} did not run"));
+        }
         Ok(())
     }
 }
@@ -124,6 +135,7 @@ pub(crate) fn run() -> Result<()> {
     tally.step("CRI messages", &mut cargo("xtask cri --check"));
     tally
         .tests("unit and API tests", &mut cargo("test --workspace --exclude e2e --no-fail-fast"))?;
+    tally.fuzzing()?;
     tally.step("release build", &mut release_build());
     side_by_side(&mut tally)?;
     let mut end_to_end = cargo("test -p e2e --no-fail-fast -- --test-threads=1");

@@ -40,7 +40,8 @@ fn files(dir: &Path, found: &mut Vec<PathBuf>) {
             {
                 files(&path, found);
             }
-        } else {
+        } else if name != ".git" {
+            // In a second work tree that is a file, with a path.
             found.push(path);
         }
     }
@@ -52,7 +53,7 @@ fn all_files() -> Vec<PathBuf> {
     found
 }
 
-fn rust_files() -> Vec<(PathBuf, String)> {
+pub(crate) fn rust_files() -> Vec<(PathBuf, String)> {
     let sources = all_files().into_iter().filter(|p| p.extension().is_some_and(|e| e == "rs"));
     sources.map(|p| (p.clone(), std::fs::read_to_string(p).unwrap())).collect()
 }
@@ -148,6 +149,34 @@ fn every_public_file_says_what_it_is_for() {
             "{} does not begin with a line that says its job",
             path.display()
         );
+    }
+}
+
+/// True if a line is a comment that begins like a question: a summary says what is so.
+fn begins_like_a_question(line: &str) -> bool {
+    let Some(rest) = line.trim_start().strip_prefix("//") else { return false };
+    let text = rest.trim_start_matches(['/', '!']).trim_start();
+    let first = text.split(' ').next().unwrap_or_default();
+    ["What", "Whether", "Who", "Whom"].contains(&first) && text.len() > first.len()
+}
+
+#[test]
+fn comments_are_statements() {
+    for (line, wanted) in [
+        ("    /// Whether it is so.", true),
+        ("//! What this is for.", true),
+        ("// Who asked has gone.", true),
+        ("/// Whatever comes is read.", false),
+        ("/// True if it is so.", false),
+        ("let what = \"// What\";", false),
+    ] {
+        assert_eq!(begins_like_a_question(line), wanted, "{line}");
+    }
+    for (path, text) in rust_files() {
+        let found = text.lines().enumerate().find(|(_, line)| begins_like_a_question(line));
+        if let Some((number, line)) = found {
+            panic!("{}:{}: a comment states, it does not ask: {line}", path.display(), number + 1);
+        }
     }
 }
 

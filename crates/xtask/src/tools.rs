@@ -74,7 +74,7 @@ fn installed_kubectls() -> Vec<(u32, PathBuf)> {
     found
 }
 
-/// Whether a file is named as a kubectl: `kubectl`, `kubectl.1.27`, `kubectl-v1.35.0`.
+/// Returns true if a file is named as a kubectl: `kubectl`, `kubectl.1.27`, `kubectl-v1.35.0`.
 fn is_kubectl(name: &str) -> bool {
     name.strip_prefix("kubectl").is_some_and(|rest| {
         let version = rest.trim_start_matches(['.', '-', 'v']);
@@ -94,9 +94,14 @@ fn built() -> PathBuf {
     root().join("target/tools")
 }
 
+/// The Go toolchain, on PATH or where it is installed by default.
+pub(crate) fn go_toolchain() -> Option<PathBuf> {
+    let installed = || Some(PathBuf::from("/usr/local/go/bin/go")).filter(|p| p.is_file());
+    on_path("go").or_else(installed)
+}
+
 fn go(dir: &Path, words: &[&str]) -> Result<()> {
-    let go = on_path("go")
-        .or_else(|| Some(PathBuf::from("/usr/local/go/bin/go")).filter(|p| p.is_file()))
+    let go = go_toolchain()
         .context("go is needed to build kubectl and helm; install it or put both on PATH")?;
     let status = Command::new(go)
         .args(words)

@@ -74,7 +74,7 @@ impl Collection {
     /// The same objects, selected by other fields, with a log that begins now.
     ///
     /// # Errors
-    /// What is stored is no object.
+    /// A stored value is not an object.
     pub(super) fn reselected(&self, selectable: &'static [Selectable]) -> Result<Self, Corrupt> {
         let old = self.snapshot();
         let made = Self::new(selectable, old.revision);

@@ -105,7 +105,7 @@ impl Cache {
     /// with other fields is replaced: its watchers end, and list again.
     ///
     /// # Errors
-    /// What is stored is no object.
+    /// A stored value is not an object.
     pub(crate) fn provide(
         &self,
         group: &str,

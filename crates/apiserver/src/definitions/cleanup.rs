@@ -41,7 +41,7 @@ pub(super) async fn run(server: Weak<Server>, name: String) {
     }
 }
 
-/// What follows a step.
+/// The work that follows a step.
 enum Next {
     /// The next one, at once.
     Step,

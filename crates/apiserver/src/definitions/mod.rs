@@ -31,7 +31,7 @@ fn kind() -> Option<&'static Kind> {
 /// Serves what is stored.
 ///
 /// # Errors
-/// What is stored is no object.
+/// A stored value is not an object.
 pub(crate) fn load(server: &Server) -> Result<(), Corrupt> {
     let Some(present) = kind().and_then(|kind| server.present(kind).ok()) else { return Ok(()) };
     let mut definitions = std::collections::BTreeMap::new();
@@ -115,7 +115,7 @@ fn of_group(server: &Server, kind: &Kind, group: &str, except: &str) -> Vec<Stri
     names.filter(|name| *name != except && name.ends_with(&suffix)).map(str::to_owned).collect()
 }
 
-/// What is to be done after a definition has been looked at.
+/// The work that follows the check of a definition.
 enum Next {
     Nothing,
     /// The other definitions of this group are to be looked at.

@@ -106,30 +106,34 @@ async fn woken() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, Instant};
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use std::time::Duration;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn long_requests_leave_room_for_short_ones() {
         let work = Arc::new(Work::with(1));
-        let busy = Duration::from_millis(150);
-        let long: Vec<_> = (0..4)
+        let (gates, long): (Vec<_>, Vec<_>) = (0..4)
             .map(|_| {
+                let (gate, closed) = channel::<()>();
                 let work = work.clone();
-                tokio::spawn(async move {
+                let request = tokio::spawn(async move {
                     let stays = CancellationToken::new();
-                    work.run("u", 1 << 20, &stays, async move { compute(busy) }).await.unwrap();
-                })
+                    // It blocks its thread until the short requests are done.
+                    let blocks = async move { closed.recv_timeout(Duration::from_secs(20)) };
+                    work.run("u", 1 << 20, &stays, blocks).await.unwrap()
+                });
+                (gate, request)
             })
-            .collect();
+            .unzip();
         tokio::task::yield_now().await;
         // Without their own threads the four would block both workers.
-        let begun = Instant::now();
         for _ in 0..10 {
             tokio::spawn(async move { work_of_a_short_request().await }).await.unwrap();
         }
-        assert!(begun.elapsed() < 2 * busy, "{:?}", begun.elapsed());
+        drop(gates);
         for request in long {
-            request.await.unwrap();
+            let waited = request.await.unwrap();
+            assert_eq!(waited, Err(RecvTimeoutError::Disconnected), "short requests came last");
         }
     }
 
@@ -176,14 +180,6 @@ mod tests {
             request.await.unwrap();
         }
         assert!(order.lock()[..2].contains(&"other"), "{:?}", order.lock());
-    }
-
-    /// Occupies a processor for some time.
-    fn compute(time: Duration) {
-        let begun = Instant::now();
-        while begun.elapsed() < time {
-            std::hint::spin_loop();
-        }
     }
 
     async fn work_of_a_short_request() {

@@ -1,4 +1,4 @@
-//! What is served now: an immutable snapshot of all groups, versions and kinds.
+//! The kinds that are served now: an immutable snapshot of all groups, versions and kinds.
 //!
 //! Kinds of the table are in every snapshot; definitions of custom resources add others. Whoever
 //! answers a request takes one snapshot and asks nothing else.

@@ -25,9 +25,9 @@ const WORKERS: usize = 32;
 /// Lists of each kind.
 const LISTS: usize = 7;
 
-/// What one server did: requests per second, and processor time of each in milliseconds.
+/// The figures of one server: requests per second, and processor time of each in milliseconds.
 #[derive(Clone, Copy, Debug)]
-struct Turn {
+struct Measurement {
     rate: f64,
     cpu: f64,
 }
@@ -133,11 +133,11 @@ async fn contest(ours: &Server, theirs: Option<&Server>, report: &mut Report) ->
     Ok(())
 }
 
-fn add(report: &mut Report, what: &str, target: f64, own: Turn, other: Option<Turn>) {
+fn add(report: &mut Report, what: &str, target: f64, own: Measurement, other: Option<Measurement>) {
     report.add(Row {
         what: what.to_owned(),
         figure: own.rate,
-        baseline: other.map(|turn| ("upstream", turn.rate)),
+        baseline: other.map(|other| ("upstream", other.rate)),
         unit: "/s",
         target: Target::RatioAtLeast(target),
     });
@@ -145,14 +145,14 @@ fn add(report: &mut Report, what: &str, target: f64, own: Turn, other: Option<Tu
     report.add(Row {
         what: format!("{what}, processor time"),
         figure: own.cpu,
-        baseline: other.map(|turn| ("upstream", turn.cpu)),
+        baseline: other.map(|other| ("upstream", other.cpu)),
         unit: "ms",
         target: goal,
     });
 }
 
 /// One request for each pod, [`WORKERS`] at once.
-async fn writes(server: &Server, make: Make) -> Result<Turn> {
+async fn writes(server: &Server, make: Make) -> Result<Measurement> {
     let api = server.endpoint.http2().await?;
     let (before, begun) = (server.cpu_time()?, Instant::now());
     stream::iter(0..PODS)
@@ -166,10 +166,10 @@ async fn writes(server: &Server, make: Make) -> Result<Turn> {
         .buffer_unordered(WORKERS)
         .try_for_each(|_| async { Ok(()) })
         .await?;
-    turn(server, before, begun, PODS)
+    measurement(server, before, begun, PODS)
 }
 
-async fn lists(server: &Server, query: &str, accept: &str) -> Result<Turn> {
+async fn lists(server: &Server, query: &str, accept: &str) -> Result<Measurement> {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/pods{query}");
     let once = async |endpoint: &Endpoint| -> Result<Duration> {
         let fetched = endpoint.fetch(&path, accept).await?;
@@ -183,13 +183,21 @@ async fn lists(server: &Server, query: &str, accept: &str) -> Result<Turn> {
     for _ in 0..LISTS {
         times.push(once(&server.endpoint).await?);
     }
-    let turn = turn(server, before, begun, LISTS)?;
-    Ok(Turn { rate: 1.0 / percentile(&times, 50).as_secs_f64(), ..turn })
+    let measured = measurement(server, before, begun, LISTS)?;
+    Ok(Measurement { rate: 1.0 / percentile(&times, 50).as_secs_f64(), ..measured })
 }
 
-fn turn(server: &Server, before: Duration, begun: Instant, requests: usize) -> Result<Turn> {
+fn measurement(
+    server: &Server,
+    before: Duration,
+    begun: Instant,
+    requests: usize,
+) -> Result<Measurement> {
     let took = begun.elapsed();
     let cpu = server.cpu_time()?.saturating_sub(before);
     let requests = requests as f64;
-    Ok(Turn { rate: requests / took.as_secs_f64(), cpu: cpu.as_secs_f64() * 1000.0 / requests })
+    Ok(Measurement {
+        rate: requests / took.as_secs_f64(),
+        cpu: cpu.as_secs_f64() * 1000.0 / requests,
+    })
 }

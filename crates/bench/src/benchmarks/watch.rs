@@ -35,7 +35,7 @@ const MARK: u8 = b'~';
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// One round of either side.
-struct Round {
+struct Measurement {
     took: Duration,
     /// Processor time of the server.
     cpu: Duration,
@@ -67,7 +67,7 @@ async fn contest(cluster: &Cluster, dir: &Path, report: &mut Report) -> Result<(
         baseline.push(outcome?);
     }
     let events = (EVENTS * WATCHERS) as f64;
-    let median = |rounds: &[Round], of: fn(&Round) -> Duration| {
+    let median = |rounds: &[Measurement], of: fn(&Measurement) -> Duration| {
         let times: Vec<Duration> = rounds.iter().map(of).collect();
         stats::percentile(&times, 50).as_secs_f64()
     };
@@ -180,7 +180,7 @@ impl Watchers {
     }
 }
 
-async fn live(cluster: &Cluster, since: &str, first: usize) -> Result<Round> {
+async fn live(cluster: &Cluster, since: &str, first: usize) -> Result<Measurement> {
     let watchers = Watchers::open(&cluster.endpoint, &watch_path(since)).await?;
     let used = process::cpu_time(cluster.pid())?;
     let begun = Instant::now();
@@ -188,14 +188,14 @@ async fn live(cluster: &Cluster, since: &str, first: usize) -> Result<Round> {
         write(&cluster.endpoint, Method::PUT, first..first + EVENTS),
         watchers.all_have_seen_everything()
     )?;
-    Ok(Round { took: begun.elapsed(), cpu: process::cpu_time(cluster.pid())? - used })
+    Ok(Measurement { took: begun.elapsed(), cpu: process::cpu_time(cluster.pid())? - used })
 }
 
-async fn from_buffer(fixture: &Fixture) -> Result<Round> {
+async fn from_buffer(fixture: &Fixture) -> Result<Measurement> {
     let watchers = Watchers::open(&fixture.endpoint, fixture::GATED).await?;
     let used = process::cpu_time(fixture.pid())?;
     let begun = Instant::now();
     fixture.endpoint.fetch(fixture::OPEN, JSON).await?;
     watchers.all_have_seen_everything().await?;
-    Ok(Round { took: begun.elapsed(), cpu: process::cpu_time(fixture.pid())? - used })
+    Ok(Measurement { took: begun.elapsed(), cpu: process::cpu_time(fixture.pid())? - used })
 }

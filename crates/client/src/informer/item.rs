@@ -25,7 +25,7 @@ pub(super) enum Item<K> {
     Unknown { metadata: Box<ObjectMeta>, why: String },
 }
 
-/// What every object has.
+/// An object of which only the metadata are read.
 #[derive(serde::Deserialize)]
 struct Bare {
     metadata: ObjectMeta,
@@ -73,7 +73,7 @@ struct Line<'a> {
     object: &'a RawValue,
 }
 
-/// What a line of a watch says.
+/// One event of a watch.
 pub(super) enum Change<K> {
     /// Added or modified.
     Present(Item<K>),

@@ -1,4 +1,4 @@
-//! Who controls what: adopting objects that match, releasing those that no longer do.
+//! Ownership by controllers: adopting objects that match, releasing those that no longer do.
 
 use std::sync::Arc;
 

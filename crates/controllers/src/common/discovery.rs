@@ -1,4 +1,4 @@
-//! What kinds the server has, built in or not, now and later.
+//! The resources that the server has, built in or custom, as they come and go.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Whether objects of the kind can be used in all these ways.
+    /// Returns true if objects of the kind can be used in all these ways.
     pub(crate) fn supports(&self, verbs: &[&str]) -> bool {
         verbs.iter().all(|verb| self.verbs.iter().any(|known| known == verb))
     }

@@ -1,4 +1,4 @@
-//! What a controller has done but not yet seen.
+//! Creations and deletions that a controller has requested but not observed.
 //!
 //! After creating pods a controller's cache lags behind; looked at too early it would seem that
 //! they still have to be made. So the controller notes what it expects to see and waits for it.
@@ -57,7 +57,7 @@ impl Expectations {
         }
     }
 
-    /// Whether all was seen, so that the cache can be trusted.
+    /// Returns true if all expectations were observed, so that the cache can be trusted.
     pub(crate) fn satisfied(&self, owner: &ObjectKey) -> bool {
         self.entries.lock().get(owner).is_none_or(|entry| {
             (entry.creations == 0 && entry.deletions.is_empty()) || entry.since.elapsed() > TIMEOUT

@@ -20,7 +20,7 @@ const MAX_PREFIX: usize = 223;
 /// The label by which pods tell their revision.
 pub(crate) const REVISION_LABEL: &str = "controller-revision-hash";
 
-/// What a revision keeps: a patch that brings this template back, as `kubectl rollout undo`
+/// The data of a revision: a patch that restores this template, as `kubectl rollout undo`
 /// applies it.
 pub(crate) fn data(template: &PodTemplateSpec) -> Value {
     let mut template = serde_json::to_value(template).unwrap_or_default();
@@ -35,7 +35,7 @@ pub(crate) fn template(revision: &ControllerRevision) -> Option<PodTemplateSpec>
     serde_json::from_value(template).ok()
 }
 
-/// Whether a revision keeps this.
+/// Returns true if a revision has this data.
 pub(crate) fn keeps(revision: &ControllerRevision, data: &Value) -> bool {
     revision.data.as_ref().is_some_and(|kept| kept.0 == *data)
 }

@@ -21,7 +21,7 @@ pub(crate) fn uid(object: &impl Resource) -> &str {
     object.meta().uid.as_deref().unwrap_or_default()
 }
 
-/// Whether an object is being deleted.
+/// Returns true if an object is being deleted.
 pub(crate) fn deleting(object: &impl Resource) -> bool {
     object.meta().deletion_timestamp.is_some()
 }
@@ -41,7 +41,7 @@ pub(crate) fn created(object: &impl Resource) -> Timestamp {
     object.meta().creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 
-/// Whether two objects are the same one, not one of the same name.
+/// Returns true if both are the same object by uid, and not only of the same name.
 pub(crate) fn same(a: &impl Resource, b: &impl Resource) -> bool {
     a.meta().uid == b.meta().uid
 }

@@ -1,4 +1,4 @@
-//! What several controllers do alike.
+//! Code that several controllers share.
 
 pub(crate) mod batch;
 pub(crate) mod claim;

@@ -18,12 +18,12 @@ pub(crate) fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or_default()
 }
 
-/// Whether it has run to its end.
+/// Returns true if the pod has finished.
 pub(crate) fn is_terminal(pod: &Pod) -> bool {
     matches!(phase(pod), "Succeeded" | "Failed")
 }
 
-/// Whether it counts: neither at its end nor being deleted.
+/// Returns true if the pod counts as a replica: neither finished nor being deleted.
 pub(crate) fn is_active(pod: &Pod) -> bool {
     !is_terminal(pod) && !meta::deleting(pod)
 }
@@ -38,7 +38,7 @@ fn ready_condition(pod: &Pod) -> Option<&PodCondition> {
     condition(pod, "Ready").filter(|condition| condition.status == "True")
 }
 
-/// Whether it is ready.
+/// Returns true if the pod is ready.
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     ready_condition(pod).is_some()
 }
@@ -59,7 +59,7 @@ pub(crate) enum Availability {
     No,
 }
 
-/// Whether a pod is available, or when it may be.
+/// The availability of a pod, with the time from which it may be available.
 pub(crate) fn availability(pod: &Pod, min_ready: i32, now: Timestamp) -> Availability {
     let Some(ready) = ready_condition(pod) else { return Availability::No };
     if min_ready <= 0 {
@@ -74,7 +74,7 @@ pub(crate) fn availability(pod: &Pod, min_ready: i32, now: Timestamp) -> Availab
     }
 }
 
-/// Whether it is available.
+/// Returns true if the pod is available.
 pub(crate) fn is_available(pod: &Pod, min_ready: i32, now: Timestamp) -> bool {
     availability(pod, min_ready, now) == Availability::Available
 }

@@ -87,7 +87,7 @@ pub(crate) async fn delete<O: Owner>(context: &Context, owner: &O, pod: &Pod) ->
     }
 }
 
-/// Whether creation failed because the namespace is going away: no use in trying again.
+/// Returns true if creation failed because the namespace is being deleted: a retry would fail too.
 pub(crate) fn is_namespace_terminating(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let causes = status.details.iter().flat_map(|details| &details.causes);

@@ -4,7 +4,7 @@ use kube::Resource;
 
 use super::meta;
 
-/// What is to happen to the finalizer.
+/// A change of the finalizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
     /// It is missing.
@@ -13,7 +13,7 @@ pub(crate) enum Move {
     Release,
 }
 
-/// What is to happen to the finalizer of an object, if anything.
+/// The change of the finalizer that an object needs, if any.
 pub(crate) fn needed(object: &impl Resource, finalizer: &str) -> Option<Move> {
     let mut finalizers = object.meta().finalizers.iter().flatten();
     match (meta::deleting(object), finalizers.any(|present| present == finalizer)) {

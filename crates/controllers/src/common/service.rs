@@ -1,4 +1,4 @@
-//! What Services say about pods.
+//! The relation of Services to pods.
 
 use k8s_openapi::api::core::v1::{Pod, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -7,12 +7,12 @@ use rules::container;
 
 use super::{meta, pod};
 
-/// Whether a Service has no address of its own.
+/// Returns true if a Service has no address of its own.
 pub(crate) fn is_headless(service: &Service) -> bool {
     service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
 }
 
-/// Whether a Service wants pods that are not ready.
+/// Returns true if a Service wants pods that are not ready.
 pub(crate) fn publishes_not_ready(service: &Service) -> bool {
     service.spec.as_ref().is_some_and(|spec| spec.publish_not_ready_addresses == Some(true))
 }
@@ -41,7 +41,7 @@ pub(crate) fn addresses(pod: &Pod) -> impl Iterator<Item = &str> {
     many.map(|ip| ip.ip.as_str()).chain(one)
 }
 
-/// Whether a pod could serve: it has an address and has not ended.
+/// Returns true if a pod could serve: it has an address and has not ended.
 pub(crate) fn may_serve(pod: &Pod) -> bool {
     !pod::is_terminal(pod) && addresses(pod).next().is_some()
 }

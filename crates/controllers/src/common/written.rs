@@ -1,4 +1,4 @@
-//! Whether the cache already shows what a controller wrote last.
+//! The last write of each object, to tell a cache that does not show it yet.
 //!
 //! A decision made on an older copy could count something twice. Resource versions of one resource
 //! can be compared as numbers (KEP-5504).
@@ -25,8 +25,8 @@ impl Written {
         }
     }
 
-    /// Whether `object`, from the cache, is as new as the last write. If not, its event is still
-    /// to come.
+    /// Returns true if `object`, from the cache, is as new as the last write. If not, its event is
+    /// still to come.
     pub(crate) fn seen(&self, object: &impl Resource) -> bool {
         let known = self.0.lock().get(&ObjectKey::of(object)).copied();
         known.is_none_or(|written| version(object).is_none_or(|version| version >= written))

@@ -32,7 +32,7 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// Whether so many starts were missed that something may be wrong.
+    /// Returns true if so many starts were missed that something may be wrong.
     pub(super) fn too_many(&self) -> bool {
         self.missed > MANY
     }

@@ -202,7 +202,8 @@ impl Controller {
         Ok(missed::until_next(cron, &schedule, now))
     }
 
-    /// Whether the start that is due is to be made; makes room for it if so.
+    /// Returns true if the concurrency policy allows the start that is due. Jobs that it replaces
+    /// are deleted first.
     async fn may_start(
         &self,
         cron: &mut CronJob,

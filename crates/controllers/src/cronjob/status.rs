@@ -18,7 +18,7 @@ pub(super) fn active(cron: &CronJob) -> &[ObjectReference] {
     cron.status.as_ref().and_then(|status| status.active.as_deref()).unwrap_or_default()
 }
 
-/// Whether a Job is noted as running.
+/// Returns true if the status lists a Job as active.
 pub(super) fn lists(cron: &CronJob, uid: &str) -> bool {
     active(cron).iter().any(|job| job.uid.as_deref() == Some(uid))
 }
@@ -142,7 +142,7 @@ impl Controller {
     }
 }
 
-/// Whether a change of a Job matters to its CronJob.
+/// Returns true if a change of a Job matters to its CronJob.
 pub(super) fn matters(old: &Job, new: &Job) -> bool {
     finished(old) != finished(new) || meta::deleting(old) != meta::deleting(new)
 }

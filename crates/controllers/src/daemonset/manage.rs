@@ -7,11 +7,11 @@ use client::EventType::{self, Normal, Warning};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::backoff::Backoffs;
-use super::scene::{Plan, Scene};
+use super::snapshot::{Plan, Snapshot};
 use super::template::Wants;
 use crate::common::{meta, pod};
 
-/// What to do, and what to say about it.
+/// The plan of a reconciliation, and the events to record.
 #[derive(Default)]
 pub(super) struct Managed {
     pub(super) plan: Plan,
@@ -21,22 +21,22 @@ pub(super) struct Managed {
 }
 
 /// Decides for all nodes.
-pub(super) fn plan(scene: &Scene, backoffs: &Backoffs) -> Managed {
+pub(super) fn plan(snapshot: &Snapshot, backoffs: &Backoffs) -> Managed {
     let mut managed = Managed::default();
-    for (node, wants) in &scene.nodes {
-        let present = scene.pods.contains_key(node);
+    for (node, wants) in &snapshot.nodes {
+        let present = snapshot.pods.contains_key(node);
         match wants {
             Wants::Run if !present => managed.plan.create.push(node.clone()),
-            Wants::Run | Wants::Keep => keep_one(scene, backoffs, node, *wants, &mut managed),
+            Wants::Run | Wants::Keep => keep_one(snapshot, backoffs, node, *wants, &mut managed),
             Wants::Nothing => {
-                let going = scene.on(node).iter().filter(|pod| !meta::deleting(&***pod));
+                let going = snapshot.on(node).iter().filter(|pod| !meta::deleting(&***pod));
                 managed.plan.delete.extend(going.cloned());
             }
         }
     }
     // Pods for a node that is gone will never be scheduled, and nobody else deletes them.
-    for (node, pods) in &scene.pods {
-        if !scene.nodes.contains_key(node) {
+    for (node, pods) in &snapshot.pods {
+        if !snapshot.nodes.contains_key(node) {
             let waiting = pods.iter().filter(|member| pod::node(member).is_none());
             managed.plan.delete.extend(waiting.cloned());
         }
@@ -44,14 +44,20 @@ pub(super) fn plan(scene: &Scene, backoffs: &Backoffs) -> Managed {
     managed
 }
 
-fn keep_one(scene: &Scene, backoffs: &Backoffs, node: &str, wants: Wants, managed: &mut Managed) {
+fn keep_one(
+    snapshot: &Snapshot,
+    backoffs: &Backoffs,
+    node: &str,
+    wants: Wants,
+    managed: &mut Managed,
+) {
     let mut running = Vec::new();
-    for member in scene.on(node).iter().filter(|pod| !meta::deleting(&***pod)) {
+    for member in snapshot.on(node).iter().filter(|pod| !meta::deleting(&***pod)) {
         let (namespace, name) = (meta::namespace(&**member), meta::name(&**member));
         match pod::phase(member) {
             "Failed" => {
                 // The kubelet may refuse it again and again.
-                if let Some(wait) = backoffs.attempt(&scene.set, node, scene.now) {
+                if let Some(wait) = backoffs.attempt(&snapshot.set, node, snapshot.now) {
                     managed.again = Some(managed.again.map_or(wait, |known| known.min(wait)));
                     continue;
                 }
@@ -72,25 +78,25 @@ fn keep_one(scene: &Scene, backoffs: &Backoffs, node: &str, wants: Wants, manage
             _ => running.push(member.clone()),
         }
     }
-    if scene.max_surge(1) == 0 {
+    if snapshot.max_surge(1) == 0 {
         managed.plan.delete.extend(running.into_iter().skip(1));
     } else if running.is_empty() && wants == Wants::Run {
         managed.plan.create.push(node.to_owned());
     } else if running.len() > 1 {
-        managed.plan.delete.extend(surplus(scene, running));
+        managed.plan.delete.extend(surplus(snapshot, running));
     }
 }
 
 /// Of several pods on a node one old and one new may stay, while the old one is ready and the new
 /// one not yet available.
-fn surplus(scene: &Scene, running: Vec<Arc<Pod>>) -> Vec<Arc<Pod>> {
+fn surplus(snapshot: &Snapshot, running: Vec<Arc<Pod>>) -> Vec<Arc<Pod>> {
     let (mut new, mut old): (Vec<_>, Vec<_>) = running.into_iter().partition(|pod| {
-        meta::label(&**pod, crate::common::history::REVISION_LABEL) == Some(&scene.hash)
+        meta::label(&**pod, crate::common::history::REVISION_LABEL) == Some(&snapshot.hash)
     });
     let mut surplus = new.split_off(new.len().min(1));
     surplus.extend(old.split_off(old.len().min(1)));
     if let (Some(new), Some(old)) = (new.first(), old.first())
-        && (!pod::is_ready(old) || scene.is_available(new))
+        && (!pod::is_ready(old) || snapshot.is_available(new))
     {
         surplus.push(old.clone());
     }
@@ -99,7 +105,7 @@ fn surplus(scene: &Scene, running: Vec<Arc<Pod>>) -> Vec<Arc<Pod>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Made, scene};
+    use super::super::testing::{Made, snapshot};
     use super::*;
     use serde_json::json;
 
@@ -123,7 +129,7 @@ mod tests {
             (surge(), vec![on("a", "n1").ready(), on("b", "n1").updated().ready()], "n2 n3", "a"),
             (surge(), vec![on("a", "n1").ready(), on("b", "n1")], "n2 n3", "b"),
         ] {
-            let managed = plan(&scene(strategy, pods), &Backoffs::default());
+            let managed = plan(&snapshot(strategy, pods), &Backoffs::default());
             let names: Vec<&str> = managed.plan.delete.iter().map(|p| meta::name(&**p)).collect();
             let found = (managed.plan.create.join(" "), names.join(" "));
             assert_eq!(found, (create.to_owned(), delete.to_owned()));

@@ -5,7 +5,7 @@ mod events;
 mod manage;
 mod revisions;
 mod rolling;
-mod scene;
+mod snapshot;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -28,7 +28,7 @@ use crate::common::written::Written;
 use crate::common::{claim, meta, pod_control};
 use crate::{Context, Error, Outcome};
 use rules::selector::Selector;
-use scene::{Plan, Scene};
+use snapshot::{Plan, Snapshot};
 
 const WORKERS: usize = 2;
 /// Pods made or deleted in one go (upstream's `BurstReplicas`).
@@ -111,43 +111,43 @@ impl Controller {
         let history = self.history(&set, &selector, &pods).await?;
         let nodes = self.nodes.list();
         let hash = history.hash.clone();
-        let scene = Scene::new(set.clone(), hash, &nodes, pods.clone(), Timestamp::now());
-        let acted = if may_act { self.act(&scene).await } else { Ok(None) };
+        let snapshot = Snapshot::new(set.clone(), hash, &nodes, pods.clone(), Timestamp::now());
+        let acted = if may_act { self.act(&snapshot).await } else { Ok(None) };
         if may_act && acted.is_ok() {
             self.clean_up(&set, &history, &pods).await?;
         }
-        let mut status = scene.status();
+        let mut status = snapshot.status();
         status.collision_count = history.collisions;
         if may_act {
             status.observed_generation = set.metadata.generation;
         }
         self.write_status(&set, status).await?;
-        Ok(acted?.into_iter().chain(scene.next_available()).min())
+        Ok(acted?.into_iter().chain(snapshot.next_available()).min())
     }
 
-    async fn act(&self, scene: &Scene) -> Outcome {
-        let managed = manage::plan(scene, &self.backoffs);
+    async fn act(&self, snapshot: &Snapshot) -> Outcome {
+        let managed = manage::plan(snapshot, &self.backoffs);
         for (kind, reason, text) in managed.events {
-            self.context.events.event(&*scene.set, kind, reason, text);
+            self.context.events.event(&*snapshot.set, kind, reason, text);
         }
-        // What is done now is to be seen before more is updated.
-        let plan = if !managed.plan.is_empty() || scene.rolling().is_none() {
+        // Pods that are created or deleted now must be observed before more are updated.
+        let plan = if !managed.plan.is_empty() || snapshot.rolling().is_none() {
             managed.plan
         } else {
-            rolling::plan(scene)
+            rolling::plan(snapshot)
         };
-        self.carry_out(scene, plan).await?;
+        self.carry_out(snapshot, plan).await?;
         Ok(managed.again)
     }
 
-    async fn carry_out(&self, scene: &Scene, mut plan: Plan) -> Result<(), Error> {
+    async fn carry_out(&self, snapshot: &Snapshot, mut plan: Plan) -> Result<(), Error> {
         plan.create.truncate(BURST);
         plan.delete.truncate(BURST);
-        let (set, key) = (&*scene.set, ObjectKey::of(&*scene.set));
+        let (set, key) = (&*snapshot.set, ObjectKey::of(&*snapshot.set));
         let uids = plan.delete.iter().map(|pod| meta::uid(&**pod).to_owned());
         self.expectations.expect(&key, plan.create.len(), uids);
         let (made, error) = slow_start(plan.create.len(), |at| {
-            let pod = template::pod_for(set, &scene.hash, &plan.create[at]);
+            let pod = template::pod_for(set, &snapshot.hash, &plan.create[at]);
             let key = &key;
             async move {
                 match pod_control::create(&self.context, set, &pod).await {

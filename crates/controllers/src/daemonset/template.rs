@@ -42,7 +42,7 @@ fn tolerate(spec: &mut PodSpec) {
     }
 }
 
-/// What the DaemonSet's pods are like.
+/// The spec of the DaemonSet's pods.
 pub(super) fn spec(set: &DaemonSet) -> PodSpec {
     let template = set.spec.as_ref().and_then(|spec| spec.template.spec.clone());
     let mut spec = template.unwrap_or_default();
@@ -69,8 +69,8 @@ fn generation(set: &DaemonSet) -> Option<&str> {
     meta::annotation(set, GENERATION).filter(|text| text.parse::<i64>().is_ok())
 }
 
-/// Whether a pod is of the present template. (Pods from before there were revisions would have
-/// to be told by their generation; this cluster has none.)
+/// Returns true if a pod is of the present template. (Upstream compares generations of pods that
+/// are older than revisions; this cluster has none.)
 pub(super) fn is_updated(hash: &str, pod: &Pod) -> bool {
     meta::label(pod, REVISION_LABEL) == Some(hash)
 }
@@ -104,7 +104,7 @@ pub(super) fn target(pod: &Pod) -> Option<&str> {
     }
 }
 
-/// What the DaemonSet wants of a node.
+/// The DaemonSet's wish for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
     /// A pod there.
@@ -115,7 +115,7 @@ pub(super) enum Wants {
     Nothing,
 }
 
-/// What pods of this spec are to do on a node.
+/// Decides if pods of this spec belong on a node.
 pub(super) fn wants(spec: &PodSpec, node: &Node) -> Wants {
     let elsewhere =
         spec.node_name.as_deref().is_some_and(|n| !n.is_empty() && n != meta::name(node));

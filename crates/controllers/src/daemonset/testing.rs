@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 
-use super::scene::Scene;
+use super::snapshot::Snapshot;
 
 /// A pod in the making.
 pub(super) struct Made(Value);
@@ -52,7 +52,7 @@ impl Made {
 }
 
 /// Nodes `n1` to `n3`, and two that want no new pod: `tainted`, where none may be, and `cordoned`.
-pub(super) fn scene(strategy: Value, pods: Vec<Made>) -> Scene {
+pub(super) fn snapshot(strategy: Value, pods: Vec<Made>) -> Snapshot {
     let set = serde_json::from_value(json!({
         "metadata": {"name": "d", "namespace": "ns", "uid": "u"},
         "spec": {"selector": {}, "updateStrategy": strategy,
@@ -72,5 +72,5 @@ pub(super) fn scene(strategy: Value, pods: Vec<Made>) -> Scene {
     let nodes: Vec<_> = taints.into_iter().map(node).collect();
     let pods = pods.into_iter().map(|made| Arc::new(serde_json::from_value(made.0).unwrap()));
     let now = "2024-01-01T01:00:00Z".parse().unwrap();
-    Scene::new(Arc::new(set), "new".into(), &nodes, pods.collect(), now)
+    Snapshot::new(Arc::new(set), "new".into(), &nodes, pods.collect(), now)
 }

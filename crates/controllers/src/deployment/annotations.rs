@@ -1,4 +1,4 @@
-//! What a Deployment writes on its ReplicaSets: revisions, and the size they were made for.
+//! The annotations of a Deployment's ReplicaSets: revisions, and the size they were made for.
 
 use std::collections::BTreeMap;
 

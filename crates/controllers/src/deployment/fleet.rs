@@ -16,7 +16,7 @@ pub(super) struct Fleet {
     pub(super) old: Vec<ReplicaSet>,
 }
 
-/// Whether two templates say the same, but for the hash.
+/// Returns true if two templates are equal but for the hash label.
 pub(super) fn same_template(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
     let plain = |template: &PodTemplateSpec| {
         let mut template = template.clone();

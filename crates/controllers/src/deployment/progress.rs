@@ -18,7 +18,7 @@ fn count(value: Option<i32>) -> i32 {
     value.unwrap_or(0)
 }
 
-/// Whether all wanted pods are new and available, and nothing else is left.
+/// Returns true if all replicas are updated and available, and no old ones are left.
 pub(super) fn is_complete(deployment: &Deployment, status: Option<&DeploymentStatus>) -> bool {
     let wanted = wanted(deployment);
     status.is_some_and(|status| {
@@ -29,7 +29,7 @@ pub(super) fn is_complete(deployment: &Deployment, status: Option<&DeploymentSta
     })
 }
 
-/// Whether the newer status is closer to completion.
+/// Returns true if the newer status is closer to completion.
 fn is_progressing(old: &DeploymentStatus, new: &DeploymentStatus) -> bool {
     let outdated = |s: &DeploymentStatus| count(s.replicas) - count(s.updated_replicas);
     count(new.updated_replicas) > count(old.updated_replicas)
@@ -81,7 +81,7 @@ fn judge(deployment: &Deployment, status: &mut DeploymentStatus, subject: &str, 
     }
 }
 
-/// What keeps ReplicaSets from making pods; the new one's failure counts first.
+/// The condition for ReplicaSets that cannot create pods; the new one's failure counts first.
 fn failure(fleet: &Fleet) -> Option<DeploymentCondition> {
     let sets = fleet.new.iter().chain(&fleet.old);
     let all = sets.flat_map(|set| set.status.iter().flat_map(|s| s.conditions.iter().flatten()));

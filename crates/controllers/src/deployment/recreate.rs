@@ -36,7 +36,7 @@ impl Rollout<'_> {
         Ok(stopped)
     }
 
-    /// Whether old pods may still run; those being deleted count until they are gone.
+    /// Returns true if old pods may still run; those being deleted count until they are gone.
     fn old_pods_run(&self, fleet: &Fleet) -> bool {
         let pods = |set: &ReplicaSet| claim::controlled_by(&self.controller.pods, meta::uid(set));
         fleet

@@ -10,7 +10,7 @@ use super::{Rollout, annotations, update};
 use crate::common::meta;
 use crate::{Error, Outcome};
 
-/// What one ReplicaSet gains or loses when the Deployment is scaled in the middle of a rollout:
+/// The share of one ReplicaSet when the Deployment is scaled in the middle of a rollout:
 /// in proportion to its size, at most what is left of `to_add`.
 fn proportion(set: &ReplicaSet, deployment: &Deployment, to_add: i32, added: i32) -> i32 {
     if size(set) == 0 || to_add == 0 || to_add == added {
@@ -57,7 +57,7 @@ fn spread(sets: &[&ReplicaSet], deployment: &Deployment, to_add: i32) -> Vec<i32
 }
 
 impl Rollout<'_> {
-    /// Whether the Deployment was scaled since its ReplicaSets were.
+    /// Returns true if the Deployment was scaled since its ReplicaSets were.
     pub(super) fn is_scaling(&self, sets: &[ReplicaSet]) -> bool {
         let wanted = wanted(&self.deployment);
         let active = sets.iter().filter(|set| size(set) > 0);

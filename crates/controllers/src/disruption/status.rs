@@ -18,7 +18,8 @@ use crate::common::{meta, pod};
 /// Time an evicted pod has until its deletion is to be seen (upstream's `DeletionTimeout`).
 const DELETION: Duration = Duration::from_secs(2 * 60);
 
-/// Whether a budget is a part of the scale of those who control the pods, or a number.
+/// Returns true if a budget is relative to the scale of the pods' controllers, rather than a
+/// number.
 pub(super) fn needs_scale(spec: &PodDisruptionBudgetSpec) -> bool {
     spec.max_unavailable.is_some() || matches!(spec.min_available, Some(IntOrString::String(_)))
 }

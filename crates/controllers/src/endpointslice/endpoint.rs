@@ -12,7 +12,7 @@ use crate::common::{meta, pod, service};
 
 const ZONE: &str = "topology.kubernetes.io/zone";
 
-/// Whether two forms of a pod make the same endpoints.
+/// Returns true if two states of a pod make the same endpoints.
 pub(super) fn same(old: &Pod, new: &Pod) -> bool {
     let facts = |pod: &Pod| {
         let spec = pod.spec.as_ref();
@@ -75,7 +75,7 @@ pub(super) fn endpoint(
     })
 }
 
-/// Whom the endpoint should serve, where the Service prefers traffic to stay close.
+/// Topology hints, where the Service prefers traffic to stay close.
 fn hints(
     of: &Service,
     node: Option<&str>,

@@ -1,4 +1,4 @@
-//! Who owns whom, as far as is known.
+//! The graph of owners and dependents, as far as it is known.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,7 +19,7 @@ pub(super) struct Coordinates {
     pub(super) name: String,
 }
 
-/// What was seen of an object.
+/// The parts of an object that the graph needs, as observed.
 #[derive(Clone, Debug)]
 pub(super) struct Observed {
     pub(super) at: Coordinates,
@@ -59,7 +59,7 @@ pub(super) enum Change {
     Missing(Identity),
 }
 
-/// What a change gives reason to do.
+/// Work that follows from a change.
 #[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Todo {
     Delete(String),
@@ -83,7 +83,7 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Whether it goes once its dependents are gone.
+    /// Returns true if it is deleted in the foreground, once its dependents are gone.
     pub(super) fn deletes_dependents(&self) -> bool {
         self.seen.waits_for(FOREGROUND)
     }
@@ -210,7 +210,7 @@ impl Graph {
         }
     }
 
-    /// What the server does not know at the coordinates somebody gave may still be elsewhere.
+    /// An object that is not at the coordinates of an owner reference may still be elsewhere.
     fn miss(&mut self, missing: &Identity) -> Vec<Todo> {
         let Some(node) = self.nodes.get(&missing.uid) else { return Vec::new() };
         let (mut believers, mut others) = (Vec::new(), Vec::new());

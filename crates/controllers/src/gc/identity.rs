@@ -1,4 +1,4 @@
-//! Whether references mean the object that has their uid.
+//! The identity of objects in owner references: a uid with its coordinates.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -15,7 +15,7 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Whether the object is in a namespace that is not the dependent's.
+    /// Returns true if the object is in a namespace that is not the dependent's.
     pub(super) fn is_apart_from(&self, dependent: &Node) -> bool {
         !self.at.namespace.is_empty() && self.at.namespace != dependent.seen.at.namespace
     }
@@ -30,7 +30,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Whether a reference names an object at these coordinates, its namespace aside.
+/// Returns true if a reference names an object at these coordinates, its namespace aside.
 pub(super) fn is_at(reference: &OwnerReference, at: &Coordinates) -> bool {
     reference.api_version == at.api_version
         && reference.kind == at.kind

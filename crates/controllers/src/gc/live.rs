@@ -1,4 +1,4 @@
-//! What the server says now, and what it is told to do.
+//! Live reads from the server, and writes to it.
 
 use std::sync::Arc;
 

@@ -10,46 +10,46 @@ use k8s_openapi::api::core::v1::Pod;
 use super::conditions::{self, COMPLETE, FAILED, FAILURE_TARGET, SUCCESS_CRITERIA_MET, holds};
 use super::failure_policy::judge;
 use super::index;
-use super::round::{Round, failed};
+use super::sync::{SyncContext, failed};
 use crate::common::{meta, pod};
 
 /// Uids the status may hold; more would make it too large (upstream's `MaxUncountedPods`).
 const MAX_UNCOUNTED: usize = 500;
 
-/// What the first step of accounting found.
+/// The result of the first step of accounting.
 #[derive(Default)]
 pub(super) struct Account {
     /// Pods that may go once the status is written.
     pub(super) release: Vec<Arc<Pod>>,
     /// Pods whose finalizer is still there.
     pub(super) held: HashSet<String>,
-    /// Whether the status has changed.
+    /// True if the status has changed.
     pub(super) dirty: bool,
-    /// Whether more pods wait for the next round.
+    /// True if more pods wait for the next reconciliation.
     pub(super) full: bool,
 }
 
-/// Notes in the status of `round` which pods have ended, and, while it lasts, that the Job is
+/// Notes in the status of `sync` which pods have ended, and, while it lasts, that the Job is
 /// about to end.
-pub(super) fn note(round: &mut Round) -> Account {
+pub(super) fn note(sync: &mut SyncContext) -> Account {
     let mut account = Account::default();
-    let mut pods = round.pods.clone();
-    if round.indexes.is_some() {
+    let mut pods = sync.pods.clone();
+    if sync.indexes.is_some() {
         pods.sort_by_key(|pod| index::of(pod));
     }
     account.held = pods
         .iter()
-        .filter(|pod| round.unprocessed(pod))
+        .filter(|pod| sync.unprocessed(pod))
         .map(|pod| meta::uid(&**pod).to_owned())
         .collect();
-    let mut status = round.status();
+    let mut status = sync.status();
     account.dirty |= count_released(&mut status, &account.held);
     let mut newly_succeeded = Vec::new();
-    for pod in pods.into_iter().filter(|pod| round.unprocessed(pod)) {
-        if !releasable(round, &pod) {
+    for pod in pods.into_iter().filter(|pod| sync.unprocessed(pod)) {
+        if !releasable(sync, &pod) {
             continue;
         }
-        match end_of(round, &pod) {
+        match end_of(sync, &pod) {
             End::Index(index) => newly_succeeded.push(index),
             End::Succeeded => add(&mut status, |u| &mut u.succeeded, &pod),
             End::Failed => add(&mut status, |u| &mut u.failed, &pod),
@@ -65,7 +65,7 @@ pub(super) fn note(round: &mut Round) -> Account {
             break;
         }
     }
-    if let Some(indexes) = &mut round.indexes {
+    if let Some(indexes) = &mut sync.indexes {
         indexes.succeeded = indexes.recorded.with(newly_succeeded);
         let text = indexes.succeeded.to_string();
         let failed = indexes.failed.as_ref().map(ToString::to_string);
@@ -75,12 +75,12 @@ pub(super) fn note(round: &mut Round) -> Account {
         status.completed_indexes = Some(text).filter(|text| !text.is_empty());
         status.failed_indexes = failed;
     }
-    account.dirty |= announce(round, &mut status);
-    round.job.status = Some(status);
+    account.dirty |= announce(sync, &mut status);
+    sync.job.status = Some(status);
     account
 }
 
-/// What a pod's end means for the counters.
+/// The effect of a finished pod on the counters.
 enum End {
     /// An index has succeeded: that says enough, no uid is needed.
     Index(i32),
@@ -89,39 +89,39 @@ enum End {
     Uncounted,
 }
 
-fn end_of(round: &Round, pod: &Pod) -> End {
+fn end_of(sync: &SyncContext, pod: &Pod) -> End {
     let uid = meta::uid(pod);
-    let noted_failed = round.uncounted_failed.contains(uid);
+    let noted_failed = sync.uncounted_failed.contains(uid);
     if pod::phase(pod) == "Succeeded" && !noted_failed {
-        if let (Some(completions), Some(indexes)) = (round.indexes_wanted(), &round.indexes) {
+        if let (Some(completions), Some(indexes)) = (sync.indexes_wanted(), &sync.indexes) {
             return match index::valid(pod, completions) {
                 Some(index) if !indexes.recorded.has(index) => End::Index(index),
                 _ => End::Uncounted,
             };
         }
-        let noted = round.uncounted_succeeded.contains(uid);
+        let noted = sync.uncounted_succeeded.contains(uid);
         return if noted { End::Uncounted } else { End::Succeeded };
     }
     // A Job that fails takes its running pods with it.
-    let job_fails = round.finish.as_ref().is_some_and(|c| c.type_ != SUCCESS_CRITERIA_MET);
-    let counts = (failed(&round.spec, pod) || job_fails)
+    let job_fails = sync.finish.as_ref().is_some_and(|c| c.type_ != SUCCESS_CRITERIA_MET);
+    let counts = (failed(&sync.spec, pod) || job_fails)
         && !noted_failed
-        && round.has_place(pod)
-        && judge(round.spec.pod_failure_policy.as_ref(), pod).counts();
+        && sync.has_place(pod)
+        && judge(sync.spec.pod_failure_policy.as_ref(), pod).counts();
     if counts { End::Failed } else { End::Uncounted }
 }
 
-/// Whether nothing is to be learned from a pod any more.
-fn releasable(round: &Round, pod: &Pod) -> bool {
-    if meta::deleting(&round.job) || round.finish.is_some() || pod::phase(pod) == "Succeeded" {
+/// Returns true if a pod no longer matters to the counters, so that its finalizer can go.
+fn releasable(sync: &SyncContext, pod: &Pod) -> bool {
+    if meta::deleting(&sync.job) || sync.finish.is_some() || pod::phase(pod) == "Succeeded" {
         return true;
     }
     // A failed pod may have to wait for its replacement, which takes over its count of failures.
     let delayed = || {
-        let waiting = round.indexes.as_ref()?.delayed.get(&index::of(pod)?)?;
+        let waiting = sync.indexes.as_ref()?.delayed.get(&index::of(pod)?)?;
         Some(meta::same(&**waiting, pod))
     };
-    failed(&round.spec, pod) && delayed() != Some(true)
+    failed(&sync.spec, pod) && delayed() != Some(true)
 }
 
 type Uncounted = k8s_openapi::api::batch::v1::UncountedTerminatedPods;
@@ -161,19 +161,19 @@ pub(super) fn count_released(status: &mut JobStatus, held: &HashSet<String>) -> 
 
 /// Writes the interim condition and prepares the terminal one, which follows when all pods are
 /// counted. Says whether the status has changed.
-fn announce(round: &mut Round, status: &mut JobStatus) -> bool {
-    let Some(finish) = round.finish.take() else { return false };
+fn announce(sync: &mut SyncContext, status: &mut JobStatus) -> bool {
+    let Some(finish) = sync.finish.take() else { return false };
     let terminal = match finish.type_.as_str() {
         FAILURE_TARGET => FAILED,
         SUCCESS_CRITERIA_MET => COMPLETE,
         _ => {
-            round.finish = Some(finish);
+            sync.finish = Some(finish);
             return false;
         }
     };
     let (reason, message) = (finish.reason.clone(), finish.message.clone());
     let said = (reason.unwrap_or_default(), message.unwrap_or_default());
-    round.finish = Some(holds(terminal, said.0, said.1, &round.now));
+    sync.finish = Some(holds(terminal, said.0, said.1, &sync.now));
     let known = conditions::holding(status, &finish.type_).is_some();
     !known && conditions::set(status, finish)
 }
@@ -184,12 +184,12 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn round(spec: Value, status: Value, pods: Vec<Made>) -> Round {
+    fn sync(spec: Value, status: Value, pods: Vec<Made>) -> SyncContext {
         let mut job = job(spec);
         job.status = serde_json::from_value(status).unwrap();
         let pods = pods.into_iter().map(|made| Arc::new(made.pod())).collect();
         let now = client::helpers::now();
-        Round::new(job, pods, HashSet::new(), Default::default(), now)
+        SyncContext::new(job, pods, HashSet::new(), Default::default(), now)
     }
 
     fn names(account: &Account) -> Vec<&str> {
@@ -209,11 +209,11 @@ mod tests {
         };
         let status = json!({"succeeded": 1, "uncountedTerminatedPods":
             {"succeeded": ["released"], "failed": ["noted"]}});
-        let mut round = round(json!({"completions": 9}), status, pods());
-        let mut account = note(&mut round);
+        let mut sync = sync(json!({"completions": 9}), status, pods());
+        let mut account = note(&mut sync);
         assert!(account.dirty && !account.full);
         assert_eq!(names(&account), ["ok", "bad", "noted"]);
-        let status = round.job.status.as_mut().unwrap();
+        let status = sync.job.status.as_mut().unwrap();
         assert_eq!((status.succeeded, status.failed), (Some(2), None));
         let lists = status.uncounted_terminated_pods.clone().unwrap();
         assert_eq!(lists.succeeded.unwrap(), ["ok"]);
@@ -234,16 +234,16 @@ mod tests {
             Made::new("runs").held(),
             Made::new("ok").phase("Succeeded").held(),
         ];
-        let mut round = round(json!({"backoffLimit": 0}), json!({}), pods);
-        let account = note(&mut round);
+        let mut sync = sync(json!({"backoffLimit": 0}), json!({}), pods);
+        let account = note(&mut sync);
         assert_eq!(names(&account), ["bad", "runs", "ok"]);
-        let status = round.job.status.unwrap();
+        let status = sync.job.status.unwrap();
         let lists = status.uncounted_terminated_pods.unwrap();
         assert_eq!(lists.failed.unwrap(), ["bad", "runs"]);
         let conditions = status.conditions.unwrap();
         assert_eq!(conditions.len(), 1);
         assert_eq!(conditions[0].type_, FAILURE_TARGET);
-        assert_eq!(round.finish.unwrap().type_, FAILED);
+        assert_eq!(sync.finish.unwrap().type_, FAILED);
     }
 
     #[test]
@@ -257,10 +257,10 @@ mod tests {
             Made::new("bad").index(3).phase("Failed").held(),
             Made::new("stray").index(9).phase("Failed").held(),
         ];
-        let mut round = round(spec, json!({"completedIndexes": "0", "succeeded": 1}), pods);
-        let account = note(&mut round);
+        let mut sync = sync(spec, json!({"completedIndexes": "0", "succeeded": 1}), pods);
+        let account = note(&mut sync);
         assert_eq!(names(&account), ["again", "a", "b", "stray"]);
-        let status = round.job.status.unwrap();
+        let status = sync.job.status.unwrap();
         assert_eq!(status.completed_indexes.as_deref(), Some("0-2"));
         assert_eq!(status.failed_indexes.as_deref(), Some(""));
         assert_eq!(status.succeeded, Some(3));

@@ -32,7 +32,7 @@ pub(super) fn holding<'a>(status: &'a JobStatus, kind: &str) -> Option<&'a JobCo
     conditions.find(|condition| condition.type_ == kind && condition.status == "True")
 }
 
-/// Whether the Job has ended, well or not.
+/// Returns true if the Job has ended, well or not.
 pub(crate) fn finished(job: &Job) -> bool {
     finished_as(job).is_some()
 }

@@ -1,4 +1,4 @@
-//! What a pod's failure means for its Job: `spec.podFailurePolicy`.
+//! The effect of a failed pod on its Job: `spec.podFailurePolicy`.
 //!
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy>
 
@@ -24,7 +24,7 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the failure counts towards the backoff limits.
+    /// Returns true if the failure counts towards the backoff limits.
     pub(super) fn counts(&self) -> bool {
         *self != Self::Ignore
     }

@@ -16,7 +16,7 @@ use crate::{Context, Error};
 
 pub(super) const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
 
-/// Whether a pod is still to be counted.
+/// Returns true if a pod is still to be counted.
 pub(super) fn present(pod: &Pod) -> bool {
     pod.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }

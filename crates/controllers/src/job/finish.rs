@@ -1,4 +1,4 @@
-//! Whether a Job is to end, and why.
+//! The end of a Job, and its reason.
 
 use k8s_openapi::api::batch::v1::{JobCondition, JobSpec};
 use k8s_openapi::api::core::v1::Pod;
@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use super::conditions::{FAILED, FAILURE_TARGET, SUCCESS_CRITERIA_MET, holding, holds};
 use super::failure_policy::{self, Verdict};
-use super::round::{Round, failed, suspended};
 use super::success_policy;
+use super::sync::{SyncContext, failed, suspended};
 use crate::common::{meta, pod};
 
 /// The condition that ends the Job: what was decided before stands, then failures, then the
 /// success policy.
-pub(super) fn judge(round: &Round) -> Option<JobCondition> {
-    let (spec, now) = (&round.spec, &round.now);
-    let status = round.status();
+pub(super) fn judge(sync: &SyncContext) -> Option<JobCondition> {
+    let (spec, now) = (&sync.spec, &sync.now);
+    let status = sync.status();
     if let Some(met) = holding(&status, SUCCESS_CRITERIA_MET) {
         return Some(met.clone());
     }
@@ -24,30 +24,30 @@ pub(super) fn judge(round: &Round) -> Option<JobCondition> {
         let said = (reason.unwrap_or_default(), message.unwrap_or_default());
         return Some(holds(FAILED, said.0, said.1, now));
     }
-    if let Some((reason, message)) = failure(round) {
+    if let Some((reason, message)) = failure(sync) {
         return Some(holds(FAILURE_TARGET, reason, message, now));
     }
-    let (indexes, completions) = (round.indexes.as_ref()?, round.indexes_wanted()?);
+    let (indexes, completions) = (sync.indexes.as_ref()?, sync.indexes_wanted()?);
     let policy = spec.success_policy.as_ref();
     let message = success_policy::met(policy, completions, &indexes.succeeded)?;
     Some(holds(SUCCESS_CRITERIA_MET, "SuccessPolicy", message, now))
 }
 
-fn failure(round: &Round) -> Option<(&'static str, String)> {
-    let spec = &round.spec;
-    if let Some(message) = fails_job(spec, &round.pods) {
+fn failure(sync: &SyncContext) -> Option<(&'static str, String)> {
+    let spec = &sync.spec;
+    if let Some(message) = fails_job(spec, &sync.pods) {
         return Some(("PodFailurePolicy", message));
     }
     let limit = spec.backoff_limit.unwrap_or(6);
-    if round.failed > limit || restarted_too_often(spec, &round.pods) {
+    if sync.failed > limit || restarted_too_often(spec, &sync.pods) {
         let text = "Job has reached the specified backoff limit";
         return Some(("BackoffLimitExceeded", text.into()));
     }
-    if deadline(round) == Some(None) {
+    if deadline(sync) == Some(None) {
         let text = "Job was active longer than specified deadline";
         return Some(("DeadlineExceeded", text.into()));
     }
-    let (indexes, completions) = (round.indexes.as_ref()?, round.indexes_wanted()?);
+    let (indexes, completions) = (sync.indexes.as_ref()?, sync.indexes_wanted()?);
     let (failed, succeeded) = (indexes.failed_total(), indexes.succeeded.total());
     if spec.max_failed_indexes.is_some_and(|most| indexes.failed.is_some() && failed > most) {
         let text = "Job has exceeded the specified maximal number of failed indexes";
@@ -85,14 +85,14 @@ fn restarted_too_often(spec: &JobSpec, pods: &[Arc<Pod>]) -> bool {
 }
 
 /// The time until the Job's deadline, if it has one: `Some(None)` when that has passed.
-pub(super) fn deadline(round: &Round) -> Option<Option<Duration>> {
-    let seconds = round.spec.active_deadline_seconds?;
-    if suspended(&round.spec) {
+pub(super) fn deadline(sync: &SyncContext) -> Option<Option<Duration>> {
+    let seconds = sync.spec.active_deadline_seconds?;
+    if suspended(&sync.spec) {
         return None;
     }
-    let start = round.status().start_time?;
+    let start = sync.status().start_time?;
     let allowed = Duration::from_secs(seconds.unsigned_abs());
-    Some(meta::remaining(&start, allowed, round.now.0))
+    Some(meta::remaining(&start, allowed, sync.now.0))
 }
 
 #[cfg(test)]
@@ -110,8 +110,8 @@ mod tests {
         let pods = pods.into_iter().map(|made| Arc::new(made.pod())).collect();
         let now = "2024-01-01T00:01:40Z".parse().unwrap();
         let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now);
-        let round = Round::new(job, pods, HashSet::new(), Default::default(), now);
-        round.finish.map(|condition| (condition.type_, condition.reason.unwrap()))
+        let sync = SyncContext::new(job, pods, HashSet::new(), Default::default(), now);
+        sync.finish.map(|condition| (condition.type_, condition.reason.unwrap()))
     }
 
     #[test]

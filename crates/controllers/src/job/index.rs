@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSel
 
 use super::failure_policy::{Verdict, judge};
 use super::intervals::Intervals;
-use super::{backoff, finalizer, round};
+use super::{backoff, finalizer, sync};
 use crate::common::{meta, pod};
 
 const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -20,7 +20,7 @@ const VARIABLE: &str = "JOB_COMPLETION_INDEX";
 /// Longest prefix of a generated name (upstream's `MaxGeneratedNameLength`).
 const MAX_PREFIX: usize = 58;
 
-/// Whether each pod has an index of its own.
+/// Returns true if each pod has an index of its own.
 pub(super) fn is_indexed(spec: &JobSpec) -> bool {
     spec.completion_mode.as_deref() == Some("Indexed")
 }
@@ -64,7 +64,7 @@ pub(super) struct Indexes {
 }
 
 impl Indexes {
-    /// What `pods`, of which `active` run, make of the indexes in the status.
+    /// Adds the results of `pods`, of which `active` run, to the indexes in the status.
     pub(super) fn find(
         spec: &JobSpec,
         status: &JobStatus,
@@ -85,7 +85,7 @@ impl Indexes {
         let failed = failed.filter_map(|pod| valid(pod, completions));
         let failed = Intervals::parse(text, completions).with(failed);
         let running = all_of(active);
-        for pod in uncounted().filter(|pod| !counted(pod) && round::failed(spec, pod)) {
+        for pod in uncounted().filter(|pod| !counted(pod) && sync::failed(spec, pod)) {
             let Some(index) = valid(pod, completions) else { continue };
             if indexes.succeeded.has(index) || failed.has(index) || running.contains(&index) {
                 continue;
@@ -117,9 +117,9 @@ impl Indexes {
     }
 }
 
-/// Whether this failure was the last that the pod's index may have.
+/// Returns true if this failure was the last that the pod's index may have.
 fn has_failed(spec: &JobSpec, limit: i32, pod: &Pod) -> bool {
-    if !round::failed(spec, pod) {
+    if !sync::failed(spec, pod) {
         return false;
     }
     let verdict = judge(spec.pod_failure_policy.as_ref(), pod);

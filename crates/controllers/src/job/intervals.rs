@@ -53,7 +53,7 @@ impl Intervals {
         self.0.iter().map(|(first, last)| last - first + 1).sum()
     }
 
-    /// Whether `index` is one of them.
+    /// Returns true if `index` is one of them.
     pub(super) fn has(&self, index: i32) -> bool {
         let at = self.0.partition_point(|(_, last)| *last < index);
         self.0.get(at).is_some_and(|(first, _)| *first <= index)

@@ -8,14 +8,14 @@ use client::helpers::is_not_found;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::plan::{self, Step};
-use super::round::{Round, count};
+use super::step::{self, Step};
+use super::sync::{SyncContext, count};
 use super::{Controller, finalizer, index};
 use crate::Error;
 use crate::common::batch::slow_start;
 use crate::common::{meta, pod, pod_control};
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Default)]
 pub(super) struct Done {
     /// Active pods there are now.
@@ -29,26 +29,26 @@ pub(super) struct Done {
 
 impl Controller {
     /// Takes the next step.
-    pub(super) async fn manage(&self, round: &mut Round) -> Done {
-        let active = count(&round.active);
-        match plan::next(round) {
+    pub(super) async fn manage(&self, sync: &mut SyncContext) -> Done {
+        let active = count(&sync.active);
+        match step::next(sync) {
             Step::Rest => Done { active, action: Some("tracking"), ..Done::default() },
             Step::Wait(wait) => {
                 Done { active, wait: Some(wait), error: None, action: Some("pods_created") }
             }
             Step::Delete(pods) => {
-                let (deleted, error) = self.delete_uncounted(round, &pods).await;
+                let (deleted, error) = self.delete_uncounted(sync, &pods).await;
                 Done { active: active - deleted, wait: None, error, action: Some("pods_deleted") }
             }
             Step::Create(indexes) => {
-                let (made, error) = self.create(round, &indexes).await;
+                let (made, error) = self.create(sync, &indexes).await;
                 Done { active: active + made, wait: None, error, action: Some("pods_created") }
             }
         }
     }
 
-    async fn create(&self, round: &Round, indexes: &[Option<i32>]) -> (i32, Option<Error>) {
-        let (job, spec) = (&round.job, &round.spec);
+    async fn create(&self, sync: &SyncContext, indexes: &[Option<i32>]) -> (i32, Option<Error>) {
+        let (job, spec) = (&sync.job, &sync.spec);
         let key = ObjectKey::of(job);
         self.expectations.expect(&key, indexes.len(), []);
         let mut template = pod_control::pod_from(job, &spec.template);
@@ -58,7 +58,7 @@ impl Controller {
         }
         let (done, error) = slow_start(indexes.len(), |at| {
             let mut pod = template.clone();
-            if let (Some(index), Some(known)) = (indexes[at], &round.indexes) {
+            if let (Some(index), Some(known)) = (indexes[at], &sync.indexes) {
                 let replaced = known.delayed.get(&index);
                 index::assign(&mut pod, meta::name(job), spec, index, replaced);
             }
@@ -80,11 +80,15 @@ impl Controller {
     }
 
     /// Deletes pods that are not to be counted as failed.
-    async fn delete_uncounted(&self, round: &mut Round, pods: &[Arc<Pod>]) -> (i32, Option<Error>) {
-        let key = ObjectKey::of(&round.job);
+    async fn delete_uncounted(
+        &self,
+        sync: &mut SyncContext,
+        pods: &[Arc<Pod>],
+    ) -> (i32, Option<Error>) {
+        let key = ObjectKey::of(&sync.job);
         let uids = pods.iter().map(|pod| meta::uid(&**pod).to_owned());
         self.expectations.expect(&key, 0, uids);
-        let job = &round.job;
+        let job = &sync.job;
         let results = join_all(pods.iter().map(|pod| async {
             let result = match finalizer::remove_strictly(&self.context, pod).await {
                 Ok(()) => pod_control::delete(&self.context, job, pod).await,
@@ -96,25 +100,25 @@ impl Controller {
             result
         }))
         .await;
-        settle(round, pods, results)
+        settle(sync, pods, results)
     }
 
     /// Deletes all active pods of a Job that ends; their finalizers go when they are counted.
-    pub(super) async fn delete_active(&self, round: &mut Round) -> (i32, Option<Error>) {
-        let pods = round.active.clone();
-        let job = &round.job;
+    pub(super) async fn delete_active(&self, sync: &mut SyncContext) -> (i32, Option<Error>) {
+        let pods = sync.active.clone();
+        let job = &sync.job;
         let delete = |pod: &'_ Arc<Pod>| {
             let pod = pod.clone();
             async move { pod_control::delete(&self.context, job, &pod).await }
         };
         let results = join_all(pods.iter().map(delete)).await;
-        settle(round, &pods, results)
+        settle(sync, &pods, results)
     }
 }
 
 /// Takes note of deletions; gives their number and the first error.
 fn settle(
-    round: &mut Round,
+    sync: &mut SyncContext,
     pods: &[Arc<Pod>],
     results: Vec<Result<(), Error>>,
 ) -> (i32, Option<Error>) {
@@ -126,8 +130,8 @@ fn settle(
             }
             _ => {
                 deleted += 1;
-                round.terminating += 1;
-                round.ready -= i32::from(pod::is_ready(pod));
+                sync.terminating += 1;
+                sync.ready -= i32::from(pod::is_ready(pod));
             }
         }
     }

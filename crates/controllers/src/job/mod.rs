@@ -11,9 +11,9 @@ mod index;
 mod intervals;
 mod manage;
 mod orphans;
-mod plan;
-mod round;
+mod step;
 mod success_policy;
+mod sync;
 #[cfg(test)]
 mod testing;
 mod track;
@@ -34,8 +34,8 @@ use crate::{Context, Outcome};
 use conditions::{SUCCESS_CRITERIA_MET, SUSPENDED, holds};
 use manage::Done;
 use orphans::Orphan;
-use round::Round;
 use rules::selector::Selector;
+use sync::SyncContext;
 
 const WORKERS: usize = 5;
 /// Waits after a failed write; upstream's `DefaultJobApiBackOff` and `MaxJobApiBackOff`, but that
@@ -89,7 +89,7 @@ pub(crate) async fn run(context: Context) {
     futures::join!(context.work(&queue, WORKERS, work), context.work(&orphans, WORKERS, release));
 }
 
-/// Whether another controller looks after the Job.
+/// Returns true if `spec.managedBy` names another controller.
 fn is_foreign(job: &Job) -> bool {
     let manager = job.spec.as_ref().and_then(|spec| spec.managed_by.as_deref());
     manager.is_some_and(|manager| manager != "kubernetes.io/job-controller")
@@ -143,11 +143,11 @@ impl Controller {
         let removed = self.removals.pending(key);
         let backoff = self.backoffs.get(key);
         let job = job.clone();
-        let mut round = Round::new(job, pods, removed, backoff, client::helpers::now());
-        let deadline = finish::deadline(&round).flatten().filter(|_| round.finish.is_none());
-        let (done, dirty) = self.act(&mut round, may_manage).await;
+        let mut sync = SyncContext::new(job, pods, removed, backoff, client::helpers::now());
+        let deadline = finish::deadline(&sync).flatten().filter(|_| sync.finish.is_none());
+        let (done, dirty) = self.act(&mut sync, may_manage).await;
         *action = done.action.unwrap_or(*action);
-        self.track(&mut round, dirty).await?;
+        self.track(&mut sync, dirty).await?;
         match done.error {
             Some(error) => Err(error),
             None => Ok(done.wait.into_iter().chain(deadline).min()),
@@ -156,31 +156,31 @@ impl Controller {
 
     /// Makes and deletes pods, and updates the status with what that changes at once. Says
     /// whether it did.
-    async fn act(&self, round: &mut Round, may_manage: bool) -> (Done, bool) {
-        let active = round::count(&round.active);
+    async fn act(&self, sync: &mut SyncContext, may_manage: bool) -> (Done, bool) {
+        let active = sync::count(&sync.active);
         let mut dirty = false;
-        let done = if round.finish.is_some() {
-            let (deleted, error) = self.delete_active(round).await;
+        let done = if sync.finish.is_some() {
+            let (deleted, error) = self.delete_active(sync).await;
             if deleted != active || !may_manage {
                 // There may be pods left, or some that the cache does not show.
-                round.finish = None;
+                sync.finish = None;
             }
             Done { active: active - deleted, error, ..Done::default() }
         } else {
-            let manages = may_manage && !meta::deleting(&round.job);
+            let manages = may_manage && !meta::deleting(&sync.job);
             let done =
-                if manages { self.manage(round).await } else { Done { active, ..Done::default() } };
-            if is_complete(round, done.active) {
+                if manages { self.manage(sync).await } else { Done { active, ..Done::default() } };
+            if is_complete(sync, done.active) {
                 let text = "Reached expected number of succeeded pods";
-                let met = holds(SUCCESS_CRITERIA_MET, "CompletionsReached", text, &round.now);
-                round.finish = Some(met);
+                let met = holds(SUCCESS_CRITERIA_MET, "CompletionsReached", text, &sync.now);
+                sync.finish = Some(met);
             } else if manages {
-                dirty = self.note_suspension(round);
+                dirty = self.note_suspension(sync);
             }
             done
         };
-        let (ready, terminating) = (Some(round.ready), Some(round.terminating));
-        let status = round.job.status.get_or_insert_default();
+        let (ready, terminating) = (Some(sync.ready), Some(sync.terminating));
+        let status = sync.job.status.get_or_insert_default();
         dirty |= done.active != status.active.unwrap_or(0)
             || ready != status.ready
             || terminating != status.terminating;
@@ -189,8 +189,8 @@ impl Controller {
         (done, dirty)
     }
 
-    fn note_suspension(&self, round: &mut Round) -> bool {
-        let (suspended, now) = (round::suspended(&round.spec), round.now.clone());
+    fn note_suspension(&self, sync: &mut SyncContext) -> bool {
+        let (suspended, now) = (sync::suspended(&sync.spec), sync.now.clone());
         let (reason, text, event) = if suspended {
             ("JobSuspended", "Job suspended", "Suspended")
         } else {
@@ -199,21 +199,21 @@ impl Controller {
         let status = if suspended { "True" } else { "False" };
         let condition =
             JobCondition { status: status.into(), ..holds(SUSPENDED, reason, text, &now) };
-        let all = round.job.status.get_or_insert_default();
+        let all = sync.job.status.get_or_insert_default();
         let changed = conditions::set(all, condition);
         if changed {
             if !suspended {
                 // The deadline is about the time it is active.
                 all.start_time = Some(now);
             }
-            self.context.events.event(&round.job, Normal, event, text);
+            self.context.events.event(&sync.job, Normal, event, text);
         }
         changed
     }
 }
 
-/// Whether enough pods have succeeded and none is left.
-fn is_complete(round: &Round, active: i32) -> bool {
-    let wanted = round.spec.completions.unwrap_or(1);
-    active == 0 && round.succeeded >= wanted
+/// Returns true if enough pods have succeeded and none is left.
+fn is_complete(sync: &SyncContext, active: i32) -> bool {
+    let wanted = sync.spec.completions.unwrap_or(1);
+    active == 0 && sync.succeeded >= wanted
 }

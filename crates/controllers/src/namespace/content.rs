@@ -9,21 +9,21 @@ use kube::{Client, ResourceExt};
 use crate::Error;
 use crate::common::discovery::Found;
 
-/// What is left after everything was told to go.
+/// The content that is left after everything was deleted.
 #[derive(Debug, Default)]
 pub(super) struct Remains {
     /// How many objects, by `resource.group`.
     pub(super) objects: BTreeMap<String, usize>,
     /// How many objects each finalizer holds.
     pub(super) finalizers: BTreeMap<String, usize>,
-    /// What could not be told to go, or counted.
+    /// Resources that could not be deleted or counted.
     pub(super) failures: Vec<String>,
     /// Longest grace period of a pod that is on its way, in seconds.
     grace: Option<u64>,
 }
 
 impl Remains {
-    /// Whether anything is left.
+    /// Returns true if anything is left.
     pub(super) fn any(&self) -> bool {
         !self.objects.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a node says about itself, and what is said of it when it is silent.
+//! The health that a node reports, and the conditions it gets when its reports stop.
 
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -16,7 +16,7 @@ pub(super) fn ready(node: &Node) -> &str {
     condition(node, "Ready").map(|condition| condition.status.as_str()).unwrap_or_default()
 }
 
-/// Whether its kubelet ever reported.
+/// Returns true if the node's kubelet ever reported.
 pub(super) fn reported(node: &Node) -> bool {
     condition(node, "Ready").is_some()
 }

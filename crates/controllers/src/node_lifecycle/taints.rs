@@ -19,7 +19,7 @@ const BY_CONDITION: &[(&str, &str, &str)] = &[
     ("NetworkUnavailable", "True", "node.kubernetes.io/network-unavailable"),
 ];
 
-/// Whether a taint is ours to set and clear.
+/// Returns true if a taint is ours to set and clear.
 fn is_ours(taint: &Taint) -> bool {
     let known = BY_CONDITION.iter().any(|(_, _, key)| taint.key == *key);
     match taint.effect.as_str() {
@@ -29,7 +29,7 @@ fn is_ours(taint: &Taint) -> bool {
     }
 }
 
-/// Whether a taint of ours makes pods leave.
+/// Returns true if a taint of ours makes pods leave.
 pub(super) fn evicts(taint: &Taint) -> bool {
     taint.effect == "NoExecute" && is_ours(taint)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::common::pod_control::Owner;
 use rules::selector::Selector;
 
-/// What is wanted.
+/// The desired state.
 pub(super) struct Spec {
     pub(super) replicas: i32,
     pub(super) min_ready_seconds: i32,

@@ -1,4 +1,4 @@
-//! What is, written where users see it.
+//! The status of a ReplicaSet.
 
 use std::sync::Arc;
 

@@ -40,7 +40,7 @@ struct Controller {
     context: Context,
     queue: WorkQueue<ObjectKey>,
     quotas: Store<ResourceQuota>,
-    /// What can be counted; a kind is here once its informer has everything.
+    /// The kinds that can be counted; a kind is here once its informer has synced.
     sources: RwLock<Vec<Arc<Source>>>,
     /// The quotas by their last event. Counting starts from these and not from the store, which
     /// may be ahead and hold a charge that nobody has noticed.
@@ -142,7 +142,7 @@ impl Controller {
         Ok(Some(RESYNC))
     }
 
-    /// What is used of each limit. What nothing counts stays as it was.
+    /// The usage under each limit. A resource that no source counts keeps its value.
     fn count(&self, quota: &Value, hard: &Amounts) -> Amounts {
         let now = Timestamp::now();
         let mut used = quota::used(quota);

@@ -57,17 +57,17 @@ impl Source {
         Self { counted, sum: Box::new(sum) }
     }
 
-    /// Whether a quota limits what this counts.
+    /// Returns true if a quota limits a resource of this source.
     pub(super) fn is_limited_by(&self, quota: &Value) -> bool {
         quota::hard(quota, "spec").names().any(|name| self.counted.tracks(name))
     }
 
-    /// What the objects that a quota covers take together.
+    /// The usage of all objects that a quota covers.
     pub(super) fn sum(&self, quota: &Value, now: Timestamp) -> Amounts {
         (self.sum)(&self.counted, quota, now)
     }
 
-    /// What one object takes of a quota.
+    /// The usage of one object under a quota.
     pub(super) fn weight(&self, quota: &Value, object: &Value, now: Timestamp) -> Option<Amounts> {
         self.counted.covers(quota, object).then(|| self.counted.usage(object, now))
     }

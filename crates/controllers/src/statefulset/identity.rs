@@ -1,4 +1,4 @@
-//! What makes each pod of a StatefulSet itself: its ordinal, its name, its volumes.
+//! The identity of each pod of a StatefulSet: its ordinal, its name, its volumes.
 //!
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#pod-identity>
 
@@ -25,7 +25,7 @@ pub(super) fn ordinal(pod: &Pod) -> Option<i32> {
     parts(pod).map(|(_, ordinal)| ordinal)
 }
 
-/// Whether a pod's name makes it one of the set's.
+/// Returns true if a pod's name makes it one of the set's.
 pub(super) fn is_member(set: &StatefulSet, pod: &Pod) -> bool {
     parts(pod).is_some_and(|(parent, _)| parent == meta::name(set))
 }
@@ -90,7 +90,7 @@ pub(super) fn pod_for(
     pod
 }
 
-/// Whether a pod has the labels and volumes of its ordinal.
+/// Returns true if a pod has the labels and volumes of its ordinal.
 pub(super) fn is_intact(set: &StatefulSet, pod: &Pod) -> bool {
     let Some(ordinal) = ordinal(pod) else { return false };
     let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());

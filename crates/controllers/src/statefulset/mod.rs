@@ -6,7 +6,7 @@ mod plan;
 mod pods;
 mod retention;
 mod revisions;
-mod scene;
+mod snapshot;
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::common::{claim, meta};
 use crate::{Context, Error, Outcome};
 use plan::Step;
 use rules::selector::Selector;
-use scene::Scene;
+use snapshot::Snapshot;
 
 const WORKERS: usize = 5;
 
@@ -86,38 +86,38 @@ impl Controller {
         let pods = claim::claim(&self.context, &*set, &self.pods, matches).await?;
         let history = self.history(&set, &selector).await?;
         let (current, update) = (&history.current, &history.update);
-        let scene = Scene::new(set.clone(), current, update, pods, Timestamp::now());
+        let snapshot = Snapshot::new(set.clone(), current, update, pods, Timestamp::now());
         let mut updating = 0;
-        let acted = self.act(&scene, &mut updating).await;
-        self.write_status(&set, scene.status(history.collisions, updating)).await?;
-        self.clean_up(&scene, &history).await?;
+        let acted = self.act(&snapshot, &mut updating).await;
+        self.write_status(&set, snapshot.status(history.collisions, updating)).await?;
+        self.clean_up(&snapshot, &history).await?;
         acted?;
-        Ok(scene.next_available())
+        Ok(snapshot.next_available())
     }
 
     /// Carries the plan out; `updating` counts pods deleted for an update.
-    async fn act(&self, scene: &Scene, updating: &mut i32) -> Result<(), Error> {
-        let plan = plan::next(scene);
-        self.run_phase(scene, &plan.living).await?;
+    async fn act(&self, snapshot: &Snapshot, updating: &mut i32) -> Result<(), Error> {
+        let plan = plan::next(snapshot);
+        self.run_phase(snapshot, &plan.living).await?;
         for pod in &plan.claims {
-            self.own_claims(&scene.set, pod).await?;
+            self.own_claims(&snapshot.set, pod).await?;
         }
-        self.run_phase(scene, &plan.condemned).await?;
+        self.run_phase(snapshot, &plan.condemned).await?;
         for pod in &plan.update {
-            self.delete(&scene.set, pod).await?;
-            *updating += i32::from(identity::revision(pod) == scene.current());
+            self.delete(&snapshot.set, pod).await?;
+            *updating += i32::from(identity::revision(pod) == snapshot.current());
         }
         Ok(())
     }
 
-    async fn run_phase(&self, scene: &Scene, steps: &[Step]) -> Result<(), Error> {
-        if scene.ordered() {
+    async fn run_phase(&self, snapshot: &Snapshot, steps: &[Step]) -> Result<(), Error> {
+        if snapshot.ordered() {
             for step in steps {
-                self.take(&scene.set, step).await?;
+                self.take(&snapshot.set, step).await?;
             }
             return Ok(());
         }
-        let (_, error) = slow_start(steps.len(), |at| self.take(&scene.set, &steps[at])).await;
+        let (_, error) = slow_start(steps.len(), |at| self.take(&snapshot.set, &steps[at])).await;
         error.map_or(Ok(()), Err)
     }
 

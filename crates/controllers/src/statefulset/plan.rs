@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::identity;
-use super::scene::{Replica, Scene};
+use super::snapshot::{Replica, Snapshot};
 use crate::common::{meta, pod};
 
 /// Something to do about one pod.
@@ -21,7 +21,7 @@ pub(super) enum Step {
     Tidy(Arc<Pod>),
 }
 
-/// What to do, phase by phase; a phase that fails ends the round.
+/// The steps, phase by phase; a phase that fails ends the reconciliation.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     /// For the ordinals that are to be.
@@ -35,36 +35,36 @@ pub(super) struct Plan {
 }
 
 /// Decides.
-pub(super) fn next(scene: &Scene) -> Plan {
+pub(super) fn next(snapshot: &Snapshot) -> Plan {
     let mut plan = Plan::default();
-    if meta::deleting(&*scene.set) {
+    if meta::deleting(&*snapshot.set) {
         return plan;
     }
-    let ordered = scene.ordered();
-    for replica in &scene.replicas {
-        let may_go_on = live(scene, replica, &mut plan.living);
+    let ordered = snapshot.ordered();
+    for replica in &snapshot.replicas {
+        let may_go_on = live(snapshot, replica, &mut plan.living);
         if ordered && !may_go_on {
             return plan;
         }
     }
-    plan.claims.clone_from(&scene.condemned);
+    plan.claims.clone_from(&snapshot.condemned);
     if ordered {
-        if let Some(last) = scene.condemned.first() {
-            if may_go(scene, last) {
+        if let Some(last) = snapshot.condemned.first() {
+            if may_go(snapshot, last) {
                 plan.condemned.push(Step::Delete(last.clone()));
             }
             return plan;
         }
     } else {
-        let staying = scene.condemned.iter().filter(|pod| !meta::deleting(&***pod));
+        let staying = snapshot.condemned.iter().filter(|pod| !meta::deleting(&***pod));
         plan.condemned.extend(staying.cloned().map(Step::Delete));
     }
-    plan.update = outdated(scene);
+    plan.update = outdated(snapshot);
     plan
 }
 
-/// What one ordinal needs; says whether it is well, so that the next one may follow.
-fn live(scene: &Scene, replica: &Replica, steps: &mut Vec<Step>) -> bool {
+/// Adds the steps for one ordinal; returns true if it is healthy, so that the next one may follow.
+fn live(snapshot: &Snapshot, replica: &Replica, steps: &mut Vec<Step>) -> bool {
     let member = match replica {
         Replica::Present(member) => member,
         Replica::Missing(pod) => {
@@ -82,33 +82,34 @@ fn live(scene: &Scene, replica: &Replica, steps: &mut Vec<Step>) -> bool {
     if pod::phase(member) == "Pending" {
         steps.push(Step::Provide(member.clone()));
     }
-    let well =
-        !meta::deleting(&**member) && pod::phase(member) == "Running" && scene.is_available(member);
-    if well || (!scene.ordered() && pod::phase(member) != "Pending") {
+    let well = !meta::deleting(&**member)
+        && pod::phase(member) == "Running"
+        && snapshot.is_available(member);
+    if well || (!snapshot.ordered() && pod::phase(member) != "Pending") {
         steps.push(Step::Tidy(member.clone()));
     }
     well
 }
 
-/// Whether the last pod may be scaled away: one that is well, or the first that is not.
-fn may_go(scene: &Scene, last: &Arc<Pod>) -> bool {
-    let well = |pod: &Pod| scene.is_available(pod) && !meta::deleting(pod);
-    let first_ill = scene.condemned.iter().rev().find(|pod| !well(pod));
+/// Returns true if the last pod may be scaled away: it is healthy, or the first that is not.
+fn may_go(snapshot: &Snapshot, last: &Arc<Pod>) -> bool {
+    let well = |pod: &Pod| snapshot.is_available(pod) && !meta::deleting(pod);
+    let first_ill = snapshot.condemned.iter().rev().find(|pod| !well(pod));
     !meta::deleting(&**last)
         && (well(last) || first_ill.is_some_and(|pod| meta::same(&**pod, &**last)))
 }
 
 /// Pods of former revisions that may be replaced now, the highest ordinal first.
-fn outdated(scene: &Scene) -> Vec<Arc<Pod>> {
-    let Some((partition, most)) = scene.rolling() else { return Vec::new() };
+fn outdated(snapshot: &Snapshot) -> Vec<Arc<Pod>> {
+    let Some((partition, most)) = snapshot.rolling() else { return Vec::new() };
     let available = |replica: &Replica| {
         let member = replica.present();
-        member.is_some_and(|pod| scene.is_available(pod) && !meta::deleting(&**pod))
+        member.is_some_and(|pod| snapshot.is_available(pod) && !meta::deleting(&**pod))
     };
-    let unavailable = scene.replicas.iter().filter(|replica| !available(replica)).count();
-    let updated = scene.replicas.iter().skip(partition).rev().filter_map(Replica::present);
+    let unavailable = snapshot.replicas.iter().filter(|replica| !available(replica)).count();
+    let updated = snapshot.replicas.iter().skip(partition).rev().filter_map(Replica::present);
     updated
-        .filter(|pod| identity::revision(pod) != scene.update && !meta::deleting(&***pod))
+        .filter(|pod| identity::revision(pod) != snapshot.update && !meta::deleting(&***pod))
         .take(most.saturating_sub(unavailable))
         .cloned()
         .collect()
@@ -116,7 +117,7 @@ fn outdated(scene: &Scene) -> Vec<Arc<Pod>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scene::Version;
+    use super::super::snapshot::Version;
     use super::*;
     use k8s_openapi::api::core::v1::PodTemplateSpec;
     use serde_json::{Value, json};
@@ -144,7 +145,7 @@ mod tests {
         text.split_whitespace().map(make).collect()
     }
 
-    fn scene(spec: &Value, members: &str) -> Scene {
+    fn snapshot(spec: &Value, members: &str) -> Snapshot {
         let mut whole = json!({"replicas": 3, "selector": {}, "template": {}});
         whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let set = json!({"metadata": {"name": "web"}, "spec": whole});
@@ -152,7 +153,7 @@ mod tests {
         let version =
             |name: &str| Version { name: name.to_owned(), template: PodTemplateSpec::default() };
         let now = k8s_openapi::jiff::Timestamp::now();
-        Scene::new(set, &version("old"), &version("new"), pods(members), now)
+        Snapshot::new(set, &version("old"), &version("new"), pods(members), now)
     }
 
     fn told(plan: Plan) -> String {
@@ -212,7 +213,7 @@ mod tests {
             (&parallel, "0r 1r 2r", "update 2"),
             (&parallel, "0r 1w 2r", ""),
         ] {
-            assert_eq!(told(next(&scene(spec, members))), expected, "{spec} {members}");
+            assert_eq!(told(next(&snapshot(spec, members))), expected, "{spec} {members}");
         }
     }
 
@@ -225,7 +226,7 @@ mod tests {
             ("0R 1R 2R 3R", (4, 4, 0, 4, "old")),
             ("0r 1d", (2, 2, 1, 0, "old")),
         ] {
-            let status = scene(&json!({}), members).status(None, 0);
+            let status = snapshot(&json!({}), members).status(None, 0);
             let found = (
                 status.replicas,
                 status.ready_replicas.unwrap(),

@@ -144,7 +144,7 @@ impl Controller {
     /// Gives a pod's claims the owners that the retention policy asks for.
     pub(super) async fn own_claims(&self, set: &StatefulSet, pod: &Pod) -> Result<(), Error> {
         for claim in identity::claims(set, pod) {
-            // What is missing here is looked at when it appears.
+            // A claim that is missing is handled when it appears.
             let Some(known) = self.claims.get(&ObjectKey::of(&claim)) else { continue };
             let Some(owners) = retention::wanted_owners(set, pod, &known) else { continue };
             let name = meta::name(&*known);

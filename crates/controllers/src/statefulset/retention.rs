@@ -1,4 +1,4 @@
-//! Who owns the claims of a pod, so that they go when their time has come.
+//! Owners of a pod's claims, by which the garbage collector deletes them in time.
 //!
 //! <https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#persistentvolumeclaim-retention>
 
@@ -11,7 +11,7 @@ use kube::Resource;
 use super::identity;
 use crate::common::meta;
 
-/// Whether claims are deleted (rather than kept) with the set, and with a pod scaled away.
+/// The retention policy as two flags: claims are deleted with the set, and with a pod scaled away.
 fn policy(set: &StatefulSet) -> (bool, bool) {
     let policy = set.spec.as_ref();
     let policy = policy.and_then(|spec| spec.persistent_volume_claim_retention_policy.as_ref());
@@ -21,7 +21,8 @@ fn policy(set: &StatefulSet) -> (bool, bool) {
     })
 }
 
-/// Whether a reference is to something of this kind and name, be it this one or a former one.
+/// Returns true if a reference is to something of this kind and name, be it this one or a former
+/// one.
 fn names<K: Resource<DynamicType = ()>>(reference: &OwnerReference, object: &K) -> bool {
     reference.kind == K::kind(&())
         && reference.api_version == K::api_version(&())
@@ -41,12 +42,12 @@ fn has_stale<K: Resource<DynamicType = ()>>(claim: &PersistentVolumeClaim, objec
     named.next().is_some_and(|reference| !is_to(reference, object))
 }
 
-/// Whether a claim still belongs to a former pod of this name, and will go with it.
+/// Returns true if a claim still belongs to a former pod of this name, and will go with it.
 pub(super) fn is_stale(set: &StatefulSet, pod: &Pod, claim: &PersistentVolumeClaim) -> bool {
     policy(set).1 && has_stale(claim, pod)
 }
 
-/// Whether somebody else controls a claim that the set's policy is about.
+/// Returns true if another owner controls a claim under the set's policy.
 pub(super) fn is_foreign(set: &StatefulSet, pod: &Pod, claim: &PersistentVolumeClaim) -> bool {
     policy(set) != (false, false)
         && references(claim).iter().any(|reference| {

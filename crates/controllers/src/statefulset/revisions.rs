@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, StatefulSet};
 
-use super::scene::{Scene, Version};
+use super::snapshot::{Snapshot, Version};
 use super::{Controller, identity};
 use crate::Error;
 use crate::common::history::{self, Wanted};
@@ -70,12 +70,16 @@ impl Controller {
     }
 
     /// Deletes the oldest revisions beyond the limit that no pod is of.
-    pub(super) async fn clean_up(&self, scene: &Scene, history: &History) -> Result<(), Error> {
-        let limit = scene.spec.revision_history_limit.unwrap_or(10);
+    pub(super) async fn clean_up(
+        &self,
+        snapshot: &Snapshot,
+        history: &History,
+    ) -> Result<(), Error> {
+        let limit = snapshot.spec.revision_history_limit.unwrap_or(10);
         let is_live = |name: &str| {
             name == history.current.name
                 || name == history.update.name
-                || scene.pods().any(|pod| identity::revision(pod) == name)
+                || snapshot.pods().any(|pod| identity::revision(pod) == name)
         };
         let all = history.all.iter().map(|revision| &**revision);
         let old: Vec<_> = all.filter(|revision| !is_live(meta::name(*revision))).collect();

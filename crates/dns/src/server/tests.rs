@@ -8,11 +8,21 @@ use telemetry::metrics::{Format, Registry};
 
 async fn serve(server: Server) -> SocketAddr {
     let server = Arc::new(server);
-    let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
-    let address = socket.local_addr().unwrap();
-    tokio::spawn(Arc::clone(&server).serve_udp(socket));
-    tokio::spawn(server.serve_tcp(TcpListener::bind(address).await.unwrap()));
+    let (socket, listener) = one_port().await;
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(Arc::clone(&server).serve_udp(Arc::new(socket)));
+    tokio::spawn(server.serve_tcp(listener));
     address
+}
+
+/// A port that is free for both protocols: one that is free for UDP may be taken for TCP.
+async fn one_port() -> (UdpSocket, TcpListener) {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()).await {
+            return (socket, listener);
+        }
+    }
 }
 
 pub(super) fn with_headless(endpoints: usize) -> Server {

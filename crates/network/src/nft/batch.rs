@@ -13,11 +13,12 @@ const APPEND: u16 = CREATE | libc::NLM_F_APPEND as u16;
 /// Elements per message: an attribute holds 64 KiB at most.
 const ELEMENTS_PER_MESSAGE: usize = 256;
 
-/// Changes to one table, applied together by [`super::NftSocket::commit`].
+/// Changes to tables of one name, applied together by [`super::NftSocket::commit`].
 #[derive(Debug, Clone)]
 pub struct Batch {
     family: Family,
     table: String,
+    bytes: usize,
     pub(super) messages: Vec<(String, Message)>,
 }
 
@@ -25,7 +26,12 @@ impl Batch {
     /// An empty transaction on a table.
     #[must_use]
     pub fn new(family: Family, table: &str) -> Self {
-        Self { family, table: table.to_owned(), messages: Vec::new() }
+        Self { family, table: table.to_owned(), bytes: 0, messages: Vec::new() }
+    }
+
+    /// Goes on with the table of the same name in another family, in the same transaction.
+    pub fn set_family(&mut self, family: Family) {
+        self.family = family;
     }
 
     /// Returns true if the batch would change nothing.
@@ -37,7 +43,7 @@ impl Batch {
     /// Bytes of all messages.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.messages.iter().map(|(_, message)| message.len()).sum()
+        self.bytes
     }
 
     fn push(
@@ -51,7 +57,9 @@ impl Batch {
         let start = Message::new(kind(message), flags)
             .raw(&header(self.family.number(), 0))
             .str(1, &self.table);
-        self.messages.push((what, build(start)));
+        let message = build(start);
+        self.bytes += message.len();
+        self.messages.push((what, message));
     }
 
     /// Makes the table; one that exists stays.

@@ -389,14 +389,20 @@ impl Rule {
         self.expression("masq", |m| m.be32(1, FULLY_RANDOM))
     }
 
-    /// Refuses: a reset for TCP, else "port unreachable".
+    /// Refuses TCP with a reset.
     #[must_use]
-    pub fn reject(self, tcp: bool) -> Self {
-        const ICMPX: u32 = 2;
-        const PORT_UNREACHABLE: u8 = 1;
-        self.expression("reject", |m| {
-            if tcp { m.be32(1, 1) } else { m.be32(1, ICMPX).attr(2, &[PORT_UNREACHABLE]) }
-        })
+    pub fn reset(self) -> Self {
+        const RESET: u32 = 1;
+        self.expression("reject", |m| m.be32(1, RESET))
+    }
+
+    /// Refuses with "port unreachable". The code that holds for both families is one of `inet`
+    /// tables; in a table of one family it would drop in silence.
+    #[must_use]
+    pub fn reject(self, ipv6: bool) -> Self {
+        const ICMP: u32 = 0;
+        let port_unreachable = if ipv6 { 4 } else { 3 };
+        self.expression("reject", |m| m.be32(1, ICMP).attr(2, &[port_unreachable]))
     }
 
     /// Ends with a verdict.

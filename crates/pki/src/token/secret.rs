@@ -43,7 +43,7 @@ impl SecretClaims {
         }
     }
 
-    /// Whether the subject is the account that the other claims name.
+    /// Returns true if the subject is the account that the other claims name.
     fn is_consistent(&self) -> bool {
         let named = [&self.namespace, &self.secret, &self.account, &self.account_uid];
         let subject = format!("system:serviceaccount:{}:{}", self.namespace, self.account);
@@ -51,7 +51,7 @@ impl SecretClaims {
     }
 }
 
-/// Whether a token says that it is one of these. It may lie.
+/// Returns true if a token claims to be one of these; its signature is not checked.
 pub fn is_of_secret(token: &str) -> bool {
     #[derive(Deserialize)]
     struct Issuer {

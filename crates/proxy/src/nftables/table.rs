@@ -81,9 +81,9 @@ pub(super) fn create(batch: &mut Batch, ipv6: bool, kept: &Kept) {
     batch.add_rule(CHECK, &Rule::new().verdict(&Verdict::Jump(UNALLOCATED.to_owned())));
     batch.add_rule(
         REJECT,
-        &Rule::new().meta(MetaKey::L4Proto, Register(0)).equals(Register(0), &[6]).reject(true),
+        &Rule::new().meta(MetaKey::L4Proto, Register(0)).equals(Register(0), &[6]).reset(),
     );
-    batch.add_rule(REJECT, &Rule::new().reject(false));
+    batch.add_rule(REJECT, &Rule::new().reject(ipv6));
 
     batch.add_base_chain("nat-postrouting", ChainType::Nat, Hook::Postrouting, PRIORITY_SRCNAT);
     let marked = Rule::new().has_mark(MASQUERADE_MARK).clear_mark(MASQUERADE_MARK).masquerade();

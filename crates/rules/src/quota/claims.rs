@@ -39,7 +39,7 @@ fn usage(claim: &Value, _: Timestamp) -> Amounts {
     usage
 }
 
-/// What is asked for, or what an expansion that failed already has.
+/// The size that is requested, or after a failed expansion the size that is allocated.
 fn size(claim: &Value) -> Option<Quantity> {
     let amount = |path: &[&str]| {
         let amount = claim.get_path(path).filter(|amount| !amount.is_null())?;
@@ -76,7 +76,7 @@ fn in_scope(scope: &Scope<'_>, claim: &Value) -> bool {
     classes.into_iter().any(|class| scope.selects(Some(class)))
 }
 
-/// Whether a change of the status leaves what is charged as it was.
+/// Returns true if a change of the status does not change the usage.
 #[must_use]
 pub fn same_charge(claim: &Value, old: &Value) -> bool {
     size(claim) == size(old) && attribute_classes(claim) == attribute_classes(old)

@@ -64,8 +64,8 @@ fn usage(pod: &Value, now: Timestamp) -> Amounts {
     compute(&resources.requests(), &resources.limits())
 }
 
-/// Whether the pod takes nothing any more: it has ended, or should have by now (its node may be
-/// lost).
+/// Returns true if the pod no longer counts: it has finished, or should have by now (its node may
+/// be lost).
 fn is_over(pod: &Value, now: Timestamp) -> bool {
     if matches!(pod.str_at(&["status", "phase"]), "Succeeded" | "Failed") {
         return true;
@@ -76,7 +76,7 @@ fn is_over(pod: &Value, now: Timestamp) -> bool {
     deleted.checked_add(SignedDuration::from_secs(grace)).is_ok_and(|end| now > end)
 }
 
-/// Whether the pod runs for a limited time.
+/// Returns true if the pod has a deadline.
 #[must_use]
 pub fn is_terminating(pod: &Value) -> bool {
     pod["spec"]["activeDeadlineSeconds"].as_i64().is_some_and(|seconds| seconds >= 0)
@@ -101,7 +101,7 @@ fn in_scope(scope: &Scope<'_>, pod: &Value) -> bool {
     }
 }
 
-/// Whether any term of pod affinity looks at other namespaces.
+/// Returns true if any term of pod affinity looks at other namespaces.
 fn crosses_namespaces(affinity: &Value) -> bool {
     let crosses = |term: &Value| {
         term["namespaces"].as_array().is_some_and(|list| !list.is_empty())
@@ -115,7 +115,7 @@ fn crosses_namespaces(affinity: &Value) -> bool {
     })
 }
 
-/// What a pod must name because a quota limits it, and the containers that do not.
+/// The resources that a quota obliges a pod to name, and the containers that do not name them.
 #[must_use]
 pub fn missing<'a>(pod: &Value, limited: impl Iterator<Item = &'a str>) -> Option<String> {
     let spec = &pod["spec"];

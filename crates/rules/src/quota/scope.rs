@@ -14,7 +14,7 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    /// Whether a thing that has this value, or none, is selected.
+    /// Returns true if the scope selects this value, `None` being its absence.
     #[must_use]
     pub fn selects(&self, value: Option<&str>) -> bool {
         let listed = || {

@@ -64,7 +64,7 @@ impl Amounts {
         }
     }
 
-    /// What of these amounts goes beyond `other`: nothing of it is zero or less.
+    /// The part of these amounts that exceeds `other`; every amount in it is positive.
     #[must_use]
     pub fn beyond(&self, other: &Self) -> Self {
         let rest = |(name, amount): (&str, Quantity)| {
@@ -89,7 +89,7 @@ impl Amounts {
         self.0.keys().map(String::as_str)
     }
 
-    /// Whether nothing is named.
+    /// Returns true if there are no amounts.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

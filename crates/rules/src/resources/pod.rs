@@ -1,21 +1,21 @@
-//! What a pod asks for ("requests") and may use ("limits").
+//! The resource requests and limits of a pod.
 
 use super::{Amounts, is_pod_level};
 
 /// Requests and limits, as a container and a pod as a whole have them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    /// What is kept free for it.
+    /// Amounts that are reserved for it.
     pub requests: Amounts,
-    /// What it may use.
+    /// Amounts that it cannot exceed.
     pub limits: Amounts,
 }
 
-/// What its node has given to a container, which a resize in place may not have changed yet
+/// The resources a container has by its status, which a resize in place may not have changed yet
 /// (KEP-1287).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Given {
-    /// What the container runs with.
+    /// The resources that the container runs with.
     pub actual: Demand,
     /// The requests that the node has admitted.
     pub allocated: Amounts,
@@ -26,9 +26,9 @@ pub struct Given {
 pub struct ContainerResources {
     /// An init container that keeps running.
     pub is_sidecar: bool,
-    /// What its spec asks for.
+    /// The resources in its spec.
     pub wanted: Demand,
-    /// What its status says, for containers that can be resized.
+    /// The resources in its status, for containers that can be resized.
     pub given: Option<Given>,
 }
 
@@ -41,7 +41,7 @@ pub struct PodResources {
     pub init_containers: Vec<ContainerResources>,
     /// Resources of the pod as a whole (KEP-2837), where its spec has them.
     pub whole: Option<Demand>,
-    /// What the sandbox takes besides.
+    /// The overhead of the sandbox.
     pub overhead: Amounts,
     /// The node has refused the resize for good: the spec asks in vain.
     pub resize_infeasible: bool,
@@ -73,7 +73,7 @@ impl ContainerResources {
 }
 
 impl PodResources {
-    /// What the pod asks for: the sum of its containers with what is under way in a resize,
+    /// The requests of the pod: the sum of its containers, with resizes that are under way,
     /// unless the pod as a whole says otherwise, and its overhead.
     #[must_use]
     pub fn requests(&self) -> Amounts {
@@ -92,7 +92,7 @@ impl PodResources {
             own
         });
         self.overrule(&mut total, |whole| &whole.requests);
-        // What nobody asks for, the pod as a whole asks for as far as it may use it.
+        // Without a request of any container, the limit of the pod as a whole is its request.
         for (name, limit) in self.whole.iter().flat_map(|whole| whole.limits.iter()) {
             if is_pod_level(name) && total.get(name).is_none() {
                 total.set(name, limit);
@@ -102,7 +102,7 @@ impl PodResources {
         total
     }
 
-    /// What the pod may use, counted in the same way. A resource without a limit gets none from
+    /// The limits of the pod, counted in the same way. A resource without a limit gets none from
     /// the overhead.
     #[must_use]
     pub fn limits(&self) -> Amounts {
@@ -116,7 +116,7 @@ impl PodResources {
         total
     }
 
-    /// What the containers ask for and may use together by their specs, whatever the pod as a
+    /// The requests and limits of all containers together by their specs, whatever the pod as a
     /// whole says.
     #[must_use]
     pub fn of_containers(&self) -> Demand {

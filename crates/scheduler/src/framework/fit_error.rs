@@ -13,7 +13,7 @@ pub(crate) struct FitError<'a> {
     pub(crate) nodes: usize,
     /// Why no node at all was looked at.
     pub(crate) all: Option<Rejection>,
-    /// What each node looked at has against the pod.
+    /// The rejection by each node that was examined.
     pub(crate) rejected: Vec<(&'a NodeInfo, Rejection)>,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct FitError<'a> {
 const NOT_NAMED: &str = "node(s) didn't satisfy plugin(s) [NodeAffinity]";
 
 impl<'a> FitError<'a> {
-    /// Who rejected the pod.
+    /// The plugins that rejected the pod.
     pub(crate) fn plugins(&self) -> PluginSet {
         let mut plugins = PluginSet::default();
         let rejections = self.rejected.iter().map(|(_, rejection)| rejection);

@@ -40,7 +40,7 @@ pub(crate) struct Counts<'a> {
     shunned_keys: Vec<&'a str>,
 }
 
-/// What one pod, or all that are like it, mean for this one.
+/// The effect of one pod, or of all that are equal to it, on the pod to be placed.
 #[derive(Default)]
 struct Effect<'a> {
     near: bool,
@@ -182,7 +182,7 @@ fn helps(pod: &PodInfo, change: &Change) -> bool {
     change.node_with_new_labels()
 }
 
-/// Whether a pod prefers to be near others, or far from them.
+/// Returns true if a pod prefers to be near others, or far from them.
 fn has_preferences(pod: &PodInfo) -> bool {
     let terms = pod.terms.as_deref();
     terms.is_some_and(|t| !t.preferred.is_empty() || !t.preferred_anti.is_empty())

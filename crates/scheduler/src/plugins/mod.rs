@@ -33,8 +33,8 @@ pub(crate) static PLUGINS: &[Plugin] = &[
     image_locality::PLUGIN,
 ];
 
-/// What plugins work out once per cycle; each writes its own field, and finds it empty when there
-/// is nothing to filter.
+/// State that plugins compute once per cycle; each writes its own field, and finds it empty when
+/// there is nothing to filter.
 #[derive(Clone, Default)]
 pub(crate) struct State<'a> {
     affinity: Option<inter_pod_affinity::Counts<'a>>,

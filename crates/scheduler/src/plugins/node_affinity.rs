@@ -47,7 +47,7 @@ fn prefilter(cycle: &mut Cycle<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Whether a node has what the pod requires of nodes.
+/// Returns true if a node matches the pod's node selector and required node affinity.
 pub(super) fn attracted(pod: &PodInfo, node: &NodeInfo) -> bool {
     pod.spec().is_none_or(|spec| node_selector::admits(spec, node.facts()))
 }

@@ -82,7 +82,7 @@ fn prefilter(cycle: &mut Cycle<'_>) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// What makes a claim unusable for a pod.
+/// The reason why a claim is unusable for a pod.
 #[derive(Debug, thiserror::Error)]
 enum Unusable {
     #[error("persistentvolumeclaim {name:?} bound to non-existent persistentvolume {volume:?}")]
@@ -114,7 +114,7 @@ fn check(
     Ok(())
 }
 
-/// Whether a node is where a volume can be reached.
+/// Returns true if a volume's node affinity admits a node.
 pub(crate) fn reaches(node: &NodeInfo, volume: &PersistentVolume) -> bool {
     let affinity = volume.spec.as_ref().and_then(|s| s.node_affinity.as_ref());
     let required = affinity.and_then(|a| a.required.as_ref());
@@ -175,7 +175,7 @@ pub(crate) fn plan(cycle: &Cycle<'_>, node: &NodeInfo) -> Option<Plan> {
     Some(plan)
 }
 
-/// Whether a class makes volumes for a node.
+/// Returns true if a class provisions volumes for a node.
 fn provisions(class: &StorageClass, node: &NodeInfo) -> bool {
     if matches!(class.provisioner.as_str(), "" | NO_PROVISIONER) {
         return false;

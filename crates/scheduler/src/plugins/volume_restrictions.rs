@@ -96,7 +96,7 @@ fn is_disk(volume: &Volume) -> bool {
         || volume.rbd.is_some()
 }
 
-/// Whether two volumes are the same disk and may not be on a node together.
+/// Returns true if two volumes are the same disk and may not be on a node together.
 fn conflicts(a: &Volume, b: &Volume) -> bool {
     let writing = |x: Option<bool>, y: Option<bool>| !(x == Some(true) && y == Some(true));
     let gce = a.gce_persistent_disk.as_ref().zip(b.gce_persistent_disk.as_ref());

@@ -1,4 +1,4 @@
-//! Who has to leave, and where.
+//! Tests of victim selection.
 
 use serde_json::{Value, json};
 

@@ -29,7 +29,7 @@ fn by_importance(a: &Arc<PodInfo>, b: &Arc<PodInfo>) -> Ordering {
     priority.then(age).then(a.is_terminating().cmp(&b.is_terminating())).then(a.key.cmp(&b.key))
 }
 
-/// What would have to leave a node for the cycle's pod. Leaves the cycle as it was.
+/// The victims on a node that make room for the cycle's pod. The cycle is unchanged afterwards.
 pub(super) fn select<'a>(
     cycle: &mut Cycle<'a>,
     node: &'a NodeInfo,

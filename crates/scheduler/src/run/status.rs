@@ -1,4 +1,4 @@
-//! What users are told about pods that wait: event, condition, nominated node.
+//! Reports about pods that wait: event, condition, nominated node.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(super) struct Failure {
     pub(super) nomination: Nomination,
 }
 
-/// What becomes of `status.nominatedNodeName`.
+/// The change of `status.nominatedNodeName`.
 pub(super) enum Nomination {
     Keep,
     Clear,

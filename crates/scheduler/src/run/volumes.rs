@@ -38,7 +38,7 @@ fn version<K: Resource>(object: &K) -> u64 {
     object.meta().resource_version.as_ref().and_then(|v| v.parse().ok()).unwrap_or(0)
 }
 
-/// What there is to write about volumes and claims, in the plan's order.
+/// The writes to volumes and claims, in the plan's order.
 pub(super) struct Writes {
     volumes: Vec<(String, Value)>,
     claims: Vec<(ObjectKey, Value)>,
@@ -51,7 +51,7 @@ pub(super) fn writes(pending: &Pending, storage: &Storage) -> Writes {
         let claim = storage.claims.get(key)?;
         let volume = storage.volumes.named(name)?;
         let version = &volume.metadata.resource_version;
-        // What the user has reserved stays the user's when the claim goes.
+        // A volume that the user reserved stays the user's when the claim goes.
         let annotations = match storage::belongs_to(volume, claim) {
             true => json!({}),
             false => json!({"pv.kubernetes.io/bound-by-controller": "yes"}),
@@ -160,7 +160,7 @@ impl Waiting {
     }
 }
 
-/// Whether all of a plan has come true.
+/// Returns true if the API shows all of a plan.
 ///
 /// # Errors
 /// Why it never will.

@@ -65,7 +65,7 @@ impl Cluster {
         let client = act_as(User::new("admin", &["system:masters"]));
         let cancel = CancellationToken::new();
         let metrics = telemetry::metrics::Registry::new();
-        // What the scheduler reads and writes, it does as itself: its role must suffice.
+        // The scheduler reads and writes as itself: its role must suffice.
         let itself = act_as(User::new("system:kube-scheduler", &[]));
         tokio::spawn(scheduler::run(scheduler::Config {
             client: itself.clone(),
@@ -105,8 +105,7 @@ impl Cluster {
         let api: Api<Node> = Api::all(self.client.clone());
         let node: Node = serde_json::from_value(node).unwrap();
         api.create(&PostParams::default(), &node).await.unwrap();
-        // Whether creation keeps the status and adds the taint of nodes that are not ready, is not
-        // what these tests are about.
+        // These tests do not depend on the status and the taint that creation gives a node.
         let untainted = Patch::Merge(json!({"spec": {"taints": null}}));
         api.patch(name, &PatchParams::default(), &untainted).await.unwrap();
         let status = Patch::Merge(json!({"status": node.status}));

@@ -55,7 +55,7 @@ impl Drop for Acks {
 
 fn give(answers: Answers) {
     for (answer, reply) in answers {
-        // Who asked may have left.
+        // The caller may have left.
         let _ = reply.send(answer);
     }
 }

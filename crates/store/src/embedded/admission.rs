@@ -50,13 +50,13 @@ pub(crate) struct Batch {
     /// Offset in the segment that `encoded` was made for.
     pub(crate) at: u64,
     pub(crate) answers: Answers,
-    /// Who wants the state after this batch, and what follows.
+    /// Subscribers that want the state after this batch, and all later events.
     pub(crate) feeds: Vec<Reply<Feed>>,
-    /// What was there before each event.
+    /// The record that each event replaced.
     undo: Vec<Option<Record>>,
 }
 
-/// What the writer takes away.
+/// A batch as the writer takes it.
 pub(crate) struct Taken {
     pub(crate) batch: Batch,
     /// The state after the batch, if it was asked for.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// What the engine asks of the operating system.
+/// The file operations of the operating system that the engine uses; tests have others.
 pub(crate) trait Disk: Send + Sync {
     /// Creates `path` with `len` zero bytes that are really allocated, synced.
     fn create_zeroed(&self, path: &Path, len: u64) -> io::Result<File>;

@@ -81,7 +81,7 @@ impl Embedded {
         Ok(Self { admission, failed, writer: Some(writer), dropped, dir: dir.to_owned() })
     }
 
-    /// What of the log was found damaged at its end and dropped, for people. A crash leaves such a
+    /// A message about the damaged end of the log that was dropped. A crash leaves such a
     /// tail when it interrupts a write that nobody was told of.
     #[must_use]
     pub fn dropped(&self) -> Option<&str> {

@@ -1,4 +1,4 @@
-//! What is admitted while a batch is on its way to the disk.
+//! Writes that are admitted while a batch is on its way to the disk.
 
 use std::fs::File;
 use std::io;
@@ -162,7 +162,7 @@ fn a_failed_sync_fails_what_was_admitted_meanwhile_and_writes_none_of_it() {
     assert!(matches!(run(feed), Err(CommitError::Failed(_))));
     let after = run(stage.store.commit(put("/d", Expect::Absent, 1)));
     assert!(matches!(after, Err(CommitError::Failed(_))));
-    // What was being synced may have reached the disk; what came after must not.
+    // The batch being synced may have reached the disk; later ones must not.
     let found = stage.keys_after_reopening();
     assert!(found == ["/a@1"] || found == ["/a@1", "/b@2"], "{found:?}");
 }

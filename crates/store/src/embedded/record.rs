@@ -28,7 +28,7 @@ pub(crate) struct Decoded {
     pub(crate) len: usize,
 }
 
-/// What stands at an offset.
+/// The content found at an offset of a segment.
 #[derive(Debug)]
 pub(crate) enum Frame {
     Record(Decoded),
@@ -108,7 +108,7 @@ fn parse(body: &[u8], len: usize) -> Option<Frame> {
     Some(Frame::Record(Decoded { event: Event { revision, key, record }, len: HEADER + len }))
 }
 
-/// Whether a whole record that was written after `offset` had been synced stands anywhere in
+/// Returns true if a whole record that was written after `offset` had been synced is anywhere in
 /// `rest`, the bytes that follow a bad record at `offset`.
 pub(crate) fn acknowledged_after(rest: &[u8], offset: u64, last: Revision) -> bool {
     let plausible = |at: usize| {

@@ -12,7 +12,7 @@ use super::segment::Segment;
 use super::{Options, snapshot};
 use crate::{Key, OpenError, Record, Revision};
 
-/// What recovery hands to the writer.
+/// The result of recovery, from which the writer goes on.
 pub(crate) struct Recovered {
     pub(crate) revision: Revision,
     pub(crate) records: OrdMap<Key, Record>,
@@ -22,7 +22,7 @@ pub(crate) struct Recovered {
     pub(crate) log_bytes: u64,
     /// Locked while the store is open.
     pub(crate) lock: File,
-    /// What of the log could not be read and is gone, for people.
+    /// A message about the part of the log that could not be read and is gone.
     pub(crate) dropped: Option<String>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn recover(
                 None if record::acknowledged_after(&bytes[at..], at as u64, revision) => {
                     return Err(corrupt(at, what));
                 }
-                // What a segment held before it was used again is no loss.
+                // The old content of a reused segment is no loss.
                 None if what == OLDER => {}
                 None => {
                     let lost = bytes[at..].iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);

@@ -68,7 +68,8 @@ const SPARES: usize = 3;
 /// Makes the next segment ready on a thread of its own, so that the writer finds it: one that a
 /// snapshot has made superfluous, since zeroing a new one writes as many bytes as the log itself.
 ///
-/// What a reused segment held stays in it until it is written over. Recovery knows such records by
+/// The old content of a reused segment stays in it until it is written over. Recovery knows such
+/// records by
 /// their revisions, which are not above those before them.
 pub(crate) struct Ahead {
     disk: Arc<dyn Disk>,

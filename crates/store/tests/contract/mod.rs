@@ -1,4 +1,4 @@
-//! What every engine keeps, in terms of `Store` alone: another engine is one more line in
+//! The contract of `Store` as tests of any engine: another engine is one more line in
 //! `tests/engines.rs`.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! What a metric is called, and how much its name may be relied on.
+//! The name, help and stability of a metric.
 
-/// What upstream promises of a metric.
+/// Upstream's stability level of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stability {
     /// May change or go at any time.

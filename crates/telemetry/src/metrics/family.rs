@@ -98,7 +98,7 @@ impl<M: Clone, const N: usize> Family<M, N> {
         self.0.series.read().len()
     }
 
-    /// Whether there is no series.
+    /// Returns true if there is no series.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

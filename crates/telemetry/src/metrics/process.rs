@@ -1,4 +1,4 @@
-//! What the operating system knows of this process.
+//! Metrics of this process from the operating system.
 
 use procfs::process::{LimitValue, Process};
 use procfs::{CurrentSI, WithCurrentSystemInfo};

@@ -117,7 +117,7 @@ impl Registry {
         Self(Arc::new(Inner { entries, encoder, shared, registered, unexpected }))
     }
 
-    /// What all users of this registry have together, made by the first of them; `make` itself must
+    /// A value that all users of this registry share, made by the first of them; `make` itself must
     /// not ask for what is shared.
     pub fn shared<T: Send + Sync + 'static>(&self, make: impl FnOnce(&Self) -> T) -> Arc<T> {
         let mut shared = self.0.shared.lock();
@@ -202,7 +202,7 @@ impl Registry {
         self.add(desc, &labels, Collected { kind, labels, collect, taken });
     }
 
-    /// What metrics there are, whether or not they have series yet.
+    /// All metrics of the registry, also those without series.
     pub fn describe(&self) -> Vec<Described> {
         let entries = self.0.entries.0.read();
         let described = |entry: &Entry| Described {

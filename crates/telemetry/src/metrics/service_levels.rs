@@ -1,4 +1,4 @@
-//! What came of health checks (KEP-3466).
+//! Metrics of health checks (KEP-3466).
 
 use super::{Counter, Desc, Exposition, Family, Gauge, Registry};
 

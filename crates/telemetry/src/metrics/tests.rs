@@ -88,7 +88,7 @@ fn the_format_is_negotiated() {
         let answer = registry.scrape(accept);
         assert_eq!(answer.content_type, format!("{media}{escaping}"), "{accept:?}");
         assert_eq!(answer.body.ends_with("# EOF\n"), media == OPEN, "{accept:?}");
-        // What has timestamps has one form.
+        // Samples with timestamps have one form.
         assert!(registry.scrape_text(accept).content_type.starts_with(TEXT));
     }
 }

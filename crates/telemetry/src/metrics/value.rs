@@ -38,7 +38,7 @@ impl Counter {
     }
 }
 
-/// Whether a counter of this name has not the usual suffix.
+/// Returns true if a counter of this name lacks the usual suffix.
 pub(super) fn is_bare(name: &str) -> bool {
     !name.ends_with("_total")
 }
@@ -106,7 +106,7 @@ impl EncodeMetric for Gauge {
     }
 }
 
-/// What a gauge counts, while it is there.
+/// One unit of a gauge, which is counted until this is dropped.
 #[derive(Debug)]
 pub struct Held(Gauge);
 

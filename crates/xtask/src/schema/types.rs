@@ -20,7 +20,7 @@ pub(crate) struct Package {
     pub(crate) files: Vec<File>,
 }
 
-/// What a name in a field's type stands for.
+/// The resolution of a type name in a field.
 pub(crate) enum Meaning<'a> {
     /// One of the words of the facts file, for example `int32`.
     Basic(&'static str),
@@ -73,7 +73,7 @@ impl World {
         })
     }
 
-    /// What `name` means in `file` of the package `import`.
+    /// Resolves `name` in `file` of the package `import`.
     pub(crate) fn resolve(&self, import: &str, file: &File, name: &str) -> Result<Meaning<'_>> {
         let (target, local) = match name.split_once('.') {
             Some((prefix, local)) => {
@@ -104,7 +104,7 @@ impl World {
         })
     }
 
-    /// What Go calls a type that is not what it seems, a text or number or list of another name;
+    /// The Go name of a defined type whose underlying type is a string, number or list;
     /// and the values that it may have.
     pub(crate) fn named(
         &self,
@@ -154,7 +154,7 @@ impl World {
         }
     }
 
-    /// What Go calls a type that is what it seems.
+    /// The Go name of a type that is not a defined one.
     fn plain(&self, import: &str, file: &File, ty: &Ty) -> Option<String> {
         Some(match ty {
             Ty::Pointer(inner) => format!("*{}", self.plain(import, file, inner)?),

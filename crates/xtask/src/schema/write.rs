@@ -150,7 +150,7 @@ fn tag(field: &go::Field) -> Result<u32> {
     }
 }
 
-/// Whether `omitempty` has any effect: Go never omits structs for it.
+/// Returns true if `omitempty` has any effect: Go never omits structs for it.
 fn can_be_empty(shape: &str) -> bool {
     shape.starts_with(['[', '{'])
         || shape.starts_with("wrap:")

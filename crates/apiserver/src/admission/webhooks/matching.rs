@@ -1,4 +1,4 @@
-//! Whether a webhook is asked about a request, and as what.
+//! The match of webhooks with requests: rules, selectors, and the equivalent kind that is sent.
 
 use apimachinery::{Object, Status};
 

@@ -17,7 +17,7 @@ pub(crate) struct Definition {
     pub(crate) selectable: &'static [Selectable],
     /// The served versions.
     pub(crate) kinds: Vec<Arc<Kind>>,
-    /// What the kinds were made of: they are made again when it changes.
+    /// The definition that the kinds were made of: they are made again when it changes.
     source: Source,
 }
 

@@ -1,6 +1,6 @@
 //! Writing the EndpointSlices of a Service, for each controller that manages some.
 
-mod plan;
+mod packing;
 mod tracker;
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use kube::api::{DeleteParams, ObjectMeta, PostParams};
 
 use super::{meta, pod_control};
 use crate::{Context, Error};
-use plan::{Plan, plan};
+use packing::{Changes, pack};
 use tracker::Tracker;
 
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -63,7 +63,7 @@ impl Wanted {
     }
 }
 
-/// What all slices of a Service carry.
+/// The metadata that all slices of a Service have.
 pub(crate) struct Template {
     pub(crate) owner: OwnerReference,
     /// Without those that tell the Service and the manager.
@@ -123,7 +123,8 @@ impl Slices {
         wanted: Wanted,
     ) -> Result<(), Error> {
         let present = self.store.by_index(self.manager, &service.to_string());
-        // What we wrote last must be in sight, or it would be written again. Its arrival calls us.
+        // The last writes must be observed, or they would be repeated. Their events bring the
+        // Service back.
         if !self.tracker.caught_up(service, &present) {
             return Ok(());
         }
@@ -166,7 +167,7 @@ impl Slices {
         };
         let outdated: Vec<EndpointSlice> = present.iter().filter(unlike).cloned().collect();
         let placeholder = endpoints.is_empty();
-        let Plan { mut create, mut update, mut delete } = plan(present, endpoints);
+        let Changes { mut create, mut update, mut delete } = pack(present, endpoints);
         if placeholder {
             match delete.pop() {
                 Some(mut slice) => {

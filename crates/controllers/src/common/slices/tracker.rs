@@ -1,4 +1,4 @@
-//! What was written and may not be seen yet.
+//! Slices that were written and may not be observed yet.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -52,7 +52,7 @@ impl Tracker {
         self.services.lock().remove(service);
     }
 
-    /// Whether `present` shows everything that was written.
+    /// Returns true if `present` shows everything that was written.
     pub(super) fn caught_up(&self, service: &ObjectKey, present: &[Arc<EndpointSlice>]) -> bool {
         let services = self.services.lock();
         let Some(written) = services.get(service) else { return true };

@@ -41,13 +41,13 @@ impl<'a> Constraint<'a> {
         }
     }
 
-    /// Whether a node's pods count.
+    /// Returns true if a node's pods count.
     pub(super) fn counts_on(&self, pod: &PodInfo, node: &NodeInfo) -> bool {
         (!self.honour_affinity || node_affinity::attracted(pod, node))
             && (!self.honour_taints || taint_toleration::in_the_way(pod, node).is_none())
     }
 
-    /// Whether a pod of the namespace counts. To count everybody is to count nobody, as upstream.
+    /// Returns true if a pod of the namespace counts. An empty selector counts none, as upstream.
     pub(super) fn counts(&self, labels: Option<&Labels>) -> bool {
         !self.selector.is_everything() && self.selector.matches_labels(labels)
     }

@@ -1,4 +1,4 @@
-//! What one reconciliation sees: the Job, its pods, and what they add up to.
+//! The state that one reconciliation works on: the Job, its pods, and their counts.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,13 +13,14 @@ use super::index::{self, Indexes};
 use super::{finalizer, finish, track};
 use crate::common::{meta, pod};
 
-/// Whether pods are replaced only once they have really ended. A failure policy needs that: before
-/// the end there is nothing to judge.
+/// Returns true if pods are replaced only once they have finished. A failure policy needs that:
+/// before the end there is nothing to judge.
 pub(super) fn waits_for_end(spec: &JobSpec) -> bool {
     spec.pod_replacement_policy.as_deref() == Some("Failed") || spec.pod_failure_policy.is_some()
 }
 
-/// Whether a pod counts as failed. One that is being deleted may never reach an end of its own.
+/// Returns true if a pod counts as failed. One that is being deleted may never reach an end of its
+/// own.
 pub(super) fn failed(spec: &JobSpec, pod: &Pod) -> bool {
     match pod::phase(pod) {
         "Failed" => true,
@@ -28,7 +29,7 @@ pub(super) fn failed(spec: &JobSpec, pod: &Pod) -> bool {
     }
 }
 
-/// Whether no pods are wanted for the time being.
+/// Returns true if the Job is suspended.
 pub(super) fn suspended(spec: &JobSpec) -> bool {
     spec.suspend == Some(true)
 }
@@ -39,7 +40,7 @@ pub(super) fn count<T>(items: &[T]) -> i32 {
 }
 
 /// The facts, and what becomes of them on the way to the status.
-pub(super) struct Round {
+pub(super) struct SyncContext {
     /// As it is going to be written.
     pub(super) job: Job,
     pub(super) spec: JobSpec,
@@ -65,7 +66,7 @@ pub(super) struct Round {
     pub(super) finish: Option<JobCondition>,
 }
 
-impl Round {
+impl SyncContext {
     /// Counts and judges.
     pub(super) fn new(
         mut job: Job,
@@ -83,7 +84,7 @@ impl Round {
         let ready: Vec<_> = active.iter().filter(|pod| pod::is_ready(pod)).collect();
         let ending = |pod: &&Arc<Pod>| !pod::is_terminal(pod) && meta::deleting(&***pod);
         let terminating: Vec<_> = pods.iter().filter(ending).collect();
-        let mut round = Self {
+        let mut sync = Self {
             uncounted_failed: set(&uncounted.failed),
             uncounted_succeeded: set(&uncounted.succeeded),
             ready: count(&ready),
@@ -101,12 +102,12 @@ impl Round {
             removed,
             backoff,
         };
-        round.add_up();
-        if round.status().start_time.is_none() && !suspended(&round.spec) {
-            round.job.status.get_or_insert_default().start_time = Some(round.now.clone());
+        sync.add_up();
+        if sync.status().start_time.is_none() && !suspended(&sync.spec) {
+            sync.job.status.get_or_insert_default().start_time = Some(sync.now.clone());
         }
-        round.finish = finish::judge(&round);
-        round
+        sync.finish = finish::judge(&sync);
+        sync
     }
 
     fn add_up(&mut self) {
@@ -141,12 +142,12 @@ impl Round {
         self.job.status.clone().unwrap_or_default()
     }
 
-    /// Whether a pod holds our finalizer still, so that it is not counted for good.
+    /// Returns true if a pod still has our finalizer, so that it is not in the counters for good.
     pub(super) fn unprocessed(&self, pod: &Pod) -> bool {
         finalizer::present(pod) && !self.removed.contains(meta::uid(pod))
     }
 
-    /// Whether a pod is one the Job has use for: any, or one with a valid index.
+    /// Returns true if the Job can use a pod: an indexed Job only one with a valid index.
     pub(super) fn has_place(&self, pod: &Pod) -> bool {
         self.indexes_wanted().is_none_or(|completions| index::valid(pod, completions).is_some())
     }
@@ -182,9 +183,9 @@ mod tests {
         let pods = pods.into_iter().map(|made| Arc::new(made.pod())).collect();
         let removed = HashSet::from(["seen".to_owned()]);
         let now = client::helpers::now();
-        let round = Round::new(job, pods, removed, Record::default(), now);
-        assert_eq!((round.succeeded, round.failed), (4, 3));
-        assert_eq!((count(&round.active), round.ready, round.terminating), (1, 0, 1));
-        assert!(round.finish.is_none());
+        let sync = SyncContext::new(job, pods, removed, Record::default(), now);
+        assert_eq!((sync.succeeded, sync.failed), (4, 3));
+        assert_eq!((count(&sync.active), sync.ready, sync.terminating), (1, 0, 1));
+        assert!(sync.finish.is_none());
     }
 }

@@ -7,13 +7,13 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::backoff::{self, Record};
 use super::index;
-use super::round::{Round, count, suspended, waits_for_end};
+use super::sync::{SyncContext, count, suspended, waits_for_end};
 use crate::common::{meta, pod, ranking};
 
 /// Pods made or deleted in one go (upstream's `MaxPodCreateDeletePerSync`).
 const BURST: usize = 500;
 
-/// What to do now.
+/// The next step of a Job.
 #[derive(Debug)]
 pub(super) enum Step {
     /// All is as it should be.
@@ -26,56 +26,56 @@ pub(super) enum Step {
     Wait(Duration),
 }
 
-/// Decides; deletions come first, and creations in a later round.
-pub(super) fn next(round: &Round) -> Step {
-    let spec = &round.spec;
-    let active = count(&round.active);
+/// Decides; deletions come first, and creations in a later sync.
+pub(super) fn next(sync: &SyncContext) -> Step {
+    let spec = &sync.spec;
+    let active = count(&sync.active);
     if suspended(spec) {
-        return delete(round, round.active.len(), usize::MAX);
+        return delete(sync, sync.active.len(), usize::MAX);
     }
     let parallelism = spec.parallelism.unwrap_or(1);
     let wanted = match spec.completions {
         // After a first success the others may come to their end.
-        None if round.succeeded > 0 => active,
+        None if sync.succeeded > 0 => active,
         None => parallelism,
-        Some(completions) => (completions - round.succeeded).min(parallelism).max(0),
+        Some(completions) => (completions - sync.succeeded).min(parallelism).max(0),
     };
     let excess = usize::try_from(active - wanted).unwrap_or(0);
-    let step = delete(round, excess, BURST);
+    let step = delete(sync, excess, BURST);
     if !matches!(step, Step::Rest) {
         return step;
     }
-    let terminating = if waits_for_end(spec) { round.terminating } else { 0 };
+    let terminating = if waits_for_end(spec) { sync.terminating } else { 0 };
     let missing = usize::try_from(wanted - terminating - active).unwrap_or(0).min(BURST);
     if missing == 0 {
         return Step::Rest;
     }
     if spec.backoff_limit_per_index.is_none() {
-        let left = round.backoff.remaining(round.now.0);
+        let left = sync.backoff.remaining(sync.now.0);
         if !left.is_zero() {
             return Step::Wait(left);
         }
     }
-    create(round, missing)
+    create(sync, missing)
 }
 
-fn create(round: &Round, missing: usize) -> Step {
-    let (Some(indexes), Some(completions)) = (&round.indexes, round.indexes_wanted()) else {
+fn create(sync: &SyncContext, missing: usize) -> Step {
+    let (Some(indexes), Some(completions)) = (&sync.indexes, sync.indexes_wanted()) else {
         return Step::Create(vec![None; missing]);
     };
-    let mut busy = index::all_of(&round.active);
-    if waits_for_end(&round.spec) {
+    let mut busy = index::all_of(&sync.active);
+    if waits_for_end(&sync.spec) {
         let ending = |pod: &&Arc<Pod>| !pod::is_terminal(pod) && meta::deleting(&***pod);
-        busy.extend(index::all_of(round.pods.iter().filter(ending)));
+        busy.extend(index::all_of(sync.pods.iter().filter(ending)));
     }
     let pending = indexes.pending(missing, completions, busy);
-    if round.spec.backoff_limit_per_index.is_none() {
+    if sync.spec.backoff_limit_per_index.is_none() {
         return Step::Create(pending.into_iter().map(Some).collect());
     }
     let left = |index: &i32| {
         let last = indexes.delayed.get(index)?;
         let failures = index::failures_before(last).unsigned_abs().saturating_add(1);
-        let left = Record::new(failures, backoff::finished(last)).remaining(round.now.0);
+        let left = Record::new(failures, backoff::finished(last)).remaining(sync.now.0);
         (!left.is_zero()).then_some(left)
     };
     let due: Vec<_> = pending.iter().copied().filter(|index| left(index).is_none()).collect();
@@ -86,19 +86,19 @@ fn create(round: &Round, missing: usize) -> Step {
 }
 
 /// At least `excess` active pods, and any that have no place or share one.
-fn delete(round: &Round, excess: usize, most: usize) -> Step {
+fn delete(sync: &SyncContext, excess: usize, most: usize) -> Step {
     let order = |pods: &mut Vec<Arc<Pod>>| {
-        pods.sort_by(|a, b| ranking::compare((&**a, 0), (&**b, 0), round.now.0));
+        pods.sort_by(|a, b| ranking::compare((&**a, 0), (&**b, 0), sync.now.0));
     };
-    let mut rest = round.active.clone();
+    let mut rest = sync.active.clone();
     order(&mut rest);
     let mut victims = Vec::new();
-    if round.indexes.is_some() {
+    if sync.indexes.is_some() {
         // The most valuable pod of an index keeps it.
         let mut taken = std::collections::HashSet::new();
         rest.reverse();
         let (keep, doubled) = rest.into_iter().partition(|pod| {
-            round.has_place(pod) && index::of(pod).is_some_and(|index| taken.insert(index))
+            sync.has_place(pod) && index::of(pod).is_some_and(|index| taken.insert(index))
         });
         (rest, victims) = (keep, doubled);
         rest.reverse();
@@ -123,8 +123,8 @@ mod tests {
         let start: k8s_openapi::jiff::Timestamp = "2024-01-01T00:00:30Z".parse().unwrap();
         let now = start + Duration::from_secs(second.unsigned_abs());
         let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now);
-        let round = Round::new(job, pods, HashSet::new(), Record::default(), now);
-        match next(&round) {
+        let sync = SyncContext::new(job, pods, HashSet::new(), Record::default(), now);
+        match next(&sync) {
             Step::Rest => "rest".into(),
             Step::Delete(pods) => {
                 let names: Vec<&str> = pods.iter().map(|pod| meta::name(&**pod)).collect();

@@ -1,4 +1,4 @@
-//! What one reconciliation of a DaemonSet sees.
+//! The state that one reconciliation of a DaemonSet works on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::template::{self, Wants};
 use crate::common::{meta, pod};
 
 /// The nodes, what is wanted of them, and the pods that are there.
-pub(super) struct Scene {
+pub(super) struct Snapshot {
     pub(super) set: Arc<DaemonSet>,
     pub(super) hash: String,
     pub(super) nodes: BTreeMap<String, Wants>,
@@ -21,7 +21,7 @@ pub(super) struct Scene {
     pub(super) now: Timestamp,
 }
 
-/// What is to be made and deleted.
+/// The pods to create and delete.
 #[derive(Default)]
 pub(super) struct Plan {
     /// Nodes that get a pod.
@@ -35,7 +35,7 @@ impl Plan {
     }
 }
 
-impl Scene {
+impl Snapshot {
     pub(super) fn new(
         set: Arc<DaemonSet>,
         hash: String,
@@ -125,7 +125,7 @@ impl Scene {
         if most == 0 && self.max_surge(desired) == 0 { 1 } else { most }
     }
 
-    /// What there is to report.
+    /// The new status.
     pub(super) fn status(&self) -> DaemonSetStatus {
         let mut status = self.set.status.clone().unwrap_or_default();
         let (mut current, mut misscheduled, mut ready, mut updated, mut available) =

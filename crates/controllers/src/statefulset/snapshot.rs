@@ -1,4 +1,4 @@
-//! What one reconciliation of a StatefulSet sees.
+//! The state that one reconciliation of a StatefulSet works on.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Replica {
     }
 }
 
-pub(super) struct Scene {
+pub(super) struct Snapshot {
     pub(super) set: Arc<StatefulSet>,
     pub(super) spec: StatefulSetSpec,
     current: String,
@@ -54,7 +54,7 @@ fn rolling(spec: &StatefulSetSpec) -> Option<Option<&RollingUpdateStatefulSetStr
     }
 }
 
-impl Scene {
+impl Snapshot {
     pub(super) fn new(
         set: Arc<StatefulSet>,
         current: &Version,
@@ -98,7 +98,7 @@ impl Scene {
         &self.current
     }
 
-    /// Whether pods come and go in order, one after the other.
+    /// Returns true if pods come and go in order, one after the other.
     pub(super) fn ordered(&self) -> bool {
         self.spec.pod_management_policy.as_deref() != Some("Parallel")
     }
@@ -137,7 +137,7 @@ impl Scene {
         self.replicas.iter().filter_map(Replica::present).chain(&self.condemned)
     }
 
-    /// What there is to report; `updating` current pods have just been deleted for an update.
+    /// The new status; `updating` current pods have just been deleted for an update.
     pub(super) fn status(&self, collisions: Option<i32>, updating: i32) -> StatefulSetStatus {
         let count = |holds: &dyn Fn(&Pod) -> bool| {
             i32::try_from(self.pods().filter(|pod| holds(pod)).count()).unwrap_or(i32::MAX)

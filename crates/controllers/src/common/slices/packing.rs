@@ -5,26 +5,26 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 /// Endpoints in one slice (upstream's `MaxEndpointsPerSlice`).
 pub(super) const MAX_ENDPOINTS: usize = 100;
 
-/// What to do about one set of ports.
+/// The writes for the slices of one set of ports.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Plan {
+pub(super) struct Changes {
     pub(super) create: Vec<Vec<Endpoint>>,
     pub(super) update: Vec<EndpointSlice>,
     pub(super) delete: Vec<EndpointSlice>,
 }
 
-/// What makes an endpoint the same one, whatever its state.
+/// The identity of an endpoint, whatever its state.
 fn identity(endpoint: &Endpoint) -> (&[String], Option<&str>) {
     let target = endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref());
     (&endpoint.addresses, target)
 }
 
-/// Plans how slices with these ports come to hold exactly `wanted`.
+/// Decides how slices with these ports come to hold exactly `wanted`.
 ///
 /// Endpoints stay in the slice they are in. New ones go to slices that are written anyway, then to
 /// the fullest one with room for all that are left, and only then to new slices.
-pub(super) fn plan(present: Vec<EndpointSlice>, mut wanted: Vec<Endpoint>) -> Plan {
-    let mut plan = Plan::default();
+pub(super) fn pack(present: Vec<EndpointSlice>, mut wanted: Vec<Endpoint>) -> Changes {
+    let mut changes = Changes::default();
     let (mut dirty, mut clean) = (Vec::new(), Vec::new());
     for mut slice in present {
         let before = slice.endpoints.clone();
@@ -46,7 +46,7 @@ pub(super) fn plan(present: Vec<EndpointSlice>, mut wanted: Vec<Endpoint>) -> Pl
         slice.endpoints.extend(wanted.drain(..room));
     }
     while wanted.len() >= MAX_ENDPOINTS {
-        plan.create.push(wanted.drain(..MAX_ENDPOINTS).collect());
+        changes.create.push(wanted.drain(..MAX_ENDPOINTS).collect());
     }
     if !wanted.is_empty() {
         let fits = |slice: &EndpointSlice| slice.endpoints.len() + wanted.len() <= MAX_ENDPOINTS;
@@ -56,15 +56,19 @@ pub(super) fn plan(present: Vec<EndpointSlice>, mut wanted: Vec<Endpoint>) -> Pl
                 slice.endpoints.append(&mut wanted);
                 dirty.push(slice.clone());
             }
-            None => plan.create.push(wanted),
+            None => changes.create.push(wanted),
         }
     }
     let empty_clean = clean.into_iter().filter(|slice| slice.endpoints.is_empty());
-    plan.delete.extend(empty_clean);
+    changes.delete.extend(empty_clean);
     for slice in dirty {
-        if slice.endpoints.is_empty() { plan.delete.push(slice) } else { plan.update.push(slice) }
+        if slice.endpoints.is_empty() {
+            changes.delete.push(slice)
+        } else {
+            changes.update.push(slice)
+        }
     }
-    plan
+    changes
 }
 
 #[cfg(test)]
@@ -82,12 +86,12 @@ mod tests {
         slice
     }
 
-    fn summary(plan: &Plan) -> (Vec<usize>, Vec<(&str, usize)>, Vec<&str>) {
+    fn summary(changes: &Changes) -> (Vec<usize>, Vec<(&str, usize)>, Vec<&str>) {
         let name = |slice: &'_ EndpointSlice| slice.metadata.name.clone().unwrap().leak() as &str;
         (
-            plan.create.iter().map(Vec::len).collect(),
-            plan.update.iter().map(|slice| (name(slice), slice.endpoints.len())).collect(),
-            plan.delete.iter().map(name).collect(),
+            changes.create.iter().map(Vec::len).collect(),
+            changes.update.iter().map(|slice| (name(slice), slice.endpoints.len())).collect(),
+            changes.delete.iter().map(name).collect(),
         )
     }
 
@@ -106,7 +110,7 @@ mod tests {
                 0..151,
                 (vec![], vec![("c", 41)], vec![]),
             ),
-            // What must be written anyway is filled first.
+            // A slice that is written anyway is filled first.
             (
                 vec![slice("a", 0..90), slice("b", 90..120)],
                 1..121,
@@ -114,8 +118,8 @@ mod tests {
             ),
         ];
         for (present, wanted, expected) in cases {
-            let plan = plan(present, endpoints(wanted.clone()));
-            assert_eq!(summary(&plan), expected, "{wanted:?}");
+            let changes = pack(present, endpoints(wanted.clone()));
+            assert_eq!(summary(&changes), expected, "{wanted:?}");
         }
     }
 }
