@@ -295,14 +295,12 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
     let mut metadata = json!({"resourceVersion": revision.to_string()});
     let rest = matching.count();
     crate::conversion::entries(call.server, &call.kind, &mut entries).await?;
-    if let Some(last) = last {
-        if rest > 0 {
-            metadata["continue"] =
-                Continue::after(revision, filter.namespace(), &last).encode().into();
-            // With a selector upstream does not count the remaining items.
-            if filter.is_open() {
-                metadata["remainingItemCount"] = rest.into();
-            }
+    if let Some(last) = last.filter(|_| rest > 0) {
+        let token = Continue::after(revision, filter.namespace(), &last);
+        metadata["continue"] = token.encode().into();
+        // With a selector upstream does not count the remaining items.
+        if filter.is_open() {
+            metadata["remainingItemCount"] = rest.into();
         }
     }
     Ok(Chosen { entries, metadata })

@@ -1,5 +1,6 @@
 //! The match of webhooks with requests: rules, selectors, and the equivalent kind that is sent.
 
+use apimachinery::text::quote;
 use apimachinery::{Object, Status};
 
 use super::hooks::{Hook, Rule};
@@ -62,6 +63,16 @@ pub(super) fn seen_as(
     let Some(found) = found else { return Ok(None) };
     namespace?;
     selected?;
+    if !hook.conditions.is_empty() {
+        // They are not evaluated yet: it is as if that failed.
+        return match hook.ignores_failures {
+            true => Ok(None),
+            false => Err(request.forbidden(format!(
+                "match conditions of webhook {} cannot be evaluated by this server",
+                quote(&hook.name)
+            ))),
+        };
+    }
     Ok(Some(found))
 }
 
