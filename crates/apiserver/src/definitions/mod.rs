@@ -1,6 +1,7 @@
 //! Looks after CustomResourceDefinitions: accepts their names, serves their kinds, registers their
 //! versions, and deletes their objects before they go.
 
+mod approval;
 mod cleanup;
 mod names;
 mod registrations;
@@ -140,7 +141,8 @@ async fn sync(server: &Arc<Server>, kind: &Kind, name: &str) -> Result<Next, Sta
     }
     // Served before it says so: whoever reads that it is established finds it.
     serve(server, name, Some(&object))?;
-    if names::establish(&mut object)
+    let judged = approval::judge(&mut object);
+    if (names::establish(&mut object) || judged)
         && let Err(failure) = write_status(server, kind, &old, object).await
     {
         return again_or(failure);

@@ -20,11 +20,8 @@ use super::kind::Kind;
 const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy", "enforced"),
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", "enforced"),
-    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration", "called"),
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "enforced"),
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", "enforced"),
-    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration", "called"),
-    ("apiextensions.k8s.io", "CustomResourceDefinition", "served"),
     ("autoscaling", "HorizontalPodAutoscaler", "acted on"),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema", "enforced"),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", "enforced"),
@@ -39,12 +36,6 @@ pub(crate) fn warnings(kind: &Kind, object: &Object, old: Option<&Object>) -> Ve
     let effect = WITHOUT_EFFECT.iter().find(|(g, k, _)| *g == group && *k == kind.kind);
     if let Some((_, name, effect)) = effect {
         found.push(format!("{name} objects are stored by this cluster, but not {effect} yet"));
-    }
-    if kind.kind == "APIService" && object["spec"]["service"].is_object() {
-        found.push(
-            "APIService objects of services are stored by this cluster, but not served yet"
-                .to_owned(),
-        );
     }
     found
 }
