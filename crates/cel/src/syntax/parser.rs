@@ -1,0 +1,487 @@
+//! The grammar, by recursive descent.
+
+use std::sync::Arc;
+
+use super::RESERVED;
+use super::lexer::{Token, TokenKind, tokens};
+use super::literal::literal;
+use super::macros;
+use crate::ast::{Element, Entry, Expr, Kind, Literal, StructField};
+use crate::error::{CompileError, Issue, Location};
+
+/// Longer sources are refused.
+const MAX_CODE_POINTS: usize = 100_000;
+/// Deeper nesting is refused, as cel-go does.
+const MAX_DEPTH: usize = 250;
+/// The same after macros were expanded, each of which adds a few levels.
+const MAX_HEIGHT: usize = 600;
+
+/// No macro copies what it is applied to beyond this many nodes.
+const MAX_NODES: usize = 200_000;
+
+/// An expression with the places of its nodes by their id.
+pub(crate) fn parse(source: &str) -> Result<(Expr, Vec<Location>), CompileError> {
+    let length = source.chars().count();
+    if length > MAX_CODE_POINTS {
+        let message = format!(
+            "expression code point size exceeds limit: size: {length}, limit {MAX_CODE_POINTS}"
+        );
+        return Err(CompileError::new("", vec![Issue { location: Location::NONE, message }]));
+    }
+    let fail = |issues| Err(CompileError::new(source, issues));
+    let tokens = match tokens(source) {
+        Ok(tokens) => tokens,
+        Err(issue) => return fail(vec![issue]),
+    };
+    let mut parser =
+        Parser { tokens, at: 0, depth: 0, issues: Vec::new(), locations: vec![Location::NONE] };
+    match parser.whole() {
+        Ok(expr) if parser.issues.is_empty() => Ok((expr, parser.locations)),
+        Ok(_) => fail(parser.issues),
+        Err(Stop) => fail(parser.issues),
+    }
+}
+
+/// A syntax error, which was noted, ends the parsing.
+pub(super) struct Stop;
+
+type Parsed<T = Expr> = Result<T, Stop>;
+
+pub(super) struct Parser<'s> {
+    tokens: Vec<Token<'s>>,
+    at: usize,
+    depth: usize,
+    issues: Vec<Issue>,
+    locations: Vec<Location>,
+}
+
+impl<'s> Parser<'s> {
+    fn whole(&mut self) -> Parsed {
+        let expr = self.expr()?;
+        if self.peek().kind != TokenKind::End {
+            return self.unexpected("<EOF>");
+        }
+        Ok(expr)
+    }
+
+    fn peek(&self) -> Token<'s> {
+        self.tokens[self.at]
+    }
+
+    fn next(&mut self) -> Token<'s> {
+        let token = self.peek();
+        if token.kind != TokenKind::End {
+            self.at += 1;
+        }
+        token
+    }
+
+    fn is(&self, symbol: &str) -> bool {
+        let token = self.peek();
+        token.kind == TokenKind::Symbol && token.text == symbol
+    }
+
+    fn take(&mut self, symbol: &str) -> Option<Token<'s>> {
+        self.is(symbol).then(|| self.next())
+    }
+
+    fn expect(&mut self, symbol: &str) -> Parsed<Token<'s>> {
+        match self.take(symbol) {
+            Some(token) => Ok(token),
+            None => self.unexpected(&format!("'{symbol}'")),
+        }
+    }
+
+    fn unexpected<T>(&mut self, expected: &str) -> Parsed<T> {
+        let token = self.peek();
+        let message =
+            format!("Syntax error: mismatched input '{}' expecting {expected}", token.text);
+        self.issues.push(Issue { location: token.location, message });
+        Err(Stop)
+    }
+
+    pub(super) fn id(&mut self, location: Location) -> usize {
+        self.locations.push(location);
+        self.locations.len() - 1
+    }
+
+    pub(super) fn location(&self, id: usize) -> Location {
+        self.locations[id]
+    }
+
+    pub(super) fn is_large(&self) -> bool {
+        self.locations.len() > MAX_NODES
+    }
+
+    /// Notes an error and goes on.
+    pub(super) fn wrong(&mut self, location: Location, message: impl Into<String>) -> Expr {
+        self.issues.push(Issue { location, message: message.into() });
+        Expr::new(self.id(location), Kind::Error)
+    }
+
+    fn too_deep<T>(&mut self) -> Parsed<T> {
+        let message = format!("expression recursion limit exceeded: {MAX_DEPTH}");
+        self.issues.push(Issue { location: Location::NONE, message });
+        Err(Stop)
+    }
+
+    fn bounded(&mut self, expr: Expr) -> Parsed {
+        if expr.height > MAX_HEIGHT { self.too_deep() } else { Ok(expr) }
+    }
+
+    fn call(&mut self, location: Location, function: &str, args: Vec<Expr>) -> Parsed {
+        let id = self.id(location);
+        self.bounded(Expr::new(id, Kind::Call { function: function.into(), target: None, args }))
+    }
+
+    fn expr(&mut self) -> Parsed {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return self.too_deep();
+        }
+        let condition = self.or()?;
+        let expr = match self.take("?") {
+            Some(op) => {
+                let then = self.or()?;
+                self.expect(":")?;
+                let otherwise = self.expr()?;
+                self.call(op.location, "_?_:_", vec![condition, then, otherwise])?
+            }
+            None => condition,
+        };
+        self.depth -= 1;
+        Ok(expr)
+    }
+
+    fn or(&mut self) -> Parsed {
+        self.logic("||", "_||_", Self::and)
+    }
+
+    fn and(&mut self) -> Parsed {
+        self.logic("&&", "_&&_", Self::relation)
+    }
+
+    fn logic(&mut self, symbol: &str, function: &str, operand: fn(&mut Self) -> Parsed) -> Parsed {
+        let first = operand(self)?;
+        let mut terms = vec![first];
+        let mut ops = Vec::new();
+        while let Some(op) = self.take(symbol) {
+            ops.push(op.location);
+            terms.push(operand(self)?);
+        }
+        self.balanced(function, terms, &ops)
+    }
+
+    /// A chain as a tree of little depth.
+    fn balanced(&mut self, function: &str, mut terms: Vec<Expr>, ops: &[Location]) -> Parsed {
+        if ops.is_empty() {
+            return match terms.pop() {
+                Some(term) => Ok(term),
+                None => Err(Stop),
+            };
+        }
+        let middle = ops.len() / 2;
+        let right = terms.split_off(middle + 1);
+        let left = self.balanced(function, terms, &ops[..middle])?;
+        let right = self.balanced(function, right, &ops[middle + 1..])?;
+        self.call(ops[middle], function, vec![left, right])
+    }
+
+    fn binary(&mut self, table: &[(&str, &str)], operand: fn(&mut Self) -> Parsed) -> Parsed {
+        let mut left = operand(self)?;
+        let mut count = 0;
+        loop {
+            let Some((_, function)) = table.iter().find(|(symbol, _)| self.is(symbol)) else {
+                return Ok(left);
+            };
+            count += 1;
+            if self.depth + count > MAX_DEPTH {
+                return self.too_deep();
+            }
+            let op = self.next();
+            let right = operand(self)?;
+            left = self.call(op.location, function, vec![left, right])?;
+        }
+    }
+
+    fn relation(&mut self) -> Parsed {
+        const TABLE: &[(&str, &str)] = &[
+            ("<", "_<_"),
+            ("<=", "_<=_"),
+            (">=", "_>=_"),
+            (">", "_>_"),
+            ("==", "_==_"),
+            ("!=", "_!=_"),
+            ("in", "@in"),
+        ];
+        self.binary(TABLE, Self::sum)
+    }
+
+    fn sum(&mut self) -> Parsed {
+        self.binary(&[("+", "_+_"), ("-", "_-_")], Self::product)
+    }
+
+    fn product(&mut self) -> Parsed {
+        self.binary(&[("*", "_*_"), ("/", "_/_"), ("%", "_%_")], Self::unary)
+    }
+
+    fn unary(&mut self) -> Parsed {
+        for (symbol, function) in [("!", "!_"), ("-", "-_")] {
+            let first = self.at;
+            let mut count = 0;
+            while self.is(symbol) {
+                self.next();
+                count += 1;
+            }
+            if count == 0 {
+                continue;
+            }
+            let location = self.tokens[first].location;
+            let number = matches!(self.peek().kind, TokenKind::Int | TokenKind::Double);
+            if symbol == "-" && count == 1 && number {
+                self.at = first;
+                return self.member();
+            }
+            let operand = self.member()?;
+            return if count % 2 == 0 {
+                Ok(operand)
+            } else {
+                self.call(location, function, vec![operand])
+            };
+        }
+        self.member()
+    }
+
+    fn member(&mut self) -> Parsed {
+        let mut expr = self.primary()?;
+        let mut count = 0;
+        loop {
+            let before = self.at;
+            if let Some(dot) = self.take(".") {
+                expr = self.selection(expr, dot.location)?;
+            } else if let Some(bracket) = self.take("[") {
+                let function = if self.take("?").is_some() { "_[?_]" } else { "_[_]" };
+                let index = self.expr()?;
+                self.expect("]")?;
+                expr = self.call(bracket.location, function, vec![expr, index])?;
+            }
+            if self.at == before {
+                return Ok(expr);
+            }
+            count += 1;
+            if self.depth + count > MAX_DEPTH {
+                return self.too_deep();
+            }
+        }
+    }
+
+    fn selection(&mut self, operand: Expr, dot: Location) -> Parsed {
+        let optional = self.take("?").is_some();
+        let token = self.next();
+        let field: Arc<str> = match token.kind {
+            TokenKind::Ident => token.text.into(),
+            TokenKind::Symbol if token.text == "in" => {
+                self.at -= 1;
+                return self.unexpected("IDENTIFIER");
+            }
+            TokenKind::Escaped => {
+                return Ok(self.wrong(token.location, "unsupported syntax: '`'"));
+            }
+            _ => {
+                self.at -= usize::from(token.kind != TokenKind::End);
+                return self.unexpected("IDENTIFIER");
+            }
+        };
+        if optional {
+            let id = self.id(token.location);
+            let name = Expr::new(id, Kind::Literal(Literal::String(field)));
+            return self.call(dot, "_?._", vec![operand, name]);
+        }
+        if let Some(open) = self.take("(") {
+            let args = self.arguments()?;
+            let id = self.id(open.location);
+            let expr = match macros::expand(self, id, &field, Some(operand), args) {
+                Ok(expr) => expr,
+                Err((target, args)) => {
+                    let target = target.map(Box::new);
+                    Expr::new(id, Kind::Call { function: field, target, args })
+                }
+            };
+            return self.bounded(expr);
+        }
+        let id = self.id(dot);
+        let operand = Box::new(operand);
+        self.bounded(Expr::new(id, Kind::Select { operand, field, test: false }))
+    }
+
+    /// What follows an opening parenthesis, the closing one included.
+    fn arguments(&mut self) -> Parsed<Vec<Expr>> {
+        let mut args = Vec::new();
+        if self.take(")").is_some() {
+            return Ok(args);
+        }
+        loop {
+            args.push(self.expr()?);
+            if self.take(",").is_none() {
+                break;
+            }
+        }
+        self.expect(")")?;
+        Ok(args)
+    }
+
+    fn primary(&mut self) -> Parsed {
+        let token = self.peek();
+        match token.kind {
+            TokenKind::Ident => self.named(false),
+            TokenKind::Symbol => match token.text {
+                "." => {
+                    self.next();
+                    if self.peek().kind != TokenKind::Ident {
+                        return self.unexpected("IDENTIFIER");
+                    }
+                    self.named(true)
+                }
+                "(" => {
+                    self.next();
+                    let expr = self.expr()?;
+                    self.expect(")")?;
+                    Ok(expr)
+                }
+                "[" => self.list(),
+                "{" => self.map(),
+                "true" | "false" | "null" => self.constant(token, false, token.location),
+                "-" => {
+                    self.next();
+                    let number = self.peek();
+                    self.constant(number, true, token.location)
+                }
+                _ => self.unexpected(OPERAND),
+            },
+            TokenKind::Int
+            | TokenKind::Uint
+            | TokenKind::Double
+            | TokenKind::String
+            | TokenKind::Bytes => self.constant(token, false, token.location),
+            TokenKind::Escaped | TokenKind::End => self.unexpected(OPERAND),
+        }
+    }
+
+    fn constant(&mut self, token: Token<'_>, negative: bool, location: Location) -> Parsed {
+        self.next();
+        match literal(token, negative) {
+            Ok(value) => Ok(Expr::new(self.id(location), Kind::Literal(value))),
+            Err(message) => Ok(self.wrong(location, message)),
+        }
+    }
+
+    /// An identifier, a call, or an object.
+    fn named(&mut self, leading: bool) -> Parsed {
+        let start = self.at;
+        let token = self.next();
+        if let Some(name) = self.object_name(start) {
+            return self.object(if leading { format!(".{name}") } else { name });
+        }
+        if RESERVED.contains(&token.text) {
+            let message = format!("reserved identifier: {}", token.text);
+            if self.take("(").is_some() {
+                self.arguments()?;
+            }
+            return Ok(self.wrong(token.location, message));
+        }
+        let dot = if leading { "." } else { "" };
+        let name: Arc<str> = format!("{dot}{}", token.text).into();
+        let Some(open) = self.take("(") else {
+            return Ok(Expr::new(self.id(token.location), Kind::Ident(name)));
+        };
+        let args = self.arguments()?;
+        let id = self.id(open.location);
+        let expr = match macros::expand(self, id, &name, None, args) {
+            Ok(expr) => expr,
+            Err((_, args)) => Expr::new(id, Kind::Call { function: name, target: None, args }),
+        };
+        self.bounded(expr)
+    }
+
+    /// The dotted name from here to an opening brace, if that is what follows.
+    fn object_name(&mut self, start: usize) -> Option<String> {
+        let mut at = start;
+        let mut name = String::new();
+        loop {
+            if self.tokens.get(at)?.kind != TokenKind::Ident {
+                return None;
+            }
+            name.push_str(self.tokens[at].text);
+            match self.tokens.get(at + 1)?.text {
+                "." => name.push('.'),
+                "{" => break,
+                _ => return None,
+            }
+            at += 2;
+        }
+        self.at = at + 1;
+        Some(name)
+    }
+
+    fn object(&mut self, name: String) -> Parsed {
+        let open = self.expect("{")?;
+        let id = self.id(open.location);
+        let mut fields = Vec::new();
+        while !self.is("}") && !self.is(",") {
+            let optional = self.take("?").is_some();
+            let token = self.peek();
+            if token.kind != TokenKind::Ident {
+                return self.unexpected("IDENTIFIER");
+            }
+            self.next();
+            let colon = self.expect(":")?;
+            let id = self.id(colon.location);
+            let value = self.expr()?;
+            fields.push(StructField { id, name: token.text.into(), value, optional });
+            if self.take(",").is_none() {
+                break;
+            }
+        }
+        self.take(",");
+        self.expect("}")?;
+        self.bounded(Expr::new(id, Kind::Struct { name: name.into(), fields }))
+    }
+
+    fn list(&mut self) -> Parsed {
+        let open = self.next();
+        let id = self.id(open.location);
+        let mut elements = Vec::new();
+        while !self.is("]") && !self.is(",") {
+            let optional = self.take("?").is_some();
+            elements.push(Element { value: self.expr()?, optional });
+            if self.take(",").is_none() {
+                break;
+            }
+        }
+        self.take(",");
+        self.expect("]")?;
+        self.bounded(Expr::new(id, Kind::List { elements }))
+    }
+
+    fn map(&mut self) -> Parsed {
+        let open = self.next();
+        let id = self.id(open.location);
+        let mut entries = Vec::new();
+        while !self.is("}") && !self.is(",") {
+            let optional = self.take("?").is_some();
+            let key = self.expr()?;
+            self.expect(":")?;
+            let value = self.expr()?;
+            entries.push(Entry { key, value, optional });
+            if self.take(",").is_none() {
+                break;
+            }
+        }
+        self.take(",");
+        self.expect("}")?;
+        self.bounded(Expr::new(id, Kind::Map { entries }))
+    }
+}
+
+const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, \
+                       NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
