@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::check::check;
 use crate::cost::estimate;
 use crate::error::CompileError;
+use crate::functions::Functions;
 use crate::plan::plan;
 use crate::program::Program;
 use crate::schema::{ObjectType, Schema};
@@ -46,8 +47,8 @@ impl Env {
         self
     }
 
-    /// With the types `Object`, `Object.spec` and so on, whose objects can have any field: those
-    /// of mutating admission policies.
+    /// With what mutating admission policies have: `jsonpatch.escapeKey`, and the types `Object`,
+    /// `Object.spec` and so on, whose objects can have any field.
     pub fn open_objects(mut self) -> Env {
         self.open = true;
         self
@@ -59,6 +60,14 @@ impl Env {
         let ast = check(self, source, root, locations)?;
         let estimate = estimate(self, &ast);
         plan(self, &ast, estimate)
+    }
+
+    /// The overloads of a function. JSON pointers are for mutating policies only.
+    pub(crate) fn function(&self, name: &str) -> Option<&'static [usize]> {
+        if name == "jsonpatch.escapeKey" && !self.open {
+            return None;
+        }
+        Functions::get().named(name)
     }
 
     pub(crate) fn is_variable(&self, name: &str) -> bool {
@@ -101,7 +110,7 @@ impl Env {
 
     /// The type of a field.
     pub(crate) fn field_type(&self, object: &ObjectType, field: &str) -> Option<Type> {
-        match object.fields.get(field) {
+        match object.field(field) {
             Some(field) => Some(field.schema.ty()),
             None if self.open
                 && (object.name == "Object" || object.name.starts_with("Object.")) =>

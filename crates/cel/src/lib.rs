@@ -18,6 +18,7 @@ mod error;
 mod escape;
 mod eval;
 mod functions;
+mod openapi;
 mod plan;
 mod program;
 pub mod schema;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::escape::escape;
+use crate::syntax::RESERVED;
 use crate::types::Type;
 
 /// The largest request, which bounds everything that has no declared maximum.
@@ -41,6 +42,13 @@ impl ObjectType {
             })
             .collect();
         ObjectType { name: name.to_owned(), fields }
+    }
+
+    /// A field by its name in expressions. A reserved word needs no escape after a dot.
+    pub(crate) fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name).or_else(|| {
+            RESERVED.contains(&name).then(|| self.fields.get(&format!("__{name}__")))?
+        })
     }
 
     pub(crate) fn by_json_name(&self, name: &str) -> Option<&Field> {

@@ -16,7 +16,7 @@ impl Checker<'_> {
         }
         let Some(receiver) = target else {
             let name = function.trim_start_matches('.').to_owned();
-            let Some(overloads) = self.functions.named(&name) else {
+            let Some(overloads) = self.env.function(&name) else {
                 self.undeclared(id, function);
                 self.set(id, Type::Error);
                 return;
@@ -27,7 +27,7 @@ impl Checker<'_> {
         // What stands before the dot is a namespace, or the value that is called on.
         let qualified = receiver.qualified_name().map(|prefix| format!("{prefix}.{function}"));
         if let Some(name) = qualified {
-            if let Some(overloads) = self.functions.named(&name) {
+            if let Some(overloads) = self.env.function(&name) {
                 *function = name.as_str().into();
                 *target = None;
                 let types = args.iter().map(|arg| self.get(arg)).collect();
@@ -35,7 +35,7 @@ impl Checker<'_> {
             }
         }
         self.check(receiver);
-        let Some(overloads) = self.functions.named(function) else {
+        let Some(overloads) = self.env.function(function) else {
             self.set(id, Type::Error);
             self.undeclared(id, function);
             return;

@@ -18,14 +18,13 @@ impl Checker<'_> {
         }
     }
 
-    /// The type for both; there must be one.
-    fn join(&mut self, expr: &Expr, previous: Option<Type>, current: Type) -> Type {
+    /// The type for both.
+    fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
         if self.mapping.assign(&previous, &current) {
             return unify::more_general(&previous, &current).clone();
         }
-        self.mismatch(expr.id, &previous, &current);
-        Type::Error
+        Type::Dyn
     }
 
     pub(super) fn list(&mut self, expr: &mut Expr) {
@@ -34,7 +33,7 @@ impl Checker<'_> {
         for element in elements {
             self.check(&mut element.value);
             let ty = self.part(&element.value, element.optional);
-            joined = Some(self.join(&element.value, joined, ty));
+            joined = Some(self.join(joined, ty));
         }
         let item = joined.unwrap_or_else(|| self.mapping.fresh());
         self.set(expr.id, Type::list(item));
@@ -46,10 +45,10 @@ impl Checker<'_> {
         for entry in entries {
             self.check(&mut entry.key);
             let key = self.get(&entry.key);
-            keys = Some(self.join(&entry.key, keys, key));
+            keys = Some(self.join(keys, key));
             self.check(&mut entry.value);
             let value = self.part(&entry.value, entry.optional);
-            values = Some(self.join(&entry.value, values, value));
+            values = Some(self.join(values, value));
         }
         let key = keys.unwrap_or_else(|| self.mapping.fresh());
         let value = values.unwrap_or_else(|| self.mapping.fresh());

@@ -307,10 +307,12 @@ impl<'e> Coster<'e> {
         }
     }
 
-    /// The declared size of what a path leads to.
+    /// The declared size of what a path leads to. As upstream, whatever the first step is called,
+    /// it means the declared root.
     fn declared(&self, path: &[Arc<str>]) -> Option<Estimate> {
         let (root, rest) = path.split_first()?;
-        let schema = self.env.schemas.get(&**root)?;
+        let schemas = &self.env.schemas;
+        let schema = schemas.get(&**root).or_else(|| schemas.get("self"))?;
         schema.max_size_at(rest).map(|max| Estimate::new(0, max))
     }
 
@@ -345,9 +347,12 @@ impl<'e> Coster<'e> {
     /// The declared size of the items of a list.
     pub(super) fn item_size(&self, list: &Expr) -> Estimate {
         let path = self.path(list);
-        let known = path.first().is_some_and(|root| &**root != ACCUMULATOR);
-        let size = if known { self.declared(&self.path_to(list, "@items")) } else { None };
-        size.unwrap_or(Estimate::UNKNOWN)
+        match path.first() {
+            Some(root) if &**root != ACCUMULATOR => {
+                self.declared(&self.path_to(list, "@items")).unwrap_or(Estimate::UNKNOWN)
+            }
+            _ => Estimate::UNKNOWN,
+        }
     }
 }
 

@@ -144,7 +144,8 @@ impl Rule {
                     Some(Value::Int(depth)) => *depth as f64,
                     _ => 1.0,
                 };
-                list(depth.max(0.0), size(0))
+                // A depth below zero fails, and counts against the cost as upstream's integers do.
+                list(depth, size(0))
             }
             Rule::SelfCompare(index) => {
                 let first = match args.get(index) {
@@ -178,7 +179,9 @@ fn selector(length: u64) -> u64 {
 }
 
 fn list(factor: f64, size: u64) -> u64 {
-    ((size as f64 * factor) as u64).saturating_add(1 + LIST_COST)
+    let elements = size as f64 * factor;
+    let elements = if elements < 0.0 { elements as i64 as u64 } else { elements as u64 };
+    elements.wrapping_add(1 + LIST_COST)
 }
 
 /// The size of a value for the cost of a function.

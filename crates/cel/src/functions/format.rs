@@ -23,8 +23,8 @@ const MAX_DEPTH: usize = 128;
 /// A part of a format.
 enum Part<'f> {
     Text(&'f str),
-    /// A clause with its precision.
-    Clause(char, Option<usize>),
+    /// The sign that begins a clause.
+    Clause,
 }
 
 /// The next part and what follows it.
@@ -38,7 +38,7 @@ fn next(format: &str) -> Result<Option<(Part<'_>, &str)>, String> {
     if format[1..].starts_with('%') {
         return Ok(Some((Part::Text("%"), &format[2..])));
     }
-    Ok(Some((Part::Clause('%', None), &format[1..])))
+    Ok(Some((Part::Clause, &format[1..])))
 }
 
 /// A clause, from after its sign.
@@ -95,7 +95,7 @@ fn format<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
         let before = out.len();
         match part {
             Part::Text(text) => out.push_str(text),
-            Part::Clause(..) => {
+            Part::Clause => {
                 let Some(value) = list.get(index) else {
                     return Err(EvalError::new(format!("index {index} out of range")));
                 };
@@ -199,7 +199,7 @@ fn scientific(value: f64, places: usize) -> String {
         .bytes()
         .filter_map(|digit| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(usize::from(digit - b'0')))
         .collect();
-    format!("{mantissa}\u{a0}×\u{a0}10{sign}{raised}")
+    format!("{mantissa}×10{sign}{raised}")
 }
 
 /// A value as text; within lists and maps as it would be written in an expression.
@@ -280,7 +280,7 @@ pub(crate) fn check(
     let mut index = 0;
     while let Some((part, after)) = next(rest).map_err(fail)? {
         rest = after;
-        if let Part::Clause(..) = part {
+        if let Part::Clause = part {
             let Some(arg) = args.get(index) else {
                 return Err(fail(format!("index {index} out of range")));
             };

@@ -87,7 +87,7 @@ const FORMATS: [Format; 13] = [
     Format {
         name: "uuid",
         key: "uuid",
-        pattern_size: 76,
+        pattern_size: 70,
         check: |s| unless(UUID, s, "does not match the UUID format"),
     },
     Format {
@@ -96,8 +96,8 @@ const FORMATS: [Format; 13] = [
         pattern_size: 84,
         check: |s| unless(BASE64, s, "invalid base64"),
     },
-    Format { name: "date", key: "date", pattern_size: 68, check: date },
-    Format { name: "datetime", key: "datetime", pattern_size: 68, check: datetime },
+    Format { name: "date", key: "date", pattern_size: 71, check: date },
+    Format { name: "datetime", key: "datetime", pattern_size: 71, check: datetime },
 ];
 
 static ALL: [Format; 13] = FORMATS;
@@ -192,7 +192,7 @@ fn qualified(text: &str) -> Vec<String> {
         }
         _ => {
             return vec![format!(
-                "a qualified name {NAME_MESSAGE} (e.g. 'MyName',  or 'my.name',  or '123-abc', \
+                "a valid label key {NAME_MESSAGE} (e.g. 'MyName',  or 'my.name',  or '123-abc', \
                  regex used for validation is '{NAME}') with an optional DNS subdomain prefix and \
                  '/' (e.g. 'example.com/MyName')"
             )];

@@ -27,8 +27,10 @@ pub(super) const ROWS: &[Row] = &[
 pub struct Quantity(pub(crate) i128);
 
 const ONE: i128 = 1_000_000_000;
-/// The largest that upstream reads: larger ones become it.
-const MAX: i128 = i64::MAX as i128 * ONE;
+/// The largest with a suffix of two: larger ones become it, as upstream reads them.
+const MAX_BINARY: i128 = i64::MAX as i128 * ONE;
+/// The largest of all. (Upstream has no such limit.)
+const MAX: i128 = i128::MAX;
 
 const FORMAT: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
@@ -110,8 +112,8 @@ fn scaled(digits: &str, fraction: &str, binary: bool, exponent: i32) -> i128 {
         return 0;
     }
     let magnitude = trimmed.len() as i32 + shift;
-    if magnitude > 30 {
-        return MAX;
+    if magnitude > 37 {
+        return if binary { MAX_BINARY } else { MAX };
     }
     let kept: usize = (trimmed.len() as i32 + shift.min(0)).max(0) as usize;
     let (kept_digits, lost) = if shift < 0 { trimmed.split_at(kept) } else { (trimmed, "") };
@@ -131,7 +133,7 @@ fn scaled(digits: &str, fraction: &str, binary: bool, exponent: i32) -> i128 {
             value = value.saturating_add(1);
         }
     }
-    i128::try_from(value).unwrap_or(MAX).min(MAX)
+    i128::try_from(value).unwrap_or(MAX).min(if binary { MAX_BINARY } else { MAX })
 }
 
 fn operand(args: &[Value<'_>], index: usize) -> Result<Quantity, EvalError> {

@@ -24,12 +24,20 @@ const COMPILED: usize = 1 << 16;
 /// A pattern, or what is wrong with it.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
     RegexBuilder::new(&translated(pattern)).size_limit(MAX_COMPILED).build().map_err(|error| {
-        match error {
-            regex::Error::CompiledTooBig(_) => {
-                format!("error parsing regexp: expression too large: `{pattern}`")
-            }
-            _ => format!("error parsing regexp: invalid syntax: `{pattern}`"),
-        }
+        let error = match error {
+            regex::Error::CompiledTooBig(_) => return "expression too large".to_owned(),
+            other => other.to_string(),
+        };
+        const KNOWN: [(&str, &str); 5] = [
+            ("unclosed group", "missing closing )"),
+            ("unopened group", "unexpected )"),
+            ("unclosed character class", "missing closing ]"),
+            ("missing expression", "missing argument to repetition operator"),
+            ("range is invalid", "invalid character class range"),
+        ];
+        let known = KNOWN.iter().find(|(theirs, _)| error.contains(theirs));
+        let why = known.map_or("invalid or unsupported Perl syntax", |(_, why)| why);
+        format!("error parsing regexp: {why}: `{pattern}`")
     })
 }
 

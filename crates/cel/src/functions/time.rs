@@ -1,7 +1,7 @@
 //! Parts of points in time and of spans.
 
 use jiff::civil::DateTime;
-use jiff::tz::{Offset, TimeZone};
+use jiff::tz::TimeZone;
 
 use super::{Outcome, Row};
 use crate::budget::Budget;
@@ -64,32 +64,34 @@ pub(super) const ROWS: &[Row] = &[
 fn get<'a>(args: &[Value<'a>], part: fn(DateTime) -> i64) -> Outcome<'a> {
     let Value::Timestamp(at) = &args[0] else { return Err(EvalError::no_such_overload()) };
     let time = match args.get(1) {
-        None => Offset::UTC.to_datetime(at.at()),
-        Some(Value::String(zone)) => zone_of(zone)?.to_datetime(at.at()),
+        None => at.civil(0),
+        Some(Value::String(zone)) => match zone.split_once(':') {
+            Some((hours, minutes)) => at.civil(offset(hours, minutes)?),
+            None => at.civil_in(&zone_of(zone)?),
+        },
         Some(_) => return Err(EvalError::no_such_overload()),
     };
     Ok(Value::Int(part(time)))
 }
 
-/// A name of the time zone database, or hours and minutes.
-fn zone_of(name: &str) -> Result<TimeZone, EvalError> {
-    let Some((hours, minutes)) = name.split_once(':') else {
-        return match name {
-            "" | "UTC" => Ok(TimeZone::UTC),
-            _ => named(name).ok_or_else(|| EvalError::new(format!("unknown time zone {name}"))),
-        };
-    };
+/// Seconds east of UTC.
+fn offset(hours: &str, minutes: &str) -> Result<i32, EvalError> {
     let number = |text: &str| {
         text.parse::<i32>().map_err(|_| {
             EvalError::new(format!("strconv.Atoi: parsing \"{text}\": invalid syntax"))
         })
     };
+    let negative = hours.starts_with('-');
     let (hours, minutes) = (number(hours)?, number(minutes)?);
-    let minutes = if name.starts_with('-') { -minutes } else { minutes };
-    let seconds = hours.saturating_mul(60).saturating_add(minutes).saturating_mul(60);
-    match Offset::from_seconds(seconds) {
-        Ok(offset) => Ok(TimeZone::fixed(offset)),
-        Err(_) => Err(EvalError::new(format!("unknown time zone {name}"))),
+    let minutes = if negative { minutes.saturating_neg() } else { minutes };
+    Ok(hours.saturating_mul(60).saturating_add(minutes).saturating_mul(60))
+}
+
+/// A time zone by its name in the database.
+fn zone_of(name: &str) -> Result<TimeZone, EvalError> {
+    match name {
+        "" | "UTC" => Ok(TimeZone::UTC),
+        _ => named(name).ok_or_else(|| EvalError::new(format!("unknown time zone {name}"))),
     }
 }
 

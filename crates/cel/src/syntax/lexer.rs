@@ -30,9 +30,9 @@ const SYMBOLS: &[&str] = &[
 ];
 const WORDS: &[&str] = &["in", "true", "false", "null"];
 
-/// All tokens, the last of which is the end; or the first thing that is none.
-pub(super) fn tokens(source: &str) -> Result<Vec<Token<'_>>, Issue> {
-    let mut found = Vec::new();
+/// All tokens, the last of which is the end, and what is none.
+pub(super) fn tokens(source: &str) -> (Vec<Token<'_>>, Vec<Issue>) {
+    let (mut found, mut issues) = (Vec::new(), Vec::new());
     let mut rest = source;
     let mut location = Location { line: 1, column: 0 };
     loop {
@@ -41,27 +41,23 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token<'_>>, Issue> {
         rest = &rest[blank..];
         if rest.is_empty() {
             found.push(Token { kind: TokenKind::End, text: "<EOF>", location });
-            return Ok(found);
+            return (found, issues);
         }
-        let Some((kind, length)) = token(rest) else {
-            return Err(Issue {
-                location,
-                message: format!("Syntax error: token recognition error at: '{}'", bad(rest)),
-            });
+        let length = match token(rest) {
+            Ok((kind, length)) => {
+                found.push(Token { kind, text: &rest[..length], location });
+                length
+            }
+            Err(length) => {
+                let text = &rest[..length];
+                let message = format!("Syntax error: token recognition error at: '{text}'");
+                issues.push(Issue { location, message });
+                length
+            }
         };
-        let text = &rest[..length];
-        found.push(Token { kind, text, location });
-        location = advance(location, text);
+        location = advance(location, &rest[..length]);
         rest = &rest[length..];
     }
-}
-
-/// The part of the text that is named as no token.
-fn bad(rest: &str) -> String {
-    let quoted = rest.starts_with(['"', '\'', '`']);
-    let end = if quoted { rest.find('\n').unwrap_or(rest.len()) } else { 1 };
-    let text: String = rest.chars().take(if quoted { usize::MAX } else { 1 }).collect();
-    if quoted { rest[..end].to_owned() } else { text }
 }
 
 fn advance(mut location: Location, text: &str) -> Location {
@@ -87,30 +83,39 @@ fn blank(text: &str) -> usize {
     }
 }
 
-fn token(text: &str) -> Option<(TokenKind, usize)> {
+/// A token with its length, or the length of what is none.
+fn token(text: &str) -> Result<(TokenKind, usize), usize> {
     if let Some(length) = string(text) {
-        return Some((TokenKind::String, length));
+        return length.map(|length| (TokenKind::String, length));
     }
-    if let Some(length) = text.strip_prefix(['b', 'B']).and_then(string) {
-        return Some((TokenKind::Bytes, length + 1));
+    if let Some(Ok(length)) = text.strip_prefix(['b', 'B']).and_then(string) {
+        return Ok((TokenKind::Bytes, length + 1));
     }
     if let Some(found) = number(text) {
-        return Some(found);
+        return Ok(found);
     }
-    let word =
-        text.len() - text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_').len();
+    let ident = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let word = text.len() - text.trim_start_matches(ident).len();
     if word > 0 {
         let symbol = WORDS.contains(&&text[..word]);
-        return Some((if symbol { TokenKind::Symbol } else { TokenKind::Ident }, word));
+        return Ok((if symbol { TokenKind::Symbol } else { TokenKind::Ident }, word));
     }
     if let Some(inner) = text.strip_prefix('`') {
         let name = |c: char| c.is_ascii_alphanumeric() || "_.-/ ".contains(c);
         let length = inner.len() - inner.trim_start_matches(name).len();
-        return (length > 0 && inner[length..].starts_with('`'))
-            .then_some((TokenKind::Escaped, length + 2));
+        return match length > 0 && inner[length..].starts_with('`') {
+            true => Ok((TokenKind::Escaped, length + 2)),
+            false => Err(length + 1),
+        };
     }
-    let symbol = SYMBOLS.iter().find(|symbol| text.starts_with(**symbol))?;
-    Some((TokenKind::Symbol, symbol.len()))
+    match SYMBOLS.iter().find(|symbol| text.starts_with(**symbol)) {
+        Some(symbol) => Ok((TokenKind::Symbol, symbol.len())),
+        // What could begin a longer token is told with what follows it.
+        None => {
+            let told = if text.starts_with(['=', '&', '|']) { 2 } else { 1 };
+            Err(text.chars().take(told).map(char::len_utf8).sum())
+        }
+    }
 }
 
 fn digits(text: &str) -> usize {
@@ -152,24 +157,56 @@ fn number(text: &str) -> Option<(TokenKind, usize)> {
     Some((TokenKind::Double, length + exponent))
 }
 
-/// The length of a string literal with its quotes.
-fn string(text: &str) -> Option<usize> {
+/// The length of a string literal with its quotes, or of what is none, if the text begins one.
+fn string(text: &str) -> Option<Result<usize, usize>> {
     let (raw, rest) = match text.strip_prefix(['r', 'R']) {
         Some(rest) => (true, rest),
         None => (false, text),
     };
+    let prefix = text.len() - rest.len();
     let long = ["\"\"\"", "'''"].into_iter().find(|quote| rest.starts_with(quote));
     let quote = long.or_else(|| ["\"", "'"].into_iter().find(|quote| rest.starts_with(quote)))?;
     let mut at = quote.len();
     loop {
         let here = &rest[at..];
         if here.starts_with(quote) {
-            return Some(text.len() - rest.len() + at + quote.len());
+            return Some(Ok(prefix + at + quote.len()));
         }
-        match here.chars().next()? {
-            '\\' if !raw => at += 1 + here[1..].chars().next()?.len_utf8(),
-            '\n' | '\r' if long.is_none() => return None,
+        // An `r` before what is no string is an identifier.
+        let bad = |at: usize| if raw { None } else { Some(Err(prefix + at)) };
+        let Some(c) = here.chars().next() else { return bad(at) };
+        match c {
+            '\\' if !raw => match escape(here) {
+                Ok(length) => at += length,
+                Err(length) => return bad(at + length),
+            },
+            '\n' | '\r' if long.is_none() => return bad(at),
             c => at += c.len_utf8(),
         }
     }
+}
+
+/// The length of an escape, or of that part of it with which it cannot be one.
+fn escape(text: &str) -> Result<usize, usize> {
+    let mut length = 1;
+    let mut chars = text[1..].chars();
+    let mut next = |fits: &dyn Fn(char) -> bool| match chars.next() {
+        None => Err(length),
+        Some(c) => {
+            length += c.len_utf8();
+            if fits(c) { Ok((c, length)) } else { Err(length) }
+        }
+    };
+    let (kind, mut end) = next(&|c| "abfnrtv\"'\\?`xXuU0123".contains(c))?;
+    let (count, radix) = match kind {
+        'x' | 'X' => (2, 16),
+        'u' => (4, 16),
+        'U' => (8, 16),
+        '0'..='3' => (2, 8),
+        _ => (0, 8),
+    };
+    for _ in 0..count {
+        (_, end) = next(&|c| c.is_digit(radix))?;
+    }
+    Ok(end)
 }

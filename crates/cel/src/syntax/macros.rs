@@ -22,16 +22,13 @@ pub(super) fn expand(
             (_, Err(args)) => Err((None, args)),
         };
     };
-    let cel = matches!(&target.kind, Kind::Ident(name) if &**name == "cel");
     match (function, args.len()) {
-        ("bind", 3) if cel => {}
-        ("all" | "exists" | "exists_one" | "existsOne" | "map" | "filter", 2 | 3)
+        ("all" | "exists" | "exists_one" | "map", 2 | 3)
+        | ("filter", 2)
+        | ("existsOne", 3)
         | ("optMap" | "optFlatMap" | "sortBy", 2)
         | ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => {}
         _ => return Err((Some(target), args)),
-    }
-    if (function, args.len()) == ("filter", 3) {
-        return Err((Some(target), args));
     }
     Ok(make.member(function, target, args))
 }
@@ -98,12 +95,9 @@ impl Maker<'_, '_> {
             "all" | "exists" | "exists_one" | "existsOne" if three => {
                 pairs::quantifier(self, function, target, args)
             }
-            "all" | "exists" | "exists_one" | "existsOne" => {
-                self.quantifier(function, target, args)
-            }
+            "all" | "exists" | "exists_one" => self.quantifier(function, target, args),
             "map" => self.map(target, args),
             "filter" => self.filter(target, args),
-            "bind" => self.bind(args),
             "optMap" | "optFlatMap" => self.optional_map(function, target, args),
             "sortBy" => self.sort_by(target, args),
             _ => pairs::transform(self, function, target, args),
@@ -240,17 +234,6 @@ impl Maker<'_, '_> {
             step,
             result,
         })
-    }
-
-    fn bind(&mut self, mut args: Vec<Expr>) -> Expr {
-        let wrong = "cel.bind() variable names must be simple identifiers";
-        let (Some(result), Some(init), Some(name)) = (args.pop(), args.pop(), args.pop()) else {
-            return self.node(Kind::Error);
-        };
-        match &name.kind {
-            Kind::Ident(name) => self.named(name.clone(), init, result),
-            _ => self.wrong(&name, wrong),
-        }
     }
 
     fn optional_map(&mut self, function: &str, target: Expr, mut args: Vec<Expr>) -> Expr {

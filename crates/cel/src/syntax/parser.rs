@@ -29,12 +29,8 @@ pub(crate) fn parse(source: &str) -> Result<(Expr, Vec<Location>), CompileError>
         return Err(CompileError::new("", vec![Issue { location: Location::NONE, message }]));
     }
     let fail = |issues| Err(CompileError::new(source, issues));
-    let tokens = match tokens(source) {
-        Ok(tokens) => tokens,
-        Err(issue) => return fail(vec![issue]),
-    };
-    let mut parser =
-        Parser { tokens, at: 0, depth: 0, issues: Vec::new(), locations: vec![Location::NONE] };
+    let (tokens, issues) = tokens(source);
+    let mut parser = Parser { tokens, at: 0, depth: 0, issues, locations: vec![Location::NONE] };
     match parser.whole() {
         Ok(expr) if parser.issues.is_empty() => Ok((expr, parser.locations)),
         Ok(_) => fail(parser.issues),
@@ -58,10 +54,15 @@ pub(super) struct Parser<'s> {
 impl<'s> Parser<'s> {
     fn whole(&mut self) -> Parsed {
         let expr = self.expr()?;
-        if self.peek().kind != TokenKind::End {
-            return self.unexpected("<EOF>");
+        let token = self.peek();
+        if token.kind == TokenKind::End {
+            return Ok(expr);
         }
-        Ok(expr)
+        if self.tokens[self.at + 1].kind == TokenKind::End {
+            self.note(token, format!("extraneous input '{}' expecting <EOF>", token.text));
+            return Err(Stop);
+        }
+        self.unexpected("<EOF>")
     }
 
     fn peek(&self) -> Token<'s> {
@@ -85,18 +86,63 @@ impl<'s> Parser<'s> {
         self.is(symbol).then(|| self.next())
     }
 
+    /// The token that must come. One that is missing or one too many is noted and forgiven, to
+    /// find what else is wrong.
     fn expect(&mut self, symbol: &str) -> Parsed<Token<'s>> {
-        match self.take(symbol) {
-            Some(token) => Ok(token),
-            None => self.unexpected(&format!("'{symbol}'")),
+        if let Some(token) = self.take(symbol) {
+            return Ok(token);
         }
+        let token = self.peek();
+        let quoted = format!("'{symbol}'");
+        if self.tokens.get(self.at + 1).is_some_and(|next| next.text == symbol) {
+            self.note(token, format!("extraneous input '{}' expecting {quoted}", token.text));
+            self.at += 1;
+            return Ok(self.next());
+        }
+        let goes_on = begins_operand(token) == (symbol == ":");
+        if goes_on && matches!(symbol, ")" | "]" | ":") {
+            self.note(token, format!("missing {quoted} at '{}'", token.text));
+            return Ok(Token { kind: TokenKind::Symbol, text: ":", location: token.location });
+        }
+        self.unexpected(&quoted)
+    }
+
+    /// The end of a list or a map, where a comma could have come too.
+    fn close(&mut self, symbol: &str) -> Parsed<()> {
+        if self.take(symbol).is_some() {
+            return Ok(());
+        }
+        let after_comma = self.at > 0 && self.tokens[self.at - 1].text == ",";
+        let expected =
+            if after_comma { format!("'{symbol}'") } else { format!("{{'{symbol}', ','}}") };
+        let token = self.peek();
+        if self.tokens.get(self.at + 1).is_some_and(|next| next.text == symbol) {
+            self.note(token, format!("extraneous input '{}' expecting {expected}", token.text));
+            self.at += 2;
+            return Ok(());
+        }
+        self.unexpected(&expected)
+    }
+
+    fn note(&mut self, token: Token<'_>, message: String) {
+        let message = format!("Syntax error: {message}");
+        self.issues.push(Issue { location: token.location, message });
     }
 
     fn unexpected<T>(&mut self, expected: &str) -> Parsed<T> {
         let token = self.peek();
-        let message =
-            format!("Syntax error: mismatched input '{}' expecting {expected}", token.text);
-        self.issues.push(Issue { location: token.location, message });
+        self.note(token, format!("mismatched input '{}' expecting {expected}", token.text));
+        Err(Stop)
+    }
+
+    /// No identifier after a dot.
+    fn no_name<T>(&mut self) -> Parsed<T> {
+        let token = self.peek();
+        if matches!(token.text, "true" | "false" | "null") {
+            return self.unexpected("IDENTIFIER");
+        }
+        let text = if token.kind == TokenKind::End { "" } else { token.text };
+        self.note(token, format!("no viable alternative at input '.{text}'"));
         Err(Stop)
     }
 
@@ -277,21 +323,17 @@ impl<'s> Parser<'s> {
 
     fn selection(&mut self, operand: Expr, dot: Location) -> Parsed {
         let optional = self.take("?").is_some();
-        let token = self.next();
+        let token = self.peek();
         let field: Arc<str> = match token.kind {
             TokenKind::Ident => token.text.into(),
-            TokenKind::Symbol if token.text == "in" => {
-                self.at -= 1;
-                return self.unexpected("IDENTIFIER");
-            }
             TokenKind::Escaped => {
+                self.next();
                 return Ok(self.wrong(token.location, "unsupported syntax: '`'"));
             }
-            _ => {
-                self.at -= usize::from(token.kind != TokenKind::End);
-                return self.unexpected("IDENTIFIER");
-            }
+            _ if optional => return self.unexpected("{IDENTIFIER, ESC_IDENTIFIER}"),
+            _ => return self.no_name(),
         };
+        self.next();
         if optional {
             let id = self.id(token.location);
             let name = Expr::new(id, Kind::Literal(Literal::String(field)));
@@ -338,7 +380,7 @@ impl<'s> Parser<'s> {
                 "." => {
                     self.next();
                     if self.peek().kind != TokenKind::Ident {
-                        return self.unexpected("IDENTIFIER");
+                        return self.no_name();
                     }
                     self.named(true)
                 }
@@ -356,14 +398,42 @@ impl<'s> Parser<'s> {
                     let number = self.peek();
                     self.constant(number, true, token.location)
                 }
-                _ => self.unexpected(OPERAND),
+                _ => self.no_operand(),
             },
             TokenKind::Int
             | TokenKind::Uint
             | TokenKind::Double
             | TokenKind::String
             | TokenKind::Bytes => self.constant(token, false, token.location),
-            TokenKind::Escaped | TokenKind::End => self.unexpected(OPERAND),
+            TokenKind::Escaped | TokenKind::End => self.no_operand(),
+        }
+    }
+
+    /// Something else where an operand must come. One token too many is forgiven.
+    fn no_operand(&mut self) -> Parsed {
+        let token = self.peek();
+        let before = self.at.checked_sub(1).map_or("", |before| self.tokens[before].text);
+        let extra = match before {
+            "[" => "'?', ",
+            _ => "",
+        };
+        let call =
+            if before == "(" && self.at > 1 && self.tokens[self.at - 2].kind == TokenKind::Ident {
+                "')', "
+            } else {
+                ""
+            };
+        let expected = format!(
+            "{{'[', '{{', '(', {call}'.', '-', '!', {extra}'true', 'false', 'null', NUM_FLOAT, \
+             NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}}"
+        );
+        match self.tokens.get(self.at + 1) {
+            Some(next) if begins_operand(*next) => {
+                self.note(token, format!("extraneous input '{}' expecting {expected}", token.text));
+                self.at += 1;
+                self.unary()
+            }
+            _ => self.unexpected(&expected),
         }
     }
 
@@ -443,7 +513,7 @@ impl<'s> Parser<'s> {
             }
         }
         self.take(",");
-        self.expect("}")?;
+        self.close("}")?;
         self.bounded(Expr::new(id, Kind::Struct { name: name.into(), fields }))
     }
 
@@ -459,7 +529,7 @@ impl<'s> Parser<'s> {
             }
         }
         self.take(",");
-        self.expect("]")?;
+        self.close("]")?;
         self.bounded(Expr::new(id, Kind::List { elements }))
     }
 
@@ -478,10 +548,17 @@ impl<'s> Parser<'s> {
             }
         }
         self.take(",");
-        self.expect("}")?;
+        self.close("}")?;
         self.bounded(Expr::new(id, Kind::Map { entries }))
     }
 }
 
-const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, \
-                       NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+fn begins_operand(token: Token<'_>) -> bool {
+    match token.kind {
+        TokenKind::Symbol => {
+            matches!(token.text, "(" | "[" | "{" | "." | "-" | "!" | "true" | "false" | "null")
+        }
+        TokenKind::Escaped | TokenKind::End => false,
+        _ => true,
+    }
+}

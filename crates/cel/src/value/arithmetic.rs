@@ -17,7 +17,7 @@ fn uint<'a>(value: Option<u64>) -> Outcome<'a> {
 }
 
 fn duration<'a>(value: Option<i64>) -> Outcome<'a> {
-    value.map(Value::Duration).ok_or_else(|| EvalError::new("duration overflow"))
+    value.map(Value::Duration).ok_or_else(|| EvalError::new("integer overflow"))
 }
 
 /// What operators say of values that they know nothing of.

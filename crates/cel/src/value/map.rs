@@ -22,7 +22,7 @@ pub enum Map<'a> {
     /// A JSON object whose values have one shape, or any.
     Json(&'a serde_json::Map<String, Json>, Option<&'a Schema>),
     /// Made by an expression.
-    Owned(Arc<OwnedMap<'a>>),
+    Owned(Arc<BTreeMap<Key<'a>, (Value<'a>, Value<'a>)>>),
     /// An object made by an expression: `Type{field: value}`.
     Struct(Arc<Struct<'a>>),
     /// Fields that are found when they are asked for.
@@ -30,7 +30,7 @@ pub enum Map<'a> {
 }
 
 /// Keys with their values, by what is equal to the key.
-pub type OwnedMap<'a> = BTreeMap<Key<'a>, (Value<'a>, Value<'a>)>;
+pub(crate) type OwnedMap<'a> = BTreeMap<Key<'a>, (Value<'a>, Value<'a>)>;
 
 /// An object made by an expression.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ impl<'a> Map<'a> {
     ) -> Option<Result<Value<'a>, EvalError>> {
         match self {
             Map::Object(object, ty) => {
-                let field = ty.fields.get(name)?;
+                let field = ty.field(name)?;
                 // null is an absent field, unless the field has a value for it.
                 let value = object.get(&field.name).filter(|value| !value.is_null())?;
                 Some(from_json(value, Some(&field.schema)))

@@ -2,40 +2,38 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
-use jiff::tz::Offset;
+use jiff::tz::TimeZone;
 
 /// A point in time, with the offset in which it was written.
 #[derive(Debug, Clone, Copy)]
 pub struct Timestamp {
-    at: jiff::Timestamp,
-    offset: Offset,
+    /// Nanoseconds since 1970.
+    at: i128,
+    /// Seconds east of UTC.
+    offset: i32,
 }
 
+const SECOND: i128 = 1_000_000_000;
 /// The first and the last second of the years 1 to 9999.
 const RANGE: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 impl Timestamp {
     /// A point in time, in UTC.
     pub fn new(at: jiff::Timestamp) -> Timestamp {
-        Timestamp { at, offset: Offset::UTC }
+        Timestamp { at: at.as_nanosecond(), offset: 0 }
     }
 
     pub(crate) fn from_seconds(seconds: i64) -> Option<Timestamp> {
-        if !RANGE.contains(&seconds) {
-            return None;
-        }
-        jiff::Timestamp::from_second(seconds).ok().map(Timestamp::new)
+        let at = i128::from(seconds) * SECOND;
+        RANGE.contains(&seconds).then_some(Timestamp { at, offset: 0 })
     }
 
     /// As RFC 3339 writes it.
     pub fn parse(text: &str) -> Option<Timestamp> {
         parse_rfc3339(text)
-    }
-
-    /// The point in time.
-    pub fn at(&self) -> jiff::Timestamp {
-        self.at
     }
 
     pub(crate) fn in_range(&self) -> bool {
@@ -44,22 +42,33 @@ impl Timestamp {
 
     /// Seconds since 1970, without the fraction.
     pub(crate) fn seconds(&self) -> i64 {
-        self.at.as_nanosecond().div_euclid(1_000_000_000) as i64
+        self.at.div_euclid(SECOND) as i64
     }
 
     pub(crate) fn is_zero(&self) -> bool {
-        self.seconds() == *RANGE.start() && self.at.subsec_nanosecond() == 0
+        self.at == i128::from(*RANGE.start()) * SECOND
     }
 
     pub(crate) fn plus(&self, nanoseconds: i128) -> Option<Timestamp> {
-        let at = self.at.as_nanosecond() + nanoseconds;
-        let at = jiff::Timestamp::from_nanosecond(at).ok()?;
-        let sum = Timestamp { at, offset: self.offset };
+        let sum = Timestamp { at: self.at + nanoseconds, offset: self.offset };
         sum.in_range().then_some(sum)
     }
 
     pub(crate) fn since(&self, other: &Timestamp) -> i128 {
-        self.at.as_nanosecond() - other.at.as_nanosecond()
+        self.at - other.at
+    }
+
+    /// The date and the time of day so many seconds east of UTC.
+    pub(crate) fn civil(&self, offset: i32) -> DateTime {
+        let span = SignedDuration::new(self.seconds(), self.at.rem_euclid(SECOND) as i32);
+        let local = span.checked_add(SignedDuration::from_secs(offset.into()));
+        EPOCH.saturating_add(local.unwrap_or(span))
+    }
+
+    /// The same in a time zone.
+    pub(crate) fn civil_in(&self, zone: &TimeZone) -> DateTime {
+        let at = jiff::Timestamp::from_nanosecond(self.at);
+        at.map_or_else(|_| self.civil(0), |at| zone.to_datetime(at))
     }
 }
 
@@ -86,14 +95,14 @@ impl Ord for Timestamp {
 /// As RFC 3339 with as many digits of the fraction as it needs.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = self.offset.to_datetime(self.at);
+        let time = self.civil(self.offset);
         let (date, hour, minute, second) = (time.date(), time.hour(), time.minute(), time.second());
         write!(f, "{date}T{hour:02}:{minute:02}:{second:02}")?;
         if time.subsec_nanosecond() != 0 {
             let digits = format!("{:09}", time.subsec_nanosecond());
             write!(f, ".{}", digits.trim_end_matches('0'))?;
         }
-        match self.offset.seconds() {
+        match self.offset {
             0 => f.write_str("Z"),
             seconds => {
                 let sign = if seconds < 0 { '-' } else { '+' };
@@ -156,8 +165,8 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
         nanoseconds,
     )
     .ok()?;
-    let offset = Offset::from_seconds(offset as i32).ok()?;
-    Some(Timestamp { at: offset.to_timestamp(time).ok()?, offset })
+    let since = time.duration_since(EPOCH).as_nanos() - i128::from(offset) * SECOND;
+    Some(Timestamp { at: since, offset: offset as i32 })
 }
 
 /// As the format `date-time` of OpenAPI is read: leniently.
