@@ -110,8 +110,11 @@ fn answers_are_those_of_upstream() {
     let schema = Arc::new(Schema::from_openapi(&own["schema"], "selfType", false).unwrap());
     let env = Env::new().declare("self", schema.clone());
     let bare = Env::new();
+    // Other answers than those that are kept: `CEL_ANSWERS` names their file.
+    let other = std::env::var("CEL_ANSWERS").map(|path| std::fs::read_to_string(path).unwrap());
+    let answers = other.as_deref().unwrap_or(ANSWERS);
     let (mut wrong, mut count) = (0, 0);
-    for line in ANSWERS.lines() {
+    for line in answers.lines() {
         let mut expected: serde_json::Map<String, Json> = serde_json::from_str(line).unwrap();
         let expr = expected.remove("expr").unwrap();
         let expr = expr.as_str().unwrap();

@@ -55,8 +55,14 @@ impl Quantity {
         if digits.is_empty() && fraction.is_empty() {
             return Err(wrong());
         }
-        let (binary, exponent) =
-            suffix_of(suffix).ok_or_else(|| EvalError::new("unable to parse quantity's suffix"))?;
+        let (binary, exponent) = suffix_of(suffix).ok_or_else(|| {
+            let rest = suffix.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
+            let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
+            match rest.bytes().all(|b| b.is_ascii_digit()) {
+                true => EvalError::new("unable to parse quantity's suffix"),
+                false => wrong(),
+            }
+        })?;
         let value = scaled(digits, fraction, binary, exponent);
         Ok(Quantity(if negative { -value } else { value }))
     }

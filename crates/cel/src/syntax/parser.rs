@@ -38,6 +38,22 @@ pub(crate) fn parse(source: &str) -> Result<(Expr, Vec<Location>), CompileError>
     }
 }
 
+/// Operators, their functions, and how closely they bind.
+const OPERATORS: [(&str, &str, usize); 12] = [
+    ("<", "_<_", 0),
+    ("<=", "_<=_", 0),
+    (">=", "_>=_", 0),
+    (">", "_>_", 0),
+    ("==", "_==_", 0),
+    ("!=", "_!=_", 0),
+    ("in", "@in", 0),
+    ("+", "_+_", 1),
+    ("-", "_-_", 1),
+    ("*", "_*_", 2),
+    ("/", "_/_", 2),
+    ("%", "_%_", 2),
+];
+
 /// A syntax error, which was noted, ends the parsing.
 pub(super) struct Stop;
 
@@ -116,7 +132,8 @@ impl<'s> Parser<'s> {
         let expected =
             if after_comma { format!("'{symbol}'") } else { format!("{{'{symbol}', ','}}") };
         let token = self.peek();
-        if self.tokens.get(self.at + 1).is_some_and(|next| next.text == symbol) {
+        let one_too_many = self.tokens.get(self.at + 1).is_some_and(|next| next.text == symbol);
+        if one_too_many && !after_comma {
             self.note(token, format!("extraneous input '{}' expecting {expected}", token.text));
             self.at += 2;
             return Ok(());
@@ -185,10 +202,10 @@ impl<'s> Parser<'s> {
         if self.depth > MAX_DEPTH {
             return self.too_deep();
         }
-        let condition = self.or()?;
+        let condition = self.alternatives()?;
         let expr = match self.take("?") {
             Some(op) => {
-                let then = self.or()?;
+                let then = self.alternatives()?;
                 self.expect(":")?;
                 let otherwise = self.expr()?;
                 self.call(op.location, "_?_:_", vec![condition, then, otherwise])?
@@ -199,23 +216,24 @@ impl<'s> Parser<'s> {
         Ok(expr)
     }
 
-    fn or(&mut self) -> Parsed {
-        self.logic("||", "_||_", Self::and)
-    }
-
-    fn and(&mut self) -> Parsed {
-        self.logic("&&", "_&&_", Self::relation)
-    }
-
-    fn logic(&mut self, symbol: &str, function: &str, operand: fn(&mut Self) -> Parsed) -> Parsed {
-        let first = operand(self)?;
-        let mut terms = vec![first];
-        let mut ops = Vec::new();
-        while let Some(op) = self.take(symbol) {
-            ops.push(op.location);
-            terms.push(operand(self)?);
+    /// Terms with `||` between them, each of terms with `&&`. One function for both, and one for
+    /// all other operators: a parenthesis takes few frames of the stack.
+    fn alternatives(&mut self) -> Parsed {
+        let (mut any, mut any_ops) = (Vec::new(), Vec::new());
+        let (mut all, mut all_ops) = (Vec::new(), Vec::new());
+        loop {
+            all.push(self.binary(0)?);
+            if let Some(op) = self.take("&&") {
+                all_ops.push(op.location);
+                continue;
+            }
+            let (terms, ops) = (std::mem::take(&mut all), std::mem::take(&mut all_ops));
+            any.push(self.balanced("_&&_", terms, &ops)?);
+            match self.take("||") {
+                Some(op) => any_ops.push(op.location),
+                None => return self.balanced("_||_", any, &any_ops),
+            }
         }
-        self.balanced(function, terms, &ops)
     }
 
     /// A chain as a tree of little depth.
@@ -233,42 +251,27 @@ impl<'s> Parser<'s> {
         self.call(ops[middle], function, vec![left, right])
     }
 
-    fn binary(&mut self, table: &[(&str, &str)], operand: fn(&mut Self) -> Parsed) -> Parsed {
-        let mut left = operand(self)?;
+    /// Operands with operators between them that bind at least so closely.
+    fn binary(&mut self, least: usize) -> Parsed {
+        let mut left = self.unary()?;
         let mut count = 0;
         loop {
-            let Some((_, function)) = table.iter().find(|(symbol, _)| self.is(symbol)) else {
+            let token = self.peek();
+            let found = match token.kind {
+                TokenKind::Symbol => OPERATORS.iter().find(|(symbol, ..)| *symbol == token.text),
+                _ => None,
+            };
+            let Some((_, function, level)) = found.filter(|(.., level)| *level >= least) else {
                 return Ok(left);
             };
             count += 1;
             if self.depth + count > MAX_DEPTH {
                 return self.too_deep();
             }
-            let op = self.next();
-            let right = operand(self)?;
-            left = self.call(op.location, function, vec![left, right])?;
+            self.next();
+            let right = self.binary(level + 1)?;
+            left = self.call(token.location, function, vec![left, right])?;
         }
-    }
-
-    fn relation(&mut self) -> Parsed {
-        const TABLE: &[(&str, &str)] = &[
-            ("<", "_<_"),
-            ("<=", "_<=_"),
-            (">=", "_>=_"),
-            (">", "_>_"),
-            ("==", "_==_"),
-            ("!=", "_!=_"),
-            ("in", "@in"),
-        ];
-        self.binary(TABLE, Self::sum)
-    }
-
-    fn sum(&mut self) -> Parsed {
-        self.binary(&[("+", "_+_"), ("-", "_-_")], Self::product)
-    }
-
-    fn product(&mut self) -> Parsed {
-        self.binary(&[("*", "_*_"), ("/", "_/_"), ("%", "_%_")], Self::unary)
     }
 
     fn unary(&mut self) -> Parsed {
@@ -413,19 +416,23 @@ impl<'s> Parser<'s> {
     fn no_operand(&mut self) -> Parsed {
         let token = self.peek();
         let before = self.at.checked_sub(1).map_or("", |before| self.tokens[before].text);
-        let extra = match before {
-            "[" => "'?', ",
-            _ => "",
+        // A bracket or parenthesis right after an operand is an index or a call.
+        let after = self.at > 1 && ends_operand(self.tokens[self.at - 2]);
+        let (list, map, call) = match before {
+            "[" => (!after, false, false),
+            "{" => (false, true, false),
+            "(" => (false, false, after),
+            _ => (false, false, false),
         };
-        let call =
-            if before == "(" && self.at > 1 && self.tokens[self.at - 2].kind == TokenKind::Ident {
-                "')', "
-            } else {
-                ""
-            };
+        let when = |there: bool, text: &'static str| if there { text } else { "" };
         let expected = format!(
-            "{{'[', '{{', '(', {call}'.', '-', '!', {extra}'true', 'false', 'null', NUM_FLOAT, \
-             NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}}"
+            "{{'[', {}'{{', {}'(', {}'.', {}'-', '!', {}'true', 'false', 'null', NUM_FLOAT, \
+             NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}}",
+            when(list, "']', "),
+            when(map, "'}', "),
+            when(call, "')', "),
+            when(list || map, "',', "),
+            when(map || before == "[", "'?', "),
         );
         match self.tokens.get(self.at + 1) {
             Some(next) if begins_operand(*next) => {
@@ -512,7 +519,9 @@ impl<'s> Parser<'s> {
                 break;
             }
         }
-        self.take(",");
+        if fields.is_empty() {
+            self.take(",");
+        }
         self.close("}")?;
         self.bounded(Expr::new(id, Kind::Struct { name: name.into(), fields }))
     }
@@ -528,7 +537,9 @@ impl<'s> Parser<'s> {
                 break;
             }
         }
-        self.take(",");
+        if elements.is_empty() {
+            self.take(",");
+        }
         self.close("]")?;
         self.bounded(Expr::new(id, Kind::List { elements }))
     }
@@ -547,9 +558,18 @@ impl<'s> Parser<'s> {
                 break;
             }
         }
-        self.take(",");
+        if entries.is_empty() {
+            self.take(",");
+        }
         self.close("}")?;
         self.bounded(Expr::new(id, Kind::Map { entries }))
+    }
+}
+
+fn ends_operand(token: Token<'_>) -> bool {
+    match token.kind {
+        TokenKind::Symbol => matches!(token.text, ")" | "]" | "}" | "true" | "false" | "null"),
+        kind => kind != TokenKind::End,
     }
 }
 
