@@ -1,0 +1,37 @@
+//! The Common Expression Language as Kubernetes 1.35 uses it: validation rules of custom
+//! resources, admission policies and match conditions of webhooks.
+//!
+//! An [`Env`] declares variables and compiles expressions; a [`Program`] is evaluated with
+//! [`Variables`] and a [`Budget`]. Types, messages, values and costs are those of cel-go 0.26 with
+//! the libraries that upstream's environment 1.35 has.
+//!
+//! Written by hand, because no crate fits: `cel` (formerly `cel-interpreter`) has neither types nor
+//! costs and parses with ANTLR's runtime; `cel-core` checks types, but counts no cost, knows none of
+//! cel-go's messages and places, and copies what it evaluates.
+
+mod ast;
+mod budget;
+mod check;
+mod cost;
+mod env;
+mod error;
+mod escape;
+mod eval;
+mod functions;
+mod openapi;
+mod plan;
+mod program;
+pub mod schema;
+mod syntax;
+pub mod types;
+pub mod value;
+
+pub use budget::{Budget, PER_CALL_LIMIT};
+pub use cost::Estimate;
+pub use env::Env;
+pub use error::{CompileError, EvalError, Issue, Location};
+pub use escape::{escape, unescape};
+pub use program::{Program, Variables};
+pub use schema::Schema;
+pub use types::Type;
+pub use value::Value;

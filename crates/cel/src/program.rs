@@ -1,0 +1,66 @@
+//! A compiled expression.
+
+use crate::budget::Budget;
+use crate::cost::Estimate;
+use crate::error::EvalError;
+use crate::eval::Run;
+use crate::plan::Node;
+use crate::types::Type;
+use crate::value::Value;
+
+/// A compiled expression.
+#[derive(Debug)]
+pub struct Program {
+    pub(crate) root: Node,
+    /// The first values of accumulators.
+    pub(crate) inits: Vec<Node>,
+    /// How many variables its macros have.
+    pub(crate) slots: usize,
+    pub(crate) ty: Type,
+    pub(crate) estimate: Estimate,
+    pub(crate) globals: Vec<String>,
+}
+
+/// The values of variables.
+pub trait Variables<'a> {
+    /// The value of a variable, or None if it has none.
+    fn get(&self, name: &str) -> Option<Value<'a>>;
+}
+
+impl<'a, const N: usize> Variables<'a> for [(&str, Value<'a>); N] {
+    fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    }
+}
+
+impl<'a> Variables<'a> for Vec<(&str, Value<'a>)> {
+    fn get(&self, name: &str) -> Option<Value<'a>> {
+        self.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+    }
+}
+
+impl Program {
+    /// The type of its value.
+    pub fn result_type(&self) -> &Type {
+        &self.ty
+    }
+
+    /// What an evaluation costs at least and at most, by the sizes that are declared.
+    pub fn estimated_cost(&self) -> Estimate {
+        self.estimate
+    }
+
+    /// The variables that it names.
+    pub fn variables(&self) -> &[String] {
+        &self.globals
+    }
+
+    /// Evaluates it.
+    pub fn eval<'a>(
+        &'a self,
+        variables: &dyn Variables<'a>,
+        budget: &mut Budget,
+    ) -> Result<Value<'a>, EvalError> {
+        Run::new(self, variables, budget).eval(&self.root, true)
+    }
+}
