@@ -14,7 +14,7 @@ use store::{CommitError, Store};
 use telemetry::task;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::admission::{Hooks, QuotaLocks};
+use crate::admission::{Hooks, Policies, QuotaLocks};
 use crate::aggregation::{Backends, FrontProxy};
 use crate::allocator::{Addresses, NodePorts};
 use crate::authz::{Attributes, Decision};
@@ -86,6 +86,7 @@ pub(crate) struct Server {
     pub(crate) quota_locks: QuotaLocks,
     pub(crate) mutating_hooks: Hooks,
     pub(crate) validating_hooks: Hooks,
+    pub(crate) policies: Policies,
     /// Group versions that other servers serve.
     pub(crate) backends: Backends,
     /// Connections to webhooks.
@@ -133,6 +134,7 @@ impl ApiServer {
             quota_locks: QuotaLocks::default(),
             mutating_hooks: Hooks::mutating(),
             validating_hooks: Hooks::validating(),
+            policies: Policies::default(),
             backends: Backends::new(config.front_proxy),
             webhooks: webhook::Pool::default(),
             kinds: ArcSwap::from_pointee(Kinds::new(BTreeMap::new())),

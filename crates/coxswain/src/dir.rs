@@ -111,12 +111,11 @@ impl ClusterDir {
             }
         }
         // Other API servers take the name of a user from whoever has this certificate, so nothing
-        // else is signed by its authority.
-        let front = Authority::open(&self.certs(), "front-proxy-ca")?;
-        let identity = front.issue_kept(
-            "front-proxy-client",
-            &Subject { name: "front-proxy-client", ..Subject::default() },
-        )?;
+        // else is signed by its authority. A directory of its own, because an authority is only
+        // made where nothing another one signed is kept.
+        let front = Authority::open(&self.certs().join("front-proxy"), "ca")?;
+        let identity = front
+            .issue_kept("client", &Subject { name: "front-proxy-client", ..Subject::default() })?;
         let front_proxy = FrontProxy { authority: front.cert().to_owned(), identity };
         let signer = pki::Signer::open(&self.certs().join("sa.key"), ISSUER)?;
         let name = reach.name.to_owned();
@@ -334,5 +333,9 @@ mod tests {
         let admin = pki::kubeconfig::read(&cluster.kubeconfig(ADMIN)).unwrap();
         assert!(admin.client.key.starts_with("-----BEGIN EC PRIVATE KEY"), "{}", admin.client.key);
         pki::tls::client(&admin.client, &admin.ca).unwrap();
+        let again = cluster.identities(&reach).unwrap().front_proxy;
+        std::fs::remove_dir_all(cluster.certs().join("front-proxy")).unwrap();
+        let made = cluster.identities(&reach).unwrap().front_proxy;
+        assert_ne!(again.authority, made.authority, "a directory of before gets the authority");
     }
 }

@@ -4,10 +4,14 @@ mod certificates;
 mod claim_resize;
 mod default_class;
 mod default_toleration_seconds;
+mod described;
+mod expressions;
 mod limit_ranger;
+mod matching;
 mod namespace_lifecycle;
 mod node_restriction;
 mod pod_topology_labels;
+mod policies;
 mod policy_params;
 mod priority;
 mod rbac_escalation;
@@ -28,6 +32,8 @@ use crate::server::Server;
 use crate::user::User;
 use crate::verbs::Call;
 
+pub(crate) use policies::Policies;
+use policies::ValidatingPolicies;
 pub(crate) use webhooks::Hooks;
 use webhooks::{MutatingWebhooks, Rounds, ValidatingWebhooks};
 
@@ -184,6 +190,7 @@ pub(crate) static PLUGINS: &[Entry] = &[
     admits("MutatingAdmissionWebhook", &MutatingWebhooks),
     validates("RBACEscalation", &rbac_escalation::RbacEscalation),
     validates("Certificates", &certificates::Certificates),
+    validates("ValidatingAdmissionPolicy", &ValidatingPolicies),
     validates("ValidatingAdmissionWebhook", &ValidatingWebhooks),
     // Last, so that nothing is charged for an object that another plugin refuses.
     validates("ResourceQuota", &resource_quota::ResourceQuota),

@@ -56,6 +56,11 @@ impl<'a> Attributes<'a> {
         }
     }
 
+    /// `verb` on a path that is not of a resource.
+    pub(crate) fn on_path(user: &'a User, verb: &'a str, path: &'a str) -> Self {
+        Self { path, is_resource: false, ..Self::on_resource(user, verb, "", "") }
+    }
+
     /// `verb` on the resource of a request.
     pub(crate) fn of(user: &'a User, verb: &'a str, info: &'a RequestInfo) -> Self {
         Self {

@@ -333,3 +333,57 @@ async fn custom_resources_are_pruned_defaulted_and_validated() {
         .await;
     patched.fails(422);
 }
+
+#[tokio::test]
+async fn rules_are_evaluated() {
+    let api = Api::start().await;
+    let mut ruled = definition();
+    let rule = |rule: &str, more: Value| {
+        let mut made = json!({"rule": rule});
+        made.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        made
+    };
+    let schema = json!({"type": "object", "properties": {
+        "spec": {
+            "type": "object",
+            "x-kubernetes-validations": [
+                rule("self.min <= self.max", json!({"messageExpression": "'min ' + string(self.min)"})),
+                rule("self.min >= 0", json!({"message": "not below zero", "fieldPath": ".min"})),
+                rule("self.name == oldSelf.name", json!({"message": "name is fixed"})),
+            ],
+            "properties": {
+                "min": {"type": "integer"}, "max": {"type": "integer"},
+                "name": {"type": "string", "maxLength": 10},
+            },
+        },
+    }});
+    for version in ruled["spec"]["versions"].as_array_mut().unwrap() {
+        version["schema"]["openAPIV3Schema"] = schema.clone();
+        version.as_object_mut().unwrap().remove("selectableFields");
+        version["subresources"] = json!({});
+    }
+    api.post(DEFINITIONS, &ruled).await.ok();
+    until(&api, "widgets.example.com", "Established", "True").await;
+    let with = |spec: Value| {
+        let mut widget = widget("a", "red");
+        widget["spec"] = spec;
+        widget
+    };
+    let refused =
+        api.post(WIDGETS, &with(json!({"min": 3, "max": 2, "name": "x"}))).await.fails(422);
+    assert!(
+        refused["message"].as_str().unwrap().ends_with("spec: Invalid value: min 3"),
+        "{refused}"
+    );
+    let refused =
+        api.post(WIDGETS, &with(json!({"min": -3, "max": 2, "name": "x"}))).await.fails(422);
+    assert_eq!(refused["details"]["causes"][0]["field"], "spec.min");
+    let mut made = api.post(WIDGETS, &with(json!({"min": 1, "max": 2, "name": "x"}))).await.ok();
+    made["spec"]["name"] = "y".into();
+    let path = format!("{WIDGETS}/a");
+    let refused = api.ask(Method::PUT, &path).json(&made).send().await.fails(422);
+    assert!(refused["message"].as_str().unwrap().ends_with("name is fixed"), "{refused}");
+    made["spec"]["name"] = "x".into();
+    made["spec"]["max"] = 9.into();
+    api.ask(Method::PUT, &path).json(&made).send().await.ok();
+}

@@ -4,27 +4,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apimachinery::selector::LabelSelector;
-use apimachinery::{Object, ObjectExt, Status};
+use apimachinery::{Object, ObjectExt};
 use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
+use crate::admission::expressions::{self, Conditions};
+use crate::admission::matching::Selection;
 use crate::registry;
 use crate::server::Server;
 use crate::webhook::{CallError, Target};
 
 /// Upstream's default of `timeoutSeconds`.
 const TIMEOUT: u64 = 10;
-
-/// Operations and resources of a rule.
-#[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) operations: Vec<String>,
-    pub(super) groups: Vec<String>,
-    pub(super) versions: Vec<String>,
-    pub(super) resources: Vec<String>,
-    pub(super) scope: String,
-}
 
 /// One webhook of a configuration.
 #[derive(Debug)]
@@ -33,13 +24,9 @@ pub(super) struct Hook {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) target: Result<Target, CallError>,
-    pub(super) rules: Vec<Rule>,
-    pub(super) namespaces: Result<LabelSelector, Status>,
-    pub(super) objects: Result<LabelSelector, Status>,
-    pub(super) conditions: Vec<Value>,
+    pub(super) selection: Selection,
+    pub(super) conditions: Conditions,
     pub(super) ignores_failures: bool,
-    /// Also asked about requests for other versions of its resources.
-    pub(super) equivalent: bool,
     pub(super) without_side_effects: bool,
     pub(super) reinvoked: bool,
     pub(super) timeout: Duration,
@@ -95,38 +82,16 @@ fn read(configuration: &Object) -> Vec<Hook> {
         .collect()
 }
 
-fn texts(value: &Value) -> Vec<String> {
-    let all = value.as_array().into_iter().flatten();
-    all.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
 impl Hook {
     fn read(hook: &Value, id: String, name: String) -> Self {
-        let selector = |field: &str| {
-            // Absent ones select everything.
-            let none = serde_json::json!({});
-            let selector = hook.get(field).filter(|s| s.is_object()).unwrap_or(&none);
-            LabelSelector::from_value(selector)
-        };
-        let rules = hook["rules"].as_array().into_iter().flatten();
-        let rules = rules.map(|rule| Rule {
-            operations: texts(&rule["operations"]),
-            groups: texts(&rule["apiGroups"]),
-            versions: texts(&rule["apiVersions"]),
-            resources: texts(&rule["resources"]),
-            scope: rule["scope"].as_str().unwrap_or("*").to_owned(),
-        });
         let mut versions = hook["admissionReviewVersions"].as_array().into_iter().flatten();
         Self {
             id,
             name,
             target: Target::read(&hook["clientConfig"]),
-            rules: rules.collect(),
-            namespaces: selector("namespaceSelector"),
-            objects: selector("objectSelector"),
-            conditions: hook["matchConditions"].as_array().cloned().unwrap_or_default(),
+            selection: Selection::of_webhook(hook),
+            conditions: Conditions::compile(&hook["matchConditions"], &expressions::environment()),
             ignores_failures: hook["failurePolicy"] == "Ignore",
-            equivalent: hook["matchPolicy"] != "Exact",
             without_side_effects: matches!(hook.str_at(&["sideEffects"]), "None" | "NoneOnDryRun"),
             reinvoked: hook["reinvocationPolicy"] == "IfNeeded",
             timeout: Duration::from_secs(hook["timeoutSeconds"].as_u64().unwrap_or(TIMEOUT)),

@@ -1,7 +1,6 @@
 //! MutatingAdmissionWebhook and ValidatingAdmissionWebhook: others decide about writes.
 
 mod hooks;
-mod matching;
 mod mutating;
 mod review;
 mod rounds;
@@ -15,7 +14,36 @@ pub(super) use mutating::MutatingWebhooks;
 pub(super) use rounds::Rounds;
 pub(super) use validating::ValidatingWebhooks;
 
+use apimachinery::Object;
 use hooks::Hook;
+
+use super::Request;
+use super::expressions::{Input, Scope};
+use crate::registry::KindRef;
+
+impl Hook {
+    /// The kind as which the webhook sees the objects of a request; `None` if it is not asked.
+    ///
+    /// # Errors
+    /// Nothing can be said of the namespace, or of the conditions of a webhook that must be asked.
+    async fn seen_as(
+        &self,
+        request: &Request<'_>,
+        object: Option<&Object>,
+    ) -> Result<Option<KindRef>, Status> {
+        let Some(seen) = self.selection.seen_as(request, object)? else { return Ok(None) };
+        if self.conditions.is_empty() {
+            return Ok(Some(seen));
+        }
+        let input = Input::new(request, &seen, object).await?;
+        let scope = Scope { input: &input, params: None, variables: None };
+        match self.conditions.hold(&scope) {
+            Ok(holds) => Ok(holds.then_some(seen)),
+            Err(_) if self.ignores_failures => Ok(None),
+            Err(why) => Err(request.forbidden(why)),
+        }
+    }
+}
 
 /// The reason why a webhook did not allow a request.
 enum Fault {

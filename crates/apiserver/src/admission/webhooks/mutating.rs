@@ -5,8 +5,8 @@ use apimachinery::text::quote;
 use apimachinery::{Object, Status, validate};
 use async_trait::async_trait;
 
-use super::matching::{convert, is_exempt, seen_as};
 use super::review::ask;
+use crate::admission::matching::{convert, is_exempt};
 use crate::admission::{Plugin, Request};
 use crate::registry::Kind;
 
@@ -23,7 +23,7 @@ impl Plugin for MutatingWebhooks {
         request.rounds.begin(object);
         for hook in &hooks.1 {
             let shown = Some(&*object).filter(|object| !object.is_null());
-            let Some(seen) = seen_as(hook, request, shown)? else { continue };
+            let Some(seen) = hook.seen_as(request, shown).await? else { continue };
             if !request.rounds.asks(&hook.id) {
                 continue;
             }

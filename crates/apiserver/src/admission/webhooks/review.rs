@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 
 use super::Fault;
 use super::hooks::Hook;
-use super::matching::convert;
 use crate::admission::Request;
-use crate::registry::{Kind, Sub};
+use crate::registry::Kind;
 use crate::webhook;
 
 /// The parts of an answer that take effect.
@@ -77,10 +76,6 @@ pub(super) async fn ask(
     Ok(Answer { patch, warnings })
 }
 
-fn named(kind: &Kind, of: &str, value: &str) -> Value {
-    json!({"group": kind.group, "version": kind.version, of: value})
-}
-
 /// The `request` of a review.
 async fn question(
     request: &Request<'_>,
@@ -88,47 +83,10 @@ async fn question(
     object: Option<&Object>,
     uid: &str,
 ) -> Result<Value, Status> {
-    let own = request.kind;
-    // An object made at a subresource is of that subresource's kind.
-    let of_sub = request.sub.and_then(Sub::own_kind).filter(|_| request.sub != Some(Sub::Scale));
-    let kind_of = |kind: &Kind| match of_sub {
-        Some((group, version, name)) => json!({"group": group, "version": version, "kind": name}),
-        None => named(kind, "kind", kind.kind),
-    };
-    let shown = async |object: Option<&Object>| match (object, of_sub) {
-        (Some(object), None) if !object.is_null() => {
-            convert(request.server, own, seen, object).await
-        }
-        (Some(object), Some(_)) => Ok(object.clone()),
-        _ => Ok(Value::Null),
-    };
-    let user = request.user;
-    let mut info = json!({"username": user.name, "groups": user.groups});
-    if !user.uid.is_empty() {
-        info["uid"] = user.uid.as_str().into();
-    }
-    if !user.extra.is_empty() {
-        info["extra"] = json!(user.extra);
-    }
-    let mut question = json!({
-        "uid": uid,
-        "kind": kind_of(seen), "resource": named(seen, "resource", seen.resource),
-        "requestKind": kind_of(own), "requestResource": named(own, "resource", own.resource),
-        "operation": request.operation.name(), "userInfo": info,
-        "object": shown(object).await?, "oldObject": shown(request.old).await?,
-        "dryRun": request.dry_run, "options": request.options(),
-    });
-    if let Some(sub) = request.sub {
-        question["subResource"] = sub.name().into();
-        question["requestSubResource"] = sub.name().into();
-    }
-    let namespaces = own.group.is_empty() && own.resource == "namespaces";
-    let namespace = if namespaces { request.name } else { request.namespace };
-    for (field, text) in [("name", request.reviewed_name()), ("namespace", namespace)] {
-        if !text.is_empty() {
-            question[field] = text.into();
-        }
-    }
+    let mut question = request.described(seen);
+    question["uid"] = uid.into();
+    question["object"] = request.shown(seen, object).await?;
+    question["oldObject"] = request.shown(seen, request.old).await?;
     Ok(question)
 }
 

@@ -4,8 +4,8 @@ use apimachinery::{Object, Status};
 use async_trait::async_trait;
 use futures::future::join_all;
 
-use super::matching::{is_exempt, seen_as};
 use super::review::ask;
+use crate::admission::matching::is_exempt;
 use crate::admission::{Plugin, Request};
 
 pub(in crate::admission) struct ValidatingWebhooks;
@@ -19,7 +19,7 @@ impl Plugin for ValidatingWebhooks {
         }
         let mut asked = Vec::new();
         for hook in &hooks.1 {
-            if let Some(seen) = seen_as(hook, request, object)? {
+            if let Some(seen) = hook.seen_as(request, object).await? {
                 asked.push(async move {
                     match ask(hook, request, &seen, object, false).await {
                         Ok(answer) => {

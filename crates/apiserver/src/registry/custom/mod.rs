@@ -3,6 +3,7 @@
 mod columns;
 mod definition;
 mod policy;
+mod rules;
 mod words;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use crate::conversion::Converter;
 use columns::Columns;
 pub(crate) use definition::{Definition, by_priority};
+use rules::Rules;
 
 /// Paths of the scale subresource within an object.
 #[derive(Debug)]
@@ -28,6 +30,7 @@ pub(crate) struct ScalePaths {
 pub(crate) struct Custom {
     ty: Arc<Type>,
     schema: Schema,
+    rules: Rules,
     has_status: bool,
     pub(crate) scale: Option<ScalePaths>,
     columns: Columns,
@@ -140,6 +143,7 @@ impl Custom {
         Self {
             ty: Type::custom(gvk, &openapi_name(&group, &name, &kind), &declared),
             schema: Schema::parse(&declared),
+            rules: Rules::compile(&declared),
             has_status: subresources.get("status").is_some_and(Value::is_object),
             scale,
             columns: Columns::new(&version["additionalPrinterColumns"]),

@@ -75,12 +75,14 @@ impl Strategy for Custom {
     fn validate(&self, object: &Object) -> ErrorList {
         let mut errors = self.schema.validate(object, None);
         errors.extend(self.check_scale(object));
+        self.rules.check(object, None, &mut errors);
         errors
     }
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
         let mut errors = self.schema.validate(object, Some(old));
         errors.extend(self.check_scale(object));
+        self.rules.check(object, Some(old), &mut errors);
         errors
     }
 
@@ -88,6 +90,7 @@ impl Strategy for Custom {
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {
         let mut errors = self.schema.validate_status(object, old);
         errors.extend(self.check_scale(object));
+        self.rules.check(object, Some(old), &mut errors);
         errors
     }
 

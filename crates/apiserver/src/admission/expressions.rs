@@ -1,0 +1,210 @@
+//! Expressions of webhooks and policies (Common Expression Language): what they see, and conditions.
+
+use std::sync::Arc;
+
+use apimachinery::text::quote;
+use apimachinery::{Object, ObjectExt, Status};
+use cel::types::{AUTHORIZER, RESOURCE_CHECK};
+use cel::value::{Authorizer, Check, Decision, Fields, Map, Opaque, Subject, from_json};
+use cel::{Budget, Env, EvalError, PER_CALL_LIMIT, Program, Type, Value as Cel, Variables};
+use serde_json::Value;
+
+use super::Request;
+use crate::authz::{self, Attributes};
+use crate::registry::{self, Kind, Sub};
+use crate::server::Server;
+use crate::user::User;
+
+/// What all expressions of one policy, or all conditions, may cost together (upstream's
+/// `RuntimeCELCostBudget` and `RuntimeCELCostBudgetMatchConditions`).
+pub(super) const POLICY_LIMIT: u64 = 10_000_000;
+const CONDITIONS_LIMIT: u64 = 2_500_000;
+
+/// What every expression sees.
+pub(super) fn environment() -> Env {
+    ["object", "oldObject", "request", "namespaceObject"]
+        .into_iter()
+        .fold(Env::new(), |env, name| env.variable(name, Type::Dyn))
+        .variable("authorizer", AUTHORIZER)
+        .variable("authorizer.requestResource", RESOURCE_CHECK)
+}
+
+/// A request as expressions see it.
+pub(super) struct Input {
+    object: Value,
+    old: Value,
+    request: Value,
+    namespace: Value,
+    asker: Asker,
+    check: Check,
+}
+
+/// Answers what the user of a request may do.
+struct Asker {
+    server: Arc<Server>,
+    user: User,
+}
+
+impl Authorizer for Asker {
+    fn authorize(&self, check: &Check, verb: &str) -> Decision {
+        let account = check.service_account.as_ref();
+        let account = account.map(|(namespace, name)| User::service_account(namespace, name));
+        let user = account.as_ref().unwrap_or(&self.user);
+        let attributes = match &check.path {
+            Some(path) => Attributes::on_path(user, verb, path),
+            None => Attributes {
+                subresource: &check.subresource,
+                namespace: &check.namespace,
+                name: &check.name,
+                ..Attributes::on_resource(
+                    user,
+                    verb,
+                    check.group.as_deref().unwrap_or_default(),
+                    check.resource.as_deref().unwrap_or_default(),
+                )
+            },
+        };
+        match authz::decide(&self.server, &attributes) {
+            authz::Decision::Allow(reason) => {
+                Decision { allowed: true, reason: reason.to_string(), error: None }
+            }
+            authz::Decision::Deny(reason) => {
+                Decision { allowed: false, reason: reason.to_string(), error: None }
+            }
+        }
+    }
+}
+
+impl Input {
+    /// The request as of the kind as which its objects are seen.
+    ///
+    /// # Errors
+    /// An object cannot be converted.
+    pub(super) async fn new(
+        request: &Request<'_>,
+        seen: &Kind,
+        object: Option<&Object>,
+    ) -> Result<Self, Status> {
+        let namespaces = request.is("", "namespaces");
+        let namespace = registry::find("", "v1", "namespaces")
+            .filter(|_| !namespaces && !request.namespace.is_empty())
+            .and_then(|kind| request.server.entry(kind, "", request.namespace));
+        let mut namespace = namespace.map_or(Value::Null, |entry| entry.object());
+        if !namespace.is_null() {
+            namespace.set_meta("managedFields", Value::Null);
+        }
+        Ok(Self {
+            object: request.shown(seen, object).await?,
+            old: request.shown(seen, request.old).await?,
+            request: request.described(seen),
+            namespace,
+            asker: Asker { server: request.call.server.clone(), user: request.user.clone() },
+            check: Check {
+                group: Some(request.kind.group.to_owned()),
+                resource: Some(request.kind.resource.to_owned()),
+                subresource: request.sub.map_or("", Sub::name).to_owned(),
+                namespace: request.namespace.to_owned(),
+                name: request.reviewed_name().to_owned(),
+                ..Check::default()
+            },
+        })
+    }
+}
+
+/// The values of the variables for one evaluation.
+pub(super) struct Scope<'a> {
+    pub(super) input: &'a Input,
+    /// The parameters of a policy, if it has any.
+    pub(super) params: Option<&'a Value>,
+    /// The variables of a policy.
+    pub(super) variables: Option<&'a dyn Fields>,
+}
+
+impl<'a> Variables<'a> for Scope<'a> {
+    fn get(&self, name: &str) -> Option<Cel<'a>> {
+        let json = |value: &'a Value| from_json(value, None).ok();
+        let input = self.input;
+        match name {
+            "object" => json(&input.object),
+            "oldObject" => json(&input.old),
+            "request" => json(&input.request),
+            "namespaceObject" => json(&input.namespace),
+            "params" => self.params.map_or(Some(Cel::Null), json),
+            "variables" => self.variables.map(|fields| Cel::Map(Map::Fields(fields))),
+            "authorizer" | "authorizer.requestResource" => {
+                let check = match name {
+                    "authorizer" => Check::default(),
+                    _ => input.check.clone(),
+                };
+                let subject = Subject { authorizer: &input.asker, check };
+                Some(Cel::Opaque(Opaque::Authorization(Arc::new(subject))))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Evaluates an expression; what it costs is taken from `left`.
+pub(super) fn evaluate<'a>(
+    program: &'a Program,
+    scope: &Scope<'a>,
+    left: &mut u64,
+) -> Result<Cel<'a>, EvalError> {
+    let mut budget = Budget::new(PER_CALL_LIMIT.min(*left));
+    let value = program.eval(scope, &mut budget);
+    *left = left.saturating_sub(budget.cost());
+    value
+}
+
+/// Conditions that must all hold before a webhook or a policy is asked.
+#[derive(Debug)]
+pub(super) struct Conditions(Vec<Condition>);
+
+#[derive(Debug)]
+struct Condition {
+    name: String,
+    program: Result<Program, cel::CompileError>,
+}
+
+impl Conditions {
+    /// Compiles `matchConditions`.
+    pub(super) fn compile(declared: &Value, env: &Env) -> Self {
+        let declared = declared.as_array().into_iter().flatten();
+        let conditions = declared.map(|condition| Condition {
+            name: condition.str_at(&["name"]).to_owned(),
+            program: env.compile(condition.str_at(&["expression"])),
+        });
+        Self(conditions.collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns true if all hold. One that does not hold decides, even if others fail.
+    ///
+    /// # Errors
+    /// None is false, and some cannot be evaluated.
+    pub(super) fn hold(&self, scope: &Scope<'_>) -> Result<bool, Failed> {
+        let mut left = CONDITIONS_LIMIT;
+        let mut failures = Vec::new();
+        for condition in &self.0 {
+            let failure = match &condition.program {
+                Err(why) => format!("compilation error: {why}"),
+                Ok(program) => match evaluate(program, scope, &mut left) {
+                    Ok(Cel::Bool(true)) => continue,
+                    Ok(Cel::Bool(false)) => return Ok(false),
+                    Ok(_) => "must evaluate to a bool".to_owned(),
+                    Err(why) => why.to_string(),
+                },
+            };
+            failures.push(format!("match condition {}: {failure}", quote(&condition.name)));
+        }
+        if failures.is_empty() { Ok(true) } else { Err(Failed(failures.join(", "))) }
+    }
+}
+
+/// The reason why conditions could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Failed(String);
