@@ -282,7 +282,10 @@ pub(crate) fn check(
         rest = after;
         if let Part::Clause = part {
             let Some(arg) = args.get(index) else {
-                return Err(fail(format!("index {index} out of range")));
+                return Err(fail(match rest.is_empty() {
+                    true => "unexpected end of string".to_owned(),
+                    false => format!("index {index} out of range"),
+                }));
             };
             index += 1;
             let (verb, _, after) = clause(rest).map_err(fail)?;

@@ -1,5 +1,6 @@
 //! Functions: one file per library, each a table of overloads.
 
+mod address;
 mod authz;
 mod convert;
 mod format;

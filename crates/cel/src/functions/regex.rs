@@ -23,6 +23,7 @@ const COMPILED: usize = 1 << 16;
 
 /// A pattern, or what is wrong with it.
 pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+    check_repetition(pattern)?;
     RegexBuilder::new(&translated(pattern)).size_limit(MAX_COMPILED).build().map_err(|error| {
         let error = match error {
             regex::Error::CompiledTooBig(_) => return "expression too large".to_owned(),
@@ -39,6 +40,76 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
         let why = known.map_or("invalid or unsupported Perl syntax", |(_, why)| why);
         format!("error parsing regexp: {why}: `{pattern}`")
     })
+}
+
+/// The classes that have a name.
+const CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
+];
+
+/// RE2 repeats nothing twice in a row, and nothing more than a thousand times; and it knows only
+/// its own classes.
+fn check_repetition(pattern: &str) -> Result<(), String> {
+    let mut rest = pattern;
+    let (mut class, mut repeated) = (false, false);
+    while let Some(c) = rest.chars().next() {
+        let mut length = c.len_utf8();
+        let mut repeats = false;
+        match c {
+            '\\' => length += rest[1..].chars().next().map_or(0, char::len_utf8),
+            '[' if !class => {
+                class = true;
+                let first = rest[1..].strip_prefix('^').unwrap_or(&rest[1..]);
+                length = rest.len() - first.len() + usize::from(first.starts_with(']'));
+            }
+            '[' if rest.starts_with("[:") => {
+                if let Some(end) = rest.find(":]") {
+                    length = end + 2;
+                    let name = rest[2..end].trim_start_matches('^');
+                    if !CLASSES.contains(&name) {
+                        return Err(format!(
+                            "error parsing regexp: invalid character class range: `{}`",
+                            &rest[..length]
+                        ));
+                    }
+                }
+            }
+            ']' => class = false,
+            '*' | '+' | '?' if !class => repeats = true,
+            '{' if !class => {
+                if let Some(end) = rest.find('}') {
+                    let mut counts = rest[1..end].splitn(2, ',');
+                    let number = |text: &str| text.parse::<u32>();
+                    if let Some(Ok(first)) = counts.next().map(number) {
+                        let second = counts.next().filter(|text| !text.is_empty()).map(number);
+                        let most = second.and_then(Result::ok).unwrap_or(first);
+                        if first.max(most) > 1000 {
+                            let repeat = &rest[..=end];
+                            return Err(format!(
+                                "error parsing regexp: invalid repeat count: `{repeat}`"
+                            ));
+                        }
+                        repeats = true;
+                        length = end + 1;
+                    }
+                }
+            }
+            _ => {}
+        }
+        if repeats {
+            if repeated {
+                return Err(format!(
+                    "error parsing regexp: invalid nested repetition operator: `{pattern}`"
+                ));
+            }
+            // A question mark after it makes it take less.
+            length += usize::from(rest[length..].starts_with('?'));
+        }
+        repeated = repeats;
+        rest = &rest[length..];
+    }
+    Ok(())
 }
 
 /// RE2's syntax in that of the library: its classes are of ASCII, a bracket within brackets and

@@ -26,6 +26,8 @@ pub(super) const ROWS: &[Row] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
     scheme: String,
+    /// What follows the scheme where that is no path, as in `mailto:`.
+    opaque: String,
     user: Option<String>,
     host: String,
     path: String,
@@ -38,9 +40,9 @@ impl Url {
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         if !self.scheme.is_empty() {
-            text.extend([self.scheme.as_str(), ":"]);
+            text.extend([self.scheme.as_str(), ":", self.opaque.as_str()]);
         }
-        if !self.scheme.is_empty() || !self.host.is_empty() {
+        if self.opaque.is_empty() && (!self.scheme.is_empty() || !self.host.is_empty()) {
             text.push_str("//");
         }
         if let Some(user) = &self.user {
@@ -77,12 +79,13 @@ impl Url {
             if scheme.is_empty() {
                 return Err(wrong("invalid URI for request".to_owned()));
             }
-            // Opaque, as in `mailto:`: it has neither host nor path.
             let (user, host, path) = (None, String::new(), String::new());
-            return Ok(Url { scheme, user, host, path, query, fragment });
+            let opaque = rest.to_owned();
+            return Ok(Url { scheme, opaque, user, host, path, query, fragment });
         }
         let (mut user, mut host, mut path) = (None, "", rest);
-        let authority = rest.strip_prefix("//").filter(|_| !scheme.is_empty());
+        let authority =
+            rest.strip_prefix("//").filter(|rest| !scheme.is_empty() || !rest.starts_with('/'));
         if let Some(authority) = authority {
             let end = authority.find('/').unwrap_or(authority.len());
             (host, path) = authority.split_at(end);
@@ -94,7 +97,8 @@ impl Url {
         }
         check_escapes(path).map_err(wrong)?;
         let path = escape_path(path);
-        Ok(Url { scheme, user, host: host.to_owned(), path, query, fragment })
+        let (opaque, host) = (String::new(), host.to_owned());
+        Ok(Url { scheme, opaque, user, host, path, query, fragment })
     }
 
     fn split_host(&self) -> (&str, &str) {

@@ -8,7 +8,7 @@ use crate::ast::{ACCUMULATOR, Ast, Expr, Kind, Literal};
 use crate::cost::{Estimate, Rule};
 use crate::env::Env;
 use crate::error::CompileError;
-use crate::functions::{Functions, compile_regex};
+use crate::functions::{Functions, Overload, compile_regex};
 use crate::program::Program;
 use crate::types::Type;
 use crate::value::Value;
@@ -168,7 +168,8 @@ impl Planner<'_> {
         } else {
             functions.named(function).unwrap_or(candidates)
         };
-        let overloads = all.iter().map(|index| &functions.overloads[*index]).collect();
+        let overloads: Vec<&Overload> =
+            all.iter().map(|index| &functions.overloads[*index]).collect();
         let regex = match (&**function, planned.get(1)) {
             ("matches" | "find" | "findAll", Some(Node::Const(Value::String(pattern)))) => {
                 Some(compile_regex(pattern)?)
@@ -176,7 +177,12 @@ impl Planner<'_> {
             _ => None,
         };
         let rule = Rule::of(function, overload);
-        let call = Call { name: function.clone(), overloads, args: planned, rule, regex };
+        // As cel-go calls functions of many arguments, and those among which values decide.
+        let stops = planned.len() > 2
+            || regex.is_some()
+            || overload == "string_format"
+            || overloads.len() > 1 && !overloads.iter().any(|overload| overload.any);
+        let call = Call { name: function.clone(), overloads, args: planned, rule, regex, stops };
         if accumulates {
             if let Node::Local(accumulator, init) = call.args[0] {
                 return Ok(Node::Append(Box::new(Append { accumulator, init, call })));

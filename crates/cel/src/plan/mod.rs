@@ -63,6 +63,8 @@ pub(crate) struct Call {
     pub(crate) rule: Rule,
     /// The pattern, where it is known.
     pub(crate) regex: Option<Regex>,
+    /// Whether arguments after one that fails are not evaluated.
+    pub(crate) stops: bool,
 }
 
 #[derive(Debug)]
