@@ -1,5 +1,7 @@
 //! Mutated expressions over mutated data: nothing panics, takes long or takes much.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use cel::{Budget, Env, Schema};
@@ -88,7 +90,7 @@ fn expressions_of_any_kind() {
     });
 }
 
-/// What a schema declares need not be what is there.
+/// Data need not be as its schema declares it.
 #[test]
 fn data_that_is_not_as_declared() {
     let (value, schema) = own();

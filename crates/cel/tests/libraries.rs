@@ -1,5 +1,7 @@
-//! What upstream's environment alone does not show: the authorizer, fields that are found when
+//! Things that upstream's environment alone does not show: the authorizer, fields that are found when
 //! they are asked for, objects of mutating policies, and roots of resources.
+
+#![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 

@@ -7,7 +7,7 @@ use crate::functions::Outcome;
 use crate::plan::{Index, Node, Select};
 use crate::value::{Value, double_to_int};
 
-/// What a key selects, None if there is nothing.
+/// The value that a key selects, None if there is nothing.
 type Found<'a> = Result<Option<Value<'a>>, EvalError>;
 
 impl<'a: 'v, 'v> Run<'a, 'a, 'v> {

@@ -1,4 +1,4 @@
-//! What is wrong with an address, in the words of Go's `netip`.
+//! Errors of addresses, in the words of Go's `netip`.
 
 /// Why a text is no address.
 pub(super) fn why_not(raw: &str) -> String {

@@ -27,10 +27,10 @@ fn is_sorted<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
         if !value::is_ordered(&item) {
             return Err(EvalError::no_such_overload());
         }
-        if let Some(previous) = &previous {
-            if matches!(value::compare(previous, &item), Ok(Ordering::Greater)) {
-                return Ok(Value::Bool(false));
-            }
+        if let Some(previous) = &previous
+            && matches!(value::compare(previous, &item), Ok(Ordering::Greater))
+        {
+            return Ok(Value::Bool(false));
         }
         previous = Some(item);
     }

@@ -26,9 +26,9 @@ pub(super) const ROWS: &[Row] = &[
 #[derive(Debug, Clone, Copy)]
 pub struct Quantity {
     billionths: i128,
-    /// Whether it was written without a part of one, as far as upstream keeps that.
+    /// True if it was written without a part of one, as far as upstream keeps that.
     whole: bool,
-    /// Whether upstream would keep it as more than an integer with an exponent.
+    /// True if upstream would keep it as more than an integer with an exponent.
     large: bool,
 }
 
@@ -101,7 +101,7 @@ impl Quantity {
     }
 }
 
-/// Whether the suffix is of two, and its exponent.
+/// True if the suffix is of two, and its exponent.
 fn suffix_of(suffix: &str) -> Option<(bool, i32)> {
     let decimal = |exponent| Some((false, exponent));
     match suffix {
@@ -159,7 +159,7 @@ fn scaled(digits: &str, fraction: &str, binary: bool, exponent: i32) -> i128 {
     value = value.saturating_mul(factor);
     if lost.bytes().any(|b| b != b'0') {
         if binary {
-            // What the lost digits are worth, to as many places as fit.
+            // The worth of the lost digits, to as many places as fit.
             let digits = &format!("{lost:0<9}")[..9];
             let places = 10u128.pow((lost.len() as i32).min(9) as u32);
             let part: u128 = digits[..lost.len().min(9)].parse().unwrap_or(0);

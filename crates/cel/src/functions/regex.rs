@@ -22,11 +22,11 @@ const MAX_COMPILED: usize = 1 << 20;
 const COMPILED: usize = 1 << 16;
 
 /// A pattern, or what is wrong with it.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(crate) fn compile(pattern: &str) -> Result<Regex, EvalError> {
     check_repetition(pattern)?;
     RegexBuilder::new(&translated(pattern)).size_limit(MAX_COMPILED).build().map_err(|error| {
         let error = match error {
-            regex::Error::CompiledTooBig(_) => return "expression too large".to_owned(),
+            regex::Error::CompiledTooBig(_) => return EvalError::new("expression too large"),
             other => other.to_string(),
         };
         const KNOWN: [(&str, &str); 5] = [
@@ -38,7 +38,7 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
         ];
         let known = KNOWN.iter().find(|(theirs, _)| error.contains(theirs));
         let why = known.map_or("invalid or unsupported Perl syntax", |(_, why)| why);
-        format!("error parsing regexp: {why}: `{pattern}`")
+        EvalError::new(format!("error parsing regexp: {why}: `{pattern}`"))
     })
 }
 
@@ -50,7 +50,7 @@ const CLASSES: [&str; 14] = [
 
 /// RE2 repeats nothing twice in a row, and nothing more than a thousand times; and it knows only
 /// its own classes.
-fn check_repetition(pattern: &str) -> Result<(), String> {
+fn check_repetition(pattern: &str) -> Result<(), EvalError> {
     let mut rest = pattern;
     let (mut class, mut repeated) = (false, false);
     while let Some(c) = rest.chars().next() {
@@ -68,10 +68,10 @@ fn check_repetition(pattern: &str) -> Result<(), String> {
                     length = end + 2;
                     let name = rest[2..end].trim_start_matches('^');
                     if !CLASSES.contains(&name) {
-                        return Err(format!(
+                        return Err(EvalError::new(format!(
                             "error parsing regexp: invalid character class range: `{}`",
                             &rest[..length]
-                        ));
+                        )));
                     }
                 }
             }
@@ -86,9 +86,9 @@ fn check_repetition(pattern: &str) -> Result<(), String> {
                         let most = second.and_then(Result::ok).unwrap_or(first);
                         if first.max(most) > 1000 {
                             let repeat = &rest[..=end];
-                            return Err(format!(
+                            return Err(EvalError::new(format!(
                                 "error parsing regexp: invalid repeat count: `{repeat}`"
-                            ));
+                            )));
                         }
                         repeats = true;
                         length = end + 1;
@@ -99,9 +99,9 @@ fn check_repetition(pattern: &str) -> Result<(), String> {
         }
         if repeats {
             if repeated {
-                return Err(format!(
+                return Err(EvalError::new(format!(
                     "error parsing regexp: invalid nested repetition operator: `{pattern}`"
-                ));
+                )));
             }
             // A question mark after it makes it take less.
             length += usize::from(rest[length..].starts_with('?'));
@@ -188,7 +188,7 @@ fn dynamic(args: &[Value<'_>], budget: &mut Budget) -> Result<Regex, EvalError> 
         return Ok(regex);
     }
     budget.allocate(COMPILED)?;
-    let regex = compile(pattern).map_err(EvalError::new)?;
+    let regex = compile(pattern)?;
     budget.remember(pattern, &regex);
     Ok(regex)
 }
@@ -223,7 +223,7 @@ fn matches<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
 }
 
 fn find<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
-    let regex = dynamic(args, budget).map_err(|error| illegal(error))?;
+    let regex = dynamic(args, budget).map_err(illegal)?;
     run("find", &regex, args, budget)
 }
 

@@ -15,7 +15,7 @@ use crate::schema::{ListKind, Schema};
 pub struct List<'a> {
     pub(crate) items: Items<'a>,
     kind: &'a ListKind,
-    /// Whether a schema declared it, or what it was added to.
+    /// True if a schema declared it, or what it was added to.
     declared: bool,
 }
 
@@ -46,7 +46,7 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Whether it has no items.
+    /// True if it has no items.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -64,7 +64,7 @@ impl<'a> List<'a> {
         (0..self.len()).map_while(|index| self.get(index))
     }
 
-    /// Whether its own type decides about equality, rather than that of any list.
+    /// True if its own type decides about equality, rather than that of any list.
     pub(crate) fn is_declared(&self) -> bool {
         self.declared
     }
@@ -123,12 +123,12 @@ impl<'a> List<'a> {
         more: Vec<Value<'a>>,
         budget: &mut Budget,
     ) -> Result<(), EvalError> {
-        if let Items::Values(values) = &mut self.items {
-            if let Some(values) = Arc::get_mut(values) {
-                budget.allocate(more.len().saturating_mul(ITEM))?;
-                values.extend(more);
-                return Ok(());
-            }
+        if let Items::Values(values) = &mut self.items
+            && let Some(values) = Arc::get_mut(values)
+        {
+            budget.allocate(more.len().saturating_mul(ITEM))?;
+            values.extend(more);
+            return Ok(());
         }
         *self = self.add(&List::new(more), budget)?;
         Ok(())
