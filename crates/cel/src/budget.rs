@@ -1,4 +1,4 @@
-//! What an evaluation may use.
+//! The limits of an evaluation.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ const MEMORY: usize = 256 * 1024 * 1024;
 /// The deadline is looked at once in so many steps of folds, as upstream does.
 const CHECK_EVERY: u32 = 100;
 
-/// What an evaluation may use, and what it used.
+/// The limits of an evaluation, and how much of them it used.
 #[derive(Debug, Clone)]
 pub struct Budget {
     limit: u64,

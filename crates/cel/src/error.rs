@@ -21,7 +21,7 @@ impl Location {
 pub struct Issue {
     /// Where it is.
     pub location: Location,
-    /// What is wrong.
+    /// The message.
     pub message: String,
 }
 
@@ -53,7 +53,7 @@ impl CompileError {
         CompileError { issues, lines: Vec::new(), instantiation: true }
     }
 
-    /// Whether the expression is right, but what is known of it already fails: upstream tells so
+    /// True if the expression is right, but what is known of it already fails: upstream tells so
     /// as `program instantiation failed`.
     pub fn is_instantiation(&self) -> bool {
         self.instantiation

@@ -45,7 +45,7 @@ impl Program {
         &self.ty
     }
 
-    /// What an evaluation costs at least and at most, by the sizes that are declared.
+    /// The least and the most that an evaluation costs, by the sizes that are declared.
     pub fn estimated_cost(&self) -> Estimate {
         self.estimate
     }

@@ -27,7 +27,7 @@ pub struct Field {
     pub name: String,
     /// The shape of its value.
     pub schema: Arc<Schema>,
-    /// Whether every object has it.
+    /// True if every object has it.
     pub required: bool,
 }
 
@@ -66,7 +66,7 @@ pub struct Schema {
     pub kind: Kind,
     /// The most code points, items or properties that a value has: its worst size in estimates.
     pub max_size: u64,
-    /// Whether `null` stands for a value.
+    /// True if `null` stands for a value.
     pub nullable: bool,
 }
 

@@ -103,7 +103,7 @@ impl Type {
         matches!(self, Type::Dyn | Type::Error)
     }
 
-    /// Whether both are the same type, parameters included.
+    /// True if both are the same type, parameters included.
     pub fn is_exactly(&self, other: &Type) -> bool {
         match (self, other) {
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => {

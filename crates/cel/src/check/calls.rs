@@ -24,15 +24,15 @@ impl Checker<'_> {
             let types = args.iter().map(|arg| self.get(arg)).collect();
             return self.resolve(id, &name, overloads, types, false, args);
         };
-        // What stands before the dot is a namespace, or the value that is called on.
+        // Before the dot stands a namespace, or the value that is called on.
         let qualified = receiver.qualified_name().map(|prefix| format!("{prefix}.{function}"));
-        if let Some(name) = qualified {
-            if let Some(overloads) = self.env.function(&name) {
-                *function = name.as_str().into();
-                *target = None;
-                let types = args.iter().map(|arg| self.get(arg)).collect();
-                return self.resolve(id, &name, overloads, types, false, args);
-            }
+        if let Some(name) = qualified
+            && let Some(overloads) = self.env.function(&name)
+        {
+            *function = name.as_str().into();
+            *target = None;
+            let types = args.iter().map(|arg| self.get(arg)).collect();
+            return self.resolve(id, &name, overloads, types, false, args);
         }
         self.check(receiver);
         let Some(overloads) = self.env.function(function) else {

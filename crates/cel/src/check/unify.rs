@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::functions::Overload;
 use crate::types::Type;
 
-/// What parameters stand for, with what was changed, to undo what did not fit.
+/// The types for which parameters stand, and the changes, to undo those that did not fit.
 #[derive(Default)]
 pub(super) struct Mapping {
     bound: Vec<Option<Type>>,
@@ -43,7 +43,7 @@ impl Mapping {
         fits
     }
 
-    /// Whether a value of the first type can be one of the second, which may decide what
+    /// True if a value of the first type can be one of the second, which may decide what
     /// parameters stand for.
     pub(super) fn assign(&mut self, from: &Type, to: &Type) -> bool {
         self.all_or_nothing(|mapping| mapping.assignable(from, to))
@@ -123,7 +123,7 @@ impl Mapping {
         }
     }
 
-    /// Whether the parameter `param` can stand for `ty`, and whether it stood for something.
+    /// True if the parameter `param` can stand for `ty`, and whether it stood for something.
     fn valid(&mut self, ty: &Type, param: &Type) -> (bool, bool) {
         if ty.is_exactly(param) {
             return (true, true);
@@ -174,7 +174,7 @@ fn rebuild(ty: &Type, part: &mut dyn FnMut(&Type) -> Type) -> Type {
     }
 }
 
-/// Whether a type has no more parts than this.
+/// True if a type has no more parts than this.
 pub(super) fn fits(ty: &Type, left: &mut usize) -> bool {
     let Some(rest) = left.checked_sub(1) else { return false };
     *left = rest;

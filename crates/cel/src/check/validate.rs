@@ -1,4 +1,4 @@
-//! What is wrong with literals although their types are right.
+//! Errors of literals whose types are right.
 
 use crate::ast::{Ast, Expr, Kind, Literal};
 use crate::budget::Budget;

@@ -1,4 +1,4 @@
-//! What an expression costs at most, before it is evaluated: cel-go's estimator, for the sizes
+//! The most that an expression costs, before it is evaluated: cel-go's estimator, for the sizes
 //! that the schemas of its variables declare.
 
 use std::collections::HashMap;
@@ -105,10 +105,10 @@ impl<'e> Coster<'e> {
     }
 
     fn path(&self, expr: &Expr) -> Path {
-        if let Kind::Ident(name) = &expr.kind {
-            if let Some(local) = self.local(name) {
-                return local.path.clone();
-            }
+        if let Kind::Ident(name) = &expr.kind
+            && let Some(local) = self.local(name)
+        {
+            return local.path.clone();
         }
         self.paths.get(&expr.id).cloned().unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What a call costs at most, without its arguments.
+//! The estimated cost of a call without its arguments.
 
 use super::estimate::Coster;
 use super::size::Estimate;
@@ -200,7 +200,10 @@ fn kubernetes(
         }
         ("join", Some(target), _) => {
             let list = coster.size_or_unknown(target);
-            let mut size = list.times(coster.item_size(target));
+            let mut size = match element(coster.ty(target)) {
+                Some(_) => list.times(coster.item_size(target)),
+                None => Estimate::fixed(0),
+            };
             if let Some(separator) = args.first() {
                 let between = Estimate::new(list.min.saturating_sub(1), list.max.saturating_sub(1));
                 size = size.plus(coster.size_or_unknown(separator).times(between));

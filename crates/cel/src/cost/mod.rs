@@ -1,4 +1,4 @@
-//! What expressions cost: cel-go's units, with Kubernetes' costs for its own functions.
+//! Costs of expressions: cel-go's units, with Kubernetes' costs for its own functions.
 
 mod estimate;
 mod functions;

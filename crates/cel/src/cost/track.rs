@@ -1,4 +1,4 @@
-//! What a call cost.
+//! The cost of a call that was made.
 
 use super::{CHECK, PATTERN, TRAVERSAL};
 use crate::budget::Budget;
@@ -195,7 +195,7 @@ fn actual_size(value: &Value<'_>) -> u64 {
     }
 }
 
-/// What is nested deeper is not counted.
+/// Values that nest deeper are not counted.
 const MAX_DEPTH: usize = 512;
 
 fn traversal(value: &Value<'_>, depth: usize) -> u64 {

@@ -7,7 +7,7 @@ use crate::functions::Outcome;
 use crate::plan::{Index, Node, Select};
 use crate::value::{Value, double_to_int};
 
-/// What a key selects, None if there is nothing.
+/// The value that a key selects, None if there is nothing.
 type Found<'a> = Result<Option<Value<'a>>, EvalError>;
 
 impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
@@ -33,14 +33,14 @@ impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
 
     pub(super) fn index(&mut self, index: &'a Index, charged: bool) -> Outcome<'a> {
         let operand = self.start(&index.operand, charged)?;
-        let known = operand_is_none(&operand);
-        if known {
+        if matches!(operand, Value::Optional(None)) {
             return Ok(operand);
         }
         let key = match self.eval(&index.index, !index.index.is_attribute()) {
             Ok(key) => key,
             Err(error) => {
-                self.budget.charge(1)?;
+                let optional = index.optional || matches!(operand, Value::Optional(_));
+                self.budget.charge(u64::from(!optional))?;
                 return Err(error);
             }
         };
@@ -98,10 +98,6 @@ impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
         }
         Ok(Value::Bool(found?.is_some()))
     }
-}
-
-fn operand_is_none(value: &Value<'_>) -> bool {
-    matches!(value, Value::Optional(None))
 }
 
 fn by_name<'a>(value: &Value<'a>, name: &str, budget: &mut Budget) -> Found<'a> {

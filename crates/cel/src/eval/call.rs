@@ -9,19 +9,30 @@ use crate::value::Value;
 impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
     pub(super) fn call(&mut self, call: &'a Call) -> Outcome<'a> {
         match &call.args[..] {
+            args if call.stops => self.in_order(call, args),
             [one] => match self.eval(one, true) {
                 Ok(value) => self.apply(call, &[value]),
                 Err(error) => self.failed(call, &[Value::Null], error),
             },
-            [one, other] if call.regex.is_none() => self.binary(call, one, other),
-            args => {
-                let mut values = Vec::with_capacity(args.len());
-                for arg in args {
-                    values.push(self.eval(arg, true)?);
+            [one, other] => self.binary(call, one, other),
+            args => self.in_order(call, args),
+        }
+    }
+
+    /// The first that fails ends the call, which costs something only if that was the last.
+    fn in_order(&mut self, call: &'a Call, args: &'a [Node]) -> Outcome<'a> {
+        let mut values = Vec::with_capacity(args.len());
+        for arg in args {
+            match self.eval(arg, true) {
+                Ok(value) => values.push(value),
+                Err(error) if values.len() + 1 < args.len() => return Err(error),
+                Err(error) => {
+                    values.push(Value::Null);
+                    return self.failed(call, &values, error);
                 }
-                self.apply(call, &values)
             }
         }
+        self.apply(call, &values)
     }
 
     /// Both are evaluated even if one of them fails.

@@ -73,7 +73,10 @@ impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
 
     /// Adds to the accumulator in place: nothing else can hold it, for no source can name it.
     pub(super) fn append(&mut self, append: &'a Append) -> Outcome<'a> {
-        self.local(append.accumulator, append.init, true).map(|_| ()).or_else(keep_failures)?;
+        match self.local(append.accumulator, append.init, true) {
+            Err(error) if append.call.stops => return Err(error),
+            outcome => outcome.map(|_| ()).or_else(keep_failures)?,
+        }
         let mut args = Vec::with_capacity(append.call.args.len() - 1);
         let mut failed = None;
         for arg in &append.call.args[1..] {
@@ -87,7 +90,9 @@ impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
             }
         }
         let accumulator = self.slots[append.accumulator].take();
-        self.budget.charge(1)?;
+        // A call that ends with the first argument that fails costs nothing before the last.
+        let last = args.len() + 2 >= append.call.args.len();
+        self.budget.charge(u64::from(!append.call.stops || failed.is_none() || last))?;
         let accumulator = accumulator.unwrap_or_else(|| Err(EvalError::no_such_overload()))?;
         if let Some(error) = failed {
             return Err(error);

@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] =
 
 /// More digits after the point are not written.
 const MAX_PRECISION: usize = 1000;
-/// What nests deeper is not written.
+/// Values that nest deeper are not written.
 const MAX_DEPTH: usize = 128;
 
 /// A part of a format.
@@ -28,44 +28,44 @@ enum Part<'f> {
 }
 
 /// The next part and what follows it.
-fn next(format: &str) -> Result<Option<(Part<'_>, &str)>, String> {
+fn next(format: &str) -> Option<(Part<'_>, &str)> {
     let Some(at) = format.find('%') else {
-        return Ok((!format.is_empty()).then_some((Part::Text(format), "")));
+        return (!format.is_empty()).then_some((Part::Text(format), ""));
     };
     if at > 0 {
-        return Ok(Some((Part::Text(&format[..at]), &format[at..])));
+        return Some((Part::Text(&format[..at]), &format[at..]));
     }
     if format[1..].starts_with('%') {
-        return Ok(Some((Part::Text("%"), &format[2..])));
+        return Some((Part::Text("%"), &format[2..]));
     }
-    Ok(Some((Part::Clause, &format[1..])))
+    Some((Part::Clause, &format[1..]))
 }
 
 /// A clause, from after its sign.
-fn clause(rest: &str) -> Result<(char, Option<usize>, &str), String> {
+fn clause(rest: &str) -> Result<(char, Option<usize>, &str), EvalError> {
     const WRONG: &str = "could not parse formatting clause: ";
+    let precision_error =
+        |why: &str| EvalError::new(format!("{WRONG}error while parsing precision: {why}"));
     let (precision, rest) = match rest.strip_prefix('.') {
         None => (None, rest),
         Some(after) => {
             let length = after.bytes().take_while(u8::is_ascii_digit).count();
             if length == after.len() {
-                return Err(format!(
-                    "{WRONG}error while parsing precision: could not find end of \
-                                    precision specifier"
-                ));
+                return Err(precision_error("could not find end of precision specifier"));
             }
-            let Ok(precision) = after[..length].parse::<usize>() else {
-                return Err(format!(
-                    "{WRONG}error while parsing precision: error while converting \
-                                    precision to integer: strconv.Atoi: parsing \"\": invalid syntax"
-                ));
-            };
+            let digits = &after[..length];
+            let precision = digits.parse::<usize>().map_err(|_| {
+                precision_error(&format!(
+                    "error while converting precision to integer: strconv.Atoi: parsing \
+                     {digits:?}: invalid syntax"
+                ))
+            })?;
             (Some(precision), &after[length..])
         }
     };
-    let Some(verb) = rest.chars().next() else { return Err("unexpected end of string".to_owned()) };
+    let verb = rest.chars().next().ok_or_else(|| EvalError::new("unexpected end of string"))?;
     if !"sdfebxXo".contains(verb) {
-        return Err(format!("{WRONG}unrecognized formatting clause \"{verb}\""));
+        return Err(EvalError::new(format!("{WRONG}unrecognized formatting clause \"{verb}\"")));
     }
     Ok((verb, precision, &rest[verb.len_utf8()..]))
 }
@@ -90,7 +90,7 @@ fn format<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
     let (mut rest, list) = (text(args, 0)?, list(args, 1)?);
     let mut out = String::new();
     let mut index = 0;
-    while let Some((part, after)) = next(rest).map_err(EvalError::new)? {
+    while let Some((part, after)) = next(rest) {
         rest = after;
         let before = out.len();
         match part {
@@ -99,7 +99,7 @@ fn format<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
                 let Some(value) = list.get(index) else {
                     return Err(EvalError::new(format!("index {index} out of range")));
                 };
-                let (verb, precision, after) = clause(rest).map_err(EvalError::new)?;
+                let (verb, precision, after) = clause(rest)?;
                 rest = after;
                 index += 1;
                 write_clause(&mut out, verb, precision, &value?, budget)?;
@@ -269,7 +269,7 @@ fn write_value(
     Ok(())
 }
 
-/// What is wrong with a format that is known and its arguments, and with which of them.
+/// Checks a format that is known against its arguments. The error says which of them is wrong.
 pub(crate) fn check(
     format: &str,
     args: &[&Expr],
@@ -278,14 +278,17 @@ pub(crate) fn check(
     let fail = |message: String| (None, message);
     let mut rest = format;
     let mut index = 0;
-    while let Some((part, after)) = next(rest).map_err(fail)? {
+    while let Some((part, after)) = next(rest) {
         rest = after;
         if let Part::Clause = part {
             let Some(arg) = args.get(index) else {
-                return Err(fail(format!("index {index} out of range")));
+                return Err(fail(match rest.is_empty() {
+                    true => "unexpected end of string".to_owned(),
+                    false => format!("index {index} out of range"),
+                }));
             };
             index += 1;
-            let (verb, _, after) = clause(rest).map_err(fail)?;
+            let (verb, _, after) = clause(rest).map_err(|error| fail(error.to_string()))?;
             rest = after;
             if let Some(bad) = misfit(verb, arg, ast) {
                 return Err((Some(bad.id), unfit(verb, ast.ty(bad).name())));

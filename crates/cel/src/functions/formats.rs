@@ -82,7 +82,7 @@ const FORMATS: [Format; 13] = [
         name: "URI",
         key: "uri",
         pattern_size: 1103,
-        check: |s| Url::parse(s).err().into_iter().collect(),
+        check: |s| Url::parse(s).err().iter().map(EvalError::to_string).collect(),
     },
     Format {
         name: "uuid",
@@ -112,7 +112,7 @@ const BASE64: &str =
     "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})";
 const PATTERNS: [&str; 7] = [LABEL, SUBDOMAIN, LABEL_1035, NAME, LABEL_VALUE, UUID, BASE64];
 
-/// Whether one of the patterns matches all of a text.
+/// True if one of the patterns matches all of a text.
 fn matches(pattern: &str, text: &str) -> bool {
     static COMPILED: OnceLock<Vec<Option<Regex>>> = OnceLock::new();
     let compiled = COMPILED.get_or_init(|| {
@@ -209,11 +209,10 @@ fn qualified(text: &str) -> Vec<String> {
 }
 
 fn label_value(text: &str) -> Vec<String> {
-    let message = format!(
-        "a valid label must be an empty string or consist of alphanumeric \
+    let message = "a valid label must be an empty string or consist of alphanumeric \
                            characters, '-', '_' or '.', and must start and end with an \
                            alphanumeric character"
-    );
+        .to_string();
     let wrong = too_long(text, 63, "bytes").into_iter();
     wrong
         .chain(mismatch(LABEL_VALUE, text, &message, "'MyValue',  or 'my_value',  or '12345'"))
@@ -234,12 +233,12 @@ fn datetime(text: &str) -> Vec<String> {
     }
 }
 
-/// Whether it is a name of DNS with dots.
+/// True if it is a name of DNS with dots.
 pub(super) fn is_subdomain(text: &str) -> bool {
     subdomain(text).is_empty()
 }
 
-/// Whether it is a name of DNS without dots.
+/// True if it is a name of DNS without dots.
 pub(super) fn is_label(text: &str) -> bool {
     label(text).is_empty()
 }

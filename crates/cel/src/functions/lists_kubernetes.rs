@@ -9,13 +9,13 @@ use crate::error::EvalError;
 use crate::value::{self, Value};
 
 pub(super) const ROWS: &[Row] = &[
-    ("isSorted", "list_@_is_sorted_bool", ".(list(@)) -> bool", is_sorted),
+    ("isSorted", "list_$_is_sorted_bool", ".(list($)) -> bool", is_sorted),
     ("sum", "list_int_sum_int", ".(list(int)) -> int", sum_int),
     ("sum", "list_uint_sum_uint", ".(list(uint)) -> uint", sum_uint),
     ("sum", "list_double_sum_double", ".(list(double)) -> double", sum_double),
     ("sum", "list_duration_sum_duration", ".(list(duration)) -> duration", sum_duration),
-    ("max", "list_@_max_@", ".(list(@)) -> @", max),
-    ("min", "list_@_min_@", ".(list(@)) -> @", min),
+    ("max", "list_$_max_$", ".(list($)) -> $", max),
+    ("min", "list_$_min_$", ".(list($)) -> $", min),
     ("indexOf", "list_a_index_of_int", ".(list(A), A) -> int", index_of),
     ("lastIndexOf", "list_a_last_index_of_int", ".(list(A), A) -> int", last_index_of),
 ];
@@ -27,10 +27,10 @@ fn is_sorted<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
         if !value::is_ordered(&item) {
             return Err(EvalError::no_such_overload());
         }
-        if let Some(previous) = &previous {
-            if matches!(value::compare(previous, &item), Ok(Ordering::Greater)) {
-                return Ok(Value::Bool(false));
-            }
+        if let Some(previous) = &previous
+            && matches!(value::compare(previous, &item), Ok(Ordering::Greater))
+        {
+            return Ok(Value::Bool(false));
         }
         previous = Some(item);
     }

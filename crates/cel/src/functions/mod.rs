@@ -1,5 +1,6 @@
 //! Functions: one file per library, each a table of overloads.
 
+mod address;
 mod authz;
 mod convert;
 mod format;
@@ -49,7 +50,7 @@ pub(crate) struct Overload {
     pub(crate) params: Vec<Type>,
     pub(crate) result: Type,
     pub(crate) function: Function,
-    /// Whether the function looks itself at what it is given.
+    /// True if the function looks itself at what it is given.
     pub(crate) any: bool,
 }
 
@@ -98,7 +99,7 @@ impl Functions {
 }
 
 impl Overload {
-    /// Whether these arguments can be given, as far as the values know their types.
+    /// True if these arguments can be given, as far as the values know their types.
     pub(crate) fn takes(&self, args: &[Value<'_>]) -> bool {
         self.any
             || self.params.len() == args.len()
@@ -106,13 +107,20 @@ impl Overload {
     }
 }
 
+/// As cel-go does, of a list or a map only the first part is looked at.
 fn is_kind(ty: &Type, value: &Value<'_>) -> bool {
     match (ty, value) {
         (Type::Dyn | Type::Letter(_), _)
-        | (Type::List(_), Value::List(_))
-        | (Type::Map(..), Value::Map(_))
         | (Type::Optional(_), Value::Optional(_))
         | (Type::Type(_), Value::Type(_)) => true,
+        (Type::List(of), Value::List(list)) => match list.get(0) {
+            Some(Ok(first)) => is_kind(of, &first),
+            Some(Err(_)) | None => true,
+        },
+        (Type::Map(of, _), Value::Map(map)) => {
+            matches!(**of, Type::Dyn | Type::Letter(_))
+                || map.keys().first().is_none_or(|first| is_kind(of, first))
+        }
         (Type::Opaque(name), Value::Opaque(value)) => *name == value.type_name(),
         (ty, value) => ty.is_exactly(&value.ty()),
     }

@@ -1,9 +1,9 @@
 //! Addresses and networks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::strings::text;
-use super::{Outcome, Row};
+use super::{Outcome, Row, address};
 use crate::budget::Budget;
 use crate::error::EvalError;
 use crate::value::{Opaque, Value};
@@ -85,7 +85,8 @@ impl Cidr {
 }
 
 fn parse_ip(raw: &str) -> Result<IpAddr, EvalError> {
-    if raw.contains('%') && raw.split('%').next().is_some_and(|ip| ip.parse::<IpAddr>().is_ok()) {
+    let zoned = raw.split_once('%').filter(|(_, zone)| !zone.is_empty());
+    if zoned.is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok()) {
         let message = format!("IP address {raw:?} with zone value is not allowed");
         return Err(EvalError::new(message));
     }
@@ -96,32 +97,8 @@ fn parse_ip(raw: &str) -> Result<IpAddr, EvalError> {
         Ok(ip) => Ok(ip),
         Err(_) => Err(EvalError::new(format!(
             "IP Address {raw:?} parse error during conversion from string: ParseAddr({raw:?}): {}",
-            why_not_ip(raw)
+            address::why_not(raw)
         ))),
-    }
-}
-
-/// As Go says what is wrong with an address.
-fn why_not_ip(raw: &str) -> String {
-    if !raw.contains(['.', ':']) {
-        return "unable to parse IP".to_owned();
-    }
-    if raw.contains(':') {
-        return format!("unexpected character, want colon (at {raw:?})");
-    }
-    let fields: Vec<&str> = raw.split('.').collect();
-    if let Some(bad) = raw.find(|c: char| c != '.' && !c.is_ascii_digit()) {
-        return format!("unexpected character (at {:?})", &raw[bad..]);
-    }
-    if fields.iter().any(|field| field.len() > 1 && field.starts_with('0')) {
-        return "IPv4 field has octet with leading zero".to_owned();
-    }
-    if fields.iter().any(|field| field.parse::<u32>().is_ok_and(|value| value > 255)) {
-        return "IPv4 field has value >255".to_owned();
-    }
-    match fields.len() {
-        0..4 => "IPv4 address too short".to_owned(),
-        _ => "IPv4 address too long".to_owned(),
     }
 }
 
@@ -130,9 +107,12 @@ fn parse_cidr(raw: &str) -> Result<Cidr, EvalError> {
     let wrong =
         |why: &str| EvalError::new(format!("{PREFIX}{PREFIX}netip.ParsePrefix({raw:?}): {why}"));
     let (address, bits) = raw.rsplit_once('/').ok_or_else(|| wrong("no '/'"))?;
+    if address.contains('%') {
+        return Err(wrong("IPv6 zones cannot be present in a prefix"));
+    }
     let address: IpAddr = address
         .parse()
-        .map_err(|_| wrong(&format!("ParseAddr({address:?}): {}", why_not_ip(address))))?;
+        .map_err(|_| wrong(&format!("ParseAddr({address:?}): {}", address::why_not(address))))?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let digits = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit());
     if !digits || (bits.len() > 1 && bits.starts_with('0')) {

@@ -23,8 +23,22 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// A quantity in billionths, which are the smallest that upstream keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Quantity(pub(crate) i128);
+#[derive(Debug, Clone, Copy)]
+pub struct Quantity {
+    billionths: i128,
+    /// True if it was written without a part of one, as far as upstream keeps that.
+    whole: bool,
+    /// True if upstream would keep it as more than an integer with an exponent.
+    large: bool,
+}
+
+impl PartialEq for Quantity {
+    fn eq(&self, other: &Self) -> bool {
+        self.billionths == other.billionths
+    }
+}
+
+impl Eq for Quantity {}
 
 const ONE: i128 = 1_000_000_000;
 /// The largest with a suffix of two: larger ones become it, as upstream reads them.
@@ -52,9 +66,6 @@ impl Quantity {
             Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
             None => ("", rest),
         };
-        if digits.is_empty() && fraction.is_empty() {
-            return Err(wrong());
-        }
         let (binary, exponent) = suffix_of(suffix).ok_or_else(|| {
             let rest = suffix.trim_start_matches(|c| "eEinumkKMGTP".contains(c));
             let rest = rest.strip_prefix(['-', '+']).unwrap_or(rest);
@@ -64,15 +75,33 @@ impl Quantity {
             }
         })?;
         let value = scaled(digits, fraction, binary, exponent);
-        Ok(Quantity(if negative { -value } else { value }))
+        let billionths = if negative { -value } else { value };
+        let digits = digits.trim_start_matches('0').len().max(1) + fraction.len();
+        let room = if binary { 14 - exponent * 3 / 10 } else { 18 } - digits as i32;
+        let large = room < 0 || binary && !fraction.is_empty();
+        let whole = !large && (binary || exponent >= fraction.len() as i32);
+        Ok(Quantity { billionths, whole, large })
+    }
+
+    fn plus(self, other: Quantity) -> Quantity {
+        let billionths = self.billionths.saturating_add(other.billionths);
+        let large = self.large || other.large;
+        let whole = !large
+            && match (self.billionths, other.billionths) {
+                (_, 0) => self.whole,
+                (0, _) => other.whole,
+                _ => self.whole && other.whole,
+            };
+        Quantity { billionths, whole, large }
     }
 
     fn whole(self) -> Option<i64> {
-        (self.0 % ONE == 0).then(|| i64::try_from(self.0 / ONE).ok())?
+        let is_whole = self.whole && self.billionths % ONE == 0;
+        is_whole.then(|| i64::try_from(self.billionths / ONE).ok())?
     }
 }
 
-/// Whether the suffix is of two, and its exponent.
+/// True if the suffix is of two, and its exponent.
 fn suffix_of(suffix: &str) -> Option<(bool, i32)> {
     let decimal = |exponent| Some((false, exponent));
     match suffix {
@@ -130,7 +159,7 @@ fn scaled(digits: &str, fraction: &str, binary: bool, exponent: i32) -> i128 {
     value = value.saturating_mul(factor);
     if lost.bytes().any(|b| b != b'0') {
         if binary {
-            // What the lost digits are worth, to as many places as fit.
+            // The worth of the lost digits, to as many places as fit.
             let digits = &format!("{lost:0<9}")[..9];
             let places = 10u128.pow((lost.len() as i32).min(9) as u32);
             let part: u128 = digits[..lost.len().min(9)].parse().unwrap_or(0);
@@ -145,7 +174,9 @@ fn scaled(digits: &str, fraction: &str, binary: bool, exponent: i32) -> i128 {
 fn operand(args: &[Value<'_>], index: usize) -> Result<Quantity, EvalError> {
     match args.get(index) {
         Some(Value::Opaque(Opaque::Quantity(quantity))) => Ok(*quantity),
-        Some(Value::Int(value)) => Ok(Quantity(i128::from(*value) * ONE)),
+        Some(Value::Int(value)) => {
+            Ok(Quantity { billionths: i128::from(*value) * ONE, whole: true, large: false })
+        }
         _ => Err(EvalError::no_such_overload()),
     }
 }
@@ -159,23 +190,27 @@ fn is_quantity<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
 }
 
 fn sign<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
-    Ok(Value::Int(operand(args, 0)?.0.signum() as i64))
+    Ok(Value::Int(operand(args, 0)?.billionths.signum() as i64))
+}
+
+fn order(args: &[Value<'_>]) -> Result<std::cmp::Ordering, EvalError> {
+    Ok(operand(args, 0)?.billionths.cmp(&operand(args, 1)?.billionths))
 }
 
 fn is_greater<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
-    Ok(Value::Bool(operand(args, 0)? > operand(args, 1)?))
+    Ok(Value::Bool(order(args)?.is_gt()))
 }
 
 fn is_less<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
-    Ok(Value::Bool(operand(args, 0)? < operand(args, 1)?))
+    Ok(Value::Bool(order(args)?.is_lt()))
 }
 
 fn compare<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
-    Ok(Value::Int(operand(args, 0)?.cmp(&operand(args, 1)?) as i64))
+    Ok(Value::Int(order(args)? as i64))
 }
 
 fn float<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
-    let value = operand(args, 0)?.0;
+    let value = operand(args, 0)?.billionths;
     Ok(Value::Double(if value % ONE == 0 { (value / ONE) as f64 } else { value as f64 / 1e9 }))
 }
 
@@ -191,11 +226,12 @@ fn is_integer<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
 }
 
 fn add<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
-    let sum = operand(args, 0)?.0.saturating_add(operand(args, 1)?.0);
-    Ok(Value::Opaque(Opaque::Quantity(Quantity(sum))))
+    let sum = operand(args, 0)?.plus(operand(args, 1)?);
+    Ok(Value::Opaque(Opaque::Quantity(sum)))
 }
 
 fn sub<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
-    let difference = operand(args, 0)?.0.saturating_sub(operand(args, 1)?.0);
-    Ok(Value::Opaque(Opaque::Quantity(Quantity(difference))))
+    let other = operand(args, 1)?;
+    let negative = Quantity { billionths: other.billionths.saturating_neg(), ..other };
+    Ok(Value::Opaque(Opaque::Quantity(operand(args, 0)?.plus(negative))))
 }

@@ -22,10 +22,11 @@ const MAX_COMPILED: usize = 1 << 20;
 const COMPILED: usize = 1 << 16;
 
 /// A pattern, or what is wrong with it.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
+pub(crate) fn compile(pattern: &str) -> Result<Regex, EvalError> {
+    check_repetition(pattern)?;
     RegexBuilder::new(&translated(pattern)).size_limit(MAX_COMPILED).build().map_err(|error| {
         let error = match error {
-            regex::Error::CompiledTooBig(_) => return "expression too large".to_owned(),
+            regex::Error::CompiledTooBig(_) => return EvalError::new("expression too large"),
             other => other.to_string(),
         };
         const KNOWN: [(&str, &str); 5] = [
@@ -37,8 +38,78 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
         ];
         let known = KNOWN.iter().find(|(theirs, _)| error.contains(theirs));
         let why = known.map_or("invalid or unsupported Perl syntax", |(_, why)| why);
-        format!("error parsing regexp: {why}: `{pattern}`")
+        EvalError::new(format!("error parsing regexp: {why}: `{pattern}`"))
     })
+}
+
+/// The classes that have a name.
+const CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
+];
+
+/// RE2 repeats nothing twice in a row, and nothing more than a thousand times; and it knows only
+/// its own classes.
+fn check_repetition(pattern: &str) -> Result<(), EvalError> {
+    let mut rest = pattern;
+    let (mut class, mut repeated) = (false, false);
+    while let Some(c) = rest.chars().next() {
+        let mut length = c.len_utf8();
+        let mut repeats = false;
+        match c {
+            '\\' => length += rest[1..].chars().next().map_or(0, char::len_utf8),
+            '[' if !class => {
+                class = true;
+                let first = rest[1..].strip_prefix('^').unwrap_or(&rest[1..]);
+                length = rest.len() - first.len() + usize::from(first.starts_with(']'));
+            }
+            '[' if rest.starts_with("[:") => {
+                if let Some(end) = rest.find(":]") {
+                    length = end + 2;
+                    let name = rest[2..end].trim_start_matches('^');
+                    if !CLASSES.contains(&name) {
+                        return Err(EvalError::new(format!(
+                            "error parsing regexp: invalid character class range: `{}`",
+                            &rest[..length]
+                        )));
+                    }
+                }
+            }
+            ']' => class = false,
+            '*' | '+' | '?' if !class => repeats = true,
+            '{' if !class => {
+                if let Some(end) = rest.find('}') {
+                    let mut counts = rest[1..end].splitn(2, ',');
+                    let number = |text: &str| text.parse::<u32>();
+                    if let Some(Ok(first)) = counts.next().map(number) {
+                        let second = counts.next().filter(|text| !text.is_empty()).map(number);
+                        let most = second.and_then(Result::ok).unwrap_or(first);
+                        if first.max(most) > 1000 {
+                            let repeat = &rest[..=end];
+                            return Err(EvalError::new(format!(
+                                "error parsing regexp: invalid repeat count: `{repeat}`"
+                            )));
+                        }
+                        repeats = true;
+                        length = end + 1;
+                    }
+                }
+            }
+            _ => {}
+        }
+        if repeats {
+            if repeated {
+                return Err(EvalError::new(format!(
+                    "error parsing regexp: invalid nested repetition operator: `{pattern}`"
+                )));
+            }
+            // A question mark after it makes it take less.
+            length += usize::from(rest[length..].starts_with('?'));
+        }
+        repeated = repeats;
+        rest = &rest[length..];
+    }
+    Ok(())
 }
 
 /// RE2's syntax in that of the library: its classes are of ASCII, a bracket within brackets and
@@ -117,7 +188,7 @@ fn dynamic(args: &[Value<'_>], budget: &mut Budget) -> Result<Regex, EvalError> 
         return Ok(regex);
     }
     budget.allocate(COMPILED)?;
-    let regex = compile(pattern).map_err(EvalError::new)?;
+    let regex = compile(pattern)?;
     budget.remember(pattern, &regex);
     Ok(regex)
 }
@@ -152,7 +223,7 @@ fn matches<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
 }
 
 fn find<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
-    let regex = dynamic(args, budget).map_err(|error| illegal(error))?;
+    let regex = dynamic(args, budget).map_err(illegal)?;
     run("find", &regex, args, budget)
 }
 

@@ -3,27 +3,21 @@
 use super::{Overload, Row};
 use crate::types::Type;
 
-/// The types for which a row with a `@` in its id and signature stands.
-const COMPARABLE: &[&str] =
-    &["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
-const SUMMABLE: &[&str] = &["int", "uint", "double", "duration"];
+/// The types that have an order.
+const COMPARABLE: [&str; 8] =
+    ["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
 
-/// A row, or as many as its template stands for: `@` is each type that has an order, `#` each
-/// that has a sum.
+/// A row, or as many as there are types with an order if `$` stands for one of them in it.
 pub(super) fn overloads(row: Row) -> Vec<Overload> {
-    let (_, id, _, _) = row;
-    let (mark, types) = match id {
-        id if id.contains('@') => ("@", COMPARABLE),
-        id if id.contains('#') => ("#", SUMMABLE),
-        _ => return vec![overload(row, row.1, row.2)],
+    let (_, id, signature, _) = row;
+    if !id.contains('$') {
+        return vec![overload(row, id, signature)];
+    }
+    let of = |ty: &&str| {
+        let id = id.replace('$', ty);
+        overload(row, id.leak(), &signature.replace('$', ty))
     };
-    types
-        .iter()
-        .map(|ty| {
-            let id = id.replace(mark, ty);
-            overload(row, id.leak(), &row.2.replace(mark, ty))
-        })
-        .collect()
+    COMPARABLE.iter().map(of).collect()
 }
 
 fn overload((name, _, _, function): Row, id: &'static str, signature: &str) -> Overload {

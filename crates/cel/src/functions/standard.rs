@@ -121,7 +121,7 @@ fn equals<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
     value::equal(&args[0], &args[1]).map(Value::Bool)
 }
 
-/// What cannot be compared is not equal.
+/// Values that cannot be compared are not equal.
 fn not_equals<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
     Ok(Value::Bool(!matches!(value::equal(&args[0], &args[1]), Ok(true))))
 }
@@ -194,6 +194,9 @@ fn greater_equals<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
 fn size<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
     match args[0].size() {
         Some(size) => Ok(Value::Int(size as i64)),
+        None if matches!(args[0], Value::Duration(_) | Value::Timestamp(_)) => {
+            Err(EvalError::no_such_overload())
+        }
         None => Err(EvalError::new("no such overload: size")),
     }
 }

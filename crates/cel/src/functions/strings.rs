@@ -149,7 +149,7 @@ fn replace<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
     let found =
         if from.is_empty() { whole.chars().count() + 1 } else { whole.matches(from).count() };
     let count = usize::try_from(most).map_or(found, |most| most.min(found));
-    // What it grows to is known, and charged, before it is made.
+    // Its size is known, and charged, before it is made.
     budget.allocate(count.saturating_mul(to.len()).saturating_add(whole.len()))?;
     Ok(Value::text(whole.replacen(from, to, count)))
 }

@@ -26,6 +26,8 @@ pub(super) const ROWS: &[Row] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
     scheme: String,
+    /// The part after the scheme where that is no path, as in `mailto:`.
+    opaque: String,
     user: Option<String>,
     host: String,
     path: String,
@@ -38,9 +40,9 @@ impl Url {
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         if !self.scheme.is_empty() {
-            text.extend([self.scheme.as_str(), ":"]);
+            text.extend([self.scheme.as_str(), ":", self.opaque.as_str()]);
         }
-        if !self.scheme.is_empty() || !self.host.is_empty() {
+        if self.opaque.is_empty() && (!self.scheme.is_empty() || !self.host.is_empty()) {
             text.push_str("//");
         }
         if let Some(user) = &self.user {
@@ -56,15 +58,15 @@ impl Url {
     }
 
     /// An absolute URL or an absolute path, or what is wrong with it.
-    pub(crate) fn parse(raw: &str) -> Result<Url, String> {
-        let wrong = |why: String| format!("parse {raw:?}: {why}");
+    pub(crate) fn parse(raw: &str) -> Result<Url, EvalError> {
+        let wrong = |why: EvalError| EvalError::new(format!("parse {raw:?}: {why}"));
         if raw.bytes().any(|b| b < 0x20 || b == 0x7f) {
-            return Err(wrong("net/url: invalid control character in URL".to_owned()));
+            return Err(wrong(EvalError::new("net/url: invalid control character in URL")));
         }
         if raw.is_empty() {
-            return Err(wrong("empty url".to_owned()));
+            return Err(wrong(EvalError::new("empty url")));
         }
-        let (scheme, rest) = split_scheme(raw).map_err(|why| wrong(why.to_owned()))?;
+        let (scheme, rest) = split_scheme(raw).map_err(wrong)?;
         let (rest, fragment) = match rest.split_once('#') {
             Some((rest, fragment)) => (rest, Some(fragment.to_owned())),
             None => (rest, None),
@@ -75,14 +77,15 @@ impl Url {
         };
         if !rest.starts_with('/') {
             if scheme.is_empty() {
-                return Err(wrong("invalid URI for request".to_owned()));
+                return Err(wrong(EvalError::new("invalid URI for request")));
             }
-            // Opaque, as in `mailto:`: it has neither host nor path.
             let (user, host, path) = (None, String::new(), String::new());
-            return Ok(Url { scheme, user, host, path, query, fragment });
+            let opaque = rest.to_owned();
+            return Ok(Url { scheme, opaque, user, host, path, query, fragment });
         }
         let (mut user, mut host, mut path) = (None, "", rest);
-        let authority = rest.strip_prefix("//").filter(|_| !scheme.is_empty());
+        let authority =
+            rest.strip_prefix("//").filter(|rest| !scheme.is_empty() || !rest.starts_with('/'));
         if let Some(authority) = authority {
             let end = authority.find('/').unwrap_or(authority.len());
             (host, path) = authority.split_at(end);
@@ -94,7 +97,8 @@ impl Url {
         }
         check_escapes(path).map_err(wrong)?;
         let path = escape_path(path);
-        Ok(Url { scheme, user, host: host.to_owned(), path, query, fragment })
+        let (opaque, host) = (String::new(), host.to_owned());
+        Ok(Url { scheme, opaque, user, host, path, query, fragment })
     }
 
     fn split_host(&self) -> (&str, &str) {
@@ -106,46 +110,48 @@ impl Url {
     }
 }
 
-fn split_scheme(raw: &str) -> Result<(String, &str), &'static str> {
+fn split_scheme(raw: &str) -> Result<(String, &str), EvalError> {
     for (at, c) in raw.char_indices() {
         match c {
             'a'..='z' | 'A'..='Z' => {}
             '0'..='9' | '+' | '-' | '.' if at > 0 => {}
-            ':' if at == 0 => return Err("missing protocol scheme"),
+            ':' if at == 0 => return Err(EvalError::new("missing protocol scheme")),
             ':' => return Ok((raw[..at].to_ascii_lowercase(), &raw[at + 1..])),
             _ => break,
         }
     }
     let first = raw.split(['/', '?', '#']).next().unwrap_or_default();
     if first.contains(':') && !raw.starts_with('/') {
-        return Err("first path segment in URL cannot contain colon");
+        return Err(EvalError::new("first path segment in URL cannot contain colon"));
     }
     Ok((String::new(), raw))
 }
 
-fn check_host(host: &str) -> Result<(), String> {
+fn check_host(host: &str) -> Result<(), EvalError> {
     let port = match host.strip_prefix('[') {
         Some(inner) => match inner.split_once(']') {
             Some((_, rest)) => rest,
-            None => return Err("missing ']' in host".to_owned()),
+            None => return Err(EvalError::new("missing ']' in host")),
         },
         None => host.find(':').map_or("", |at| &host[at..]),
     };
     let digits = port.strip_prefix(':').unwrap_or(port);
     let is_port = port.is_empty() || port.starts_with(':');
     if !is_port || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(format!("invalid port {port:?} after host"));
+        return Err(EvalError::new(format!("invalid port {port:?} after host")));
     }
     let allowed = |c: char| {
         c.is_ascii_alphanumeric() || !c.is_ascii() || "-_.~!$&'()*+,;=:[]<>\"%".contains(c)
     };
     match host.chars().find(|c| !allowed(*c)) {
-        Some(c) => Err(format!("invalid character {:?} in host name", c.to_string())),
+        Some(c) => {
+            Err(EvalError::new(format!("invalid character {:?} in host name", c.to_string())))
+        }
         None => check_escapes(host),
     }
 }
 
-fn check_escapes(text: &str) -> Result<(), String> {
+fn check_escapes(text: &str) -> Result<(), EvalError> {
     let bytes = text.as_bytes();
     for (at, _) in text.match_indices('%') {
         let valid = bytes.len() > at + 2
@@ -154,13 +160,13 @@ fn check_escapes(text: &str) -> Result<(), String> {
         if !valid {
             let end = (at + 3).min(text.len());
             let shown = String::from_utf8_lossy(&bytes[at..end]).into_owned();
-            return Err(format!("invalid URL escape {shown:?}"));
+            return Err(EvalError::new(format!("invalid URL escape {shown:?}")));
         }
     }
     Ok(())
 }
 
-/// What may not stand in a path as it is, escaped.
+/// A path with everything escaped that may not stand in it as it is.
 fn escape_path(path: &str) -> String {
     let mut escaped = String::with_capacity(path.len());
     for b in path.bytes() {

@@ -7,8 +7,8 @@ use super::{Append, Call, Fold, Index, Node, Select};
 use crate::ast::{ACCUMULATOR, Ast, Expr, Kind, Literal};
 use crate::cost::{Estimate, Rule};
 use crate::env::Env;
-use crate::error::CompileError;
-use crate::functions::{Functions, compile_regex};
+use crate::error::{CompileError, EvalError};
+use crate::functions::{Functions, Overload, compile_regex};
 use crate::program::Program;
 use crate::types::Type;
 use crate::value::Value;
@@ -17,7 +17,8 @@ use crate::value::Value;
 pub(crate) fn plan(env: &Env, ast: &Ast, estimate: Estimate) -> Result<Program, CompileError> {
     let mut planner =
         Planner { env, ast, scopes: Vec::new(), inits: Vec::new(), slots: 0, globals: Vec::new() };
-    let root = planner.node(&ast.root).map_err(CompileError::instantiation)?;
+    let root =
+        planner.node(&ast.root).map_err(|error| CompileError::instantiation(error.to_string()))?;
     let Planner { inits, slots, globals, .. } = planner;
     Ok(Program { root, inits, slots, ty: ast.ty(&ast.root).clone(), estimate, globals })
 }
@@ -32,12 +33,12 @@ struct Planner<'e> {
     globals: Vec<String>,
 }
 
-type Planned = Result<Node, String>;
+type Planned = Result<Node, EvalError>;
 
 impl Planner<'_> {
     fn node(&mut self, expr: &Expr) -> Planned {
         Ok(match &expr.kind {
-            Kind::Error => return Err("erroneous expression".to_owned()),
+            Kind::Error => return Err(EvalError::new("erroneous expression")),
             Kind::Literal(literal) => Node::Const(value(literal)),
             Kind::Ident(name) => self.ident(name),
             Kind::Select { operand, field, test } => {
@@ -52,21 +53,21 @@ impl Planner<'_> {
                 let elements = elements
                     .iter()
                     .map(|element| Ok((self.node(&element.value)?, element.optional)))
-                    .collect::<Result<_, String>>()?;
+                    .collect::<Result<_, EvalError>>()?;
                 constant::list(elements)
             }
             Kind::Map { entries } => {
                 let entries = entries
                     .iter()
                     .map(|e| Ok((self.node(&e.key)?, self.node(&e.value)?, e.optional)))
-                    .collect::<Result<_, String>>()?;
+                    .collect::<Result<_, EvalError>>()?;
                 constant::map(entries)
             }
             Kind::Struct { name, fields } => {
                 let fields = fields
                     .iter()
                     .map(|f| Ok((f.name.clone(), self.node(&f.value)?, f.optional)))
-                    .collect::<Result<_, String>>()?;
+                    .collect::<Result<_, EvalError>>()?;
                 Node::Struct(name.trim_start_matches('.').into(), fields)
             }
             Kind::Fold(fold) => self.fold(fold)?,
@@ -152,23 +153,24 @@ impl Planner<'_> {
             if let Ok(both) = <[Node; 2]>::try_from(planned) {
                 return Ok(Node::OptionalOr(Box::new(both), &**function == "orValue"));
             }
-            return Err(format!("no such overload: {function}"));
+            return Err(EvalError::new(format!("no such overload: {function}")));
         }
-        if overload == "in_list" {
-            if let Some(set) = constant::set(&planned[1]) {
-                let value = planned.into_iter().next().ok_or("in without a value")?;
-                return Ok(match set.is_empty() {
-                    true => Node::Const(Value::Bool(false)),
-                    false => Node::InSet(Box::new(value), set),
-                });
-            }
+        if overload == "in_list"
+            && let Some(set) = constant::set(&planned[1])
+        {
+            let value = planned.into_iter().next().ok_or_else(EvalError::no_such_overload)?;
+            return Ok(match set.is_empty() {
+                true => Node::Const(Value::Bool(false)),
+                false => Node::InSet(Box::new(value), set),
+            });
         }
         let all = if candidates.len() == 1 {
             candidates
         } else {
             functions.named(function).unwrap_or(candidates)
         };
-        let overloads = all.iter().map(|index| &functions.overloads[*index]).collect();
+        let overloads: Vec<&Overload> =
+            all.iter().map(|index| &functions.overloads[*index]).collect();
         let regex = match (&**function, planned.get(1)) {
             ("matches" | "find" | "findAll", Some(Node::Const(Value::String(pattern)))) => {
                 Some(compile_regex(pattern)?)
@@ -176,11 +178,14 @@ impl Planner<'_> {
             _ => None,
         };
         let rule = Rule::of(function, overload);
-        let call = Call { name: function.clone(), overloads, args: planned, rule, regex };
-        if accumulates {
-            if let Node::Local(accumulator, init) = call.args[0] {
-                return Ok(Node::Append(Box::new(Append { accumulator, init, call })));
-            }
+        // As cel-go calls functions of many arguments, and those among which values decide.
+        let stops = planned.len() > 2
+            || regex.is_some()
+            || overload == "string_format"
+            || overloads.len() > 1 && !overloads.iter().any(|overload| overload.any);
+        let call = Call { name: function.clone(), overloads, args: planned, rule, regex, stops };
+        if accumulates && let Node::Local(accumulator, init) = call.args[0] {
+            return Ok(Node::Append(Box::new(Append { accumulator, init, call })));
         }
         constant::conversion(call)
     }

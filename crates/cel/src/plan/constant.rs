@@ -1,7 +1,8 @@
-//! What is known before anything is evaluated: it costs nothing later.
+//! Parts that are known before anything is evaluated: they cost nothing later.
 
 use super::{Call, Node};
 use crate::budget::Budget;
+use crate::error::EvalError;
 use crate::functions::no_overload;
 use crate::value::{Items, Key, Map, OwnedMap, Value};
 
@@ -41,7 +42,7 @@ pub(super) fn set(list: &Node) -> Option<Vec<Key<'static>>> {
 }
 
 /// A conversion of a known value is known.
-pub(super) fn conversion(call: Call) -> Result<Node, String> {
+pub(super) fn conversion(call: Call) -> Result<Node, EvalError> {
     let converts = matches!(
         &*call.name,
         "bool"
@@ -65,5 +66,5 @@ pub(super) fn conversion(call: Call) -> Result<Node, String> {
         Some(overload) => (overload.function)(&args, &mut Budget::default()),
         None => Err(no_overload(&call.name, &args)),
     };
-    result.map(Node::Const).map_err(|error| error.to_string())
+    result.map(Node::Const)
 }

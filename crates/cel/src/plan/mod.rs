@@ -1,4 +1,4 @@
-//! What is evaluated: an expression whose names are places and whose calls are functions.
+//! The form that is evaluated: names are places, and calls are functions.
 
 mod build;
 mod constant;
@@ -28,7 +28,7 @@ pub(crate) enum Node {
     Or(Box<[Node; 2]>),
     Ternary(Box<[Node; 3]>),
     NotStrictlyFalse(Box<Node>),
-    /// Whether a value is in a list that is known.
+    /// True if a value is in a list that is known.
     InSet(Box<Node>, Vec<Key<'static>>),
     List(Vec<(Node, bool)>),
     Map(Vec<(Node, Node, bool)>),
@@ -63,6 +63,8 @@ pub(crate) struct Call {
     pub(crate) rule: Rule,
     /// The pattern, where it is known.
     pub(crate) regex: Option<Regex>,
+    /// True if arguments after one that fails are not evaluated.
+    pub(crate) stops: bool,
 }
 
 #[derive(Debug)]
@@ -84,7 +86,7 @@ pub(crate) struct Append {
 }
 
 impl Node {
-    /// Whether it is a name or a chain of selections, whose start costs one.
+    /// True if it is a name or a chain of selections, whose start costs one.
     pub(crate) fn is_attribute(&self) -> bool {
         matches!(
             self,

@@ -110,7 +110,7 @@ fn token(text: &str) -> Result<(TokenKind, usize), usize> {
     }
     match SYMBOLS.iter().find(|symbol| text.starts_with(**symbol)) {
         Some(symbol) => Ok((TokenKind::Symbol, symbol.len())),
-        // What could begin a longer token is told with what follows it.
+        // A beginning of a longer token is told with the character that follows it.
         None => {
             let told = if text.starts_with(['=', '&', '|']) { 2 } else { 1 };
             Err(text.chars().take(told).map(char::len_utf8).sum())

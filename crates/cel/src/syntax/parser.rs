@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::RESERVED;
 use super::lexer::{Token, TokenKind, tokens};
-use super::literal::literal;
+use super::literal::{BadLiteral, literal};
 use super::macros;
 use crate::ast::{Element, Entry, Expr, Kind, Literal, StructField};
 use crate::error::{CompileError, Issue, Location};
@@ -359,7 +359,7 @@ impl<'s> Parser<'s> {
         self.bounded(Expr::new(id, Kind::Select { operand, field, test: false }))
     }
 
-    /// What follows an opening parenthesis, the closing one included.
+    /// The arguments after an opening parenthesis, and the closing one.
     fn arguments(&mut self) -> Parsed<Vec<Expr>> {
         let mut args = Vec::new();
         if self.take(")").is_some() {
@@ -448,7 +448,7 @@ impl<'s> Parser<'s> {
         self.next();
         match literal(token, negative) {
             Ok(value) => Ok(Expr::new(self.id(location), Kind::Literal(value))),
-            Err(message) => Ok(self.wrong(location, message)),
+            Err(BadLiteral(message)) => Ok(self.wrong(location, message)),
         }
     }
 

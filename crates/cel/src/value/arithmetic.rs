@@ -20,8 +20,11 @@ fn duration<'a>(value: Option<i64>) -> Outcome<'a> {
     value.map(Value::Duration).ok_or_else(|| EvalError::new("integer overflow"))
 }
 
-/// What operators say of values that they know nothing of.
-fn unknown<'a>(operator: &str, known: bool) -> Outcome<'a> {
+/// The error of operators for values that they know nothing of. Text and times say no more, as
+/// they could have methods of that name.
+fn unknown<'a>(operator: &str, left: &Value<'_>, known: bool) -> Outcome<'a> {
+    let known =
+        known || matches!(left, Value::String(_) | Value::Duration(_) | Value::Timestamp(_));
     match known {
         true => Err(EvalError::no_such_overload()),
         false => Err(EvalError::new(format!("no such overload: {operator}"))),
@@ -60,7 +63,7 @@ pub(crate) fn add<'a>(left: &Value<'a>, right: &Value<'a>, budget: &mut Budget) 
                     | Value::Duration(_)
                     | Value::Timestamp(_)
             );
-            unknown("_+_", known)
+            unknown("_+_", left, known)
         }
     }
 }
@@ -81,7 +84,7 @@ pub(crate) fn subtract<'a>(left: &Value<'a>, right: &Value<'a>) -> Outcome<'a> {
         },
         _ => {
             let known = is_number(left) || matches!(left, Value::Duration(_) | Value::Timestamp(_));
-            unknown("_-_", known)
+            unknown("_-_", left, known)
         }
     }
 }
@@ -95,7 +98,7 @@ pub(crate) fn multiply<'a>(left: &Value<'a>, right: &Value<'a>) -> Outcome<'a> {
         (Value::Int(a), Value::Int(b)) => int(a.checked_mul(*b)),
         (Value::Uint(a), Value::Uint(b)) => uint(a.checked_mul(*b)),
         (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a * b)),
-        _ => unknown("_*_", is_number(left)),
+        _ => unknown("_*_", left, is_number(left)),
     }
 }
 
@@ -107,7 +110,7 @@ pub(crate) fn divide<'a>(left: &Value<'a>, right: &Value<'a>) -> Outcome<'a> {
         (Value::Int(a), Value::Int(b)) => int(a.checked_div(*b)),
         (Value::Uint(a), Value::Uint(b)) => uint(a.checked_div(*b)),
         (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a / b)),
-        _ => unknown("_/_", is_number(left)),
+        _ => unknown("_/_", left, is_number(left)),
     }
 }
 
@@ -118,7 +121,7 @@ pub(crate) fn modulo<'a>(left: &Value<'a>, right: &Value<'a>) -> Outcome<'a> {
         }
         (Value::Int(a), Value::Int(b)) => int(a.checked_rem(*b)),
         (Value::Uint(a), Value::Uint(b)) => uint(a.checked_rem(*b)),
-        _ => unknown("_%_", matches!(left, Value::Int(_) | Value::Uint(_))),
+        _ => unknown("_%_", left, matches!(left, Value::Int(_) | Value::Uint(_))),
     }
 }
 
@@ -127,7 +130,6 @@ pub(crate) fn negate<'a>(value: &Value<'a>) -> Outcome<'a> {
         Value::Int(value) => int(value.checked_neg()),
         Value::Double(value) => Ok(Value::Double(-value)),
         Value::Duration(value) => duration(value.checked_neg()),
-        Value::Bool(_) => Err(EvalError::no_such_overload()),
-        _ => Err(EvalError::new("no such overload: -_")),
+        value => unknown("-_", value, matches!(value, Value::Bool(_))),
     }
 }

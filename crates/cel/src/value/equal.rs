@@ -9,7 +9,7 @@ use crate::error::EvalError;
 /// Values that nest deeper are not compared.
 const MAX_DEPTH: usize = 512;
 
-/// Whether two values are equal. Values of different types are not, except numbers.
+/// True if two values are equal. Values of different types are not, except numbers.
 pub(crate) fn equal<'a>(left: &Value<'a>, right: &Value<'a>) -> Result<bool, EvalError> {
     equal_at(left, right, MAX_DEPTH)
 }
@@ -38,7 +38,7 @@ pub(super) fn equal_at<'a>(
             (a, b) => a.is_none() && b.is_none(),
         },
         (Value::Opaque(a), Value::Opaque(b)) => opaque(a, b)?,
-        // What is declared by a schema, and what a library made, knows only its own kind.
+        // A value that a schema declares or a library made knows only its own kind.
         (Value::List(list), _) if list.is_declared() => return Err(EvalError::no_such_overload()),
         (Value::Map(map), _) if map.is_declared() => return Err(EvalError::no_such_overload()),
         (Value::Opaque(_), _) => return Err(EvalError::no_such_overload()),

@@ -15,6 +15,8 @@ use crate::schema::{ListKind, Schema};
 pub struct List<'a> {
     pub(crate) items: Items<'a>,
     kind: &'a ListKind,
+    /// True if a schema declared it, or what it was added to.
+    declared: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -29,11 +31,11 @@ const ITEM: usize = size_of::<Value<'static>>();
 
 impl<'a> List<'a> {
     pub(crate) fn new(values: Vec<Value<'a>>) -> List<'a> {
-        List { items: Items::Values(Arc::new(values)), kind: &ListKind::Atomic }
+        List { items: Items::Values(Arc::new(values)), kind: &ListKind::Atomic, declared: false }
     }
 
     pub(crate) fn json(items: &'a [Json], schema: Option<&'a Schema>, kind: &'a ListKind) -> Self {
-        List { items: Items::Json(items, schema), kind }
+        List { items: Items::Json(items, schema), kind, declared: schema.is_some() }
     }
 
     /// How many items it has.
@@ -44,7 +46,7 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Whether it has no items.
+    /// True if it has no items.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -62,9 +64,9 @@ impl<'a> List<'a> {
         (0..self.len()).map_while(|index| self.get(index))
     }
 
-    /// Whether its own type decides about equality, rather than that of any list.
+    /// True if its own type decides about equality, rather than that of any list.
     pub(crate) fn is_declared(&self) -> bool {
-        matches!(self.items, Items::Json(_, Some(_)))
+        self.declared
     }
 
     pub(crate) fn contains(&self, value: &Value<'a>) -> Result<bool, EvalError> {
@@ -81,6 +83,9 @@ impl<'a> List<'a> {
 
     /// As its kind adds: a set and a map have nothing twice.
     pub(crate) fn add(&self, other: &List<'a>, budget: &mut Budget) -> Result<Self, EvalError> {
+        if !self.declared && (self.is_empty() || other.is_empty()) {
+            return Ok(if self.is_empty() { other.clone() } else { self.clone() });
+        }
         budget.allocate((self.len() + other.len()).saturating_mul(ITEM))?;
         let mut values: Vec<Value<'a>> = self.iter().collect::<Result<_, _>>()?;
         match self.kind {
@@ -108,7 +113,8 @@ impl<'a> List<'a> {
                 }
             }
         }
-        Ok(List { items: Items::Values(Arc::new(values)), kind: self.kind })
+        let items = Items::Values(Arc::new(values));
+        Ok(List { items, kind: self.kind, declared: self.declared })
     }
 
     /// Adds in place where nothing else holds the list.
@@ -117,12 +123,12 @@ impl<'a> List<'a> {
         more: Vec<Value<'a>>,
         budget: &mut Budget,
     ) -> Result<(), EvalError> {
-        if let Items::Values(values) = &mut self.items {
-            if let Some(values) = Arc::get_mut(values) {
-                budget.allocate(more.len().saturating_mul(ITEM))?;
-                values.extend(more);
-                return Ok(());
-            }
+        if let Items::Values(values) = &mut self.items
+            && let Some(values) = Arc::get_mut(values)
+        {
+            budget.allocate(more.len().saturating_mul(ITEM))?;
+            values.extend(more);
+            return Ok(());
         }
         *self = self.add(&List::new(more), budget)?;
         Ok(())

@@ -107,7 +107,7 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// Whether it has no entries.
+    /// True if it has no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -184,16 +184,16 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// Whether its own type decides about equality, rather than that of any map.
+    /// True if its own type decides about equality, rather than that of any map.
     pub(crate) fn is_declared(&self) -> bool {
         matches!(self, Map::Object(..) | Map::Json(_, Some(_)))
     }
 
     pub(crate) fn equals(&self, other: &Map<'a>, depth: usize) -> Result<bool, EvalError> {
-        if let (Map::Struct(mine), Map::Struct(its)) = (self, other) {
-            if mine.name != its.name {
-                return Ok(false);
-            }
+        if let (Map::Struct(mine), Map::Struct(its)) = (self, other)
+            && mine.name != its.name
+        {
+            return Ok(false);
         }
         if self.len() != other.len() {
             return Ok(false);

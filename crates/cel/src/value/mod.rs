@@ -116,7 +116,7 @@ impl<'a> Value<'a> {
         Some(size as u64)
     }
 
-    /// Whether `optional.ofNonZeroValue` takes it for none.
+    /// True if `optional.ofNonZeroValue` takes it for none.
     pub(crate) fn is_zero(&self) -> bool {
         match self {
             Value::Null => true,

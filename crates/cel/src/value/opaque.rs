@@ -28,7 +28,7 @@ pub enum Opaque<'a> {
     Format(&'static Format),
     /// The authorizer, or a check that is put together.
     Authorization(Arc<Subject<'a>>),
-    /// What the authorizer decided.
+    /// The answer of the authorizer.
     Decision(Arc<Decision>),
 }
 
@@ -50,7 +50,7 @@ impl Opaque<'_> {
 
 /// Decides whether someone may do something.
 pub trait Authorizer: Sync {
-    /// Whether the check is allowed. Its user is the one who made the request, unless the check
+    /// True if the check is allowed. Its user is the one who made the request, unless the check
     /// names a service account.
     fn authorize(&self, check: &Check, verb: &str) -> Decision;
 }
@@ -58,13 +58,13 @@ pub trait Authorizer: Sync {
 /// A check that is put together.
 #[derive(Clone)]
 pub struct Subject<'a> {
-    /// Who decides.
+    /// The one that decides.
     pub authorizer: &'a dyn Authorizer,
-    /// What is known of the check until now.
+    /// As much of the check as is known until now.
     pub check: Check,
 }
 
-/// What is checked.
+/// A question to the authorizer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Check {
     /// The namespace and the name of the service account instead of the user.
@@ -87,14 +87,14 @@ pub struct Check {
     pub label_selector: String,
 }
 
-/// What the authorizer decided.
+/// The answer of the authorizer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether it is allowed.
+    /// True if it is allowed.
     pub allowed: bool,
     /// Why.
     pub reason: String,
-    /// What went wrong.
+    /// The error, if something went wrong.
     pub error: Option<String>,
 }
 

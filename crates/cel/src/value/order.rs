@@ -21,7 +21,7 @@ pub(crate) fn compare(left: &Value<'_>, right: &Value<'_>) -> Result<Ordering, E
     }
 }
 
-/// Whether values of this kind have an order.
+/// True if values of this kind have an order.
 pub(crate) fn is_ordered(value: &Value<'_>) -> bool {
     matches!(
         value,

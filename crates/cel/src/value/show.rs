@@ -16,7 +16,7 @@ pub(crate) fn double_text(value: f64) -> String {
     let scientific = format!("{value:e}");
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..21).contains(&exponent) {
+    if (-4..6).contains(&exponent) {
         return format!("{value}");
     }
     let sign = if exponent < 0 { '-' } else { '+' };
@@ -61,6 +61,10 @@ impl fmt::Display for Value<'_> {
             Value::Optional(None) => f.write_str("optional.none()"),
             Value::Optional(Some(value)) => write!(f, "optional({value})"),
             Value::Opaque(Opaque::Ip(ip)) => write!(f, "{ip}"),
+            Value::Opaque(Opaque::Cidr(cidr)) => write!(f, "{cidr}"),
+            Value::Opaque(Opaque::Semver(version)) => write!(f, "{version}"),
+            Value::Opaque(Opaque::Url(url)) => f.write_str(&url.text()),
+            Value::Opaque(Opaque::Format(format)) => f.write_str(format.name),
             Value::Opaque(value) => f.write_str(value.type_name()),
         }
     }
