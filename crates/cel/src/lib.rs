@@ -33,5 +33,6 @@ pub use error::{CompileError, EvalError, Issue, Location};
 pub use escape::{escape, unescape};
 pub use program::{Program, Variables};
 pub use schema::Schema;
+pub use syntax::MAX_HEIGHT;
 pub use types::Type;
 pub use value::Value;

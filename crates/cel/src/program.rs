@@ -16,6 +16,7 @@ pub struct Program {
     pub(crate) inits: Vec<Node>,
     /// How many variables its macros have.
     pub(crate) slots: usize,
+    pub(crate) height: usize,
     pub(crate) ty: Type,
     pub(crate) estimate: Estimate,
     pub(crate) globals: Vec<String>,
@@ -48,6 +49,11 @@ impl Program {
     /// The least and the most that an evaluation costs, by the sizes that are declared.
     pub fn estimated_cost(&self) -> Estimate {
         self.estimate
+    }
+
+    /// How deeply it nests, [`MAX_HEIGHT`] at most; the stack that it takes grows with it.
+    pub fn height(&self) -> usize {
+        self.height
     }
 
     /// The variables that it names.

@@ -12,7 +12,7 @@ use crate::types::Type;
 pub const MAX_REQUEST_BYTES: u64 = 3 * 1024 * 1024;
 
 /// An object with declared fields.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ObjectType {
     /// The name in messages.
     pub name: String,
@@ -21,7 +21,7 @@ pub struct ObjectType {
 }
 
 /// One field of an object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Field {
     /// The name in JSON.
     pub name: String,

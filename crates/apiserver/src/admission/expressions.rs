@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status};
-use cel::types::{AUTHORIZER, RESOURCE_CHECK};
 use cel::value::{Authorizer, Check, Decision, Fields, Map, Opaque, Subject, from_json};
-use cel::{Budget, Env, EvalError, PER_CALL_LIMIT, Program, Type, Value as Cel, Variables};
+use cel::{Budget, Env, EvalError, PER_CALL_LIMIT, Program, Value as Cel, Variables};
 use serde_json::Value;
 
 use super::Request;
@@ -19,15 +18,6 @@ use crate::user::User;
 /// `RuntimeCELCostBudget` and `RuntimeCELCostBudgetMatchConditions`).
 pub(super) const POLICY_LIMIT: u64 = 10_000_000;
 const CONDITIONS_LIMIT: u64 = 2_500_000;
-
-/// What every expression sees.
-pub(super) fn environment() -> Env {
-    ["object", "oldObject", "request", "namespaceObject"]
-        .into_iter()
-        .fold(Env::new(), |env, name| env.variable(name, Type::Dyn))
-        .variable("authorizer", AUTHORIZER)
-        .variable("authorizer.requestResource", RESOURCE_CHECK)
-}
 
 /// A request as expressions see it.
 pub(super) struct Input {

@@ -65,9 +65,7 @@ impl Entry {
         text.put_slice(&bytes[revision_at..]);
         let read = Self::paths(self.selectable);
         let (selectable, bytes) = (self.selectable, text.freeze());
-        let entry = Self::new(&self.path, bytes, revision_at, self.revision, selectable, &read)?;
-        // Selected by what is stored.
-        Ok(Self { fields: self.fields.clone(), ..entry })
+        Self::new(&self.path, bytes, revision_at, self.revision, selectable, &read)
     }
 
     /// The same state with the values of other fields.

@@ -1,7 +1,7 @@
 //! All kinds that the server supports: one folder or file per group, one row per kind. `kinds` is what
 //! is served now, with the kinds of custom resources.
 
-mod admissionregistration;
+pub(crate) mod admissionregistration;
 mod apiextensions;
 mod apiregistration;
 mod apps;

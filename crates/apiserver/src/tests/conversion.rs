@@ -16,6 +16,7 @@ fn definition(webhook: &Webhook) -> Value {
     let version = |name: &str, field: &str| {
         json!({
             "name": name, "served": true, "storage": name == "v1",
+            "selectableFields": [{"jsonPath": format!(".spec.{field}")}],
             "schema": {"openAPIV3Schema": {"type": "object", "properties": {
                 "spec": {"type": "object", "properties": {field: {"type": "integer"}}},
             }}},
@@ -56,6 +57,12 @@ async fn versions_are_converted_on_every_path() {
     assert_eq!(made["spec"], json!({"extent": 2}));
     assert_eq!(api.get(&format!("{V1}/b")).await.ok()["spec"], json!({"size": 2}));
     assert_eq!(api.get(&format!("{V2}/a")).await.ok()["spec"], json!({"extent": 1}));
+    let selected = format!("{V2}?fieldSelector=spec.extent%3D2");
+    let mut selecting = Watch::open(&api, &format!("{selected}&watch=true")).await;
+    let found = api.get(&selected).await.ok();
+    assert_eq!(found["items"].as_array().unwrap().len(), 1, "{found}");
+    assert_eq!(found["items"][0]["metadata"]["name"], "b");
+    assert_eq!(selecting.event().await["object"]["metadata"]["name"], "b");
     let before = webhook.count("convert");
     let list = api.get(V2).await.ok();
     let specs: Vec<&Value> =

@@ -347,7 +347,7 @@ async fn rules_are_evaluated() {
         "spec": {
             "type": "object",
             "x-kubernetes-validations": [
-                rule("self.min <= self.max", json!({"messageExpression": "'min ' + string(self.min)"})),
+                rule("self.min <= self.max", json!({"messageExpression": "'min of ' + self.name"})),
                 rule("self.min >= 0", json!({"message": "not below zero", "fieldPath": ".min"})),
                 rule("self.name == oldSelf.name", json!({"message": "name is fixed"})),
             ],
@@ -372,7 +372,7 @@ async fn rules_are_evaluated() {
     let refused =
         api.post(WIDGETS, &with(json!({"min": 3, "max": 2, "name": "x"}))).await.fails(422);
     assert!(
-        refused["message"].as_str().unwrap().ends_with("spec: Invalid value: min 3"),
+        refused["message"].as_str().unwrap().ends_with("spec: Invalid value: min of x"),
         "{refused}"
     );
     let refused =
@@ -386,4 +386,53 @@ async fn rules_are_evaluated() {
     made["spec"]["name"] = "x".into();
     made["spec"]["max"] = 9.into();
     api.ask(Method::PUT, &path).json(&made).send().await.ok();
+}
+
+/// Rules that do not compile, or may cost too much, are refused with the definition.
+#[tokio::test]
+async fn rules_are_compiled_with_the_definition() {
+    let api = Api::start().await;
+    let with = |spec: Value| {
+        let mut ruled = definition();
+        for version in ruled["spec"]["versions"].as_array_mut().unwrap() {
+            version["schema"]["openAPIV3Schema"] =
+                json!({"type": "object", "properties": {"spec": spec}});
+            version.as_object_mut().unwrap().remove("selectableFields");
+            version["subresources"] = json!({});
+        }
+        ruled
+    };
+    let text = |rules: Value| json!({"type": "string", "x-kubernetes-validations": rules});
+    let list = |of: Value| json!({"type": "array", "items": of});
+    for (spec, why) in [
+        (text(json!([{"rule": "self.none == 1"}])), "compilation failed: ERROR: <input>:1:5: "),
+        (text(json!([{"rule": "self +"}])), "compilation failed: ERROR: <input>:1:7: Syntax error"),
+        (text(json!([{"rule": "'yes'"}])), "cel expression must evaluate to a bool"),
+        (
+            text(json!([{"rule": "true", "messageExpression": "1"}])),
+            "messageExpression must evaluate to a string",
+        ),
+        (
+            text(json!([{"rule": "self == 'a'", "optionalOldSelf": true}])),
+            "may not be set if oldSelf is not used in rule",
+        ),
+        (
+            list(text(json!([{"rule": "self == oldSelf"}]))),
+            "oldSelf cannot be used on the uncorrelatable portion of the schema within",
+        ),
+        (
+            list(list(text(json!([{"rule": "self.contains('a')"}])))),
+            "estimated rule cost exceeds budget by factor of more than 100x (try simplifying the",
+        ),
+        (text(json!([{"rule": "true", "fieldPath": ".none"}])), "must be a valid path"),
+    ] {
+        let refused = api.post(DEFINITIONS, &with(spec)).await.fails(422);
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains(why), "{message}\n{why}");
+    }
+    let mut cheap = text(json!([{"rule": "self.contains('a')"}]));
+    cheap["maxLength"] = 10.into();
+    let mut few = list(cheap);
+    few["maxItems"] = 10.into();
+    api.post(DEFINITIONS, &with(few)).await.ok();
 }

@@ -28,4 +28,5 @@ mod scope;
 mod secret_tokens;
 mod sockets;
 mod streams;
+mod validating_policies;
 mod webhooks;

@@ -270,3 +270,30 @@ async fn selectors_rules_and_dry_runs_decide_who_is_asked() {
     api.post(&format!("{MAPS}?dryRun=All"), &map("c")).await.ok();
     assert_eq!(webhook.asked.lock().last().unwrap()["request"]["dryRun"], true);
 }
+
+#[tokio::test]
+async fn conditions_decide_who_is_asked() {
+    let (api, webhook) = (Api::start().await, Webhook::start().await);
+    let with = |conditions: &[&str]| {
+        let mut hook = webhook.hook("deny");
+        let named = |(n, expression)| json!({"name": format!("c{n}"), "expression": expression});
+        hook["matchConditions"] = conditions.iter().enumerate().map(named).collect();
+        hook
+    };
+    let (yes, no, fails) = ("object.metadata.name == 'a'", "request.dryRun", "object.none == 1");
+    register(&api, "Validating", &[with(&[yes, "!request.dryRun"])]).await;
+    api.post(MAPS, &map("a")).await.fails(403);
+    api.post(MAPS, &map("b")).await.ok();
+    register(&api, "Mutating", &[with(&[yes, no])]).await;
+    register(&api, "Validating", &[with(&[yes, fails, no])]).await;
+    api.post(MAPS, &map("a")).await.ok();
+    register(&api, "Mutating", &[]).await;
+    register(&api, "Validating", &[with(&["true", fails])]).await;
+    let refused = api.post(MAPS, &map("c")).await.fails(403);
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("match condition \"c1\": no such key: none"), "{message}");
+    let mut open = with(&["true", fails]);
+    open["failurePolicy"] = "Ignore".into();
+    register(&api, "Validating", &[open]).await;
+    api.post(MAPS, &map("c")).await.ok();
+}

@@ -77,6 +77,11 @@ impl Filter {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
+    /// Returns true if it looks at fields other than metadata.
+    fn reads_fields(&self) -> bool {
+        self.fields.terms.iter().any(|term| !term.field.starts_with("metadata."))
+    }
+
     /// Returns true if an object that is not stored is selected.
     pub(super) fn selects(&self, object: &Object) -> bool {
         let field = |name: &str| match name {
@@ -274,6 +279,22 @@ pub(super) struct Chosen {
     metadata: Value,
 }
 
+/// The objects from a path on that a filter decides about: as the kind shows them, if it selects by
+/// fields that only a webhook knows.
+pub(super) async fn candidates<'s>(
+    call: &Call<'_>,
+    filter: &Filter,
+    snapshot: &'s Snapshot,
+    from: &str,
+) -> Result<impl Iterator<Item = Arc<Entry>> + use<'s>, Status> {
+    let (mut stored, mut converted) = (Some(snapshot.range(filter.namespace(), from)), Vec::new());
+    if call.kind.is_converted() && filter.reads_fields() {
+        converted.extend(stored.take().into_iter().flatten().cloned());
+        crate::conversion::entries(call.server, &call.kind, &mut converted).await?;
+    }
+    Ok(stored.into_iter().flatten().cloned().chain(converted))
+}
+
 /// Selects the objects that the request lists.
 pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
     let options = ListOptions::read(call)?;
@@ -283,12 +304,12 @@ pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
     let limit = if options.version == Some("0") { 0 } else { options.limit };
     let mut entries: Vec<Arc<Entry>> = Vec::new();
     let mut last = None;
-    let mut matching =
-        snapshot.range(filter.namespace(), &from).filter(|e| filter.is_open() || filter.matches(e));
+    let candidates = candidates(call, &filter, &snapshot, &from).await?;
+    let mut matching = candidates.filter(|e| filter.is_open() || filter.matches(e));
     for entry in matching.by_ref() {
-        entries.push(entry.clone());
+        entries.push(entry);
         if entries.len() == limit {
-            last = Some(entry.path().clone());
+            last = entries.last().map(|entry| entry.path().clone());
             break;
         }
     }

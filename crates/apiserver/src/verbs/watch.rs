@@ -321,8 +321,8 @@ async fn begin(
     let (initial, after) = if wants_initial {
         list::wait_for(call, version).await?;
         let (snapshot, revision) = call.server.present(&call.kind)?;
-        let mut entries: Vec<_> =
-            snapshot.range(filter.namespace(), "").filter(|e| filter.matches(e)).cloned().collect();
+        let candidates = list::candidates(call, filter, &snapshot, "").await?;
+        let mut entries: Vec<_> = candidates.filter(|e| filter.matches(e)).collect();
         conversion::entries(call.server, &call.kind, &mut entries).await?;
         (entries.into(), revision)
     } else {

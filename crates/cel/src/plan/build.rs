@@ -20,7 +20,8 @@ pub(crate) fn plan(env: &Env, ast: &Ast, estimate: Estimate) -> Result<Program, 
     let root =
         planner.node(&ast.root).map_err(|error| CompileError::instantiation(error.to_string()))?;
     let Planner { inits, slots, globals, .. } = planner;
-    Ok(Program { root, inits, slots, ty: ast.ty(&ast.root).clone(), estimate, globals })
+    let (ty, height) = (ast.ty(&ast.root).clone(), ast.root.height);
+    Ok(Program { root, inits, slots, height, ty, estimate, globals })
 }
 
 struct Planner<'e> {

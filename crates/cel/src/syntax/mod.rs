@@ -9,6 +9,7 @@ mod macros;
 mod pairs;
 mod parser;
 
+pub use parser::MAX_HEIGHT;
 pub(crate) use parser::parse;
 
 /// Words that are no identifiers.

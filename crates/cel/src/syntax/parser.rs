@@ -14,7 +14,7 @@ const MAX_CODE_POINTS: usize = 100_000;
 /// Deeper nesting is refused, as cel-go does.
 const MAX_DEPTH: usize = 250;
 /// The same after macros were expanded, each of which adds a few levels.
-const MAX_HEIGHT: usize = 600;
+pub const MAX_HEIGHT: usize = 600;
 
 /// No macro copies what it is applied to beyond this many nodes.
 const MAX_NODES: usize = 200_000;

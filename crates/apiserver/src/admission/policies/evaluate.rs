@@ -1,5 +1,7 @@
 //! Evaluates the validations of a policy on one request.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use cel::value::Fields;
 use cel::{Budget, EvalError, Value as Cel};
 use serde_json::Value;
@@ -9,6 +11,9 @@ use crate::admission::expressions::{Input, POLICY_LIMIT, Scope, evaluate as valu
 
 /// Longest message that an expression may make (upstream's `MaxEvaluatedMessageExpressionSizeBytes`).
 const MAX_MESSAGE: usize = 5 * 1024;
+
+/// How deeply variables that use each other may nest together: they are evaluated on one stack.
+const MAX_HEIGHT: usize = cel::MAX_HEIGHT / 2;
 
 /// A validation that does not hold.
 pub(super) struct Denial {
@@ -21,25 +26,36 @@ struct Variables<'p> {
     policy: &'p Policy,
     input: &'p Input,
     params: Option<&'p Value>,
-    /// How many variables this one may use: those before it.
-    usable: usize,
+    /// How many variables the one that is evaluated now may use: those before it.
+    usable: AtomicUsize,
+    /// The height of all that are evaluated now.
+    height: AtomicUsize,
 }
 
 impl Fields for Variables<'_> {
     fn field<'a>(&'a self, name: &str, budget: &mut Budget) -> Option<Result<Cel<'a>, EvalError>> {
-        let known = &self.policy.variables[..self.usable];
+        let usable = self.usable.load(Relaxed);
+        let known = &self.policy.variables[..usable];
         let position = known.iter().position(|(own, _)| own == name)?;
-        let (_, program) = &known[position];
-        Some(match program {
-            Err(why) => Err(failed(name, &why.to_string())),
-            Ok(program) => {
-                let scope = Scope { input: self.input, params: self.params, variables: Some(self) };
-                program.eval(&scope, budget).map_err(|why| match why {
-                    EvalError::Failed(why) => failed(name, &why),
-                    cancelled => cancelled,
-                })
-            }
-        })
+        let program = match &known[position].1 {
+            Err(why) => return Some(Err(failed(name, &why.to_string()))),
+            Ok(program) => program,
+        };
+        let height = self.height.load(Relaxed);
+        let with = height + program.height() + 2;
+        if with > MAX_HEIGHT {
+            return Some(Err(failed(name, "variables nest too deeply")));
+        }
+        self.usable.store(position, Relaxed);
+        self.height.store(with, Relaxed);
+        let scope = Scope { input: self.input, params: self.params, variables: Some(self) };
+        let value = program.eval(&scope, budget);
+        self.usable.store(usable, Relaxed);
+        self.height.store(height, Relaxed);
+        Some(value.map_err(|why| match why {
+            EvalError::Failed(why) => failed(name, &why),
+            cancelled => cancelled,
+        }))
     }
 }
 
@@ -60,8 +76,8 @@ pub(super) fn evaluate(policy: &Policy, input: &Input, params: Option<&Value>) -
         Ok(false) => return Vec::new(),
         Err(why) => return fails(why.to_string()),
     }
-    let usable = policy.variables.len();
-    let variables = Variables { policy, input, params, usable };
+    let usable = AtomicUsize::new(policy.variables.len());
+    let variables = Variables { policy, input, params, usable, height: AtomicUsize::new(0) };
     let scope = Scope { input, params, variables: Some(&variables) };
     let mut left = POLICY_LIMIT;
     let mut denials = Vec::new();

@@ -4,18 +4,16 @@ use std::sync::Arc;
 
 use apimachinery::{Object, ObjectExt};
 use arc_swap::ArcSwapOption;
-use cel::{CompileError, Env, Program, Type};
+use cel::{Env, Program};
 use serde_json::Value;
 
-use crate::admission::expressions::{Conditions, environment};
+use crate::admission::expressions::Conditions;
 use crate::admission::matching::Selection;
 use crate::registry;
+use crate::registry::admissionregistration::{Compiled, environment, with_variables};
 use crate::server::Server;
 
 const GROUP: &str = "admissionregistration.k8s.io";
-
-/// An expression as it was compiled.
-pub(super) type Compiled = Result<Program, CompileError>;
 
 /// One validation of a policy.
 pub(super) struct Validation {
@@ -96,21 +94,13 @@ impl Policy {
         let spec = &object["spec"];
         let list = |field: &str| spec[field].as_array().into_iter().flatten();
         let param_kind = spec.get("paramKind").filter(|kind| kind.is_object());
-        let env = environment();
-        let env = match param_kind {
-            Some(_) => env.variable("params", Type::Dyn),
-            None => env,
-        };
+        let env = environment(param_kind.is_some());
         let conditions = Conditions::compile(&spec["matchConditions"], &env);
-        let env = env.variable("variables", Type::map(Type::String, Type::Dyn));
-        let variables = list("variables").map(|variable| {
-            let program = env.compile(variable.str_at(&["expression"]));
-            (variable.str_at(&["name"]).to_owned(), program)
-        });
+        let (env, variables) = with_variables(&env, list("variables"));
         Self {
             name: object.name().to_owned(),
             selection: Selection::of_policy(&spec["matchConstraints"], false),
-            variables: variables.collect(),
+            variables,
             validations: list("validations").map(|v| Validation::read(v, &env)).collect(),
             conditions,
             ignores_failures: spec["failurePolicy"] == "Ignore",

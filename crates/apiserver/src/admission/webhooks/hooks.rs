@@ -8,9 +8,10 @@ use apimachinery::{Object, ObjectExt};
 use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
-use crate::admission::expressions::{self, Conditions};
+use crate::admission::expressions::Conditions;
 use crate::admission::matching::Selection;
 use crate::registry;
+use crate::registry::admissionregistration::environment;
 use crate::server::Server;
 use crate::webhook::{CallError, Target};
 
@@ -90,7 +91,7 @@ impl Hook {
             name,
             target: Target::read(&hook["clientConfig"]),
             selection: Selection::of_webhook(hook),
-            conditions: Conditions::compile(&hook["matchConditions"], &expressions::environment()),
+            conditions: Conditions::compile(&hook["matchConditions"], &environment(false)),
             ignores_failures: hook["failurePolicy"] == "Ignore",
             without_side_effects: matches!(hook.str_at(&["sideEffects"]), "None" | "NoneOnDryRun"),
             reinvoked: hook["reinvocationPolicy"] == "IfNeeded",

@@ -1,5 +1,6 @@
 //! The admissionregistration.k8s.io group.
 
+mod expressions;
 mod policies;
 mod rules;
 mod webhooks;
@@ -7,6 +8,7 @@ mod webhooks;
 use apimachinery::ObjectExt;
 use serde_json::Value;
 
+pub(crate) use expressions::{Compiled, environment, with_variables};
 pub(super) use rules::check_client_config;
 
 use super::Sub;

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, names};
+use cel::{Env, Type};
 
+use super::expressions::{Compiled, check_compiled, check_expression, environment, with_variables};
 use super::rules::{
     FAILURE_POLICIES, check_match_conditions, check_match_resources, default_match_resources,
 };
@@ -111,9 +113,13 @@ fn check_policy(object: &Field<'_>, conditions: bool) {
         }
     }
     if conditions {
-        check_match_conditions(&spec);
+        check_match_conditions(&spec, spec.has("paramKind"));
     }
-    spec.items("variables").for_each(|variable| check_variable(&variable));
+    let env = environment(spec.has("paramKind"));
+    let (env, variables) = with_variables(&env, spec.items("variables").map(|v| v.value()));
+    for (variable, (_, compiled)) in spec.items("variables").zip(&variables) {
+        check_variable(&variable, compiled);
+    }
     if spec.len("validations") == 0 && spec.len("auditAnnotations") == 0 {
         for field in ["validations", "auditAnnotations"] {
             spec.at(field)
@@ -121,14 +127,14 @@ fn check_policy(object: &Field<'_>, conditions: bool) {
         }
         return;
     }
-    spec.items("validations").for_each(|validation| check_validation(&validation));
+    spec.items("validations").for_each(|validation| check_validation(&validation, &env));
     let annotations = spec.at("auditAnnotations");
     if spec.len("auditAnnotations") > MAX_ANNOTATIONS {
         annotations.invalid(format!("must not have more than {MAX_ANNOTATIONS} auditAnnotations"));
     }
     let mut seen = HashSet::new();
     for annotation in spec.items("auditAnnotations") {
-        check_annotation(&annotation, object.value().name());
+        check_annotation(&annotation, object.value().name(), &env);
         if !seen.insert(annotation.str("key")) {
             annotation.at("key").duplicate();
         }
@@ -174,7 +180,7 @@ fn is_identifier(name: &str) -> bool {
         && !RESERVED.contains(&name)
 }
 
-fn check_variable(variable: &Field<'_>) {
+fn check_variable(variable: &Field<'_>, compiled: &Compiled) {
     if variable.str("name").trim().is_empty() {
         variable.at("name").required("name is not specified");
     } else if !is_identifier(variable.str("name")) {
@@ -182,13 +188,17 @@ fn check_variable(variable: &Field<'_>) {
     }
     if variable.str("expression").trim().is_empty() {
         variable.at("expression").required("expression is not specified");
+    } else {
+        check_compiled(&variable.at("expression"), compiled, &[]);
     }
 }
 
-fn check_validation(validation: &Field<'_>) {
+fn check_validation(validation: &Field<'_>, env: &Env) {
     if validation.str("expression").trim().is_empty() {
         validation.at("expression").required("expression is not specified");
     }
+    check_expression(&validation.at("expression"), env, &[Type::Bool]);
+    check_expression(&validation.at("messageExpression"), env, &[Type::String]);
     for field in ["messageExpression", "message"] {
         let text = validation.str(field);
         if !text.is_empty() && text.trim().is_empty() {
@@ -200,7 +210,7 @@ fn check_validation(validation: &Field<'_>) {
     validation.maybe_one_of("reason", &["Forbidden", "Invalid", "RequestEntityTooLarge"]);
 }
 
-fn check_annotation(annotation: &Field<'_>, policy: &str) {
+fn check_annotation(annotation: &Field<'_>, policy: &str, env: &Env) {
     let key = annotation.at("key");
     if policy.is_empty() {
         key.invalid("requires metadata.name be non-empty");
@@ -216,7 +226,7 @@ fn check_annotation(annotation: &Field<'_>, policy: &str) {
         length if length > MAX_ANNOTATION_EXPRESSION => {
             value.required(format!("must not exceed {MAX_ANNOTATION_EXPRESSION} bytes in length"));
         }
-        _ => {}
+        _ => check_expression(&value, env, &[Type::String, Type::Null]),
     }
 }
 

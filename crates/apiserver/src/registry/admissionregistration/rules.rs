@@ -1,6 +1,4 @@
 //! Shared parts of webhooks and policies: rules that select requests, conditions, addresses.
-//!
-//! Expressions are only checked for presence; they will be compiled once they are evaluated.
 
 use std::collections::HashSet;
 
@@ -8,6 +6,7 @@ use apimachinery::names;
 use apimachinery::text::quote;
 use serde_json::{Value, json};
 
+use super::expressions::{check_expression, environment};
 use crate::registry::check::{Field, check_label_selector};
 use crate::registry::strategy::{items_mut, set_default};
 
@@ -144,16 +143,18 @@ pub(super) fn check_match_resources(resources: &Field<'_>) {
 }
 
 /// Checks conditions that a request must meet.
-pub(super) fn check_match_conditions(of: &Field<'_>) {
+pub(super) fn check_match_conditions(of: &Field<'_>, params: bool) {
     let count = of.len("matchConditions");
     if count > MAX_CONDITIONS {
         of.at("matchConditions").too_many(count, MAX_CONDITIONS);
     }
     let mut seen = HashSet::new();
+    let env = environment(params);
     for condition in of.items("matchConditions") {
         if condition.str("expression").trim().is_empty() {
             condition.at("expression").required("");
         }
+        check_expression(&condition.at("expression"), &env, &[cel::Type::Bool]);
         condition.needs_valid("name", names::qualified_name);
         let name = condition.str("name");
         if !name.is_empty() && !seen.insert(name) {

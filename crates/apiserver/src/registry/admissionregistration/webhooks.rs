@@ -123,7 +123,7 @@ impl Webhooks {
         }
         check_client_config(&hook.at("clientConfig"));
         if conditions {
-            check_match_conditions(hook);
+            check_match_conditions(hook, false);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The apiextensions.k8s.io group. `registry/custom` makes kinds of its objects, and `definitions`
 //! looks after them.
 
+mod rules;
 mod schema;
 mod spec;
 mod structural;

@@ -1,13 +1,13 @@
 //! Schemas of custom resources (upstream's `ValidateCustomResourceDefinitionOpenAPISchema`).
-//!
-//! Rules are only checked for presence; they will be compiled once they are evaluated.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
+use super::rules::{Findings, Scope};
 use super::structural::check_structural;
 use crate::registry::check::Field;
+use crate::registry::custom::rules;
 
 const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
 const META: &[&str] = &["metadata", "kind", "apiVersion"];
@@ -81,8 +81,13 @@ pub(super) fn check_validation(validation: &Field<'_>, status: bool) {
     if schema.flag("nullable") {
         schema.at("nullable").forbidden("nullable cannot be true at the root");
     }
+    let before = schema.count();
     check_structural(&schema);
-    check_schema(&schema, Place { root: true, ..Place::default() });
+    let findings = Findings::default();
+    // Rules of a schema that is not structural say nothing.
+    let rules = (schema.count() == before).then(|| Scope::root(&findings));
+    check_schema(&schema, Place { root: true, rules, ..Place::default() });
+    findings.report(&schema);
 }
 
 fn check_root(schema: &Field<'_>) {
@@ -113,16 +118,21 @@ struct Place<'a> {
     meta: bool,
     /// The reason why a default is forbidden.
     no_default: Option<&'a str>,
+    /// Where rules are compiled.
+    rules: Option<Scope<'a>>,
 }
 
 fn check_schema(schema: &Field<'_>, place: Place<'_>) {
+    let before = schema.count();
     check_supported(schema, place);
     if schema.flag("uniqueItems") {
         schema.at("uniqueItems").forbidden(
             "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
         );
     }
-    let below = Place { root: false, ..place };
+    let rules = place.rules.map(|rules| rules.below(schema));
+    let below = Place { root: false, rules, ..place };
+    let described = Place { rules: None, ..below };
     if let Some(additional) = schema.opt("additionalProperties") {
         if schema.len("properties") > 0 && additional.value() != true {
             additional.forbidden("additionalProperties and properties are mutual exclusive");
@@ -138,21 +148,25 @@ fn check_schema(schema: &Field<'_>, place: Place<'_>) {
         let meta = (place.root || embedded) && META.contains(&name);
         let why = format!("in top-level {name}");
         let no_default = if place.root && meta { Some(why.as_str()) } else { below.no_default };
-        check_schema(&property, Place { root: false, meta: meta || below.meta, no_default });
+        check_schema(&property, Place { meta: meta || below.meta, no_default, ..below });
     }
     if let Some(not) = schema.opt("not") {
-        check_schema(&not, below);
+        check_schema(&not, described);
     }
     for field in ["allOf", "oneOf", "anyOf"] {
-        schema.items(field).for_each(|schema| check_schema(&schema, below));
+        schema.items(field).for_each(|schema| check_schema(&schema, described));
     }
     if let Some(items) = schema.opt("items").filter(|items| items.value().is_object()) {
-        check_schema(&items, below);
+        let rules = place.rules.map(|rules| rules.items(schema, schema.path()));
+        check_schema(&items, Place { rules, ..below });
     }
     check_extensions(schema);
     check_list_map(schema);
     check_keys(schema);
-    schema.items("x-kubernetes-validations").for_each(|rule| check_rule(&rule));
+    schema.items("x-kubernetes-validations").for_each(|rule| check_rule(&rule, schema.value()));
+    if let Some(rules) = place.rules.filter(|_| schema.count() == before) {
+        rules.check(schema, place.root);
+    }
 }
 
 /// Refuses features of JSON schema that structural schemas do not support.
@@ -306,7 +320,7 @@ fn check_keys(schema: &Field<'_>) {
     }
 }
 
-fn check_rule(rule: &Field<'_>) {
+fn check_rule(rule: &Field<'_>, schema: &Value) {
     let breaks = |text: &str| text.contains(['\n', '\r']);
     let (text, message) = (rule.str("rule").trim(), rule.str("message").trim());
     if text.is_empty() {
@@ -332,6 +346,9 @@ fn check_rule(rule: &Field<'_>) {
     }
     if breaks(path.text()) {
         path.invalid("must not contain line breaks");
+    }
+    if rules::Place::read(schema, path.text()).is_none() {
+        path.invalid("must be a valid path");
     }
 }
 

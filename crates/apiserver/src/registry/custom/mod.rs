@@ -3,7 +3,7 @@
 mod columns;
 mod definition;
 mod policy;
-mod rules;
+pub(in crate::registry) mod rules;
 mod words;
 
 use std::sync::Arc;

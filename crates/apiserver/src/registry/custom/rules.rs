@@ -1,6 +1,10 @@
 //! Validation rules in the Common Expression Language (`x-kubernetes-validations`).
 
 mod compile;
+mod place;
+
+pub(in crate::registry) use compile::{environment, shape};
+pub(in crate::registry) use place::Place;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,7 +39,7 @@ struct Rule {
     message: String,
     reason: String,
     /// Below the value that the rule is about.
-    field_path: String,
+    place: Place,
     program: Result<Program, cel::CompileError>,
     message_expression: Option<Program>,
     uses_old: bool,
@@ -223,10 +227,7 @@ impl Rules {
         if !rule.uses_old && same {
             return;
         }
-        let path = match rule.field_path.as_str() {
-            "" => path.clone(),
-            below => path.child(below),
-        };
+        let path = rule.place.below(path);
         let detail = match rule.message_expression.as_ref().map(|e| run.text(e, variables)) {
             Some(Ok(text)) => text,
             Some(Err(Some(why))) => {

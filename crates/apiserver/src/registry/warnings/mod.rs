@@ -20,8 +20,6 @@ use super::kind::Kind;
 const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicy", "enforced"),
     ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", "enforced"),
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy", "enforced"),
-    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding", "enforced"),
     ("autoscaling", "HorizontalPodAutoscaler", "acted on"),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema", "enforced"),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", "enforced"),

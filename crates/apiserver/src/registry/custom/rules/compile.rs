@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cel::{Env, Schema, Type};
 use serde_json::Value;
 
-use super::{Rule, Rules};
+use super::{Place, Rule, Rules};
 
 /// Deeper schemas have no rules.
 const MAX_DEPTH: usize = 128;
@@ -35,9 +35,9 @@ fn of(schema: &Value, root: bool, depth: usize) -> Option<Rules> {
     if declared.is_empty() && properties.is_empty() && values.is_none() && items.is_none() {
         return None;
     }
-    let shape = Schema::from_openapi(schema, "selfType", root).map(Arc::new);
+    let shape = shape(schema, root);
     let rules = match &shape {
-        Some(shape) => declared.iter().map(|rule| compile(rule, shape)).collect(),
+        Some(shape) => declared.iter().map(|rule| compile(rule, schema, shape)).collect(),
         None => Vec::new(),
     };
     let keys = (schema["x-kubernetes-list-type"] == "map").then(|| {
@@ -48,7 +48,7 @@ fn of(schema: &Value, root: bool, depth: usize) -> Option<Rules> {
     Some(Rules { of, shape, rules, properties, values, items, keys })
 }
 
-fn compile(declared: &Value, shape: &Arc<Schema>) -> Rule {
+fn compile(declared: &Value, schema: &Value, shape: &Arc<Schema>) -> Rule {
     let text = |field: &str| declared[field].as_str().unwrap_or_default().to_owned();
     let optional_old = declared["optionalOldSelf"] == true;
     let env = environment(shape, optional_old);
@@ -61,12 +61,17 @@ fn compile(declared: &Value, shape: &Arc<Schema>) -> Rule {
         rule: text("rule"),
         message: text("message"),
         reason: text("reason"),
-        field_path: text("fieldPath").trim_start_matches('.').to_owned(),
+        place: Place::read(schema, &text("fieldPath")).unwrap_or_default(),
         program,
         message_expression: (!message.is_empty()).then(|| env.compile(&message).ok()).flatten(),
         uses_old,
         optional_old,
     }
+}
+
+/// The type of the values of a schema.
+pub(in crate::registry) fn shape(schema: &Value, root: bool) -> Option<Arc<Schema>> {
+    Schema::from_openapi(schema, "selfType", root).map(Arc::new)
 }
 
 /// What a rule of a schema sees.
