@@ -1,5 +1,10 @@
-//! The same expressions as upstream's own environment was given, and its answers: types, values,
+//! The same expressions as upstream's own environment was given (`MustBaseEnvSet` of 1.35 in
+//! `k8s.io/apiserver` v0.35.0, with the types of a custom resource), and its answers: types, values,
 //! messages, what an evaluation cost and what it could cost at most.
+//!
+//! Left out are expressions for which upstream's answer depends on the order of a map, and three
+//! things that are not as upstream on purpose: sums of quantities can be compared, a list or a time
+//! is no key of a map, and no argument that failed ends the evaluation with an internal error.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +15,9 @@ use cel::{Budget, Env, EvalError, Schema, Type, Value};
 use serde_json::Value as Json;
 
 const OWN: &str = include_str!("data/own.json");
-const ANSWERS: &str = include_str!("data/answers.jsonl");
+/// Questions of ours, and questions that were put together at random.
+const ANSWERS: &str =
+    concat!(include_str!("data/answers.jsonl"), include_str!("data/random.jsonl"));
 
 /// A value as the answers write it.
 fn show(value: &Value<'_>) -> String {
@@ -170,5 +177,5 @@ fn answers_are_those_of_upstream() {
         }
     }
     assert_eq!(wrong, 0, "of {count}");
-    assert!(count > 600, "{count}");
+    assert!(count > 600 || other.is_ok(), "{count}");
 }

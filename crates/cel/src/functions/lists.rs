@@ -8,8 +8,8 @@ use crate::value::{self, Key, List, Value};
 
 pub(super) const ROWS: &[Row] = &[
     ("slice", "list_slice", ".(list(T), int, int) -> list(T)", slice),
-    ("flatten", "list_flatten", ".(list(list(T))) -> list(T)", flatten),
-    ("flatten", "list_flatten_int", ".(list(dyn), int) -> list(dyn)", flatten),
+    ("flatten", "list_flatten", "!.(list(list(T))) -> list(T)", flatten),
+    ("flatten", "list_flatten_int", "!.(list(dyn), int) -> list(dyn)", flatten),
     ("sort", "list_$_sort", "!.(list($)) -> list($)", sort),
     (
         "@sortByAssociatedKeys",

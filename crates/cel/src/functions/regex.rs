@@ -9,8 +9,8 @@ use crate::error::EvalError;
 use crate::value::Value;
 
 pub(super) const ROWS: &[Row] = &[
-    ("matches", "matches", "(string, string) -> bool", matches),
-    ("matches", "matches_string", ".(string, string) -> bool", matches),
+    ("matches", "matches", "!(string, string) -> bool", matches),
+    ("matches", "matches_string", "!.(string, string) -> bool", matches),
     ("find", "string_find_string", ".(string, string) -> string", find),
     ("findAll", "string_find_all_string", ".(string, string) -> list(string)", find_all),
     ("findAll", "string_find_all_string_int", ".(string, string, int) -> list(string)", find_all),
@@ -218,6 +218,9 @@ pub(crate) fn run<'a>(
 }
 
 fn matches<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
+    if !matches!(args[0], Value::String(_)) {
+        return Err(EvalError::new("no such overload: matches"));
+    }
     let regex = dynamic(args, budget)?;
     run("matches", &regex, args, budget)
 }

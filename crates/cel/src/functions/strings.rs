@@ -6,9 +6,9 @@ use crate::error::EvalError;
 use crate::value::Value;
 
 pub(super) const ROWS: &[Row] = &[
-    ("contains", "contains_string", ".(string, string) -> bool", contains),
-    ("startsWith", "starts_with_string", ".(string, string) -> bool", starts_with),
-    ("endsWith", "ends_with_string", ".(string, string) -> bool", ends_with),
+    ("contains", "contains_string", "!.(string, string) -> bool", contains),
+    ("startsWith", "starts_with_string", "!.(string, string) -> bool", starts_with),
+    ("endsWith", "ends_with_string", "!.(string, string) -> bool", ends_with),
     ("charAt", "string_char_at_int", ".(string, int) -> string", char_at),
     ("indexOf", "string_index_of_string", ".(string, string) -> int", index_of),
     ("indexOf", "string_index_of_string_int", ".(string, string, int) -> int", index_of),
