@@ -84,7 +84,7 @@ fn expressions_of_any_kind() {
         let variables = [("self", cel::value::from_json(&value, Some(&schema)).unwrap())];
         let mut budget = Budget::default().with_memory(64 << 20);
         if let Ok(value) = program.eval(&variables, &mut budget) {
-            let _ = value.to_string();
+            let _ = (value.to_string(), value.to_json());
         }
         true
     });

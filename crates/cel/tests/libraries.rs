@@ -152,6 +152,8 @@ fn objects_of_mutating_policies() {
         .unwrap();
     assert_eq!(program.result_type().to_string(), "Object");
     assert_eq!(eval(&program, &variables).0.unwrap(), "{spec: {replicas: 4}}");
+    let made = program.eval(&variables, &mut Budget::default()).unwrap();
+    assert_eq!(made.to_json().unwrap(), json!({"spec": {"replicas": 4}}));
     let program = env.compile("jsonpatch.escapeKey('a/b~c')").unwrap();
     assert_eq!(eval(&program, &variables).0.unwrap(), "a~1b~0c");
     let error = env.compile("Other{a: 1}").unwrap_err().to_string();

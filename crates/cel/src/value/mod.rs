@@ -10,6 +10,7 @@ mod order;
 mod show;
 mod text;
 mod time;
+mod to_json;
 
 use std::sync::Arc;
 
