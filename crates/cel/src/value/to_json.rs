@@ -1,12 +1,13 @@
 //! Values as JSON.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use serde_json::{Number, Value as Json};
 
-use super::{Items, Map, Value};
+use super::{Items, Map, Struct, Value};
 use crate::budget::Budget;
 use crate::error::EvalError;
-use crate::escape::unescape;
 
 /// Values that nest deeper have no JSON.
 const MAX_DEPTH: usize = 128;
@@ -16,6 +17,53 @@ impl Value<'_> {
     /// libraries have none.
     pub fn to_json(&self) -> Result<Json, EvalError> {
         to_json(self, MAX_DEPTH)
+    }
+}
+
+impl Struct<'_> {
+    /// Fails unless each object within is of the type that its place demands: `Object.spec` in the
+    /// field `spec` of an `Object`.
+    pub fn check_type_names(&self) -> Result<(), EvalError> {
+        let mut wrong = Vec::new();
+        check_names(self, &mut vec![self.name.to_string()], &mut wrong);
+        if wrong.is_empty() { Ok(()) } else { Err(EvalError::new(wrong.join("\n"))) }
+    }
+}
+
+fn check_names(object: &Struct<'_>, path: &mut Vec<String>, wrong: &mut Vec<String>) {
+    let expected = path.join(".");
+    if *object.name != *expected {
+        wrong.push(format!(
+            "unexpected type name {:?}, expected {expected:?}, which matches field name path from \
+             root Object type",
+            object.name
+        ));
+    }
+    if path.len() > MAX_DEPTH {
+        return;
+    }
+    for (name, value) in &object.fields {
+        path.push(name.to_string());
+        for part in parts(value) {
+            check_names(&part, path, wrong);
+        }
+        path.pop();
+    }
+}
+
+/// The objects that a field holds, itself or in a list or a map.
+fn parts<'a>(value: &Value<'a>) -> Vec<Arc<Struct<'a>>> {
+    let own = |value: &Value<'a>| match value {
+        Value::Map(Map::Struct(object)) => Some(object.clone()),
+        _ => None,
+    };
+    match value {
+        Value::List(list) => match &list.items {
+            Items::Values(values) => values.iter().filter_map(own).collect(),
+            Items::Json(..) => Vec::new(),
+        },
+        Value::Map(Map::Owned(map)) => map.values().filter_map(|(_, value)| own(value)).collect(),
+        value => own(value).into_iter().collect(),
     }
 }
 
@@ -47,11 +95,9 @@ fn to_json(value: &Value<'_>, depth: usize) -> Result<Json, EvalError> {
             Json::Object((*object).clone())
         }
         Value::Map(Map::Struct(object)) => {
-            let field = |(name, value): (&std::sync::Arc<str>, &Value<'_>)| {
-                let name = unescape(name).unwrap_or_else(|| name.to_string());
-                Ok((name, to_json(value, depth)?))
-            };
-            Json::Object(object.fields.iter().map(field).collect::<Result<_, EvalError>>()?)
+            let fields = object.fields.iter();
+            let json = fields.map(|(name, value)| Ok((name.to_string(), to_json(value, depth)?)));
+            Json::Object(json.collect::<Result<_, EvalError>>()?)
         }
         Value::Map(map) => {
             let mut budget = Budget::unlimited();
