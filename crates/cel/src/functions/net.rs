@@ -209,7 +209,8 @@ fn cidr<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
 
 fn contains_ip<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
     let ip = match &args[1] {
-        Value::String(raw) => parse_ip(raw)?,
+        // Upstream does not tell what is wrong with the text here.
+        Value::String(raw) => parse_ip(raw).map_err(|_| EvalError::no_such_overload())?,
         _ => ip_of(&args[1..])?,
     };
     Ok(Value::Bool(cidr_of(args)?.contains(ip)))
