@@ -23,8 +23,8 @@
 //! ```
 //!
 //! Written by hand, because no crate fits: `cel` (formerly `cel-interpreter`) has neither types nor
-//! costs and parses with ANTLR's runtime; `cel-core` checks types, but counts no cost, knows none of
-//! cel-go's messages and places, and copies what it evaluates.
+//! costs and parses with ANTLR's runtime; `cel-core` checks types, but counts no cost, knows none
+//! of cel-go's messages and places, and copies what it evaluates.
 
 // Bounds on hostile expressions: the parser refuses more than 100 000 code points and more than
 // 250 levels, macros do not copy without end, types do not grow without end, and an evaluation is

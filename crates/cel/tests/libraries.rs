@@ -1,5 +1,5 @@
-//! Things that upstream's environment alone does not show: the authorizer, fields that are found when
-//! they are asked for, objects of mutating policies, and roots of resources.
+//! Things that upstream's environment alone does not show: the authorizer, fields that are found
+//! when they are asked for, objects of mutating policies, and roots of resources.
 
 #![allow(clippy::unwrap_used)]
 

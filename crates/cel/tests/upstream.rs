@@ -1,6 +1,6 @@
 //! The same expressions as upstream's own environment was given (`MustBaseEnvSet` of 1.35 in
-//! `k8s.io/apiserver` v0.35.0, with the types of a custom resource), and its answers: types, values,
-//! messages, what an evaluation cost and what it could cost at most.
+//! `k8s.io/apiserver` v0.35.0, with the types of a custom resource), and its answers: types,
+//! values, messages, what an evaluation cost and what it could cost at most.
 //!
 //! Left out are expressions for which upstream's answer depends on the order of a map, and three
 //! things that are not as upstream on purpose: sums of quantities can be compared, a list or a time

@@ -10,6 +10,7 @@ mod lists_kubernetes;
 pub(crate) mod net;
 mod optional;
 pub(crate) mod quantity;
+mod quoted;
 mod regex;
 pub(crate) mod semver;
 mod sets;
