@@ -9,7 +9,7 @@ use crate::error::CompileError;
 use crate::functions::Functions;
 use crate::plan::plan;
 use crate::program::Program;
-use crate::schema::{ObjectType, Schema};
+use crate::schema::{Kind, ObjectType, Schema};
 use crate::syntax::parse;
 use crate::types::Type;
 
@@ -47,11 +47,18 @@ impl Env {
         self
     }
 
-    /// With what mutating admission policies have: `jsonpatch.escapeKey`, and the types `Object`,
-    /// `Object.spec` and so on, whose objects can have any field.
+    /// With what mutating admission policies have: `jsonpatch.escapeKey`, the type `JSONPatch`, and
+    /// the types `Object`, `Object.spec` and so on, whose objects can have any field.
     pub fn open_objects(mut self) -> Env {
         self.open = true;
-        self
+        let field = |name: &str, kind| (name.to_owned(), Arc::new(Schema::new(kind)), false);
+        let fields = [
+            field("op", Kind::String),
+            field("from", Kind::String),
+            field("path", Kind::String),
+            field("value", Kind::Dyn),
+        ];
+        self.object(Arc::new(ObjectType::new("JSONPatch", fields)))
     }
 
     /// Compiles an expression.

@@ -5,9 +5,30 @@
 //! [`Variables`] and a [`Budget`]. Types, messages, values and costs are those of cel-go 0.26 with
 //! the libraries that upstream's environment 1.35 has.
 //!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use cel::{Budget, Env, Schema, value};
+//! use serde_json::json;
+//!
+//! let schema = json!({"type": "object", "properties": {"replicas": {"type": "integer"}}});
+//! let schema = Arc::new(Schema::from_openapi(&schema, "selfType", true).unwrap());
+//! let rule = Env::new().declare("self", schema.clone()).compile("self.replicas <= 5").unwrap();
+//! assert_eq!(rule.estimated_cost().max, 3);
+//!
+//! let object = json!({"replicas": 3});
+//! let object = value::from_json(&object, Some(&schema)).unwrap();
+//! let valid = rule.eval(&[("self", object)], &mut Budget::default()).unwrap();
+//! assert!(matches!(valid, cel::Value::Bool(true)));
+//! ```
+//!
 //! Written by hand, because no crate fits: `cel` (formerly `cel-interpreter`) has neither types nor
-//! costs and parses with ANTLR's runtime; `cel-core` checks types, but counts no cost, knows none of
-//! cel-go's messages and places, and copies what it evaluates.
+//! costs and parses with ANTLR's runtime; `cel-core` checks types, but counts no cost, knows none
+//! of cel-go's messages and places, and copies what it evaluates.
+
+// Bounds on hostile expressions: the parser refuses more than 100 000 code points and more than
+// 250 levels, macros do not copy without end, types do not grow without end, and an evaluation is
+// charged before it does or allocates more than its budget allows.
 
 mod ast;
 mod budget;

@@ -75,6 +75,8 @@ pub struct Schema {
 pub enum Kind {
     /// Any JSON, by its own types.
     Dyn,
+    /// No JSON, but a value of this type that is given: a variable of a policy.
+    Value(Type),
     /// `x-kubernetes-int-or-string`.
     IntOrString,
     /// `true` or `false`.
@@ -117,7 +119,7 @@ impl Schema {
     pub fn new(kind: Kind) -> Schema {
         let rest = MAX_REQUEST_BYTES - 2;
         let max_size = match &kind {
-            Kind::Dyn | Kind::IntOrString | Kind::String | Kind::Bytes => rest,
+            Kind::Dyn | Kind::Value(_) | Kind::IntOrString | Kind::String | Kind::Bytes => rest,
             Kind::Duration | Kind::DateTime => 32,
             Kind::Date => 12,
             Kind::List(items, _) => rest / (items.min_bytes() + 1),
@@ -146,7 +148,7 @@ impl Schema {
     /// The fewest bytes of JSON that a value takes, which bounds how many fit into a request.
     pub fn min_bytes(&self) -> u64 {
         match &self.kind {
-            Kind::Dyn | Kind::IntOrString | Kind::Int | Kind::Double => 1,
+            Kind::Dyn | Kind::Value(_) | Kind::IntOrString | Kind::Int | Kind::Double => 1,
             Kind::Bool => 4,
             Kind::String | Kind::Bytes | Kind::List(..) | Kind::Map(_) => 2,
             Kind::Duration => 3,
@@ -164,6 +166,7 @@ impl Schema {
     pub fn ty(&self) -> Type {
         match &self.kind {
             Kind::Dyn | Kind::IntOrString => Type::Dyn,
+            Kind::Value(ty) => ty.clone(),
             Kind::Bool => Type::Bool,
             Kind::Int => Type::Int,
             Kind::Double => Type::Double,

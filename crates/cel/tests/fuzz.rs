@@ -84,7 +84,7 @@ fn expressions_of_any_kind() {
         let variables = [("self", cel::value::from_json(&value, Some(&schema)).unwrap())];
         let mut budget = Budget::default().with_memory(64 << 20);
         if let Ok(value) = program.eval(&variables, &mut budget) {
-            let _ = value.to_string();
+            let _ = (value.to_string(), value.to_json());
         }
         true
     });
@@ -115,5 +115,75 @@ fn schemas_of_any_kind() {
         let Some(schema) = Schema::from_openapi(schema, "selfType", true) else { return false };
         let env = Env::new().declare("self", Arc::new(schema));
         env.compile("self.metadata.name == self.tags.map(t, t + 'x').join(',')").is_ok()
+    });
+}
+
+#[test]
+fn patterns_of_any_kind() {
+    let env = Env::new();
+    let seeds = ["^[a-z]+$", "(a|b)*?c{1,3}", r"[[:alpha:]_^]\d\Qx\E", "[^]a-z]|(?i:x)", r"\pL+\b"];
+    let words =
+        ["[", "]", "[:", ":]", "^", "-", "(", ")", "{", "}", "*", "?", r"\", "|", "é", "&&"];
+    fuzz::text(&seeds, &words, |pattern| {
+        let literal = serde_json::to_string(pattern).unwrap();
+        let expr = format!(
+            "'abc é'.findAll({literal}).size() + lists.range(2).filter(i, 'x'.matches({literal})).size()"
+        );
+        let Ok(program) = env.compile(&expr) else { return false };
+        let none: [(&str, cel::Value<'_>); 0] = [];
+        program.eval(&none, &mut Budget::default()).is_ok()
+    });
+}
+
+#[test]
+fn texts_of_any_kind() {
+    let env = Env::new().variable("x", cel::Type::String);
+    let functions = [
+        "quantity(x)",
+        "semver(x, true)",
+        "semver(x)",
+        "ip(x)",
+        "cidr(x).masked()",
+        "url(x).getQuery()",
+        "duration(x)",
+        "timestamp(x)",
+        "double(x)",
+        "x.format([x, 1])",
+        "x.lastIndexOf('é')",
+        "x.substring(1, 3)",
+        "x.split(x)",
+        "x.replace('', x)",
+        "timestamp(0).getHours(x)",
+        "format.qualifiedName().validate(x)",
+        "format.datetime().validate(x)",
+        "x.find(x)",
+        "jsonpatch.escapeKey(x)",
+        "strings.quote(x)",
+        "bytes(x)",
+        "'%s'.format([[x]])",
+    ];
+    let env = env.open_objects();
+    let programs: Vec<_> = functions.iter().map(|f| env.compile(f).unwrap()).collect();
+    let seeds = [
+        "1.5Gi",
+        "-3e-9",
+        "v1.2.3-a.1+b",
+        "::ffff:1.2.3.4",
+        "10.0.0.0/8",
+        "https://u@h:80/p?q=%20#f",
+        "1h2.5ms",
+        "2020-01-01T00:00:00.5+02:00",
+        "%.3f%s%%",
+        "日本語",
+        "a/b",
+        "[a-z]+",
+        "0x1p-2",
+    ];
+    let words =
+        ["é", "9999999999999999999", ".", "-", "+", "e", "%", ":", "/", "T", "Z", "[", "\u{0}"];
+    fuzz::text(&seeds, &words, |text| {
+        let variables = [("x", cel::Value::str(text))];
+        let outcomes = programs.iter().map(|p| p.eval(&variables, &mut Budget::new(50_000)));
+        outcomes.filter(Result::is_ok).count() > 10
     });
 }

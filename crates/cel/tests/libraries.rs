@@ -1,10 +1,11 @@
-//! Things that upstream's environment alone does not show: the authorizer, fields that are found when
-//! they are asked for, objects of mutating policies, and roots of resources.
+//! Things that upstream's environment alone does not show: the authorizer, fields that are found
+//! when they are asked for, objects of mutating policies, and roots of resources.
 
 #![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
 
+use cel::schema::{Kind, ObjectType};
 use cel::types::{AUTHORIZER, RESOURCE_CHECK};
 use cel::value::{Authorizer, Check, Decision, Fields, Map, Opaque, Subject};
 use cel::{Budget, Env, EvalError, Schema, Type, Value, Variables};
@@ -125,12 +126,19 @@ impl Fields for Lazy {
 
 #[test]
 fn fields_are_found_when_they_are_asked_for() {
-    let env = Env::new().variable("variables", Type::map(Type::String, Type::Dyn));
+    let field = |name: &str, ty| (name.to_owned(), Arc::new(Schema::new(Kind::Value(ty))), true);
+    let fields = [
+        field("count", Type::Int),
+        field("bad", Type::Bool),
+        field("none", Type::optional(Type::Int)),
+    ];
+    let ty = ObjectType::new("kubernetes.variables", fields);
+    let env = Env::new().variable("variables", Type::Object(Arc::new(ty)));
     let variables = [("variables", Value::Map(Map::Fields(&Lazy)))];
     for (expr, expected) in [
         ("variables.count == 3", Ok("true")),
         ("variables.count == 3 || variables.bad", Ok("true")),
-        ("variables.bad == 1", Err("composited variable \"bad\" fails")),
+        ("variables.bad == true", Err("composited variable \"bad\" fails")),
         ("has(variables.none)", Ok("false")),
         ("variables.none", Err("no such key: none")),
     ] {
@@ -138,6 +146,10 @@ fn fields_are_found_when_they_are_asked_for() {
         let expected = expected.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(eval(&program, &variables).0, expected, "{expr}");
     }
+    let error = env.compile("variables.other").unwrap_err().to_string();
+    assert!(error.contains("undefined field 'other'"), "{error}");
+    let error = env.compile("variables.count == 'a'").unwrap_err().to_string();
+    assert!(error.contains("found no matching overload for '_==_' applied to '(int, string)'"));
 }
 
 #[test]
@@ -152,8 +164,32 @@ fn objects_of_mutating_policies() {
         .unwrap();
     assert_eq!(program.result_type().to_string(), "Object");
     assert_eq!(eval(&program, &variables).0.unwrap(), "{spec: {replicas: 4}}");
+    let made = program.eval(&variables, &mut Budget::default()).unwrap();
+    assert_eq!(made.to_json().unwrap(), json!({"spec": {"replicas": 4}}));
     let program = env.compile("jsonpatch.escapeKey('a/b~c')").unwrap();
     assert_eq!(eval(&program, &variables).0.unwrap(), "a~1b~0c");
+    let names = |expr: &str| {
+        let program = env.compile(expr).unwrap();
+        match program.eval(&variables, &mut Budget::default()).unwrap() {
+            Value::Map(Map::Struct(object)) => object.check_type_names().map_err(|e| e.to_string()),
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(names("Object{spec: Object.spec{list: [Object.spec.list{a: 1}]}}"), Ok(()));
+    assert_eq!(
+        names("Object{spec: Object.status{}}").unwrap_err(),
+        "unexpected type name \"Object.status\", expected \"Object.spec\", which matches field \
+         name path from root Object type"
+    );
+    let program = env.compile("[JSONPatch{op: 'add', path: '/a', value: object.spec}]").unwrap();
+    assert_eq!(program.result_type().to_string(), "list(JSONPatch)");
+    let made = program.eval(&variables, &mut Budget::default()).unwrap();
+    assert_eq!(
+        made.to_json().unwrap(),
+        json!([{"op": "add", "path": "/a", "value": {"replicas": 3}}])
+    );
+    let error = env.compile("JSONPatch{op: 1}").unwrap_err().to_string();
+    assert!(error.contains("expected type of field 'op' is 'string' but provided type is 'int'"));
     let error = env.compile("Other{a: 1}").unwrap_err().to_string();
     assert!(error.contains("undeclared reference to 'Other' (in container '')"), "{error}");
 }

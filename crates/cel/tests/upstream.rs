@@ -1,5 +1,10 @@
-//! The same expressions as upstream's own environment was given, and its answers: types, values,
-//! messages, what an evaluation cost and what it could cost at most.
+//! The same expressions as upstream's own environment was given (`MustBaseEnvSet` of 1.35 in
+//! `k8s.io/apiserver` v0.35.0, with the types of a custom resource), and its answers: types,
+//! values, messages, what an evaluation cost and what it could cost at most.
+//!
+//! Left out are expressions for which upstream's answer depends on the order of a map, and three
+//! things that are not as upstream on purpose: sums of quantities can be compared, a list or a time
+//! is no key of a map, and no argument that failed ends the evaluation with an internal error.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +15,9 @@ use cel::{Budget, Env, EvalError, Schema, Type, Value};
 use serde_json::Value as Json;
 
 const OWN: &str = include_str!("data/own.json");
-const ANSWERS: &str = include_str!("data/answers.jsonl");
+/// Questions of ours, and questions that were put together at random.
+const ANSWERS: &str =
+    concat!(include_str!("data/answers.jsonl"), include_str!("data/random.jsonl"));
 
 /// A value as the answers write it.
 fn show(value: &Value<'_>) -> String {
@@ -118,14 +125,26 @@ fn outcome_costs(error: &str) -> bool {
 
 #[test]
 fn answers_are_those_of_upstream() {
-    let own: Json = serde_json::from_str(OWN).unwrap();
+    // Other answers than those that are kept: `CEL_ANSWERS` names their file.
+    let other = std::env::var("CEL_ANSWERS").map(|path| std::fs::read_to_string(path).unwrap());
+    let count = compare(OWN, other.as_deref().unwrap_or(ANSWERS));
+    assert!(count > 1000 || other.is_ok(), "{count}");
+}
+
+/// A custom resource that bounds hardly anything.
+#[test]
+fn estimates_without_bounds_are_those_of_upstream() {
+    let own = include_str!("data/unbounded.json");
+    assert!(compare(own, include_str!("data/unbounded.jsonl")) > 60);
+}
+
+/// Compares answers, and says how many they were.
+fn compare(own: &str, answers: &str) -> usize {
+    let own: Json = serde_json::from_str(own).unwrap();
     let schema = Arc::new(Schema::from_openapi(&own["schema"], "selfType", false).unwrap());
     let env = Env::new().declare("self", schema.clone());
     let bare = Env::new();
     let untyped = Env::new().variable("object", Type::Dyn);
-    // Other answers than those that are kept: `CEL_ANSWERS` names their file.
-    let other = std::env::var("CEL_ANSWERS").map(|path| std::fs::read_to_string(path).unwrap());
-    let answers = other.as_deref().unwrap_or(ANSWERS);
     let (mut wrong, mut count) = (0, 0);
     for line in answers.lines() {
         let mut expected: serde_json::Map<String, Json> = serde_json::from_str(line).unwrap();
@@ -170,5 +189,5 @@ fn answers_are_those_of_upstream() {
         }
     }
     assert_eq!(wrong, 0, "of {count}");
-    assert!(count > 600, "{count}");
+    count
 }

@@ -105,6 +105,11 @@ impl Rule {
         }
     }
 
+    /// True if only the result says what a call cost.
+    pub(crate) fn needs_result(self) -> bool {
+        matches!(self, Rule::Result(_) | Rule::Output)
+    }
+
     pub(crate) fn cost(self, args: &[Value<'_>], result: Option<&Value<'_>>) -> u64 {
         let size = |index: usize| args.get(index).map_or(1, actual_size);
         match self {

@@ -5,7 +5,7 @@ use crate::budget::Budget;
 use crate::error::EvalError;
 use crate::functions::Outcome;
 use crate::plan::{Index, Node, Select};
-use crate::value::{Value, double_to_int};
+use crate::value::{Key, Value, double_to_int};
 
 /// The value that a key selects, None if there is nothing.
 type Found<'a> = Result<Option<Value<'a>>, EvalError>;
@@ -44,6 +44,12 @@ impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
                 return Err(error);
             }
         };
+        if Key::of(&key).is_none() {
+            let optional = index.optional || matches!(operand, Value::Optional(_));
+            self.budget.charge(u64::from(!optional))?;
+            let message = format!("invalid qualifier type: {}", key.go_type());
+            return Err(EvalError::new(message));
+        }
         self.qualify(
             operand,
             index.optional,

@@ -59,8 +59,12 @@ impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
         Err(error)
     }
 
-    /// Calls the function, and charges what the call cost.
+    /// Calls the function, and charges what the call cost: before it is made, where its arguments
+    /// say that already.
     pub(super) fn apply(&mut self, call: &Call, args: &[Value<'a>]) -> Outcome<'a> {
+        if !call.rule.needs_result() {
+            self.budget.charge(call.rule.cost(args, None))?;
+        }
         let result = match (&call.regex, &call.overloads[..]) {
             (Some(regex), _) => functions::match_regex(&call.name, regex, args, self.budget),
             (None, [one]) if one.takes(args) => (one.function)(args, self.budget),
@@ -69,10 +73,10 @@ impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
                 None => Err(no_overload(&call.name, args)),
             },
         };
-        if let Err(EvalError::Cancelled(_)) = result {
-            return result;
+        let failed_for_good = matches!(result, Err(EvalError::Cancelled(_)));
+        if call.rule.needs_result() && !failed_for_good {
+            self.budget.charge(call.rule.cost(args, result.as_ref().ok()))?;
         }
-        self.budget.charge(call.rule.cost(args, result.as_ref().ok()))?;
         result
     }
 }

@@ -42,11 +42,11 @@ impl<'a: 'v, 'v> Run<'a, 'a, 'v> {
                 }
             }
             (other, None) => {
-                let message = format!("got '{}', expected iterable type", go_type(other));
+                let message = format!("got '{}', expected iterable type", other.go_type());
                 return Err(EvalError::new(message));
             }
             (other, Some(_)) => {
-                let message = format!("unsupported comprehension range type: {}", go_type(other));
+                let message = format!("unsupported comprehension range type: {}", other.go_type());
                 return Err(EvalError::new(message));
             }
         }
@@ -127,23 +127,5 @@ fn keep_failures(error: EvalError) -> Result<(), EvalError> {
     match error {
         EvalError::Cancelled(_) => Err(error),
         EvalError::Failed(_) => Ok(()),
-    }
-}
-
-/// As cel-go names the type of what it cannot step over.
-fn go_type(value: &Value<'_>) -> &'static str {
-    match value {
-        Value::Null => "types.Null",
-        Value::Bool(_) => "types.Bool",
-        Value::Int(_) => "types.Int",
-        Value::Uint(_) => "types.Uint",
-        Value::Double(_) => "types.Double",
-        Value::String(_) => "types.String",
-        Value::Bytes(_) => "types.Bytes",
-        Value::Duration(_) => "types.Duration",
-        Value::Timestamp(_) => "types.Timestamp",
-        Value::Type(_) => "*types.Type",
-        Value::Optional(_) => "*types.Optional",
-        _ => "ref.Val",
     }
 }

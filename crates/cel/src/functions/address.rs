@@ -1,5 +1,7 @@
 //! Errors of addresses, in the words of Go's `netip`.
 
+use super::quoted::Quoted;
+
 /// Why a text is no address.
 pub(super) fn why_not(raw: &str) -> String {
     match raw.find(['.', ':', '%']).map(|at| raw.as_bytes()[at]) {
@@ -11,7 +13,7 @@ pub(super) fn why_not(raw: &str) -> String {
 }
 
 fn at(message: &str, rest: &str) -> Option<String> {
-    Some(format!("{message} (at {rest:?})"))
+    Some(format!("{message} (at {:?})", Quoted(rest)))
 }
 
 fn four(raw: &str) -> Option<String> {

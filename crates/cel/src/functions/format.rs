@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::convert::text_of;
 use super::lists::list;
+use super::quoted::Quoted;
 use super::strings::text;
 use super::{Outcome, Row};
 use crate::ast::{Ast, Expr, Kind};
@@ -240,19 +241,19 @@ fn write_value(
         }
         Value::String(text) if within => {
             budget.allocate(text.len())?;
-            let _ = write!(out, "{:?}", &**text);
+            let _ = write!(out, "{:?}", Quoted(text));
         }
         Value::Bytes(_) if within => {
-            let _ = write!(out, "b{:?}", text_of(value, budget)?);
+            let _ = write!(out, "b{:?}", Quoted(&text_of(value, budget)?));
         }
         Value::Double(number) if within => {
             let _ = write!(out, "{number:.6}");
         }
         Value::Duration(_) if within => {
-            let _ = write!(out, "duration({:?})", text_of(value, budget)?);
+            let _ = write!(out, "duration({:?})", Quoted(&text_of(value, budget)?));
         }
         Value::Timestamp(_) if within => {
-            let _ = write!(out, "timestamp({:?})", text_of(value, budget)?);
+            let _ = write!(out, "timestamp({:?})", Quoted(&text_of(value, budget)?));
         }
         Value::Null => out.push_str("null"),
         Value::Map(_) | Value::Optional(_) | Value::Opaque(_) => {

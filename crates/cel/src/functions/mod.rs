@@ -10,6 +10,7 @@ mod lists_kubernetes;
 pub(crate) mod net;
 mod optional;
 pub(crate) mod quantity;
+mod quoted;
 mod regex;
 pub(crate) mod semver;
 mod sets;
@@ -64,23 +65,24 @@ impl Functions {
     pub(crate) fn get() -> &'static Functions {
         static ALL: OnceLock<Functions> = OnceLock::new();
         ALL.get_or_init(|| {
+            // In upstream's order: where nothing else decides, the first that fits is meant.
             let tables = [
                 standard::ROWS,
                 convert::ROWS,
                 time::ROWS,
+                url::ROWS,
+                regex::ROWS,
+                lists_kubernetes::ROWS,
+                authz::ROWS,
+                optional::ROWS,
+                quantity::ROWS,
                 strings::ROWS,
                 format::ROWS,
-                lists::ROWS,
-                lists_kubernetes::ROWS,
                 sets::ROWS,
-                optional::ROWS,
-                regex::ROWS,
-                url::ROWS,
                 net::ROWS,
-                quantity::ROWS,
-                semver::ROWS,
                 formats::ROWS,
-                authz::ROWS,
+                semver::ROWS,
+                lists::ROWS,
             ];
             let overloads: Vec<Overload> =
                 tables.into_iter().flatten().copied().flat_map(signature::overloads).collect();

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::quoted::Quoted;
 use super::strings::text;
 use super::{Outcome, Row, address};
 use crate::budget::Budget;
@@ -84,39 +85,41 @@ impl Cidr {
     }
 }
 
-fn parse_ip(raw: &str) -> Result<IpAddr, EvalError> {
-    let zoned = raw.split_once('%').filter(|(_, zone)| !zone.is_empty());
+fn parse_ip(text: &str) -> Result<IpAddr, EvalError> {
+    let raw = Quoted(text);
+    let zoned = text.split_once('%').filter(|(_, zone)| !zone.is_empty());
     if zoned.is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok()) {
         let message = format!("IP address {raw:?} with zone value is not allowed");
         return Err(EvalError::new(message));
     }
-    match raw.parse::<IpAddr>() {
+    match text.parse::<IpAddr>() {
         Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => {
             Err(EvalError::new(format!("IPv4-mapped IPv6 address {raw:?} is not allowed")))
         }
         Ok(ip) => Ok(ip),
         Err(_) => Err(EvalError::new(format!(
             "IP Address {raw:?} parse error during conversion from string: ParseAddr({raw:?}): {}",
-            address::why_not(raw)
+            address::why_not(text)
         ))),
     }
 }
 
-fn parse_cidr(raw: &str) -> Result<Cidr, EvalError> {
+fn parse_cidr(text: &str) -> Result<Cidr, EvalError> {
+    let raw = Quoted(text);
     const PREFIX: &str = "network address parse error during conversion from string: ";
     let wrong =
         |why: &str| EvalError::new(format!("{PREFIX}{PREFIX}netip.ParsePrefix({raw:?}): {why}"));
-    let (address, bits) = raw.rsplit_once('/').ok_or_else(|| wrong("no '/'"))?;
+    let (address, bits) = text.rsplit_once('/').ok_or_else(|| wrong("no '/'"))?;
     if address.contains('%') {
         return Err(wrong("IPv6 zones cannot be present in a prefix"));
     }
-    let address: IpAddr = address
-        .parse()
-        .map_err(|_| wrong(&format!("ParseAddr({address:?}): {}", address::why_not(address))))?;
+    let address: IpAddr = address.parse().map_err(|_| {
+        wrong(&format!("ParseAddr({:?}): {}", Quoted(address), address::why_not(address)))
+    })?;
     let most = if address.is_ipv4() { 32 } else { 128 };
     let digits = !bits.is_empty() && bits.bytes().all(|b| b.is_ascii_digit());
     if !digits || (bits.len() > 1 && bits.starts_with('0')) {
-        return Err(wrong(&format!("bad bits after slash: {bits:?}")));
+        return Err(wrong(&format!("bad bits after slash: {:?}", Quoted(bits))));
     }
     let bits = bits
         .parse()
@@ -209,7 +212,8 @@ fn cidr<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
 
 fn contains_ip<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
     let ip = match &args[1] {
-        Value::String(raw) => parse_ip(raw)?,
+        // Upstream does not tell what is wrong with the text here.
+        Value::String(raw) => parse_ip(raw).map_err(|_| EvalError::no_such_overload())?,
         _ => ip_of(&args[1..])?,
     };
     Ok(Value::Bool(cidr_of(args)?.contains(ip)))

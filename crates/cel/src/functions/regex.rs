@@ -9,8 +9,8 @@ use crate::error::EvalError;
 use crate::value::Value;
 
 pub(super) const ROWS: &[Row] = &[
-    ("matches", "matches", "(string, string) -> bool", matches),
-    ("matches", "matches_string", ".(string, string) -> bool", matches),
+    ("matches", "matches", "!(string, string) -> bool", matches),
+    ("matches", "matches_string", "!.(string, string) -> bool", matches),
     ("find", "string_find_string", ".(string, string) -> string", find),
     ("findAll", "string_find_all_string", ".(string, string) -> list(string)", find_all),
     ("findAll", "string_find_all_string_int", ".(string, string, int) -> list(string)", find_all),
@@ -64,9 +64,9 @@ fn check_repetition(pattern: &str) -> Result<(), EvalError> {
                 length = rest.len() - first.len() + usize::from(first.starts_with(']'));
             }
             '[' if rest.starts_with("[:") => {
-                if let Some(end) = rest.find(":]") {
-                    length = end + 2;
-                    let name = rest[2..end].trim_start_matches('^');
+                if let Some(end) = rest[2..].find(":]") {
+                    length = end + 4;
+                    let name = rest[2..end + 2].trim_start_matches('^');
                     if !CLASSES.contains(&name) {
                         return Err(EvalError::new(format!(
                             "error parsing regexp: invalid character class range: `{}`",
@@ -148,7 +148,7 @@ fn translated(pattern: &str) -> String {
             '[' if class && !after.starts_with(':') => out.push_str("\\["),
             '[' if class => {
                 // A named class, to its end.
-                let end = rest.find(":]").map_or(rest.len(), |end| end + 2);
+                let end = rest[2..].find(":]").map_or(rest.len(), |end| end + 4);
                 out.push_str(&rest[..end]);
                 rest = &rest[end..];
                 continue;
@@ -218,6 +218,9 @@ pub(crate) fn run<'a>(
 }
 
 fn matches<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {
+    if !matches!(args[0], Value::String(_)) {
+        return Err(EvalError::new("no such overload: matches"));
+    }
     let regex = dynamic(args, budget)?;
     run("matches", &regex, args, budget)
 }
@@ -260,6 +263,11 @@ mod tests {
             (r"^.$", "ä", true),
         ] {
             assert_eq!(compile(pattern).unwrap().is_match(text), matches, "{pattern}");
+        }
+        for pattern in
+            ["(", "[[:]", "[[:", "[[::]]", "[", "\\", "a{", "[[:x:]", "{1}", "a{1}{2}", "[]"]
+        {
+            let _ = compile(pattern);
         }
         assert!(compile("(").is_err());
         assert!(compile(r"(a)\1").is_err());

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use super::quoted::Quoted;
 use super::strings::text;
 use super::{Outcome, Row};
 use crate::budget::Budget;
@@ -64,37 +65,39 @@ impl Semver {
         for (index, (name, number)) in
             [("Major", major), ("Minor", minor), ("Patch", patch)].into_iter().enumerate()
         {
+            let shown = Quoted(number);
             if !number.bytes().all(|b| b.is_ascii_digit()) {
                 return wrong(format!(
-                    "Invalid character(s) found in {} number {number:?}",
+                    "Invalid character(s) found in {} number {shown:?}",
                     name.to_lowercase()
                 ));
             }
             if number.len() > 1 && number.starts_with('0') {
-                return wrong(format!("{name} number must not contain leading zeroes {number:?}"));
+                return wrong(format!("{name} number must not contain leading zeroes {shown:?}"));
             }
             numbers[index] = match number.parse() {
                 Ok(value) => value,
                 Err(_) => {
                     let why =
                         if number.is_empty() { "invalid syntax" } else { "value out of range" };
-                    return wrong(format!("strconv.ParseUint: parsing {number:?}: {why}"));
+                    return wrong(format!("strconv.ParseUint: parsing {shown:?}: {why}"));
                 }
             };
         }
         let name = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         let mut parts = Vec::new();
         for part in pre.into_iter().flat_map(|pre| pre.split('.')) {
+            let shown = Quoted(part);
             if part.is_empty() {
                 return wrong("Prerelease is empty".to_owned());
             }
             if !part.bytes().all(name) {
-                return wrong(format!("Invalid character(s) found in prerelease {part:?}"));
+                return wrong(format!("Invalid character(s) found in prerelease {shown:?}"));
             }
             parts.push(match part.bytes().all(|b| b.is_ascii_digit()) {
                 true if part.len() > 1 && part.starts_with('0') => {
                     let message = format!(
-                        "Numeric PreRelease version must not contain leading zeroes {part:?}"
+                        "Numeric PreRelease version must not contain leading zeroes {shown:?}"
                     );
                     return wrong(message);
                 }
@@ -103,11 +106,12 @@ impl Semver {
             });
         }
         for part in build.into_iter().flat_map(|build| build.split('.')) {
+            let shown = Quoted(part);
             if part.is_empty() {
                 return wrong("Build meta data is empty".to_owned());
             }
             if !part.bytes().all(name) {
-                return wrong(format!("Invalid character(s) found in build meta data {part:?}"));
+                return wrong(format!("Invalid character(s) found in build meta data {shown:?}"));
             }
         }
         Ok(Semver { numbers, pre: parts, text: text.to_owned() })

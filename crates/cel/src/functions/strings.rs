@@ -6,9 +6,9 @@ use crate::error::EvalError;
 use crate::value::Value;
 
 pub(super) const ROWS: &[Row] = &[
-    ("contains", "contains_string", ".(string, string) -> bool", contains),
-    ("startsWith", "starts_with_string", ".(string, string) -> bool", starts_with),
-    ("endsWith", "ends_with_string", ".(string, string) -> bool", ends_with),
+    ("contains", "contains_string", "!.(string, string) -> bool", contains),
+    ("startsWith", "starts_with_string", "!.(string, string) -> bool", starts_with),
+    ("endsWith", "ends_with_string", "!.(string, string) -> bool", ends_with),
     ("charAt", "string_char_at_int", ".(string, int) -> string", char_at),
     ("indexOf", "string_index_of_string", ".(string, string) -> int", index_of),
     ("indexOf", "string_index_of_string_int", ".(string, string, int) -> int", index_of),
@@ -121,18 +121,11 @@ fn last_index_of<'a>(args: &[Value<'a>], _: &mut Budget) -> Outcome<'a> {
     if from >= length {
         return Ok(Value::Int(-1));
     }
+    // A match that begins no later than there ends no later than this.
     let end = offset(whole, from).map_or(whole.len(), |at| (at + part.len()).min(whole.len()));
-    // The last place at which the part begins is the one given, wherever a code point ends.
-    let end = (end..=whole.len()).find(|end| whole.is_char_boundary(*end)).unwrap_or(whole.len());
-    let mut found = whole[..end].rfind(part);
-    while let Some(at) = found {
-        let index = whole[..at].chars().count() as i64;
-        if index <= from {
-            return Ok(Value::Int(index));
-        }
-        found = whole[..at + part.len() - 1].rfind(part);
-    }
-    Ok(Value::Int(-1))
+    let end = (0..=end).rev().find(|end| whole.is_char_boundary(*end)).unwrap_or(0);
+    let found = whole[..end].rfind(part);
+    Ok(Value::Int(found.map_or(-1, |at| whole[..at].chars().count() as i64)))
 }
 
 fn lower<'a>(args: &[Value<'a>], budget: &mut Budget) -> Outcome<'a> {

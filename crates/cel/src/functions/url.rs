@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
+use super::quoted::Quoted;
 use super::strings::text;
 use super::{Outcome, Row};
 use crate::budget::Budget;
@@ -59,7 +60,7 @@ impl Url {
 
     /// An absolute URL or an absolute path, or what is wrong with it.
     pub(crate) fn parse(raw: &str) -> Result<Url, EvalError> {
-        let wrong = |why: EvalError| EvalError::new(format!("parse {raw:?}: {why}"));
+        let wrong = |why: EvalError| EvalError::new(format!("parse {:?}: {why}", Quoted(raw)));
         if raw.bytes().any(|b| b < 0x20 || b == 0x7f) {
             return Err(wrong(EvalError::new("net/url: invalid control character in URL")));
         }
@@ -138,15 +139,16 @@ fn check_host(host: &str) -> Result<(), EvalError> {
     let digits = port.strip_prefix(':').unwrap_or(port);
     let is_port = port.is_empty() || port.starts_with(':');
     if !is_port || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(EvalError::new(format!("invalid port {port:?} after host")));
+        return Err(EvalError::new(format!("invalid port {:?} after host", Quoted(port))));
     }
     let allowed = |c: char| {
         c.is_ascii_alphanumeric() || !c.is_ascii() || "-_.~!$&'()*+,;=:[]<>\"%".contains(c)
     };
     match host.chars().find(|c| !allowed(*c)) {
-        Some(c) => {
-            Err(EvalError::new(format!("invalid character {:?} in host name", c.to_string())))
-        }
+        Some(c) => Err(EvalError::new(format!(
+            "invalid character {:?} in host name",
+            Quoted(&c.to_string())
+        ))),
         None => check_escapes(host),
     }
 }
@@ -160,7 +162,7 @@ fn check_escapes(text: &str) -> Result<(), EvalError> {
         if !valid {
             let end = (at + 3).min(text.len());
             let shown = String::from_utf8_lossy(&bytes[at..end]).into_owned();
-            return Err(EvalError::new(format!("invalid URL escape {shown:?}")));
+            return Err(EvalError::new(format!("invalid URL escape {:?}", Quoted(&shown))));
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::error::{CompileError, EvalError};
 use crate::functions::{Functions, Overload, compile_regex};
 use crate::program::Program;
 use crate::types::Type;
-use crate::value::Value;
+use crate::value::{Key, Value};
 
 /// The program of a checked expression.
 pub(crate) fn plan(env: &Env, ast: &Ast, estimate: Estimate) -> Result<Program, CompileError> {
@@ -139,6 +139,11 @@ impl Planner<'_> {
         let mut planned = Vec::with_capacity(args.len() + 1);
         for arg in target.into_iter().chain(args) {
             planned.push(self.node(arg)?);
+        }
+        if let ("_[_]" | "_[?_]", [_, Node::Const(key)]) = (&**function, &planned[..])
+            && Key::of(key).is_none()
+        {
+            return Err(EvalError::new(format!("invalid qualifier type: {}", key.go_type())));
         }
         let planned = match operator(function, planned) {
             Ok(node) => return Ok(node),

@@ -13,7 +13,7 @@ use crate::schema::{Kind, ListKind, Schema};
 /// A JSON value as its shape declares it, or by its own type.
 pub fn from_json<'a>(json: &'a Json, schema: Option<&'a Schema>) -> Result<Value<'a>, EvalError> {
     let Some(schema) = schema else { return Ok(untyped(json)) };
-    if json.is_null() && !matches!(schema.kind, Kind::Dyn) {
+    if json.is_null() && !matches!(schema.kind, Kind::Dyn | Kind::Value(_)) {
         return match schema.nullable {
             true => Ok(Value::Null),
             false => Err(EvalError::new("invalid data, got null for schema with nullable=false")),
@@ -23,7 +23,7 @@ pub fn from_json<'a>(json: &'a Json, schema: Option<&'a Schema>) -> Result<Value
         Err(EvalError::new(format!("invalid data, expected {what}, got {}", go_type(json))))
     };
     match (&schema.kind, json) {
-        (Kind::Dyn, _) => Ok(untyped(json)),
+        (Kind::Dyn | Kind::Value(_), _) => Ok(untyped(json)),
         (Kind::IntOrString, Json::String(text)) => Ok(Value::str(text)),
         (Kind::IntOrString, Json::Number(number)) if number.is_i64() => Ok(untyped(json)),
         (Kind::IntOrString, _) => Err(EvalError::new(

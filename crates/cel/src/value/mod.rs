@@ -10,6 +10,7 @@ mod order;
 mod show;
 mod text;
 mod time;
+mod to_json;
 
 use std::sync::Arc;
 
@@ -104,6 +105,26 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// As messages of cel-go name the type that holds it.
+    pub(crate) fn go_type(&self) -> &'static str {
+        match self {
+            Value::Null => "types.Null",
+            Value::Bool(_) => "types.Bool",
+            Value::Int(_) => "types.Int",
+            Value::Uint(_) => "types.Uint",
+            Value::Double(_) => "types.Double",
+            Value::String(_) => "types.String",
+            Value::Bytes(_) => "types.Bytes",
+            Value::Duration(_) => "types.Duration",
+            Value::Timestamp(_) => "types.Timestamp",
+            Value::Type(_) => "*types.Type",
+            Value::List(_) => "*types.baseList",
+            Value::Map(_) => "*types.baseMap",
+            Value::Optional(_) => "*types.Optional",
+            Value::Opaque(_) => "ref.Val",
+        }
+    }
+
     /// The number of its parts, as the cost of functions counts it; None for scalars.
     pub(crate) fn size(&self) -> Option<u64> {
         let size = match self {
@@ -128,8 +149,7 @@ impl<'a> Value<'a> {
             Value::String(_) | Value::Bytes(_) | Value::List(_) | Value::Map(_) => {
                 self.size() == Some(0)
             }
-            Value::Optional(value) => value.as_ref().is_none_or(|value| value.is_zero()),
-            Value::Type(_) | Value::Opaque(_) => false,
+            Value::Optional(_) | Value::Type(_) | Value::Opaque(_) => false,
         }
     }
 }

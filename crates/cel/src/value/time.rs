@@ -147,7 +147,8 @@ fn parse_rfc3339(text: &str) -> Option<Timestamp> {
         b"Z" => 0,
         [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
             let (hours, minutes) = (digits(rest, 1, 3)?, digits(rest, 4, 6)?);
-            if hours > 23 || minutes > 59 {
+            // As much as Go takes.
+            if hours > 24 || minutes > 60 {
                 return None;
             }
             let seconds = (hours * 60 + minutes) * 60;
