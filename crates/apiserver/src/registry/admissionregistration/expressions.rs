@@ -72,12 +72,9 @@ pub(crate) fn with_variables<'a>(
     for variable in variables {
         let name = variable.str_at(&["name"]).to_owned();
         let program = with(&known).compile(variable.str_at(&["expression"]));
-        let kind = match program.as_ref().map(Program::result_type) {
-            Ok(Type::Bool) => Kind::Bool,
-            Ok(Type::Int) => Kind::Int,
-            Ok(Type::Double) => Kind::Double,
-            Ok(Type::String) => Kind::String,
-            _ => Kind::Dyn,
+        let kind = match &program {
+            Ok(program) => Kind::Value(program.result_type().clone()),
+            Err(_) => Kind::Dyn,
         };
         let schema = Arc::new(Schema::new(kind));
         let field = cel::schema::Field { name: name.clone(), schema, required: true };
