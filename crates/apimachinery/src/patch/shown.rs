@@ -71,6 +71,8 @@ fn fields(known: Known<'_>, old: &Value, new: &Value, text: &mut String) {
                 fields(known.item(), old, new, text);
             });
         }
+        // Merged as it was written.
+        (_, Value::Number(new)) => text.push_str(&new.to_string()),
         _ => text.push_str(&go_json(new)),
     }
 }

@@ -15,7 +15,7 @@ use super::{Call, FOREGROUND, ORPHAN};
 use crate::admission;
 use crate::body::Body;
 use crate::encode::{self, view};
-use crate::registry::{DefaultPolicy, KindRef};
+use crate::registry::{DefaultPolicy, Kind, KindRef};
 use crate::server::Server;
 
 pub(super) use options::{Options, check as check_options};
@@ -201,11 +201,13 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
             }
         }
     }
+    if let Some(own) = kind.policy().deletion_finalizer().filter(|_| !deleting) {
+        return Step::Mark(begin_cleanup(kind, object, own));
+    }
     let wanted = options.finalizer(old.finalizers(), kind.default_policy());
     let mut finalizers: Vec<&str> = old.finalizers().collect();
     finalizers.retain(|f| *f != ORPHAN && *f != FOREGROUND);
     finalizers.extend(wanted);
-    finalizers.extend(kind.policy().deletion_finalizer().filter(|_| !deleting));
     let finished = finalizers.is_empty() && !held;
     let list = if finalizers.is_empty() { Value::Null } else { json!(finalizers) };
     object.set_meta("finalizers", list);
@@ -221,9 +223,24 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     }
     if !deleting {
         begin(&mut object, (!held).then_some(0));
-        kind.policy().begin_deletion(&mut object);
+    } else if current.is_none() {
+        object.set_meta("deletionGracePeriodSeconds", 0.into());
     }
     if object == *old { Step::Nothing } else { Step::Mark(object) }
+}
+
+/// Marks an object that its controller cleans up after, whatever the client wants to happen to
+/// dependents. Its generation stays: upstream writes the mark past the rules of deletions.
+fn begin_cleanup(kind: &Kind, mut object: Object, finalizer: &str) -> Object {
+    object.set_meta("deletionTimestamp", time::rfc3339(Timestamp::now()).into());
+    let mut finalizers: Vec<&str> = object.finalizers().collect();
+    if !finalizers.contains(&finalizer) {
+        finalizers.push(finalizer);
+    }
+    let finalizers = json!(finalizers);
+    object.set_meta("finalizers", finalizers);
+    kind.policy().begin_deletion(&mut object);
+    object
 }
 
 /// Marks the object as terminating in `grace` seconds, or until its controller is done.
