@@ -99,6 +99,22 @@ impl Accepted {
     pub(crate) const JSON: Self =
         Self { encoding: Encoding::Json, form: Form::Object, beta: false };
 
+    /// The same for objects that have no protobuf form of their own, but have partial ones.
+    pub(crate) fn negotiate_custom(header: Option<&str>, offer: Offer) -> Result<Self, Status> {
+        let own = |clause: &&str| {
+            clause.trim().starts_with(PROTOBUF)
+                && !clause.split(';').any(|part| part.trim().starts_with("as="))
+        };
+        let Some(header) = header.filter(|h| h.split(',').any(|clause| own(&clause))) else {
+            return Self::negotiate(header, offer);
+        };
+        let others: Vec<&str> = header.split(',').filter(|clause| !own(clause)).collect();
+        if others.is_empty() {
+            return Err(only(&[JSON, YAML]));
+        }
+        Self::negotiate(Some(&others.join(",")), offer)
+    }
+
     /// The best match of an Accept header and the forms of a path.
     pub(crate) fn negotiate(header: Option<&str>, offer: Offer) -> Result<Self, Status> {
         let Some(header) = header.filter(|h| !h.is_empty()) else { return Ok(Self::JSON) };

@@ -40,7 +40,12 @@ pub(crate) async fn serve(received: Received) -> Outcome {
         return Ok(routes::method_not_allowed(methods, Encoding::wanted(accept)));
     }
     // Streams have their own protocols, regardless of the Accept header.
-    let accepted = match Accepted::negotiate(accept, routes::offer(&kind, sub, &info)) {
+    let offer = routes::offer(&kind, sub, &info);
+    let negotiated = match kind.custom {
+        Some(_) if sub != Some(Sub::Scale) => Accepted::negotiate_custom(accept, offer),
+        _ => Accepted::negotiate(accept, offer),
+    };
+    let accepted = match negotiated {
         Err(_) if limits::is_stream(&info) && sub != Some(Sub::Log) => Accepted::JSON,
         other => other?,
     };
@@ -83,6 +88,8 @@ async fn dispatch(call: &Call<'_>, request: Request<Body>, gone: &CancellationTo
     call.stages.passed("read");
     let stored = call.server.entry(&call.kind, &call.info.namespace, &call.info.name);
     let bytes = body.len() + stored.map_or(0, |entry| entry.bytes.len());
+    // Patterns and expressions of others cost what no size tells.
+    let bytes = if call.kind.is_costly() { bytes.max(limits::LONG) } else { bytes };
     let request = Request::from_parts(parts, body::full(body));
     let verb = verbs::dispatch(call, request);
     let done = call.server.work.run(&call.user.name, bytes, gone, verb).await;

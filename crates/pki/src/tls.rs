@@ -1,15 +1,18 @@
 //! TLS configurations made of PEM texts.
 
+mod anchored;
 mod unverified;
 
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::{Error, Issued, Result};
+use anchored::Anchored;
 use unverified::AnyCertificate;
 
 fn crypto(e: impl std::fmt::Display) -> Error {
@@ -29,6 +32,18 @@ fn roots(ca: &str) -> Result<Arc<RootCertStore>> {
         roots.add(cert.map_err(crypto)?).map_err(crypto)?;
     }
     Ok(Arc::new(roots))
+}
+
+/// Trusts what `ca` signed, and its certificates themselves; `None` where there are none.
+fn anchored(ca: &str) -> Result<Option<Arc<Anchored>>> {
+    let anchors: Vec<_> = CertificateDer::pem_slice_iter(ca.as_bytes())
+        .collect::<std::result::Result<_, _>>()
+        .map_err(crypto)?;
+    if anchors.is_empty() {
+        return Ok(None);
+    }
+    let webpki = WebPkiServerVerifier::builder_with_provider(roots(ca)?, provider());
+    Ok(Some(Arc::new(Anchored { webpki: webpki.build().map_err(crypto)?, anchors })))
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -94,7 +109,13 @@ pub fn trusting(ca: &str) -> Result<ClientConfig> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(crypto)?;
-    Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
+    Ok(match anchored(ca)? {
+        Some(verifier) => {
+            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        }
+        // Nobody is trusted.
+        None => builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
+    })
 }
 
 /// A client that presents `issued` and trusts `ca`.

@@ -1,5 +1,7 @@
 //! Checks that an applied configuration fits the schema.
 
+use std::collections::HashSet;
+
 use super::element;
 use crate::schema::{ListKind, ListShape, Shape, Type};
 use serde_json::{Map, Value};
@@ -84,7 +86,7 @@ impl Checker {
     }
 
     fn items(&mut self, list: &ListShape, items: &[Value]) {
-        let mut seen = Vec::with_capacity(items.len());
+        let mut seen = HashSet::new();
         for (i, item) in items.iter().enumerate() {
             let element = match list.kind {
                 ListKind::Atomic => format!("i:{i}"),
@@ -93,11 +95,13 @@ impl Checker {
                     Err(why) => return self.complain(&format!("element {i}: {why}")),
                 },
             };
-            if seen.contains(&element) && !self.allow_duplicates {
+            let repeats = !self.allow_duplicates
+                && list.kind != ListKind::Atomic
+                && !seen.insert(element.clone());
+            if repeats {
                 let shown = element::display(&[&element]);
                 self.complain(&format!("duplicate entries for key {shown}"));
             }
-            seen.push(element.clone());
             self.below(element, &list.item, item);
         }
     }

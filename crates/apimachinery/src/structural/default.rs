@@ -34,8 +34,33 @@ fn keeps(node: &Node, value: &mut Value) -> bool {
     }
 }
 
-/// Fills in the defaults inside a value.
+/// The most that defaults add to one object, in bytes: more than any that can be stored has.
+const MAX_FILLED: usize = 8 << 20;
+
+/// Fills in the defaults inside a value, until they are more than can be stored.
 pub(super) fn fill(node: &Node, value: &mut Value) {
+    let mut left = MAX_FILLED;
+    fill_within(node, value, &mut left);
+}
+
+/// A default, if there is room for it.
+fn copy(default: &Value, left: &mut usize) -> Option<Value> {
+    *left = left.checked_sub(size(default))?;
+    Some(default.clone())
+}
+
+/// About how much memory a value takes.
+fn size(value: &Value) -> usize {
+    let below = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(size).sum(),
+        Value::Object(map) => map.iter().map(|(name, value)| name.len() + size(value)).sum(),
+        _ => 0,
+    };
+    below + size_of::<Value>()
+}
+
+fn fill_within(node: &Node, value: &mut Value, left: &mut usize) {
     if !node.has_defaults {
         return;
     }
@@ -43,23 +68,24 @@ pub(super) fn fill(node: &Node, value: &mut Value) {
         Value::Object(map) => {
             for (name, property) in node.properties.iter().filter(|(_, p)| p.has_defaults) {
                 match map.get_mut(name) {
-                    Some(value) => replace_null(property, value),
+                    Some(value) => replace_null(property, value, left),
                     None => {
                         let Some(default) = &property.default else { continue };
-                        let value = map.entry(name.as_str()).or_insert_with(|| default.clone());
-                        fill(property, value);
+                        let Some(mut value) = copy(default, left) else { return };
+                        fill_within(property, &mut value, left);
+                        map.insert(name.clone(), value);
                     }
                 }
             }
             if let Some(additional) = node.additional().filter(|a| a.has_defaults) {
                 let others =
                     map.iter_mut().filter(|(name, _)| !node.properties.contains_key(*name));
-                others.for_each(|(_, value)| replace_null(additional, value));
+                others.for_each(|(_, value)| replace_null(additional, value, left));
             }
         }
         Value::Array(values) => {
             if let Some(item) = &node.items {
-                values.iter_mut().for_each(|value| replace_null(item, value));
+                values.iter_mut().for_each(|value| replace_null(item, value, left));
             }
         }
         _ => {}
@@ -67,12 +93,13 @@ pub(super) fn fill(node: &Node, value: &mut Value) {
 }
 
 /// Fills in defaults of a value that is there.
-fn replace_null(node: &Node, value: &mut Value) {
+fn replace_null(node: &Node, value: &mut Value, left: &mut usize) {
     if value.is_null()
         && !node.nullable
         && let Some(default) = &node.default
+        && let Some(default) = copy(default, left)
     {
-        *value = default.clone();
+        *value = default;
     }
-    fill(node, value);
+    fill_within(node, value, left);
 }

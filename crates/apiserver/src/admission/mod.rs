@@ -238,6 +238,7 @@ pub(crate) async fn connect(call: &Call<'_>, mut options: Object) -> Result<(), 
     let rounds = Rounds::default();
     let request = request(call, Operation::Connect, None, None, &rounds);
     MutatingWebhooks.admit(&request, &mut options).await?;
+    ValidatingPolicies.validate(&request, Some(&options)).await?;
     ValidatingWebhooks.validate(&request, Some(&options)).await
 }
 

@@ -15,6 +15,7 @@ impl Plugin for RbacEscalation {
             Some(object) => escalation::check(&escalation::Write {
                 server: request.server,
                 user: request.user,
+                kind: request.kind,
                 object,
                 old: request.old,
                 path_name: request.path_name,

@@ -9,6 +9,7 @@ use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::Request;
 use http::header::ACCEPT;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
 use serde_json::{Value, json};
 use store::Expect;
 
@@ -131,7 +132,8 @@ async fn look(server: &Server, backend: &Backend) -> Finding {
     }
 }
 
-/// The resources of the group version.
+/// The resources of the group version, read as clients read them: what they cannot read would
+/// take the whole of discovery from them.
 async fn ask(server: &Server, backend: &Backend) -> Result<Value, Status> {
     let target = target(server, backend, backend.root())?;
     let request = Request::get(backend.root()).header(ACCEPT, "application/json");
@@ -144,8 +146,9 @@ async fn ask(server: &Server, backend: &Backend) -> Result<Value, Status> {
         return Err(Status::service_unavailable(why));
     }
     let body = body::read(answer.into_body()).await?;
-    // A server that answers something else is there all the same.
-    Ok(serde_json::from_slice(&body).unwrap_or(Value::Null))
+    // A server that answers something else is there all the same, but nobody reads what it has.
+    let list: APIResourceList = serde_json::from_slice(&body).unwrap_or_default();
+    serde_json::to_value(list).map_err(Status::internal)
 }
 
 /// Writes the condition, if it has changed.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::rbac::{GROUP, has};
 use super::{Attributes, Decision, Rule, decide};
-use crate::registry;
+use crate::registry::{self, Kind};
 use crate::server::Server;
 use crate::user::{MASTERS, User};
 
@@ -112,6 +112,8 @@ fn rules_of(object: &Object) -> Vec<Rule> {
 pub(crate) struct Write<'a> {
     pub(crate) server: &'a Server,
     pub(crate) user: &'a User,
+    /// The kind that is written, whatever the object says of itself.
+    pub(crate) kind: &'a Kind,
     pub(crate) object: &'a Object,
     pub(crate) old: Option<&'a Object>,
     /// The name in the request's path: empty for a POST, for which `escalate` cannot be limited to
@@ -122,14 +124,14 @@ pub(crate) struct Write<'a> {
 /// Checks a write of a role or binding (upstream's `policybased` storages). Every change but the
 /// garbage collector's is checked: a label may aggregate a role into another.
 pub(crate) fn check(write: &Write<'_>) -> Result<(), Status> {
-    let Write { user, object, .. } = *write;
+    let Write { user, kind, object, .. } = *write;
     if user.in_group(MASTERS)
-        || !object.api_version().starts_with(GROUP)
+        || kind.group != GROUP
         || write.old.is_some_and(|old| is_only_garbage_collection(object, old))
     {
         return Ok(());
     }
-    match object.kind() {
+    match kind.kind {
         "Role" => check_role(write, "roles"),
         "ClusterRole" => check_role(write, "clusterroles"),
         "RoleBinding" => check_binding(write, "rolebindings"),

@@ -61,7 +61,7 @@ async fn step(server: &Arc<Server>, name: &str) -> Result<Next, Status> {
     }
     let kinds = server.kinds();
     let definition = kinds.definitions().get(name);
-    let instances = definition.and_then(|d| d.kinds.first()).cloned().map(KindRef::Custom);
+    let instances = definition.map(|definition| KindRef::Custom(definition.storage.clone()));
     let Some(instances) = instances else {
         let mut object = old.clone();
         let (reason, message) = ("NeverEstablished", "resource was never established");

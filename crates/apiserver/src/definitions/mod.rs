@@ -11,6 +11,7 @@ use std::sync::{Arc, Weak};
 
 use apimachinery::apply::{self, Writer};
 use apimachinery::{Object, ObjectExt, Status, time};
+use serde_json::json;
 use store::Expect;
 use telemetry::task;
 use tokio::task::JoinHandle;
@@ -111,9 +112,13 @@ fn drain(
 /// The other definitions of a group, which may want a name that has become free.
 fn of_group(server: &Server, kind: &Kind, group: &str, except: &str) -> Vec<String> {
     let Ok((snapshot, _)) = server.present(kind) else { return Vec::new() };
-    let suffix = format!(".{group}");
     let names = snapshot.range("", "").map(|entry| entry.name());
-    names.filter(|name| *name != except && name.ends_with(&suffix)).map(str::to_owned).collect()
+    names.filter(|name| *name != except && is_of(name, group)).map(str::to_owned).collect()
+}
+
+/// Returns true if the definition of this name, which is `<plural>.<group>`, is of a group.
+fn is_of(name: &str, group: &str) -> bool {
+    name.split_once('.').is_some_and(|(_, own)| own == group)
 }
 
 /// The work that follows the check of a definition.
@@ -163,9 +168,12 @@ fn again_or(failure: Failure) -> Result<Next, Status> {
 fn taken(server: &Server, kind: &Kind, own: &Object) -> names::Taken {
     let mut taken = names::Taken::default();
     let Ok((snapshot, _)) = server.present(kind) else { return taken };
-    let suffix = format!(".{}", own.str_at(&["spec", "group"]));
-    for entry in snapshot.range("", "").filter(|entry| entry.name().ends_with(&suffix)) {
+    let group = own.str_at(&["spec", "group"]);
+    for entry in snapshot.range("", "").filter(|entry| is_of(entry.name(), group)) {
         taken.add(&entry.object()["status"]["acceptedNames"]);
+    }
+    for built_in in registry::kinds().filter(|built_in| built_in.group == group) {
+        taken.add(&json!({"plural": built_in.resource}));
     }
     taken
 }

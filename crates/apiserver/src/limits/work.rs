@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Above this size, decoding, patching and checking take milliseconds.
-const LONG: usize = 64 << 10;
+pub(crate) const LONG: usize = 64 << 10;
 
 /// Runs long work on a bounded number of threads, with users taking turns.
 pub(crate) struct Work {

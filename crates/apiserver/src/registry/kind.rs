@@ -433,6 +433,12 @@ impl Kind {
         self.custom.as_ref().is_some_and(|custom| custom.converter.is_some())
     }
 
+    /// Returns true if checking an object can take long, however small it is.
+    pub(crate) fn is_costly(&self) -> bool {
+        self.custom.as_ref().is_some_and(|custom| custom.is_costly())
+            || matches!(self.group, "apiextensions.k8s.io" | "admissionregistration.k8s.io")
+    }
+
     /// Converts an object from its stored form.
     pub(crate) fn read(&self, object: &mut Object) {
         if let Some(custom) = &self.custom {

@@ -436,3 +436,100 @@ async fn rules_are_compiled_with_the_definition() {
     few["maxItems"] = 10.into();
     api.post(DEFINITIONS, &with(few)).await.ok();
 }
+
+/// Objects are stored by group and resource, so a definition of one of the table's would have its
+/// objects: read past the checks of the kind, and deleted with the definition.
+#[tokio::test]
+async fn a_definition_takes_no_resource_of_the_server() {
+    let api = Api::start().await;
+    let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let before = api.get(roles).await.ok()["items"].as_array().unwrap().len();
+    let mut evil = definition();
+    evil["metadata"] = json!({
+        "name": "clusterroles.rbac.authorization.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "https://example.com/approved"},
+    });
+    evil["spec"]["group"] = "rbac.authorization.k8s.io".into();
+    evil["spec"]["scope"] = "Cluster".into();
+    evil["spec"]["names"] = json!({
+        "plural": "clusterroles", "singular": "evil", "kind": "Evil", "listKind": "EvilList",
+    });
+    for version in evil["spec"]["versions"].as_array_mut().unwrap() {
+        version["name"] = format!("{}beta9", version["name"].as_str().unwrap()).into();
+    }
+    api.post(DEFINITIONS, &evil).await.ok();
+    let name = "clusterroles.rbac.authorization.k8s.io";
+    let refused = until(&api, name, "NamesAccepted", "False").await;
+    let conditions = refused["status"]["conditions"].to_string();
+    assert!(conditions.contains("PluralConflict"), "{conditions}");
+    // Even if somebody says in its status that they are accepted.
+    let path = format!("{DEFINITIONS}/{name}");
+    let mut forged = api.get(&path).await.ok();
+    forged["status"] = json!({
+        "acceptedNames": evil["spec"]["names"], "storedVersions": ["v1beta9"],
+        "conditions": [{"type": "NamesAccepted", "status": "True"},
+                       {"type": "Established", "status": "True"}],
+    });
+    api.put(&format!("{path}/status"), &forged).await;
+    api.get("/apis/rbac.authorization.k8s.io/v1beta9/clusterroles").await.fails(404);
+    api.delete(&path).await.ok();
+    let mut tries = 0;
+    while api.get(&path).await.code != 404 {
+        tries += 1;
+        assert!(tries < 1000, "the definition stays");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(api.get(roles).await.ok()["items"].as_array().unwrap().len(), before);
+}
+
+#[tokio::test]
+async fn groups_in_groups_do_not_share_names() {
+    let api = Api::start().await;
+    let mut inner = definition();
+    inner["metadata"]["name"] = "widgets.sub.example.com".into();
+    inner["spec"]["group"] = "sub.example.com".into();
+    for definition in [&inner, &definition()] {
+        api.post(DEFINITIONS, definition).await.ok();
+        let name = definition["metadata"]["name"].as_str().unwrap();
+        until(&api, name, "Established", "True").await;
+    }
+}
+
+#[tokio::test]
+async fn objects_of_versions_that_are_not_served_go_with_the_definition() {
+    let api = established().await;
+    api.post(WIDGETS, &widget("a", "red")).await.ok();
+    let path = format!("{DEFINITIONS}/widgets.example.com");
+    let mut hidden = api.get(&path).await.ok();
+    for version in hidden["spec"]["versions"].as_array_mut().unwrap() {
+        version["served"] = false.into();
+    }
+    api.put(&path, &hidden).await.ok();
+    api.delete(&path).await.ok();
+    let mut tries = 0;
+    while api.get(&path).await.code != 404 {
+        tries += 1;
+        assert!(tries < 1000, "the definition stays");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    api.post(DEFINITIONS, &definition()).await.ok();
+    until(&api, "widgets.example.com", "Established", "True").await;
+    let list = api.get(WIDGETS).await.ok();
+    assert_eq!(list["items"], json!([]));
+}
+
+#[tokio::test]
+async fn who_also_reads_json_gets_json() {
+    let api = established().await;
+    const BOTH: &str = "application/vnd.kubernetes.protobuf,application/json";
+    let ask = api.ask(Method::POST, WIDGETS).header("accept", BOTH).json(&widget("a", "red"));
+    let made = ask.send().await;
+    assert_eq!(made.headers["content-type"], "application/json");
+    made.ok();
+    for path in [WIDGETS.to_owned(), format!("{WIDGETS}/a")] {
+        api.ask(Method::GET, &path).header("accept", BOTH).send().await.ok();
+        let protobuf = "application/vnd.kubernetes.protobuf";
+        let refused = api.ask(Method::GET, &path).header("accept", protobuf).send().await;
+        assert_eq!(refused.code, 406);
+    }
+}

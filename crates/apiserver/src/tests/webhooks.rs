@@ -114,6 +114,15 @@ async fn answer(
                     .into();
             response["patchType"] = "JSONPatch".into();
         }
+        "move" | "rename" | "disguise" => {
+            let (at, value) = match path.as_str() {
+                "move" => ("/metadata/namespace", "victim"),
+                "rename" => ("/kind", "Secret"),
+                _ => ("/apiVersion", "x/v1"),
+            };
+            response["patch"] = patch(json!([{"op": "add", "path": at, "value": value}])).into();
+            response["patchType"] = "JSONPatch".into();
+        }
         "slow" => tokio::time::sleep(Duration::from_secs(5)).await,
         "moved" => {
             let moved = Response::builder().status(StatusCode::FOUND).header("location", "/deny");
@@ -296,4 +305,18 @@ async fn conditions_decide_who_is_asked() {
     open["failurePolicy"] = "Ignore".into();
     register(&api, "Validating", &[open]).await;
     api.post(MAPS, &map("c")).await.ok();
+}
+
+/// Everything that decides about a request has looked at its kind and its namespace.
+#[tokio::test]
+async fn a_webhook_cannot_move_or_disguise_an_object() {
+    let (api, webhook) = (Api::start().await, Webhook::start().await);
+    for (path, code) in [("move", 400), ("rename", 500), ("disguise", 500)] {
+        register(&api, "Mutating", &[webhook.hook(path)]).await;
+        api.post(MAPS, &map("a")).await.fails(code);
+    }
+    register(&api, "Mutating", &[]).await;
+    let all = api.get("/api/v1/configmaps").await.ok();
+    let names = all["items"].as_array().unwrap().iter().map(|item| &item["metadata"]["name"]);
+    assert_eq!(names.filter(|name| **name == "a").count(), 0);
 }

@@ -40,11 +40,7 @@ pub(super) async fn create_object(
     if call.info.verb != "create" {
         call.server.authorize(&call.user, "create", &call.info)?;
     }
-    if call.kind.custom.as_ref().is_some_and(|custom| custom.terminating) {
-        let why = "create not allowed while custom resource definition is terminating";
-        let (group, resource) = (call.kind.group, call.kind.resource);
-        return Err(Status::forbidden(group, resource, object.name(), why));
-    }
+    check_definition(call, &object)?;
     let dry_run = call.dry_run();
     meta::place(call, &mut object)?;
     let kind = &*call.kind;
@@ -103,6 +99,20 @@ pub(super) async fn create_object(
     }
 }
 
+/// Refuses an object of a definition that is being deleted, or that is another one by now.
+fn check_definition(call: &Call<'_>, object: &Object) -> Result<(), Status> {
+    let Some(own) = &call.kind.custom else { return Ok(()) };
+    let kinds = call.server.kinds();
+    let now = kinds.find(call.kind.group, call.kind.version, call.kind.resource);
+    let now = now.and_then(|kind| kind.custom.as_ref()).filter(|now| now.uid == own.uid);
+    if now.is_none_or(|now| now.terminating) {
+        let why = "create not allowed while custom resource definition is terminating";
+        let (group, resource) = (call.kind.group, call.kind.resource);
+        return Err(Status::forbidden(group, resource, object.name(), why));
+    }
+    Ok(())
+}
+
 /// The error for a name that is already in use.
 fn taken(call: &Call<'_>, object: &Object) -> Status {
     let (kind, name) = (&call.kind, object.name());
@@ -136,6 +146,8 @@ async fn finish(
     admission::validate(call, Operation::Create, Some(object), None)
         .await
         .map_err(Failure::Refused)?;
+    // Webhooks take their time.
+    check_definition(call, object).map_err(Failure::Refused)?;
     kind.leave_out_empty(object);
     if versioned {
         return Err(Failure::Refused(Status::bad_request(

@@ -2,7 +2,7 @@
 
 use apimachinery::patch::json_patch;
 use apimachinery::text::quote;
-use apimachinery::{Object, Status, validate};
+use apimachinery::{Object, ObjectExt, Status, validate};
 use async_trait::async_trait;
 
 use super::review::ask;
@@ -48,6 +48,7 @@ impl Plugin for MutatingWebhooks {
                 let mut patched = convert(request.server, request.kind, &seen, object).await?;
                 json_patch(&mut patched, &patch)
                     .map_err(|status| Status::internal(status.message))?;
+                keep_place(request, &seen, &mut patched)?;
                 let patched = decoded(request, &seen, patched).await?;
                 changed = patched != *object;
                 *object = patched;
@@ -57,6 +58,35 @@ impl Plugin for MutatingWebhooks {
         request.rounds.end(object);
         Ok(())
     }
+}
+
+/// An object stays of its kind, and in the namespace of the request: everything else that decides
+/// about the request has looked at them.
+fn keep_place(request: &Request<'_>, seen: &Kind, patched: &mut Object) -> Result<(), Status> {
+    if request.sub.is_none_or(|sub| sub.own_kind().is_none()) {
+        let wanted = seen.api_version();
+        if patched.kind() != seen.kind || patched.api_version() != wanted {
+            return Err(Status::internal(format!(
+                "no kind {} is registered for version {} in scheme",
+                quote(patched.kind()),
+                quote(patched.api_version()),
+            )));
+        }
+    }
+    let namespace = patched.namespace();
+    if request.kind.namespaced && namespace.is_empty() && !request.namespace.is_empty() {
+        patched.set_meta("namespace", request.namespace.into());
+        return Ok(());
+    }
+    if request.kind.namespaced && namespace != request.namespace {
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    if !request.kind.namespaced && !namespace.is_empty() {
+        return Err(Status::bad_request("namespace not allowed on cluster-scoped objects"));
+    }
+    Ok(())
 }
 
 /// A patched object as the request's kind: read as any object is, and with its defaults.

@@ -13,6 +13,8 @@ use crate::registry::kind::{Kind, Rechecks, Selectable, Sub};
 pub(crate) struct Definition {
     pub(crate) group: &'static str,
     pub(crate) resource: &'static str,
+    /// The kind of the version that objects are stored in, which need not be served.
+    pub(crate) storage: Arc<Kind>,
     /// The fields that any version selects by.
     pub(crate) selectable: &'static [Selectable],
     /// The served versions.
@@ -27,6 +29,11 @@ struct Source {
     spec: Value,
     names: Value,
     terminating: bool,
+}
+
+/// Returns true if a resource is one of the table's, in whatever version.
+pub(crate) fn is_built_in(group: &str, resource: &str) -> bool {
+    crate::registry::kinds().any(|kind| kind.group == group && kind.resource == resource)
 }
 
 fn is_true(definition: &Object, condition: &str) -> bool {
@@ -45,6 +52,11 @@ impl Definition {
         for name in ["plural", "singular", "kind", "listKind"] {
             names[name].as_str().filter(|name| !name.is_empty())?;
         }
+        // Objects are stored by group and resource: those of the table are its own.
+        let plural = names["plural"].as_str().unwrap_or_default();
+        if is_built_in(spec["group"].as_str().unwrap_or_default(), plural) {
+            return None;
+        }
         let source = Source {
             uid: object.uid().to_owned(),
             spec: spec.clone(),
@@ -56,6 +68,7 @@ impl Definition {
         }
         let versions = spec["versions"].as_array()?;
         let served = versions.iter().filter(|version| version["served"] == true);
+        let storage = versions.iter().find(|version| version["storage"] == true)?;
         let text = |value: &Value| words::word(value.as_str().unwrap_or_default());
         let paths = versions
             .iter()
@@ -67,6 +80,7 @@ impl Definition {
             group: text(&spec["group"]),
             resource: text(&names["plural"]),
             selectable: words::fields(paths.into_iter()),
+            storage: Arc::new(kind(&source, storage)),
             kinds: served.map(|version| Arc::new(kind(&source, version))).collect(),
             source,
         }))
@@ -74,13 +88,13 @@ impl Definition {
 }
 
 fn kind(source: &Source, version: &Value) -> Kind {
-    let Source { spec, names, terminating, .. } = source;
+    let Source { uid, spec, names, terminating } = source;
     let text = |value: &Value| words::word(value.as_str().unwrap_or_default());
     let list = |value: &Value| {
         let all = value.as_array().into_iter().flatten();
         words::list(all.filter_map(Value::as_str))
     };
-    let custom = Custom::new(spec, version, names, *terminating);
+    let custom = Custom::new(spec, version, names, uid, *terminating);
     let subs: &[Sub] = match (custom.has_status, custom.scale.is_some()) {
         (true, true) => &[Sub::Status, Sub::Scale],
         (true, false) => &[Sub::Status],

@@ -40,6 +40,9 @@ pub(crate) struct Custom {
     stored_api_version: String,
     /// The webhook that converts between versions, if there is one.
     pub(crate) converter: Option<Converter>,
+    costly: bool,
+    /// The identity of the definition.
+    pub(crate) uid: String,
     /// The definition is being deleted: nothing may be created.
     pub(crate) terminating: bool,
     /// The schema as it was declared, for OpenAPI.
@@ -49,6 +52,11 @@ pub(crate) struct Custom {
 }
 
 impl Custom {
+    /// Returns true if its schema has patterns or rules.
+    pub(crate) fn is_costly(&self) -> bool {
+        self.costly
+    }
+
     /// The type, by which fields are owned, merged and pruned.
     pub(crate) fn ty(&self) -> &Arc<Type> {
         &self.ty
@@ -120,7 +128,7 @@ fn steps(path: &str) -> Vec<String> {
 
 impl Custom {
     /// Reads one version of a definition's `spec`.
-    fn new(spec: &Value, version: &Value, names: &Value, terminating: bool) -> Self {
+    fn new(spec: &Value, version: &Value, names: &Value, uid: &str, terminating: bool) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (group, name, kind) =
             (text(&spec["group"]), text(&version["name"]), text(&names["kind"]));
@@ -146,6 +154,8 @@ impl Custom {
             rules: Rules::compile(&declared),
             has_status: subresources.get("status").is_some_and(Value::is_object),
             scale,
+            uid: uid.to_owned(),
+            costly: has_any(&declared, &["pattern", "x-kubernetes-validations"]),
             columns: Columns::new(&version["additionalPrinterColumns"]),
             list_kind: words::word(names["listKind"].as_str().unwrap_or_default()),
             head: format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#),
@@ -155,5 +165,17 @@ impl Custom {
             terminating,
             declared: Arc::new(declared),
         }
+    }
+}
+
+/// Returns true if a schema or one below it has one of these fields.
+fn has_any(schema: &Value, fields: &[&str]) -> bool {
+    match schema {
+        Value::Object(map) => {
+            fields.iter().any(|field| map.contains_key(*field))
+                || map.values().any(|value| has_any(value, fields))
+        }
+        Value::Array(items) => items.iter().any(|item| has_any(item, fields)),
+        _ => false,
     }
 }

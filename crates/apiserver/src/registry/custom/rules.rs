@@ -219,7 +219,7 @@ impl Rules {
         rule: &'a Rule,
         path: &Path,
         value: &Value,
-        variables: &Vec<(&str, Cel<'a>)>,
+        variables: &dyn cel::Variables<'a>,
         same: bool,
         run: &mut Run,
     ) {
@@ -278,7 +278,7 @@ impl Run {
     fn text<'a>(
         &mut self,
         expression: &'a Program,
-        variables: &Vec<(&str, Cel<'a>)>,
+        variables: &dyn cel::Variables<'a>,
     ) -> Result<String, Option<String>> {
         let mut budget = Budget::new(PER_CALL_LIMIT);
         let made = expression.eval(variables, &mut budget);
