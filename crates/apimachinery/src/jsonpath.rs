@@ -58,7 +58,7 @@ enum Step {
     /// Values and all that is inside them.
     Recursive,
     Slice(Slice),
-    /// What each of several paths finds.
+    /// The findings of several paths, one after the other.
     Union(Vec<Vec<Step>>),
     Filter(Filter),
     /// A word, which upstream reads but cannot follow, or a constant, which is no column.

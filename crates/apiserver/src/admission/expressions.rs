@@ -14,7 +14,7 @@ use crate::registry::{self, Kind, Sub};
 use crate::server::Server;
 use crate::user::User;
 
-/// What all expressions of one policy, or all conditions, may cost together (upstream's
+/// The most that all expressions of one policy, or all conditions, may cost together (upstream's
 /// `RuntimeCELCostBudget` and `RuntimeCELCostBudgetMatchConditions`).
 pub(super) const POLICY_LIMIT: u64 = 10_000_000;
 const CONDITIONS_LIMIT: u64 = 2_500_000;

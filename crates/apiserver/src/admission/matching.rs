@@ -37,7 +37,7 @@ struct Rule {
     scope: String,
 }
 
-/// What a webhook, a policy or a binding is about.
+/// The requests that a webhook, a policy or a binding is about.
 #[derive(Debug)]
 pub(super) struct Selection {
     rules: Vec<Rule>,

@@ -1,4 +1,4 @@
-//! Whether a backend answers (upstream's available condition controller).
+//! Finds out if a backend answers (upstream's available condition controller).
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -88,7 +88,7 @@ async fn wait_for(cursor: &mut Option<Cursor>) {
     }
 }
 
-/// What the cluster itself says: there must be a service with endpoints.
+/// The cluster's own view: there must be a service with endpoints.
 fn local(server: &Server, backend: &Backend) -> Result<(), Finding> {
     let Backend { namespace, service: name, port, .. } = backend;
     let of = format!("service/{name} in {}", quote(namespace));

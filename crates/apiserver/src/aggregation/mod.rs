@@ -48,7 +48,7 @@ pub(crate) struct Backend {
     service: String,
     port: u16,
     tls: Result<Arc<ClientConfig>, Arc<pki::Error>>,
-    /// What it was made of.
+    /// The objects that it was made of.
     spec: Value,
     available: AtomicBool,
     /// The resources that it told of last.

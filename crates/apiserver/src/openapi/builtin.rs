@@ -1,4 +1,4 @@
-//! What is published of the kinds of the table. It never changes: each document is made once.
+//! The published documents of the kinds of the table: they never change, so each is made once.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};

@@ -49,7 +49,7 @@ impl Message {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// What a schema requires of a value: thirteen fields that follow one another in both versions.
+    /// The requirements of a schema on a value: thirteen fields that follow one another in both versions.
     pub(super) fn limits(&mut self, first: u64, schema: &Value) {
         const LIMITS: [&str; 13] = [
             "multipleOf",

@@ -1,6 +1,6 @@
 //! OpenAPI: `/openapi/v2` as JSON and gnostic protobuf, `/openapi/v3` by group version.
 //!
-//! What is published of the table is generated on first request and kept. Custom resources add a
+//! The document of the table is generated on first request and kept. Custom resources add a
 //! part for each group version (`custom`): a change of one definition leaves the parts of the others
 //! as they are, and documents are put together of parts when they are sent.
 

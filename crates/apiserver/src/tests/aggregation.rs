@@ -132,7 +132,7 @@ async fn requests_are_passed_on_with_the_users_name() {
     assert_eq!(seen["user"], json!(["somebody"]));
     assert_eq!(seen["groups"], json!(["system:masters", "system:authenticated"]));
     assert_eq!(seen["authorization"], json!([]));
-    // Who has no rights here does not come through.
+    // A user without rights here does not come through.
     let refused = api.ask(Method::GET, things).by(User::new("nobody", &[])).send().await;
     refused.fails(403);
 

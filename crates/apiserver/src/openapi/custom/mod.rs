@@ -50,7 +50,7 @@ struct Parts {
     paths: Piece,
 }
 
-/// What is published of one group version.
+/// The published part of one group version.
 pub(super) struct Version {
     kinds: Vec<Arc<Kind>>,
     v2_json: OnceLock<Parts>,
@@ -197,7 +197,7 @@ pub(super) fn entries(object: &Value) -> String {
     text
 }
 
-/// What the v3 documents of all custom resources have in common.
+/// The parts that the v3 documents of all custom resources have in common.
 struct Shared {
     /// The document up to the last of the common schemas.
     head: Piece,
@@ -333,7 +333,7 @@ mod tests {
             // The index has left no document in memory.
             assert!(version.v3_json.get().is_none());
         }
-        // What is no longer current is nobody's but this test's.
+        // A snapshot that is no longer current is nobody's but this test's.
         let old = Arc::downgrade(&before["apis/g7.example.com/v1"]);
         drop(before);
         assert!(old.upgrade().is_none());

@@ -17,7 +17,7 @@ const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
 const EMBEDDED: &str = "x-kubernetes-embedded-resource";
 const INT_OR_STRING: &str = "x-kubernetes-int-or-string";
 
-/// What is published of a schema as it was declared. Examples and external documents are not.
+/// The published part of a schema as it was declared. Examples and external documents are not.
 const PLAIN: &[&str] = &[
     "description",
     "type",
@@ -167,7 +167,7 @@ fn fields(declared: &Value) -> Option<&Map<String, Value>> {
     declared.get("properties").and_then(Value::as_object).filter(|fields| !fields.is_empty())
 }
 
-/// What is declared, without what says nothing.
+/// The declared fields, without those that say nothing.
 fn plain(declared: &Value) -> Map<String, Value> {
     let all = PLAIN.iter().filter_map(|name| {
         let value = declared.get(*name)?;

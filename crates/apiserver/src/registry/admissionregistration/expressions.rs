@@ -51,7 +51,7 @@ fn request() -> Value {
     }})
 }
 
-/// What every expression sees; those of policies may have parameters.
+/// The variables that every expression sees; those of policies may have parameters.
 pub(crate) fn environment(params: bool) -> Env {
     match params {
         true => BASE.clone().variable("params", Type::Dyn),

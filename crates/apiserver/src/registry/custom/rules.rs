@@ -14,7 +14,7 @@ use apimachinery::field::{ErrorList, ErrorType, FieldError, Path};
 use cel::{Budget, EvalError, PER_CALL_LIMIT, Program, Value as Cel};
 use serde_json::Value;
 
-/// What all rules of one object may cost together (upstream's `RuntimeCELCostBudget`).
+/// The most that all rules of one object may cost together (upstream's `RuntimeCELCostBudget`).
 const OBJECT_LIMIT: u64 = 10_000_000;
 /// Longest message that an expression may make (upstream's `MaxEvaluatedMessageExpressionSizeBytes`).
 const MAX_MESSAGE: usize = 5 * 1024;
@@ -47,7 +47,7 @@ struct Rule {
 }
 
 impl Rule {
-    /// What messages call the rule.
+    /// The name of the rule in messages.
     fn shown(&self) -> &str {
         if self.message.is_empty() { self.rule.trim() } else { self.message.trim() }
     }
@@ -223,7 +223,7 @@ impl Rules {
         same: bool,
         run: &mut Run,
     ) {
-        // What was there before may stay.
+        // A value that was there before may stay.
         if !rule.uses_old && same {
             return;
         }

@@ -74,7 +74,7 @@ pub(in crate::registry) fn shape(schema: &Value, root: bool) -> Option<Arc<Schem
     Schema::from_openapi(schema, "selfType", root).map(Arc::new)
 }
 
-/// What a rule of a schema sees.
+/// The variables that a rule of a schema sees.
 pub(in crate::registry) fn environment(shape: &Arc<Schema>, optional_old: bool) -> Env {
     let env = Env::new().declare("self", shape.clone());
     match optional_old {
