@@ -201,3 +201,13 @@ async fn ephemeral_containers_bring_nothing_else() {
     let told = refused.fails(422)["message"].to_string();
     assert!(told.contains("may not be removed"), "{told}");
 }
+
+#[tokio::test]
+async fn a_namespace_that_is_deleted_says_so_and_takes_nothing_more() {
+    let api = Api::start().await;
+    api.post("/api/v1/namespaces", &json!({"metadata": {"name": "closing"}})).await.ok();
+    let deleted = api.delete("/api/v1/namespaces/closing").await.ok();
+    assert_eq!(deleted["status"]["phase"], "Terminating");
+    let late = json!({"metadata": {"name": "late"}});
+    api.post("/api/v1/namespaces/closing/configmaps", &late).await.fails(403);
+}

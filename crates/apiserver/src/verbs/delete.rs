@@ -223,6 +223,7 @@ fn next_step(call: &Call<'_>, old: &Object, options: &Options) -> Step {
     }
     if !deleting {
         begin(&mut object, (!held).then_some(0));
+        kind.policy().begin_deletion(&mut object);
     } else if current.is_none() {
         object.set_meta("deletionGracePeriodSeconds", 0.into());
     }
