@@ -69,11 +69,17 @@ pub trait ObjectExt {
     fn remove_path(&mut self, path: &[&str]) -> Option<Value>;
 }
 
+/// The strings of a list; empty when absent.
+#[must_use]
+pub fn strings(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
 fn str_of(value: Option<&Value>) -> &str {
     value.and_then(Value::as_str).unwrap_or_default()
 }
 
-fn strings<'a>(map: Option<&'a Value>) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+fn pairs<'a>(map: Option<&'a Value>) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
     map.and_then(Value::as_object)
         .into_iter()
         .flatten()
@@ -125,7 +131,7 @@ impl ObjectExt for Value {
     }
 
     fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
-        strings(self.get_path(&["metadata", "labels"]))
+        pairs(self.get_path(&["metadata", "labels"]))
     }
 
     fn label(&self, key: &str) -> Option<&str> {
@@ -133,7 +139,7 @@ impl ObjectExt for Value {
     }
 
     fn annotations(&self) -> impl Iterator<Item = (&str, &str)> {
-        strings(self.get_path(&["metadata", "annotations"]))
+        pairs(self.get_path(&["metadata", "annotations"]))
     }
 
     fn annotation(&self, key: &str) -> Option<&str> {

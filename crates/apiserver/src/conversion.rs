@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::cache::Entry;
-use crate::registry::Kind;
+use crate::registry::{Custom, Kind};
 use crate::server::Server;
 use crate::webhook::{self, CallError, Target};
 
@@ -46,15 +46,10 @@ impl Converter {
         if conversion["strategy"] != "Webhook" {
             return None;
         }
-        let webhook = &conversion["webhook"];
-        let mut versions = webhook["conversionReviewVersions"].as_array().into_iter().flatten();
+        let config = &conversion["webhook"];
         Some(Self {
-            target: Target::read(&webhook["clientConfig"]),
-            review: versions.find_map(|version| match version.as_str() {
-                Some("v1") => Some("v1"),
-                Some("v1beta1") => Some("v1beta1"),
-                _ => None,
-            }),
+            target: Target::read(&config["clientConfig"]),
+            review: webhook::review_version(&config["conversionReviewVersions"]),
             known: Mutex::default(),
         })
     }
@@ -239,13 +234,7 @@ pub(crate) async fn stored(
     kind: &Kind,
     object: &Object,
 ) -> Result<Option<Object>, Status> {
-    let Some((custom, converter)) = converter(kind) else { return Ok(None) };
-    let wanted = custom.stored_api_version();
-    if object.api_version() == wanted {
-        return Ok(None);
-    }
-    let converted = converter.convert(server, vec![object.clone()], wanted).await?;
-    Ok(converted.into_iter().next())
+    to_version(server, kind, object, Custom::stored_api_version).await
 }
 
 /// The object in the kind's version, if a webhook has to convert it.
@@ -257,8 +246,17 @@ pub(crate) async fn into(
     kind: &Kind,
     object: &Object,
 ) -> Result<Option<Object>, Status> {
+    to_version(server, kind, object, Custom::api_version).await
+}
+
+async fn to_version(
+    server: &Server,
+    kind: &Kind,
+    object: &Object,
+    version: fn(&Custom) -> &str,
+) -> Result<Option<Object>, Status> {
     let Some((custom, converter)) = converter(kind) else { return Ok(None) };
-    let wanted = custom.api_version();
+    let wanted = version(custom);
     if object.api_version() == wanted {
         return Ok(None);
     }
@@ -266,7 +264,7 @@ pub(crate) async fn into(
     Ok(converted.into_iter().next())
 }
 
-fn converter(kind: &Kind) -> Option<(&crate::registry::Custom, &Converter)> {
+fn converter(kind: &Kind) -> Option<(&Custom, &Converter)> {
     let custom = kind.custom.as_deref()?;
     Some((custom, custom.converter.as_ref()?))
 }

@@ -17,8 +17,12 @@ pub(crate) enum Missing {
     Service(String),
     #[error("no service port {port} found for service {}", quote(name))]
     Port { name: String, port: u16 },
-    #[error("no endpoints available for service {}", quote(.0))]
-    Endpoints(String),
+    #[error("no endpoints available for service {}", quote(name))]
+    Endpoints {
+        name: String,
+        /// The name of the port, which may be empty.
+        port: String,
+    },
 }
 
 /// The ready endpoints of a service's port, one of them first by chance.
@@ -62,6 +66,9 @@ pub(crate) fn of_service(
             found.sort_by_key(|address| *address != first);
             Ok(found)
         }
-        None => Err(Missing::Endpoints(name.to_owned())),
+        None => Err(Missing::Endpoints {
+            name: name.to_owned(),
+            port: wanted.str_at(&["name"]).to_owned(),
+        }),
     }
 }

@@ -18,9 +18,6 @@ const GROUP: &str = "flowcontrol.apiserver.k8s.io";
 /// Upstream's field manager for this condition.
 const MANAGER: &str = "api-priority-and-fairness-config-consumer-v1";
 const DANGLING: &str = "Dangling";
-/// Maximum number of changes read from a log at once.
-const BATCH: usize = 256;
-
 /// Watches schemas and levels until the server is dropped.
 pub(crate) async fn run(server: Weak<Server>) {
     let find = |resource| registry::find(GROUP, "v1", resource);
@@ -38,8 +35,8 @@ pub(crate) async fn run(server: Weak<Server>) {
                 () = schema_changes.1.wait() => {}
                 () = level_changes.1.wait() => {}
             }
-            let read = [&mut schema_changes, &mut level_changes].map(drain);
-            if read.contains(&false) {
+            let mut both = [&mut schema_changes, &mut level_changes].into_iter();
+            if both.any(|(collection, cursor)| collection.drain(cursor, |_| {}).is_err()) {
                 // Too far behind: start again.
                 break;
             }
@@ -63,17 +60,6 @@ fn begin(
         Some((collection, cursor))
     };
     Some((follow(schemas)?, follow(levels)?))
-}
-
-/// Reads new changes; false if some of them are lost.
-fn drain((collection, cursor): &mut Changes) -> bool {
-    loop {
-        match collection.read(cursor, BATCH) {
-            Ok(changes) if changes.is_empty() => return true,
-            Ok(_) => {}
-            Err(_) => return false,
-        }
-    }
 }
 
 async fn sync(server: &Server, schemas: &'static Kind, levels: &'static Kind) {

@@ -6,7 +6,7 @@ mod work;
 
 pub(crate) use deadline::{Deadline, LONGEST, allotted, within};
 pub(crate) use in_flight::{InFlight, Place};
-pub(crate) use work::{Abandoned, LONG, Work};
+pub(crate) use work::{Abandoned, Work, is_long};
 
 use crate::request::RequestInfo;
 

@@ -99,24 +99,13 @@ impl Accepted {
     pub(crate) const JSON: Self =
         Self { encoding: Encoding::Json, form: Form::Object, beta: false };
 
-    /// The same for objects that have no protobuf form of their own, but have partial ones.
-    pub(crate) fn negotiate_custom(header: Option<&str>, offer: Offer) -> Result<Self, Status> {
-        let own = |clause: &&str| {
-            clause.trim().starts_with(PROTOBUF)
-                && !clause.split(';').any(|part| part.trim().starts_with("as="))
-        };
-        let Some(header) = header.filter(|h| h.split(',').any(|clause| own(&clause))) else {
-            return Self::negotiate(header, offer);
-        };
-        let others: Vec<&str> = header.split(',').filter(|clause| !own(clause)).collect();
-        if others.is_empty() {
-            return Err(only(&[JSON, YAML]));
-        }
-        Self::negotiate(Some(&others.join(",")), offer)
-    }
-
     /// The best match of an Accept header and the forms of a path.
     pub(crate) fn negotiate(header: Option<&str>, offer: Offer) -> Result<Self, Status> {
+        Self::best(header, offer, true)
+    }
+
+    /// The same; the objects themselves may have no protobuf form.
+    pub(crate) fn best(header: Option<&str>, offer: Offer, protobuf: bool) -> Result<Self, Status> {
         let Some(header) = header.filter(|h| !h.is_empty()) else { return Ok(Self::JSON) };
         let mut media_types =
             header.split(',').map(|c| c.split(';').next().unwrap_or_default().trim_matches(' '));
@@ -131,8 +120,11 @@ impl Accepted {
         clauses(header)
             .iter()
             .filter_map(Clause::accepted)
+            .filter(|own| {
+                protobuf || (own.encoding, own.form) != (Encoding::Protobuf, Form::Object)
+            })
             .find(|accepted| offer.has(accepted.form))
-            .ok_or_else(|| only(&[JSON, YAML, PROTOBUF]))
+            .ok_or_else(|| only(if protobuf { &[JSON, YAML, PROTOBUF] } else { &[JSON, YAML] }))
     }
 
     /// The version of forms other than the kind's own.

@@ -41,11 +41,8 @@ pub(crate) async fn serve(received: Received) -> Outcome {
     }
     // Streams have their own protocols, regardless of the Accept header.
     let offer = routes::offer(&kind, sub, &info);
-    let negotiated = match kind.custom {
-        Some(_) if sub != Some(Sub::Scale) => Accepted::negotiate_custom(accept, offer),
-        _ => Accepted::negotiate(accept, offer),
-    };
-    let accepted = match negotiated {
+    let protobuf = kind.custom.is_none() || sub == Some(Sub::Scale);
+    let accepted = match Accepted::best(accept, offer, protobuf) {
         Err(_) if limits::is_stream(&info) && sub != Some(Sub::Log) => Accepted::JSON,
         other => other?,
     };
@@ -89,10 +86,10 @@ async fn dispatch(call: &Call<'_>, request: Request<Body>, gone: &CancellationTo
     let stored = call.server.entry(&call.kind, &call.info.namespace, &call.info.name);
     let bytes = body.len() + stored.map_or(0, |entry| entry.bytes.len());
     // Patterns and expressions of others cost what no size tells.
-    let bytes = if call.kind.is_costly() { bytes.max(limits::LONG) } else { bytes };
+    let long = limits::is_long(bytes) || call.kind.is_costly();
     let request = Request::from_parts(parts, body::full(body));
     let verb = verbs::dispatch(call, request);
-    let done = call.server.work.run(&call.user.name, bytes, gone, verb).await;
+    let done = call.server.work.run(&call.user.name, long, gone, verb).await;
     done.unwrap_or_else(|Abandoned| Err(Status::timeout("the client has left", 0)))
 }
 

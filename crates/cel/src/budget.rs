@@ -8,6 +8,9 @@ use crate::error::EvalError;
 
 /// The most that one evaluation may cost, as upstream sets it.
 pub const PER_CALL_LIMIT: u64 = 1_000_000;
+/// The most that all expressions of one object or of one policy may cost together (upstream's
+/// `RuntimeCELCostBudget`).
+pub const TOTAL_LIMIT: u64 = 10_000_000;
 /// The most bytes that one evaluation allocates, unless told otherwise.
 const MEMORY: usize = 256 * 1024 * 1024;
 /// The deadline is looked at once in so many steps of folds, as upstream does.

@@ -53,6 +53,12 @@ impl CompileError {
         CompileError { issues, lines: Vec::new(), instantiation: true }
     }
 
+    /// The whole message, as upstream begins it.
+    pub fn in_full(&self) -> String {
+        let failed = if self.instantiation { "program instantiation" } else { "compilation" };
+        format!("{failed} failed: {self}")
+    }
+
     /// True if the expression is right, but what is known of it already fails: upstream tells so
     /// as `program instantiation failed`.
     pub fn is_instantiation(&self) -> bool {

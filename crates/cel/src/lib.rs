@@ -47,7 +47,7 @@ mod syntax;
 pub mod types;
 pub mod value;
 
-pub use budget::{Budget, PER_CALL_LIMIT};
+pub use budget::{Budget, PER_CALL_LIMIT, TOTAL_LIMIT};
 pub use cost::Estimate;
 pub use env::Env;
 pub use error::{CompileError, EvalError, Issue, Location};
@@ -57,3 +57,14 @@ pub use schema::Schema;
 pub use syntax::MAX_HEIGHT;
 pub use types::Type;
 pub use value::Value;
+
+/// The message that a message expression made; `None` if it is none that can be shown: empty, of
+/// several lines, or longer than upstream's `MaxEvaluatedMessageExpressionSizeBytes`.
+pub fn message(made: &Value<'_>) -> Option<String> {
+    const MAX: usize = 5 * 1024;
+    let Value::String(text) = made else { return None };
+    let text = text.to_string();
+    let text = text.trim();
+    let usable = !text.is_empty() && text.len() <= MAX && !text.contains('\n');
+    usable.then(|| text.to_owned())
+}

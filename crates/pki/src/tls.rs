@@ -5,9 +5,9 @@ mod unverified;
 
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -101,30 +101,28 @@ pub fn unverifying(issued: &Issued) -> Result<ClientConfig> {
         .map_err(crypto)
 }
 
+/// A client that trusts `ca`.
+fn verifying(ca: &str) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(crypto)?;
+    Ok(match anchored(ca)? {
+        Some(verifier) => builder.dangerous().with_custom_certificate_verifier(verifier),
+        // Nobody is trusted.
+        None => builder.with_root_certificates(RootCertStore::empty()),
+    })
+}
+
 /// A client without a certificate of its own that trusts `ca`.
 ///
 /// # Errors
 /// `ca` is not PEM, or the cryptography is unusable.
 pub fn trusting(ca: &str) -> Result<ClientConfig> {
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(crypto)?;
-    Ok(match anchored(ca)? {
-        Some(verifier) => {
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
-        }
-        // Nobody is trusted.
-        None => builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
-    })
+    Ok(verifying(ca)?.with_no_client_auth())
 }
 
 /// A client that presents `issued` and trusts `ca`.
 pub fn client(issued: &Issued, ca: &str) -> Result<ClientConfig> {
     let (chain, key) = parse(issued)?;
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(crypto)?
-        .with_root_certificates(roots(ca)?)
-        .with_client_auth_cert(chain, key)
-        .map_err(crypto)
+    verifying(ca)?.with_client_auth_cert(chain, key).map_err(crypto)
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::Request;
 use super::matching::convert;
 use crate::registry::{Kind, Sub};
+use crate::verbs::user_info;
 
 fn named(kind: &Kind, of: &str, value: &str) -> Value {
     json!({"group": kind.group, "version": kind.version, of: value})
@@ -26,26 +27,17 @@ impl Request<'_> {
             }
             None => named(kind, "kind", kind.kind),
         };
-        let user = self.user;
-        let mut info = json!({"username": user.name, "groups": user.groups});
-        if !user.uid.is_empty() {
-            info["uid"] = user.uid.as_str().into();
-        }
-        if !user.extra.is_empty() {
-            info["extra"] = json!(user.extra);
-        }
         let mut described = json!({
             "kind": kind_of(seen), "resource": named(seen, "resource", seen.resource),
             "requestKind": kind_of(own), "requestResource": named(own, "resource", own.resource),
-            "operation": self.operation.name(), "userInfo": info,
+            "operation": self.operation.name(), "userInfo": user_info(self.user),
             "dryRun": self.dry_run, "options": self.options(),
         });
         if let Some(sub) = self.sub {
             described["subResource"] = sub.name().into();
             described["requestSubResource"] = sub.name().into();
         }
-        let namespaces = own.group.is_empty() && own.resource == "namespaces";
-        let namespace = if namespaces { self.name } else { self.namespace };
+        let namespace = if self.is("", "namespaces") { self.name } else { self.namespace };
         for (field, text) in [("name", self.reviewed_name()), ("namespace", namespace)] {
             if !text.is_empty() {
                 described[field] = text.into();

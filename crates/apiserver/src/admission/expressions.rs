@@ -10,13 +10,11 @@ use serde_json::Value;
 
 use super::Request;
 use crate::authz::{self, Attributes};
-use crate::registry::{self, Kind, Sub};
+use crate::registry::{self, Kind, KindRef, Sub};
 use crate::server::Server;
 use crate::user::User;
 
-/// The most that all expressions of one policy, or all conditions, may cost together (upstream's
-/// `RuntimeCELCostBudget` and `RuntimeCELCostBudgetMatchConditions`).
-pub(super) const POLICY_LIMIT: u64 = 10_000_000;
+/// The most that all conditions may cost together (upstream's `RuntimeCELCostBudgetMatchConditions`).
 const CONDITIONS_LIMIT: u64 = 2_500_000;
 
 /// A request as expressions see it.
@@ -70,7 +68,7 @@ impl Input {
     ///
     /// # Errors
     /// An object cannot be converted.
-    pub(super) async fn new(
+    async fn new(
         request: &Request<'_>,
         seen: &Kind,
         object: Option<&Object>,
@@ -98,6 +96,36 @@ impl Input {
                 ..Check::default()
             },
         })
+    }
+}
+
+/// The inputs that were made for one request, of each kind as which it is seen.
+#[derive(Default)]
+pub(super) struct Inputs(Vec<(KindRef, Input)>);
+
+impl Inputs {
+    /// The request as of the kind as which its objects are seen.
+    ///
+    /// # Errors
+    /// An object cannot be converted.
+    pub(super) async fn of(
+        &mut self,
+        request: &Request<'_>,
+        seen: &KindRef,
+        object: Option<&Object>,
+    ) -> Result<&Input, Status> {
+        let same = |known: &KindRef| {
+            (known.group, known.version, known.resource)
+                == (seen.group, seen.version, seen.resource)
+        };
+        let at = match self.0.iter().position(|(known, _)| same(known)) {
+            Some(at) => at,
+            None => {
+                self.0.push((seen.clone(), Input::new(request, seen, object).await?));
+                self.0.len() - 1
+            }
+        };
+        Ok(&self.0[at].1)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The match of webhooks with requests: rules, selectors, and the equivalent kind that is sent.
 
-use apimachinery::{Object, Status};
-
+use apimachinery::object::strings;
 use apimachinery::selector::LabelSelector;
+use apimachinery::{Object, Status};
 use serde_json::Value;
 
 use super::{Operation, Request};
+use crate::authz::has;
 use crate::conversion;
 use crate::registry::{self, Kind, KindRef};
 use crate::server::Server;
@@ -50,20 +51,15 @@ pub(super) struct Selection {
     equivalent: bool,
 }
 
-fn texts(value: &Value) -> Vec<String> {
-    let all = value.as_array().into_iter().flatten();
-    all.filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
 fn rules(value: &Value) -> Vec<Rule> {
     let rules = value.as_array().into_iter().flatten();
     rules
         .map(|rule| Rule {
-            operations: texts(&rule["operations"]),
-            groups: texts(&rule["apiGroups"]),
-            versions: texts(&rule["apiVersions"]),
-            resources: texts(&rule["resources"]),
-            names: texts(&rule["resourceNames"]),
+            operations: strings(&rule["operations"]),
+            groups: strings(&rule["apiGroups"]),
+            versions: strings(&rule["apiVersions"]),
+            resources: strings(&rule["resources"]),
+            names: strings(&rule["resourceNames"]),
             scope: rule["scope"].as_str().unwrap_or("*").to_owned(),
         })
         .collect()
@@ -132,7 +128,7 @@ impl Selection {
             served.find(own.group, own.version, own.resource).cloned()
         } else if self.equivalent {
             // The first rule that matches any version decides.
-            let others = equivalents(request);
+            let others = self.equivalents(request);
             if others.iter().any(|kind| self.excluded.iter().any(|r| r.matches(request, kind))) {
                 return Ok(None);
             }
@@ -147,18 +143,21 @@ impl Selection {
         selected?;
         Ok(Some(found))
     }
-}
 
-/// The other kinds as which the same objects are served.
-fn equivalents(request: &Request<'_>) -> Vec<KindRef> {
-    let kinds = request.server.kinds();
-    let own = request.kind;
-    let same = |kind: &KindRef| {
-        kind.stored_group() == own.stored_group()
-            && kind.resource == own.resource
-            && (kind.group, kind.version) != (own.group, own.version)
-    };
-    kinds.all().filter(|kind| same(kind)).cloned().collect()
+    /// The other kinds as which the same objects are served; none if no rule is about them anyway.
+    fn equivalents(&self, request: &Request<'_>) -> Vec<KindRef> {
+        if !self.rules.iter().any(|rule| rule.concerns(request)) {
+            return Vec::new();
+        }
+        let kinds = request.server.kinds();
+        let own = request.kind;
+        let same = |kind: &KindRef| {
+            kind.stored_group() == own.stored_group()
+                && kind.resource == own.resource
+                && (kind.group, kind.version) != (own.group, own.version)
+        };
+        kinds.all().filter(|kind| same(kind)).cloned().collect()
+    }
 }
 
 /// Converts an object between two kinds as which it is served.
@@ -214,14 +213,15 @@ fn in_namespace(
     Ok(selector.matches_object(&namespace.object()))
 }
 
-fn has(list: &[String], wanted: &str) -> bool {
-    list.iter().any(|item| item == "*" || item == wanted)
-}
-
 impl Rule {
+    /// Returns true if it is about the request, seen as that kind.
     fn matches(&self, request: &Request<'_>, kind: &Kind) -> bool {
-        let namespaces = kind.group.is_empty() && kind.resource == "namespaces";
-        let clustered = namespaces || request.namespace.is_empty();
+        self.concerns(request) && has(&self.groups, kind.group) && has(&self.versions, kind.version)
+    }
+
+    /// Returns true if it is about the request as far as its group and version do not matter.
+    fn concerns(&self, request: &Request<'_>) -> bool {
+        let clustered = request.is("", "namespaces") || request.namespace.is_empty();
         let scope = match self.scope.as_str() {
             "Namespaced" => !clustered,
             "Cluster" => clustered,
@@ -230,12 +230,10 @@ impl Rule {
         scope
             && (self.names.is_empty() || self.names.iter().any(|name| name == request.name))
             && has(&self.operations, request.operation.name())
-            && has(&self.groups, kind.group)
-            && has(&self.versions, kind.version)
             && self.resources.iter().any(|resource| {
                 let (of, sub) = resource.split_once('/').unwrap_or((resource, ""));
                 let own = request.sub.map_or("", registry::Sub::name);
-                (of == "*" || of == kind.resource) && (sub == "*" || sub == own)
+                (of == "*" || of == request.kind.resource) && (sub == "*" || sub == own)
             })
     }
 }

@@ -4,6 +4,7 @@ mod certificates;
 mod claim_resize;
 mod default_class;
 mod default_toleration_seconds;
+mod derived;
 mod described;
 mod expressions;
 mod limit_ranger;
@@ -155,18 +156,37 @@ pub(crate) struct Entry {
     plugin: &'static dyn Plugin,
     admits: bool,
     validates: bool,
+    /// Also asked about connections, and about deletions before anything validates them.
+    always: bool,
+}
+
+impl Entry {
+    const fn always(self) -> Self {
+        Self { always: true, ..self }
+    }
+
+    /// Returns true if the plugin takes part in a phase of an operation.
+    fn takes_part(&self, phase: Phase, operation: Operation) -> bool {
+        match phase {
+            Phase::Admit => {
+                let writes = matches!(operation, Operation::Create | Operation::Update);
+                self.admits && (self.always || writes)
+            }
+            Phase::Validate => self.validates && (self.always || operation != Operation::Connect),
+        }
+    }
 }
 
 const fn admits(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
-    Entry { name, plugin, admits: true, validates: false }
+    Entry { name, plugin, admits: true, validates: false, always: false }
 }
 
 const fn validates(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
-    Entry { name, plugin, admits: false, validates: true }
+    Entry { name, plugin, admits: false, validates: true, always: false }
 }
 
 const fn both(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
-    Entry { name, plugin, admits: true, validates: true }
+    Entry { name, plugin, admits: true, validates: true, always: false }
 }
 
 /// The chain.
@@ -187,11 +207,11 @@ pub(crate) static PLUGINS: &[Entry] = &[
     both("RuntimeClass", &runtime_class::RuntimeClass),
     admits("DefaultIngressClass", &default_class::INGRESS),
     // The last that may change the object.
-    admits("MutatingAdmissionWebhook", &MutatingWebhooks),
+    admits("MutatingAdmissionWebhook", &MutatingWebhooks).always(),
     validates("RBACEscalation", &rbac_escalation::RbacEscalation),
     validates("Certificates", &certificates::Certificates),
-    validates("ValidatingAdmissionPolicy", &ValidatingPolicies),
-    validates("ValidatingAdmissionWebhook", &ValidatingWebhooks),
+    validates("ValidatingAdmissionPolicy", &ValidatingPolicies).always(),
+    validates("ValidatingAdmissionWebhook", &ValidatingWebhooks).always(),
     // Last, so that nothing is charged for an object that another plugin refuses.
     validates("ResourceQuota", &resource_quota::ResourceQuota),
 ];
@@ -229,17 +249,16 @@ pub(crate) async fn delete(call: &Call<'_>, old: &Object, dry_run: bool) -> Resu
     let rounds = Rounds::default();
     let request = request(call, Operation::Delete, None, Some(old), &rounds);
     let request = Request { dry_run, ..request };
-    MutatingWebhooks.admit(&request, &mut Value::Null).await?;
+    change(&request, &mut Value::Null).await?;
     ask(&request, None).await
 }
 
-/// Asks the webhooks whether a connection may be made; `options` say how it is wanted.
+/// Asks the plugins whether a connection may be made; `options` say how it is wanted.
 pub(crate) async fn connect(call: &Call<'_>, mut options: Object) -> Result<(), Status> {
     let rounds = Rounds::default();
     let request = request(call, Operation::Connect, None, None, &rounds);
-    MutatingWebhooks.admit(&request, &mut options).await?;
-    ValidatingPolicies.validate(&request, Some(&options)).await?;
-    ValidatingWebhooks.validate(&request, Some(&options)).await
+    change(&request, &mut options).await?;
+    ask(&request, Some(&options)).await
 }
 
 /// Runs the plugins that may change the object.
@@ -255,21 +274,30 @@ pub(crate) async fn admit(
     let rounds = Rounds::default();
     let request = Request { name: &name, ..request(call, operation, None, old, &rounds) };
     loop {
-        let mut step = call.server.metrics.admission.begin(Phase::Admit, operation);
-        let mut outcome = Ok(());
-        for (at, entry) in PLUGINS.iter().enumerate().filter(|(_, entry)| entry.admits) {
-            outcome = entry.plugin.admit(&request, object).await;
-            step.plugin(at, outcome.is_err());
-            if outcome.is_err() {
-                break;
-            }
-        }
-        step.end(outcome.is_err());
-        outcome?;
+        change(&request, object).await?;
         if !rounds.next() {
             return Ok(());
         }
     }
+}
+
+/// The plugins that take part in a phase of an operation, with their places in the chain.
+fn plugins(phase: Phase, operation: Operation) -> impl Iterator<Item = (usize, &'static Entry)> {
+    PLUGINS.iter().enumerate().filter(move |(_, entry)| entry.takes_part(phase, operation))
+}
+
+async fn change(request: &Request<'_>, object: &mut Object) -> Result<(), Status> {
+    let mut step = request.server.metrics.admission.begin(Phase::Admit, request.operation);
+    let mut outcome = Ok(());
+    for (at, entry) in plugins(Phase::Admit, request.operation) {
+        outcome = entry.plugin.admit(request, object).await;
+        step.plugin(at, outcome.is_err());
+        if outcome.is_err() {
+            break;
+        }
+    }
+    step.end(outcome.is_err());
+    outcome
 }
 
 /// Runs the plugins that only validate the final object.
@@ -286,7 +314,7 @@ pub(crate) async fn validate(
 async fn ask(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
     let mut step = request.server.metrics.admission.begin(Phase::Validate, request.operation);
     let mut outcome = Ok(());
-    for (at, entry) in PLUGINS.iter().enumerate().filter(|(_, entry)| entry.validates) {
+    for (at, entry) in plugins(Phase::Validate, request.operation) {
         outcome = entry.plugin.validate(request, object).await;
         step.plugin(at, outcome.is_err());
         if outcome.is_err() {

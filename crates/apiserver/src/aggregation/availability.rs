@@ -4,25 +4,24 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use apimachinery::apply::{self, Writer};
+use apimachinery::Status;
 use apimachinery::text::quote;
-use apimachinery::{Object, ObjectExt, Status, time};
 use http::Request;
 use http::header::ACCEPT;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::APIResourceList;
-use serde_json::{Value, json};
-use store::Expect;
+use serde_json::Value;
 
 use super::Backend;
 use super::proxy::{identify, target};
 use crate::body::{self, full};
-use crate::bootstrap::MANAGER;
 use crate::cache::Cursor;
 use crate::encode::view;
-use crate::registry;
+use crate::endpoints::{self, Missing};
+use crate::registry::{self, set_condition};
 use crate::server::Server;
 use crate::user::{MASTERS, User};
 use crate::verbs::forward::forward;
+use crate::verbs::write_status;
 
 /// Time between two looks (upstream's resync), and after one that found nothing.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -91,23 +90,22 @@ async fn wait_for(cursor: &mut Option<Cursor>) {
 /// The cluster's own view: there must be a service with endpoints.
 fn local(server: &Server, backend: &Backend) -> Result<(), Finding> {
     let Backend { namespace, service: name, port, .. } = backend;
-    let of = format!("service/{name} in {}", quote(namespace));
-    let service = registry::find("", "v1", "services")
-        .and_then(|kind| server.entry(kind, namespace, name))
-        .ok_or_else(|| Finding::no("ServiceNotFound", format!("{of} is not present")))?;
-    let service = service.object();
-    let mut ports = service["spec"]["ports"].as_array().into_iter().flatten();
-    let own = ports.find(|own| own["port"].as_u64() == Some((*port).into()));
-    let Some(own) = own else {
-        let message = format!("{of} is not listening on port {port}");
-        return Err(Finding::no("ServicePortError", message));
-    };
-    crate::endpoints::of_service(server, namespace, name, *port).map(drop).map_err(|_| {
-        let message = format!(
-            "endpointslices for {of} have no addresses with port name {}",
-            quote(own.str_at(&["name"]))
-        );
-        Finding::no("MissingEndpoints", message)
+    let found = endpoints::of_service(server, namespace, name, *port);
+    found.map(drop).map_err(|missing| {
+        let of = format!("service/{name} in {}", quote(namespace));
+        let (reason, message) = match missing {
+            Missing::Service(_) => ("ServiceNotFound", format!("{of} is not present")),
+            Missing::Port { port, .. } => {
+                ("ServicePortError", format!("{of} is not listening on port {port}"))
+            }
+            Missing::Endpoints { port, .. } => {
+                let port = quote(&port);
+                let why =
+                    format!("endpointslices for {of} have no addresses with port name {port}");
+                ("MissingEndpoints", why)
+            }
+        };
+        Finding::no(reason, message)
     })
 }
 
@@ -123,7 +121,7 @@ async fn look(server: &Server, backend: &Backend) -> Finding {
     };
     match tokio::time::timeout(ANSWER, ask(server, backend)).await {
         Ok(Ok(resources)) => {
-            backend.resources.store(Some(Arc::new(resources)));
+            backend.resources.store(resources.map(Arc::new));
             let message = "all checks passed".to_owned();
             Finding { available: true, reason: "Passed", message }
         }
@@ -134,7 +132,7 @@ async fn look(server: &Server, backend: &Backend) -> Finding {
 
 /// The resources of the group version, read as clients read them: what they cannot read would
 /// take the whole of discovery from them.
-async fn ask(server: &Server, backend: &Backend) -> Result<Value, Status> {
+async fn ask(server: &Server, backend: &Backend) -> Result<Option<Value>, Status> {
     let target = target(server, backend, backend.root())?;
     let request = Request::get(backend.root()).header(ACCEPT, "application/json");
     let mut request = request.body(full("")).map_err(Status::internal)?;
@@ -147,8 +145,8 @@ async fn ask(server: &Server, backend: &Backend) -> Result<Value, Status> {
     }
     let body = body::read(answer.into_body()).await?;
     // A server that answers something else is there all the same, but nobody reads what it has.
-    let list: APIResourceList = serde_json::from_slice(&body).unwrap_or_default();
-    serde_json::to_value(list).map_err(Status::internal)
+    let list: Option<APIResourceList> = serde_json::from_slice(&body).ok();
+    list.map(serde_json::to_value).transpose().map_err(Status::internal)
 }
 
 /// Writes the condition, if it has changed.
@@ -160,43 +158,11 @@ async fn tell(server: &Server, backend: &Backend, found: &Finding) {
         return;
     }
     let mut object = old.clone();
-    if !set(&mut object, found) {
+    let status = if found.available { "True" } else { "False" };
+    if !set_condition(&mut object, "Available", status, found.reason, &found.message) {
         return;
     }
     tracing::info!(name = backend.name, found.available, found.reason, "API service availability");
-    if let Some(ty) = kind.schema() {
-        let (api_version, now) = (kind.api_version(), time::now_rfc3339());
-        let writer = Writer {
-            manager: MANAGER,
-            api_version: &api_version,
-            subresource: "status",
-            now: &now,
-            reset_fields: &["metadata", "spec"],
-        };
-        apply::update_managers(ty, Some(&old), &mut object, &writer);
-    }
     // Whoever was faster has changed the registration, which is looked at again.
-    let _ = server.commit(kind, &mut object, Expect::At(entry.revision)).await;
-}
-
-fn set(object: &mut Object, found: &Finding) -> bool {
-    let status = if found.available { "True" } else { "False" };
-    let mut wanted = json!({
-        "type": "Available", "status": status, "reason": found.reason, "message": found.message,
-        "lastTransitionTime": time::now_rfc3339(),
-    });
-    if !object["status"]["conditions"].is_array() {
-        object["status"] = json!({"conditions": []});
-    }
-    let Some(conditions) = object["status"]["conditions"].as_array_mut() else { return false };
-    let Some(known) = conditions.iter_mut().find(|c| c["type"] == "Available") else {
-        conditions.push(wanted);
-        return true;
-    };
-    if known["status"] == status {
-        wanted["lastTransitionTime"] = known["lastTransitionTime"].clone();
-    }
-    let changed = *known != wanted;
-    *known = wanted;
-    changed
+    let _ = write_status(server, kind, &old, object).await;
 }

@@ -44,9 +44,11 @@ pub(crate) fn versions_of(server: &Server, group: &str) -> Vec<Arc<Backend>> {
 impl Backend {
     /// The version in the aggregated form.
     pub(crate) fn aggregated(&self) -> Value {
-        let freshness = if self.is_available() { "Current" } else { "Stale" };
+        let list = self.resources.load_full();
+        let current = self.is_available() && list.is_some();
+        let freshness = if current { "Current" } else { "Stale" };
         let mut version = json!({"version": self.version, "freshness": freshness});
-        let Some(list) = self.resources.load_full() else { return version };
+        let Some(list) = list else { return version };
         let mut resources: Vec<Value> = Vec::new();
         for resource in list["resources"].as_array().into_iter().flatten() {
             let text = |field: &str| resource[field].as_str().unwrap_or_default();

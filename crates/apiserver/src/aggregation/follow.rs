@@ -11,14 +11,11 @@ use super::{Backend, ByVersion, availability};
 use crate::registry::{self, Kind};
 use crate::server::Server;
 
-/// Maximum number of changes read from a log at once.
-const BATCH: usize = 256;
-
 /// Runs until the server is dropped.
 pub(crate) async fn run(server: Weak<Server>) {
     let Some(kind) = registry::find("apiregistration.k8s.io", "v1", "apiservices") else { return };
     let mut watched: HashMap<String, (Arc<Backend>, DropGuard)> = HashMap::new();
-    'resume: loop {
+    loop {
         let begun = server.upgrade().and_then(|server| {
             let collection = server.collection(kind).ok()?;
             let cursor = collection.watch_after(server.present(kind).ok()?.1).ok()?;
@@ -31,12 +28,8 @@ pub(crate) async fn run(server: Weak<Server>) {
                 sync(&server, kind, &mut watched);
             }
             cursor.wait().await;
-            loop {
-                match collection.read(&mut cursor, BATCH) {
-                    Ok(changes) if changes.is_empty() => break,
-                    Ok(_) => {}
-                    Err(_) => continue 'resume,
-                }
+            if collection.drain(&mut cursor, |_| {}).is_err() {
+                break;
             }
         }
     }

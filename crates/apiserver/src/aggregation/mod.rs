@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use apimachinery::{Object, ObjectExt};
 use arc_swap::{ArcSwap, ArcSwapOption};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 use serde_json::Value;
 
@@ -22,6 +20,7 @@ pub(crate) use follow::run;
 pub(crate) use proxy::proxy;
 
 use crate::request::RequestInfo;
+use crate::webhook::ca_bundle;
 
 /// The identity by which other API servers know that a request comes from this one, and its
 /// authority (`--proxy-client-cert-file`, `--requestheader-client-ca-file`).
@@ -61,11 +60,9 @@ impl Backend {
         let spec = &object["spec"];
         let service = spec.get("service").filter(|service| service.is_object())?;
         let number = |field: &str| spec[field].as_i64().unwrap_or(0);
-        let authority = STANDARD.decode(spec.str_at(&["caBundle"])).unwrap_or_default();
-        let authority = String::from_utf8(authority).unwrap_or_default();
         let tls = match spec["insecureSkipTLSVerify"] == true {
             true => pki::tls::unverifying(&front.identity),
-            false => pki::tls::client(&front.identity, &authority),
+            false => pki::tls::client(&front.identity, &ca_bundle(spec)),
         };
         let mut conditions = object["status"]["conditions"].as_array().into_iter().flatten();
         let available = conditions.any(|c| c["type"] == "Available" && c["status"] == "True");

@@ -15,7 +15,7 @@ use crate::server::Server;
 use crate::user::{MASTERS, User};
 
 pub(crate) use node::{POD_CONFIG_MAPS, POD_SECRETS, any_reference, claims_of};
-pub(crate) use rbac::{Held, Rbac, Rule};
+pub(crate) use rbac::{Held, Rbac, Rule, has};
 
 /// An operation that a user wants to perform.
 #[derive(Clone, Copy)]

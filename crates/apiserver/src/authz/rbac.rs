@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use apimachinery::ObjectExt;
+use apimachinery::object::strings;
 use apimachinery::text::{aggregate, quote};
 use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
@@ -24,12 +25,8 @@ pub(crate) struct Rule {
     pub(crate) paths: Vec<String>,
 }
 
-fn strings(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
-}
-
 /// Returns true if a rule's list contains the item or `*`.
-pub(super) fn has(list: &[String], item: &str) -> bool {
+pub(crate) fn has(list: &[String], item: &str) -> bool {
     list.iter().any(|i| i == "*" || i == item)
 }
 

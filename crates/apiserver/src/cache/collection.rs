@@ -193,6 +193,23 @@ impl Collection {
         self.log.after(revision)
     }
 
+    /// Reads all changes at `cursor`.
+    pub(crate) fn drain(
+        &self,
+        cursor: &mut Cursor,
+        mut change: impl FnMut(&Change),
+    ) -> Result<(), Expired> {
+        /// Maximum number of changes taken from the log at once.
+        const BATCH: usize = 256;
+        loop {
+            let changes = self.read(cursor, BATCH)?;
+            if changes.is_empty() {
+                return Ok(());
+            }
+            changes.iter().for_each(|own| change(own));
+        }
+    }
+
     /// Reads the changes at `cursor`, at most `max`; empty if there are none.
     pub(crate) fn read(
         &self,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use apimachinery::{Object, ObjectExt, Status};
 use serde_json::{Value, json};
 
-use super::{CLEANUP, kind, set_condition, write_status};
+use super::{CLEANUP, kind};
 use crate::encode::view;
-use crate::registry::KindRef;
+use crate::registry::{KindRef, set_condition};
 use crate::server::Server;
-use crate::verbs::{self, Failure};
+use crate::verbs::{self, Failure, write_status};
 
 /// Time between two looks at objects that do not go, and before another try after an error.
 const AGAIN: Duration = Duration::from_secs(60);

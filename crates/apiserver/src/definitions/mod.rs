@@ -9,22 +9,16 @@ mod registrations;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
 
-use apimachinery::apply::{self, Writer};
-use apimachinery::{Object, ObjectExt, Status, time};
+use apimachinery::{Object, ObjectExt, Status};
 use serde_json::json;
-use store::Expect;
 use telemetry::task;
 use tokio::task::JoinHandle;
 
-use crate::bootstrap::MANAGER;
 use crate::cache::{Collection, Corrupt, Cursor};
 use crate::encode::view;
 use crate::registry::{self, CLEANUP, Definition, Kind, Kinds, set_condition};
 use crate::server::Server;
-use crate::verbs::Failure;
-
-/// Maximum number of changes read from the log at once.
-const BATCH: usize = 256;
+use crate::verbs::{Failure, write_status};
 
 fn kind() -> Option<&'static Kind> {
     registry::find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
@@ -77,10 +71,12 @@ pub(crate) async fn run(server: Weak<Server>) {
                 registrations::sync(&server).await;
             }
             cursor.wait().await;
-            match drain(&collection, &mut cursor, &mut due) {
-                Ok(()) => {}
+            let read = collection.drain(&mut cursor, |change| {
+                due.insert(change.entry.name().to_owned());
+            });
+            if read.is_err() {
                 // Too far behind: start again.
-                Err(_) => break,
+                break;
             }
         }
     }
@@ -93,20 +89,6 @@ fn begin(server: &Weak<Server>, kind: &Kind) -> Option<(Arc<Collection>, Cursor)
     let (_, revision) = server.present(kind).ok()?;
     let cursor = collection.watch_after(revision).ok()?;
     Some((collection, cursor))
-}
-
-fn drain(
-    collection: &Collection,
-    cursor: &mut Cursor,
-    due: &mut BTreeSet<String>,
-) -> Result<(), crate::cache::Expired> {
-    loop {
-        let changes = collection.read(cursor, BATCH)?;
-        if changes.is_empty() {
-            return Ok(());
-        }
-        due.extend(changes.iter().map(|change| change.entry.name().to_owned()));
-    }
 }
 
 /// The other definitions of a group, which may want a name that has become free.
@@ -204,28 +186,6 @@ fn serve(server: &Server, name: &str, object: Option<&Object>) -> Result<(), Sta
         server.cache.retire(known.group, known.resource);
     }
     Ok(())
-}
-
-/// Writes the status of a definition as the server's own manager.
-async fn write_status(
-    server: &Server,
-    kind: &Kind,
-    old: &Object,
-    mut object: Object,
-) -> Result<(), Failure> {
-    if let Some(ty) = kind.schema() {
-        let (api_version, now) = (kind.api_version(), time::now_rfc3339());
-        let writer = Writer {
-            manager: MANAGER,
-            api_version: &api_version,
-            subresource: "status",
-            now: &now,
-            reset_fields: &["metadata", "spec"],
-        };
-        apply::update_managers(ty, Some(old), &mut object, &writer);
-    }
-    let revision = old.resource_version().parse().unwrap_or(0);
-    server.commit(kind, &mut object, Expect::At(revision)).await
 }
 
 fn start_cleanup(server: &Arc<Server>, name: &str, running: &mut HashMap<String, JoinHandle<()>>) {

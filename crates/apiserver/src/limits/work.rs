@@ -12,7 +12,12 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// Above this size, decoding, patching and checking take milliseconds.
-pub(crate) const LONG: usize = 64 << 10;
+const LONG: usize = 64 << 10;
+
+/// Returns true if a request whose body or object has so many bytes takes long.
+pub(crate) const fn is_long(bytes: usize) -> bool {
+    bytes >= LONG
+}
 
 /// Runs long work on a bounded number of threads, with users taking turns.
 pub(crate) struct Work {
@@ -51,8 +56,8 @@ impl Work {
         place
     }
 
-    /// Runs a request whose body or object has `bytes`: short ones in place, long ones on a thread
-    /// that serves no other request meanwhile.
+    /// Runs a request: a short one in place, a long one on a thread that serves no other request
+    /// meanwhile.
     ///
     /// Only computation takes a turn. A request that waits, for a commit or a quota, blocks no
     /// other.
@@ -62,12 +67,12 @@ impl Work {
     pub(crate) async fn run<T>(
         &self,
         user: &str,
-        bytes: usize,
+        long: bool,
         gone: &CancellationToken,
         request: impl Future<Output = T>,
     ) -> Result<T, Abandoned> {
         let runtime = Handle::current();
-        if bytes < LONG || runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
+        if !long || runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
             return Ok(request.await);
         }
         let place = self.place(user);
@@ -120,7 +125,7 @@ mod tests {
                     let stays = CancellationToken::new();
                     // It blocks its thread until the short requests are done.
                     let blocks = async move { closed.recv_timeout(Duration::from_secs(20)) };
-                    work.run("u", 1 << 20, &stays, blocks).await.unwrap()
+                    work.run("u", true, &stays, blocks).await.unwrap()
                 });
                 (gate, request)
             })
@@ -145,10 +150,10 @@ mod tests {
         let stays = CancellationToken::new();
         let token = stays.clone();
         let waits =
-            tokio::spawn(async move { waiting.run("u", 1 << 20, &token, gate).await.unwrap() });
+            tokio::spawn(async move { waiting.run("u", true, &token, gate).await.unwrap() });
         tokio::task::yield_now().await;
         // The only turn is free while the other request waits.
-        assert_eq!(work.run("u", 1 << 20, &stays, async { 7 }).await, Ok(7));
+        assert_eq!(work.run("u", true, &stays, async { 7 }).await, Ok(7));
         open.send(()).unwrap();
         waits.await.unwrap().unwrap();
     }
@@ -164,14 +169,14 @@ mod tests {
             let (work, stays, order) = (work.clone(), stays.clone(), order.clone());
             waiting.push(tokio::spawn(async move {
                 let done = async { order.lock().push(user) };
-                work.run(user, 1 << 20, &stays, done).await.unwrap();
+                work.run(user, true, &stays, done).await.unwrap();
             }));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let (gone, queue) = (CancellationToken::new(), work.clone());
         let token = gone.clone();
         let left = tokio::spawn(async move {
-            queue.run("flood", 1 << 20, &token, async { unreachable!() }).await
+            queue.run("flood", true, &token, async { unreachable!() }).await
         });
         gone.cancel();
         assert_eq!(left.await.unwrap(), Err(Abandoned));

@@ -100,10 +100,7 @@ impl Kinds {
                 if !group.versions.contains(&kind.version) {
                     group.versions.push(kind.version);
                 }
-                // A resource of the table is served as such.
-                if group.find(kind.version, kind.resource).is_none() {
-                    group.push(KindRef::Custom(kind.clone()));
-                }
+                group.push(KindRef::Custom(kind.clone()));
             }
             group.versions[known..].sort_by(|a, b| by_priority(a, b));
         }

@@ -69,6 +69,14 @@ pub(super) async fn until(api: &Api, name: &str, condition: &str, status: &str) 
     }
 }
 
+/// Deletes an object and waits until it is gone.
+async fn delete(api: &Api, collection: &str, name: &str) {
+    let path = format!("{collection}?watch=true&fieldSelector=metadata.name%3D{name}");
+    let mut watch = Watch::open(api, &path).await;
+    api.delete(&format!("{collection}/{name}")).await.ok();
+    while watch.event().await["type"] != "DELETED" {}
+}
+
 async fn established() -> Api {
     let api = Api::start().await;
     api.post(DEFINITIONS, &definition()).await.ok();
@@ -223,6 +231,7 @@ async fn a_definition_takes_its_objects_with_it() {
     api.post(WIDGETS, &held).await.ok();
     api.post(WIDGETS, &widget("free", "red")).await.ok();
     let mut gone = Watch::open(&api, &format!("{DEFINITIONS}?watch=true")).await;
+    let mut freed = Watch::open(&api, &format!("{WIDGETS}?watch=true")).await;
     let path = format!("{DEFINITIONS}/widgets.example.com");
     let deleted = api.ask(Method::DELETE, &path).send().await.ok();
     assert_eq!(
@@ -238,13 +247,8 @@ async fn a_definition_takes_its_objects_with_it() {
             .ends_with("create not allowed while custom resource definition is terminating")
     );
     // The one that is held remains, and the definition with it.
-    loop {
-        let list = api.get(WIDGETS).await.ok();
-        if list["items"].as_array().unwrap().len() == 1 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    while freed.event().await["type"] != "DELETED" {}
+    assert_eq!(api.get(WIDGETS).await.ok()["items"].as_array().unwrap().len(), 1);
     api.ask(Method::PATCH, &format!("{WIDGETS}/held"))
         .header("content-type", "application/merge-patch+json")
         .body(json!({"metadata": {"finalizers": null}}).to_string())
@@ -472,13 +476,7 @@ async fn a_definition_takes_no_resource_of_the_server() {
     });
     api.put(&format!("{path}/status"), &forged).await;
     api.get("/apis/rbac.authorization.k8s.io/v1beta9/clusterroles").await.fails(404);
-    api.delete(&path).await.ok();
-    let mut tries = 0;
-    while api.get(&path).await.code != 404 {
-        tries += 1;
-        assert!(tries < 1000, "the definition stays");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    delete(&api, DEFINITIONS, name).await;
     assert_eq!(api.get(roles).await.ok()["items"].as_array().unwrap().len(), before);
 }
 
@@ -505,13 +503,7 @@ async fn objects_of_versions_that_are_not_served_go_with_the_definition() {
         version["served"] = false.into();
     }
     api.put(&path, &hidden).await.ok();
-    api.delete(&path).await.ok();
-    let mut tries = 0;
-    while api.get(&path).await.code != 404 {
-        tries += 1;
-        assert!(tries < 1000, "the definition stays");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    delete(&api, DEFINITIONS, "widgets.example.com").await;
     api.post(DEFINITIONS, &definition()).await.ok();
     until(&api, "widgets.example.com", "Established", "True").await;
     let list = api.get(WIDGETS).await.ok();
@@ -532,4 +524,23 @@ async fn who_also_reads_json_gets_json() {
         let refused = api.ask(Method::GET, &path).header("accept", protobuf).send().await;
         assert_eq!(refused.code, 406);
     }
+}
+
+/// The accepted names are in a status, which can be written to; the name of a definition is not.
+#[tokio::test]
+async fn a_status_gives_no_definition_the_objects_of_another() {
+    let api = established().await;
+    api.post(WIDGETS, &widget("a", "red")).await.ok();
+    let mut other = definition();
+    other["metadata"]["name"] = "thieves.example.com".into();
+    other["spec"]["names"] = json!({
+        "plural": "thieves", "singular": "thief", "kind": "Thief", "listKind": "ThiefList",
+    });
+    api.post(DEFINITIONS, &other).await.ok();
+    let mut forged = until(&api, "thieves.example.com", "Established", "True").await;
+    forged["status"]["acceptedNames"]["plural"] = "widgets".into();
+    forged["metadata"]["resourceVersion"] = Value::Null;
+    api.put(&format!("{DEFINITIONS}/thieves.example.com/status"), &forged).await;
+    delete(&api, DEFINITIONS, "thieves.example.com").await;
+    api.get(&format!("{WIDGETS}/a")).await.ok();
 }

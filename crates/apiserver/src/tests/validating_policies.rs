@@ -213,3 +213,23 @@ async fn the_authorizer_knows_the_user() {
     let refused = ask.send().await.fails(422);
     assert!(refused["message"].as_str().unwrap().starts_with(DENIED), "{refused}");
 }
+
+#[tokio::test]
+async fn connections_are_writes_to_policies() {
+    let api = Api::start().await;
+    let spec = json!({
+        "matchConstraints": {"resourceRules": [{
+            "operations": ["CONNECT"], "apiGroups": [""], "apiVersions": ["v1"],
+            "resources": ["pods/exec"],
+        }]},
+        "validations": [{"expression": "request.name != 'p'", "message": "no way in"}],
+    });
+    bind(&api, spec, json!({})).await;
+    let pod = json!({"metadata": {"name": "p"}, "spec": {
+        "nodeName": "n", "containers": [{"name": "c", "image": "i"}],
+    }});
+    api.post("/api/v1/namespaces/default/pods", &pod).await.ok();
+    let exec = "/api/v1/namespaces/default/pods/p/exec?command=sh&stdout=true";
+    let refused = api.ask(Method::POST, exec).send().await.fails(422);
+    assert!(refused["message"].as_str().unwrap().ends_with("no way in"), "{refused}");
+}

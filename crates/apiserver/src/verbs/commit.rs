@@ -1,12 +1,14 @@
 //! The last step of every write: encoding, the compare-and-set, and visibility to readers.
 
+use apimachinery::apply::{self, Writer};
 use apimachinery::object::{MAX_DEPTH, is_deeper_than};
-use apimachinery::{Object, ObjectExt, Status};
+use apimachinery::{Object, ObjectExt, Status, time};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use store::{CommitError, Expect, Op, Revision};
 
+use crate::bootstrap::MANAGER;
 use crate::cache::{REVISION_KEY, key, prefix};
 use crate::conversion;
 use crate::registry::{self, Kind};
@@ -17,6 +19,29 @@ pub(crate) enum Failure {
     /// Another writer was faster: read again.
     Conflict,
     Refused(Status),
+}
+
+/// Writes the status of an object as this server's own manager, unless somebody has changed the
+/// object since.
+pub(crate) async fn write_status(
+    server: &Server,
+    kind: &Kind,
+    old: &Object,
+    mut object: Object,
+) -> Result<(), Failure> {
+    if let Some(ty) = kind.schema() {
+        let (api_version, now) = (kind.api_version(), time::now_rfc3339());
+        let writer = Writer {
+            manager: MANAGER,
+            api_version: &api_version,
+            subresource: "status",
+            now: &now,
+            reset_fields: &["metadata", "spec"],
+        };
+        apply::update_managers(ty, Some(old), &mut object, &writer);
+    }
+    let revision = old.resource_version().parse().unwrap_or(0);
+    server.commit(kind, &mut object, Expect::At(revision)).await
 }
 
 /// Largest stored object. Etcd takes 1.5 MiB of protobuf; as JSON the same object is larger.

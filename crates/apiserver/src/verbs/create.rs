@@ -42,7 +42,7 @@ pub(super) async fn create_object(
     }
     check_definition(call, &object)?;
     let dry_run = call.dry_run();
-    meta::place(call, &mut object)?;
+    meta::place(&call.kind, &call.info.namespace, &mut object)?;
     let kind = &*call.kind;
     let strategy = kind.policy();
     meta::drop_duplicate_owners(call, &mut object);

@@ -29,7 +29,7 @@ const TRIES: usize = 20;
 
 pub(super) async fn evict(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let mut eviction = call.decode(body, EVICTION).await?;
-    meta::place(call, &mut eviction)?;
+    meta::place(&call.kind, &call.info.namespace, &mut eviction)?;
     if eviction.name() != call.info.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }

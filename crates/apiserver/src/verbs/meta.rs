@@ -18,16 +18,17 @@ const DUPLICATE_OWNERS: &str = ".metadata.ownerReferences contains duplicate ent
     dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix \
     your requests; duplicate UID(s) observed: ";
 
-/// Sets the object's namespace to that of the path.
-pub(super) fn place(call: &Call<'_>, object: &mut Object) -> Result<(), Status> {
+/// Sets the object's namespace to that of the path (upstream's
+/// `EnsureObjectNamespaceMatchesRequestNamespace`).
+pub(crate) fn place(kind: &Kind, namespace: &str, object: &mut Object) -> Result<(), Status> {
     if !object["metadata"].is_object() && !object["metadata"].is_null() {
         return Err(Status::bad_request("metadata must be an object"));
     }
     let given = object.namespace();
-    if call.kind.namespaced {
+    if kind.namespaced {
         if given.is_empty() {
-            object.set_meta("namespace", call.info.namespace.clone().into());
-        } else if given != call.info.namespace {
+            object.set_meta("namespace", namespace.into());
+        } else if given != namespace {
             return Err(Status::bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request",
             ));

@@ -10,7 +10,7 @@ mod get;
 mod list;
 mod list_body;
 mod list_options;
-mod meta;
+pub(crate) mod meta;
 mod options;
 mod patch;
 mod pod_binding;
@@ -39,10 +39,11 @@ use crate::request::{Query, RequestInfo};
 use crate::server::Server;
 use crate::user::{MASTERS, User};
 
-pub(crate) use commit::{Failure, encode_stored};
+pub(crate) use commit::{Failure, encode_stored, write_status};
 pub(crate) use connect::address::is_proxyable;
 pub(crate) use connect::forward;
 pub(crate) use delete::delete_all;
+pub(crate) use review::user_info;
 
 /// A request for a resource, as seen by the verbs.
 pub(crate) struct Call<'a> {

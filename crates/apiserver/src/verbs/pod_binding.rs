@@ -16,7 +16,7 @@ const BINDING: Expected<'static> = Expected::builtin("", "v1", "Binding");
 
 pub(super) async fn bind(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let mut binding = call.decode(body, BINDING).await?;
-    meta::place(call, &mut binding)?;
+    meta::place(&call.kind, &call.info.namespace, &mut binding)?;
     let name = if call.info.name.is_empty() { binding.name() } else { &call.info.name };
     if binding.name() != name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));

@@ -1,5 +1,6 @@
 //! Reviews of users and of their rights.
 
+use apimachinery::object::strings;
 use apimachinery::selector::{FieldSelector, FieldTerm, LabelSelector};
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
@@ -16,7 +17,7 @@ use crate::user::User;
 
 pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let mut review = call.decode(body, call.expected()).await?;
-    meta::place(call, &mut review)?;
+    meta::place(&call.kind, &call.info.namespace, &mut review)?;
     meta::wipe(&mut review);
     call.kind.write_zeros(&mut review);
     record(call, None, &mut review);
@@ -57,7 +58,8 @@ fn empty(call: &Call<'_>) -> Object {
     json!({"kind": call.kind.kind, "apiVersion": call.kind.api_version(), "metadata": {}})
 }
 
-fn user_info(user: &User) -> Value {
+/// A user as reviews tell of it (`UserInfo`).
+pub(crate) fn user_info(user: &User) -> Value {
     let mut info = json!({"username": user.name, "groups": user.groups});
     if !user.uid.is_empty() {
         info["uid"] = user.uid.clone().into();
@@ -66,11 +68,6 @@ fn user_info(user: &User) -> Value {
         info["extra"] = json!(user.extra);
     }
     info
-}
-
-fn strings(value: &Value) -> Vec<String> {
-    let items = value.as_array().into_iter().flatten();
-    items.filter_map(|v| v.as_str().map(str::to_owned)).collect()
 }
 
 fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {

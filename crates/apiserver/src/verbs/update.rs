@@ -85,7 +85,7 @@ pub(super) async fn change(
         let entry = call.own_entry().await?;
         let old = view(&call.kind, &entry);
         let (mut object, ownership) = make(&old)?;
-        meta::place(call, &mut object)?;
+        meta::place(&call.kind, &call.info.namespace, &mut object)?;
         if object.name() != old.name() && !object.name().is_empty() {
             return Err(wrong_name(object.name(), old.name()));
         }

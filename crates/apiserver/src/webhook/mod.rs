@@ -11,15 +11,26 @@ mod target;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 
 pub(crate) use error::CallError;
 pub(crate) use pool::Pool;
-pub(crate) use target::Target;
+pub(crate) use target::{Target, ca_bundle};
 
 use crate::server::Server;
 
 /// Largest answer: a patch of the largest object, in base64.
 const MAX_ANSWER: usize = 8 << 20;
+
+/// The first version of a review that this server can send, of those that a webhook reads.
+pub(crate) fn review_version(versions: &Value) -> Option<&'static str> {
+    let mut versions = versions.as_array().into_iter().flatten();
+    versions.find_map(|version| match version.as_str() {
+        Some("v1") => Some("v1"),
+        Some("v1beta1") => Some("v1beta1"),
+        _ => None,
+    })
+}
 
 /// Posts a JSON document to a webhook.
 ///

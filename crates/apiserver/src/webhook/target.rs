@@ -25,6 +25,12 @@ pub(crate) struct Target {
     service: Option<(String, String)>,
 }
 
+/// The authorities of a `caBundle`, PEM; empty if there are none.
+pub(crate) fn ca_bundle(config: &Value) -> String {
+    let bundle = STANDARD.decode(config.str_at(&["caBundle"])).unwrap_or_default();
+    String::from_utf8(bundle).unwrap_or_default()
+}
+
 impl Target {
     /// Reads a `clientConfig`.
     ///
@@ -32,8 +38,7 @@ impl Target {
     /// It names neither a service nor a URL.
     pub(crate) fn read(config: &Value) -> Result<Self, CallError> {
         let refused = |why: &str| CallError::Answer(why.to_owned());
-        let authority = STANDARD.decode(config.str_at(&["caBundle"])).unwrap_or_default();
-        let authority = String::from_utf8(authority).unwrap_or_default();
+        let authority = ca_bundle(config);
         if let Some(service) = config.get("service").filter(|service| service.is_object()) {
             let (namespace, name) =
                 (service.str_at(&["namespace"]).to_owned(), service.str_at(&["name"]).to_owned());

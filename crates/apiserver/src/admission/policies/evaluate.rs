@@ -7,10 +7,7 @@ use cel::{Budget, EvalError, Value as Cel};
 use serde_json::Value;
 
 use super::source::{Policy, Validation};
-use crate::admission::expressions::{Input, POLICY_LIMIT, Scope, evaluate as value_of};
-
-/// Longest message that an expression may make (upstream's `MaxEvaluatedMessageExpressionSizeBytes`).
-const MAX_MESSAGE: usize = 5 * 1024;
+use crate::admission::expressions::{Input, Scope, evaluate as value_of};
 
 /// How deeply variables that use each other may nest together: they are evaluated on one stack.
 const MAX_HEIGHT: usize = cel::MAX_HEIGHT / 2;
@@ -79,7 +76,7 @@ pub(super) fn evaluate(policy: &Policy, input: &Input, params: Option<&Value>) -
     let usable = AtomicUsize::new(policy.variables.len());
     let variables = Variables { policy, input, params, usable, height: AtomicUsize::new(0) };
     let scope = Scope { input, params, variables: Some(&variables) };
-    let mut left = POLICY_LIMIT;
+    let mut left = cel::TOTAL_LIMIT;
     let mut denials = Vec::new();
     for validation in &policy.validations {
         let outcome = match &validation.program {
@@ -106,15 +103,9 @@ fn told(validation: &Validation, why: &EvalError) -> String {
 }
 
 fn message(validation: &Validation, scope: &Scope<'_>, left: &mut u64) -> String {
-    let made = validation.message_expression.as_ref().and_then(|expression| {
-        match value_of(expression, scope, left) {
-            Ok(Cel::String(text)) => Some(text.to_string().trim().to_owned()),
-            _ => None,
-        }
-    });
-    let usable =
-        |text: &String| !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n');
-    made.filter(usable).unwrap_or_else(|| match validation.message.trim() {
+    let expression = validation.message_expression.as_ref();
+    let made = expression.and_then(|expression| value_of(expression, scope, left).ok());
+    made.and_then(|made| cel::message(&made)).unwrap_or_else(|| match validation.message.trim() {
         "" => format!("failed expression: {}", validation.expression.trim()),
         message => message.to_owned(),
     })

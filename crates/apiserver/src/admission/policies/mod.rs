@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 pub(crate) use source::Policies;
 
-use super::expressions::Input;
+use super::expressions::Inputs;
 use super::matching::is_exempt;
 use super::{Plugin, Request};
 use evaluate::Denial;
@@ -22,13 +22,14 @@ pub(in crate::admission) struct ValidatingPolicies;
 impl Plugin for ValidatingPolicies {
     async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
         let policies = request.server.policies.all(request.server);
-        if policies.1.is_empty() || is_exempt(request.kind) {
+        if policies.is_empty() || is_exempt(request.kind) {
             return Ok(());
         }
         let mut denied: Option<String> = None;
         let mut reason = None;
-        for policy in &policies.1 {
-            for (message, why) in judge(policy, request, object).await? {
+        let mut inputs = Inputs::default();
+        for policy in policies.iter() {
+            for (message, why) in judge(policy, request, object, &mut inputs).await? {
                 if denied.is_none() {
                     (denied, reason) = (Some(message), why);
                 }
@@ -48,6 +49,7 @@ async fn judge(
     policy: &Policy,
     request: &Request<'_>,
     object: Option<&Object>,
+    inputs: &mut Inputs,
 ) -> Result<Refusals, Status> {
     let name = &policy.name;
     let misconfigured = |binding: Option<&Binding>, why: String| -> Refusals {
@@ -71,7 +73,6 @@ async fn judge(
         Ok(None) => return Ok(Vec::new()),
         Err(status) => return Ok(misconfigured(None, status.message)),
     };
-    let mut input: Option<Input> = None;
     let mut refusals = Refusals::new();
     for binding in &policy.bindings {
         match binding.selection.seen_as(request, object) {
@@ -90,10 +91,7 @@ async fn judge(
             }
         };
         for params in &params {
-            if input.is_none() {
-                input = Some(Input::new(request, &seen, object).await?);
-            }
-            let Some(input) = &input else { continue };
+            let input = inputs.of(request, &seen, object).await?;
             for Denial { message, reason } in evaluate::evaluate(policy, input, params.as_ref()) {
                 let of =
                     format!("ValidatingAdmissionPolicy '{name}' with binding '{}'", binding.name);

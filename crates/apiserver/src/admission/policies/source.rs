@@ -1,19 +1,17 @@
 //! Policies with their bindings, compiled once for each change of them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use apimachinery::{Object, ObjectExt};
-use arc_swap::ArcSwapOption;
 use cel::{Env, Program};
 use serde_json::Value;
 
+use crate::admission::derived::Derived;
 use crate::admission::expressions::Conditions;
 use crate::admission::matching::Selection;
-use crate::registry;
 use crate::registry::admissionregistration::{Compiled, environment, with_variables};
 use crate::server::Server;
-
-const GROUP: &str = "admissionregistration.k8s.io";
 
 /// One validation of a policy.
 pub(super) struct Validation {
@@ -40,7 +38,6 @@ pub(super) struct Policy {
 /// A binding of a policy.
 pub(super) struct Binding {
     pub(super) name: String,
-    policy: String,
     pub(super) selection: Selection,
     pub(super) param_ref: Option<Value>,
     pub(super) denies: bool,
@@ -48,44 +45,25 @@ pub(super) struct Binding {
     pub(super) audits: bool,
 }
 
-type Known = ([u64; 2], Vec<Policy>);
-
 /// All policies.
 #[derive(Default)]
-pub(crate) struct Policies(ArcSwapOption<Known>);
+pub(crate) struct Policies(Derived<Vec<Policy>, 2>);
 
 impl Policies {
     /// The policies that have bindings.
-    pub(super) fn all(&self, server: &Server) -> Arc<Known> {
-        let snapshot = |resource| {
-            let kind = registry::find(GROUP, "v1", resource)?;
-            Some(server.collection(kind).ok()?.snapshot())
-        };
-        let (Some(policies), Some(bindings)) = (
-            snapshot("validatingadmissionpolicies"),
-            snapshot("validatingadmissionpolicybindings"),
-        ) else {
-            return Arc::default();
-        };
-        let of = [policies.revision, bindings.revision];
-        if let Some(known) = &*self.0.load()
-            && known.0 == of
-        {
-            return known.clone();
-        }
-        let mut bindings: Vec<Binding> =
-            bindings.range("", "").map(|entry| Binding::read(&entry.object())).collect();
-        let mut all = Vec::new();
-        for entry in policies.range("", "") {
-            let (own, others) = bindings.into_iter().partition(|b| b.policy == entry.name());
-            bindings = others;
-            if !own.is_empty() {
-                all.push(Policy::read(&entry.object(), own));
+    pub(super) fn all(&self, server: &Server) -> Arc<Vec<Policy>> {
+        const OF: [&str; 2] = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"];
+        self.0.get(server, OF, |[policies, bindings]| {
+            let mut of_policy: HashMap<String, Vec<Binding>> = HashMap::new();
+            for entry in bindings.range("", "") {
+                let object = entry.object();
+                let policy = object.str_at(&["spec", "policyName"]).to_owned();
+                of_policy.entry(policy).or_default().push(Binding::read(&object));
             }
-        }
-        let known = Arc::new((of, all));
-        self.0.store(Some(known.clone()));
-        known
+            let bound = policies.range("", "");
+            let bound = bound.filter_map(|policy| Some((policy, of_policy.remove(policy.name())?)));
+            bound.map(|(policy, own)| Policy::read(&policy.object(), own)).collect()
+        })
     }
 }
 
@@ -140,7 +118,6 @@ impl Binding {
         };
         Self {
             name: object.name().to_owned(),
-            policy: spec.str_at(&["policyName"]).to_owned(),
             selection: Selection::of_policy(&spec["matchResources"], true),
             param_ref: spec.get("paramRef").filter(|param| param.is_object()).cloned(),
             denies: acts("Deny"),

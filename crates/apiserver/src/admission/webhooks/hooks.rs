@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apimachinery::{Object, ObjectExt};
-use arc_swap::ArcSwapOption;
 use serde_json::Value;
 
+use crate::admission::derived::Derived;
 use crate::admission::expressions::Conditions;
 use crate::admission::matching::Selection;
-use crate::registry;
 use crate::registry::admissionregistration::environment;
 use crate::server::Server;
-use crate::webhook::{CallError, Target};
+use crate::webhook::{self, CallError, Target};
 
 /// Upstream's default of `timeoutSeconds`.
 const TIMEOUT: u64 = 10;
@@ -38,34 +37,24 @@ pub(super) struct Hook {
 /// The webhooks of one kind of configuration.
 pub(crate) struct Hooks {
     resource: &'static str,
-    known: ArcSwapOption<(u64, Vec<Arc<Hook>>)>,
+    known: Derived<Vec<Hook>, 1>,
 }
 
 impl Hooks {
     pub(crate) fn mutating() -> Self {
-        Self { resource: "mutatingwebhookconfigurations", known: ArcSwapOption::empty() }
+        Self { resource: "mutatingwebhookconfigurations", known: Derived::default() }
     }
 
     pub(crate) fn validating() -> Self {
-        Self { resource: "validatingwebhookconfigurations", known: ArcSwapOption::empty() }
+        Self { resource: "validatingwebhookconfigurations", known: Derived::default() }
     }
 
     /// All webhooks, by the names of their configurations.
-    pub(super) fn all(&self, server: &Server) -> Arc<(u64, Vec<Arc<Hook>>)> {
-        let collection = registry::find("admissionregistration.k8s.io", "v1", self.resource)
-            .and_then(|kind| server.collection(kind).ok());
-        let Some(collection) = collection else { return Arc::default() };
-        let snapshot = collection.snapshot();
-        if let Some(known) = &*self.known.load()
-            && known.0 == snapshot.revision
-        {
-            return known.clone();
-        }
-        let configurations = snapshot.range("", "").map(|entry| entry.object());
-        let hooks = configurations.flat_map(|object| read(&object)).map(Arc::new).collect();
-        let known = Arc::new((snapshot.revision, hooks));
-        self.known.store(Some(known.clone()));
-        known
+    pub(super) fn all(&self, server: &Server) -> Arc<Vec<Hook>> {
+        self.known.get(server, [self.resource], |[configurations]| {
+            let configurations = configurations.range("", "").map(|entry| entry.object());
+            configurations.flat_map(|object| read(&object)).collect()
+        })
     }
 }
 
@@ -85,7 +74,6 @@ fn read(configuration: &Object) -> Vec<Hook> {
 
 impl Hook {
     fn read(hook: &Value, id: String, name: String) -> Self {
-        let mut versions = hook["admissionReviewVersions"].as_array().into_iter().flatten();
         Self {
             id,
             name,
@@ -96,11 +84,7 @@ impl Hook {
             without_side_effects: matches!(hook.str_at(&["sideEffects"]), "None" | "NoneOnDryRun"),
             reinvoked: hook["reinvocationPolicy"] == "IfNeeded",
             timeout: Duration::from_secs(hook["timeoutSeconds"].as_u64().unwrap_or(TIMEOUT)),
-            review: versions.find_map(|version| match version.as_str() {
-                Some("v1") => Some("v1"),
-                Some("v1beta1") => Some("v1beta1"),
-                _ => None,
-            }),
+            review: webhook::review_version(&hook["admissionReviewVersions"]),
         }
     }
 }

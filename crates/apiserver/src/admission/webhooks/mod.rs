@@ -18,7 +18,7 @@ use apimachinery::Object;
 use hooks::Hook;
 
 use super::Request;
-use super::expressions::{Input, Scope};
+use super::expressions::{Inputs, Scope};
 use crate::registry::KindRef;
 
 impl Hook {
@@ -30,13 +30,14 @@ impl Hook {
         &self,
         request: &Request<'_>,
         object: Option<&Object>,
+        inputs: &mut Inputs,
     ) -> Result<Option<KindRef>, Status> {
         let Some(seen) = self.selection.seen_as(request, object)? else { return Ok(None) };
         if self.conditions.is_empty() {
             return Ok(Some(seen));
         }
-        let input = Input::new(request, &seen, object).await?;
-        let scope = Scope { input: &input, params: None, variables: None };
+        let input = inputs.of(request, &seen, object).await?;
+        let scope = Scope { input, params: None, variables: None };
         match self.conditions.hold(&scope) {
             Ok(holds) => Ok(holds.then_some(seen)),
             Err(_) if self.ignores_failures => Ok(None),

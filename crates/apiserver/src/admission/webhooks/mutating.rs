@@ -6,9 +6,11 @@ use apimachinery::{Object, ObjectExt, Status, validate};
 use async_trait::async_trait;
 
 use super::review::ask;
+use crate::admission::expressions::Inputs;
 use crate::admission::matching::{convert, is_exempt};
 use crate::admission::{Plugin, Request};
 use crate::registry::Kind;
+use crate::verbs::meta;
 
 pub(in crate::admission) struct MutatingWebhooks;
 
@@ -17,13 +19,14 @@ impl Plugin for MutatingWebhooks {
     /// A deletion or connection has no object that could be changed: then it is null.
     async fn admit(&self, request: &Request<'_>, object: &mut Object) -> Result<(), Status> {
         let hooks = request.server.mutating_hooks.all(request.server);
-        if hooks.1.is_empty() || is_exempt(request.kind) {
+        if hooks.is_empty() || is_exempt(request.kind) {
             return Ok(());
         }
         request.rounds.begin(object);
-        for hook in &hooks.1 {
+        let mut inputs = Inputs::default();
+        for hook in hooks.iter() {
             let shown = Some(&*object).filter(|object| !object.is_null());
-            let Some(seen) = hook.seen_as(request, shown).await? else { continue };
+            let Some(seen) = hook.seen_as(request, shown, &mut inputs).await? else { continue };
             if !request.rounds.asks(&hook.id) {
                 continue;
             }
@@ -48,9 +51,11 @@ impl Plugin for MutatingWebhooks {
                 let mut patched = convert(request.server, request.kind, &seen, object).await?;
                 json_patch(&mut patched, &patch)
                     .map_err(|status| Status::internal(status.message))?;
-                keep_place(request, &seen, &mut patched)?;
+                check_kind(request, &seen, &patched)?;
+                meta::place(request.kind, request.namespace, &mut patched)?;
                 let patched = decoded(request, &seen, patched).await?;
                 changed = patched != *object;
+                inputs = Inputs::default();
                 *object = patched;
             }
             request.rounds.answered(&hook.id, changed, hook.reinvoked);
@@ -60,33 +65,14 @@ impl Plugin for MutatingWebhooks {
     }
 }
 
-/// An object stays of its kind, and in the namespace of the request: everything else that decides
-/// about the request has looked at them.
-fn keep_place(request: &Request<'_>, seen: &Kind, patched: &mut Object) -> Result<(), Status> {
-    if request.sub.is_none_or(|sub| sub.own_kind().is_none()) {
-        let wanted = seen.api_version();
-        if patched.kind() != seen.kind || patched.api_version() != wanted {
-            return Err(Status::internal(format!(
-                "no kind {} is registered for version {} in scheme",
-                quote(patched.kind()),
-                quote(patched.api_version()),
-            )));
-        }
-    }
-    let namespace = patched.namespace();
-    if request.kind.namespaced && namespace.is_empty() && !request.namespace.is_empty() {
-        patched.set_meta("namespace", request.namespace.into());
+/// An object stays of its kind: everything else that decides about the request has looked at it.
+fn check_kind(request: &Request<'_>, seen: &Kind, patched: &Object) -> Result<(), Status> {
+    let own = request.sub.is_some_and(|sub| sub.own_kind().is_some());
+    if own || (patched.kind(), patched.api_version()) == (seen.kind, &seen.api_version()) {
         return Ok(());
     }
-    if request.kind.namespaced && namespace != request.namespace {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
-    if !request.kind.namespaced && !namespace.is_empty() {
-        return Err(Status::bad_request("namespace not allowed on cluster-scoped objects"));
-    }
-    Ok(())
+    let (kind, version) = (quote(patched.kind()), quote(patched.api_version()));
+    Err(Status::internal(format!("no kind {kind} is registered for version {version} in scheme")))
 }
 
 /// A patched object as the request's kind: read as any object is, and with its defaults.

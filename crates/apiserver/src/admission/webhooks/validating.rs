@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use futures::future::join_all;
 
 use super::review::ask;
+use crate::admission::expressions::Inputs;
 use crate::admission::matching::is_exempt;
 use crate::admission::{Plugin, Request};
 
@@ -14,12 +15,12 @@ pub(in crate::admission) struct ValidatingWebhooks;
 impl Plugin for ValidatingWebhooks {
     async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
         let hooks = request.server.validating_hooks.all(request.server);
-        if hooks.1.is_empty() || is_exempt(request.kind) {
+        if hooks.is_empty() || is_exempt(request.kind) {
             return Ok(());
         }
-        let mut asked = Vec::new();
-        for hook in &hooks.1 {
-            if let Some(seen) = hook.seen_as(request, object).await? {
+        let (mut asked, mut inputs) = (Vec::new(), Inputs::default());
+        for hook in hooks.iter() {
+            if let Some(seen) = hook.seen_as(request, object, &mut inputs).await? {
                 asked.push(async move {
                     match ask(hook, request, &seen, object, false).await {
                         Ok(answer) => {

@@ -344,6 +344,7 @@ mod tests {
         for group in ["meta.apis.pkg.apimachinery.k8s.io", "networking.k8s.io"] {
             let mut object = definition(0, "field");
             object["spec"]["group"] = group.into();
+            object["metadata"]["name"] = format!("widgets.{group}").into();
             object["status"]["acceptedNames"]["kind"] = "ObjectMeta".into();
             let read = Definition::read(&object, None).unwrap();
             let kinds = Kinds::new(BTreeMap::from([("a".to_owned(), read)]));

@@ -99,10 +99,7 @@ pub(super) fn check_compiled(field: &Field<'_>, compiled: &Compiled, wanted: &[T
     let text = field.text().trim();
     let found = match compiled {
         Ok(program) => program.result_type(),
-        Err(why) if why.is_instantiation() => {
-            return field.invalid_value(text, format!("program instantiation failed: {why}"));
-        }
-        Err(why) => return field.invalid_value(text, format!("compilation failed: {why}")),
+        Err(why) => return field.invalid_value(text, why.in_full()),
     };
     match wanted {
         [] => {}

@@ -91,12 +91,7 @@ impl<'a> Scope<'a> {
                     continue;
                 }
                 Err(Refused::Expression(why)) => {
-                    let kind = if why.is_instantiation() {
-                        "program instantiation"
-                    } else {
-                        "compilation"
-                    };
-                    self.refuse(&rule, "rule", format!("{kind} failed: {why}"));
+                    self.refuse(&rule, "rule", why.in_full());
                     self.old_self(&rule, false);
                     continue;
                 }

@@ -54,7 +54,9 @@ impl Definition {
         }
         // Objects are stored by group and resource: those of the table are its own.
         let plural = names["plural"].as_str().unwrap_or_default();
-        if is_built_in(spec["group"].as_str().unwrap_or_default(), plural) {
+        let group = spec["group"].as_str().unwrap_or_default();
+        // A status can be written to, a name cannot.
+        if is_built_in(group, plural) || object.name() != format!("{plural}.{group}") {
             return None;
         }
         let source = Source {
@@ -68,6 +70,7 @@ impl Definition {
         }
         let versions = spec["versions"].as_array()?;
         let served = versions.iter().filter(|version| version["served"] == true);
+        let kinds: Vec<_> = served.map(|version| Arc::new(kind(&source, version))).collect();
         let storage = versions.iter().find(|version| version["storage"] == true)?;
         let text = |value: &Value| words::word(value.as_str().unwrap_or_default());
         let paths = versions
@@ -80,8 +83,11 @@ impl Definition {
             group: text(&spec["group"]),
             resource: text(&names["plural"]),
             selectable: words::fields(paths.into_iter()),
-            storage: Arc::new(kind(&source, storage)),
-            kinds: served.map(|version| Arc::new(kind(&source, version))).collect(),
+            storage: match kinds.iter().find(|kind| storage["name"] == kind.version) {
+                Some(served) => served.clone(),
+                None => Arc::new(kind(&source, storage)),
+            },
+            kinds,
             source,
         }))
     }

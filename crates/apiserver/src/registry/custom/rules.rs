@@ -11,13 +11,8 @@ use std::sync::Arc;
 
 use apimachinery::Object;
 use apimachinery::field::{ErrorList, ErrorType, FieldError, Path};
-use cel::{Budget, EvalError, PER_CALL_LIMIT, Program, Value as Cel};
+use cel::{Budget, EvalError, PER_CALL_LIMIT, Program, TOTAL_LIMIT, Value as Cel};
 use serde_json::Value;
-
-/// The most that all rules of one object may cost together (upstream's `RuntimeCELCostBudget`).
-const OBJECT_LIMIT: u64 = 10_000_000;
-/// Longest message that an expression may make (upstream's `MaxEvaluatedMessageExpressionSizeBytes`).
-const MAX_MESSAGE: usize = 5 * 1024;
 
 /// The rules of a schema and of what is below it.
 #[derive(Debug, Default)]
@@ -91,7 +86,7 @@ impl Rules {
             errors.push(FieldError::invalid(&Path::root(), Value::Null, why).showing("null"));
             return;
         }
-        let mut run = Run { errors: ErrorList::new(), left: OBJECT_LIMIT, over: false };
+        let mut run = Run { errors: ErrorList::new(), left: TOTAL_LIMIT, over: false };
         self.walk(&Path::root(), object, old, false, &mut run);
         errors.extend(run.errors);
     }
@@ -290,14 +285,6 @@ impl Run {
             ));
         };
         self.left = left;
-        match made {
-            Ok(Cel::String(text)) => {
-                let text = text.to_string();
-                let text = text.trim();
-                let usable = !text.is_empty() && text.len() <= MAX_MESSAGE && !text.contains('\n');
-                if usable { Ok(text.to_owned()) } else { Err(None) }
-            }
-            _ => Err(None),
-        }
+        made.ok().and_then(|made| cel::message(&made)).ok_or(None)
     }
 }
