@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use futures::{AsyncBufReadExt, StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::AttachParams;
+use kube::api::{AttachParams, LogParams};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
@@ -192,6 +193,29 @@ impl Test {
     pub async fn log(&self, pod: &str, query: &str) -> Result<String> {
         let path = format!("{}?{query}", self.pods().object_path(&format!("{pod}/log")));
         Ok(self.cluster.get(&path).await?.text())
+    }
+
+    /// A running container's log up to its first so many lines, which it may not have written yet:
+    /// that a container runs does not say how far it came.
+    ///
+    /// # Errors
+    /// A refusal, or a log that is not so long in time.
+    pub async fn log_lines(&self, pod: &str, container: &str, count: usize) -> Result<String> {
+        let pods: Api<Pod> = Api::namespaced(self.cluster.client().clone(), &self.namespace);
+        let params = LogParams {
+            container: Some(container.to_owned()),
+            follow: true,
+            ..LogParams::default()
+        };
+        let work = async {
+            let lines = pods.log_stream(pod, &params).await?.lines().take(count);
+            let lines: Vec<String> = lines.try_collect().await?;
+            anyhow::ensure!(lines.len() == count, "{pod}'s log ended after {lines:?}");
+            anyhow::Ok(lines.into_iter().map(|line| line + "\n").collect())
+        };
+        tokio::time::timeout_at(self.cluster.deadline(), work)
+            .await
+            .with_context(|| format!("the log of {pod} did not come to {count} lines in time"))?
     }
 
     /// Runs steps of the test image in a container of a running pod.

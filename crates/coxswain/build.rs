@@ -1,10 +1,24 @@
-//! Folds functions with equal code: much of what is generated per kind is the same.
+//! Says so when the allocator is built without the setting by which it gives memory back.
+
+const SETTING: &str = "MI_DEFAULT_ARENA_RESERVE";
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
-    // The linker that rustc brings for this target can; others may not.
-    let is = |key: &str, value: &str| std::env::var(key).is_ok_and(|is| is == value);
-    if is("CARGO_CFG_TARGET_ARCH", "x86_64") && is("CARGO_CFG_TARGET_ENV", "gnu") {
-        println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+    // In the order in which the flags of a C compiler are looked for.
+    let target = std::env::var("TARGET").unwrap_or_default();
+    let names = [
+        format!("CFLAGS_{target}"),
+        format!("CFLAGS_{}", target.replace('-', "_")),
+        "TARGET_CFLAGS".to_owned(),
+        "CFLAGS".to_owned(),
+    ];
+    for name in &names {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let flags = names.iter().find_map(|name| std::env::var(name).ok()).unwrap_or_default();
+    if !flags.contains(SETTING) {
+        println!(
+            "cargo::warning=CFLAGS lack -D{SETTING}=0 (see .cargo/config.toml): the process will \
+             not give memory back"
+        );
     }
 }

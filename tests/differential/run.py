@@ -6,7 +6,7 @@ run.py --show CLASS [TEXT]   groups of the last run's differences of a class
 """
 import sys, os, re, json, importlib, time, collections
 HERE = os.path.dirname(os.path.abspath(__file__))
-ALL = ['s6', 's5', 's7', 's1a', 's1b', 's2', 's3', 's4', 's8', 's9']
+ALL = ['s6', 's5', 's7', 's1a', 's1b', 's2', 's3', 's4', 's8', 's9', 's10']
 
 
 def read_expected():

@@ -22,7 +22,7 @@ fn one_process_tells_of_all_its_parts() {
         &text,
         &[
             "apiserver_request_total{",
-            "apiserver_storage_objects{resource=\"deployments.apps\"} 1",
+            "apiserver_resource_objects{group=\"apps\",resource=\"deployments\"} 1",
             "scheduler_pending_pods{queue=\"active\"} 0",
             "scheduler_schedule_attempts_total{profile=\"default-scheduler\",result=\"scheduled\"} 1",
             "workqueue_adds_total{name=\"deployment\"} ",

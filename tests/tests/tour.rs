@@ -47,6 +47,19 @@ const RUN: &[(&[&str], Check)] = &[
     (&["coxswain up -v"], one_node),
     (&["coxswain up --log-level info,kubelet=debug,apiserver::trace=debug"], one_node),
     (&["coxswain up --log-format json --log-file /var/log/coxswain.log"], log_file),
+    (
+        &["coxswain up --enable-admission-plugins PodNodeSelector --disable-admission-plugins \
+           DefaultStorageClass"],
+        one_node,
+    ),
+    (&["coxswain up --audit-policy-file policy.yaml --audit-log-path audit.log"], audited),
+    (
+        &[
+            "coxswain up --encryption-provider-config encryption.yaml",
+            "kubectl get secrets -A -o json | kubectl replace -f -",
+        ],
+        encrypted,
+    ),
     (&["coxswain down --dir D && cp -a D /backup/D-$(date +%F)"], copied),
 ];
 
@@ -172,6 +185,64 @@ fn log_file(commands: &[&str]) {
     let log = std::fs::read_to_string(cluster.dir().join("own.log")).unwrap();
     let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
     assert_eq!(first["level"], "INFO");
+}
+
+fn audited(commands: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (policy, log) = (path("policy.yaml"), path("audit.log"));
+    let rules = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n";
+    std::fs::write(&policy, rules).unwrap();
+    let cluster = up(commands[0], &[("policy.yaml", &policy), ("audit.log", &log)]);
+    cluster.kubectl("create configmap audited").ok();
+    let events = std::fs::read_to_string(&log).unwrap();
+    let event =
+        events.lines().find(|line| line.contains("/configmaps") && line.contains("audited"));
+    let event: serde_json::Value = serde_json::from_str(event.expect("an event")).unwrap();
+    assert_eq!(event["level"], "Metadata");
+    assert_eq!(event["user"]["username"], "kubernetes-admin", "{event}");
+}
+
+fn encrypted(commands: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = dir.path().join("encryption.yaml");
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let write = |providers: &str| {
+        let rule = format!("resources:\n- resources: [secrets]\n  providers: [{providers}]\n");
+        let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n";
+        std::fs::write(&config, format!("{head}{rule}")).unwrap();
+    };
+    let own = format!("{{secretbox: {{keys: [{{name: key1, secret: {key}}}]}}}}");
+    let path = config.display().to_string();
+    let reload = "--encryption-provider-config-automatic-reload";
+    write("{identity: {}}");
+    let command = format!("{} {reload}", commands[0]);
+    let cluster = up(&command, &[("encryption.yaml", &path)]);
+    cluster.kubectl("create secret generic hidden --from-literal=password=fuchsschwanz").ok();
+    let password = "ZnVjaHNzY2h3YW56";
+    let stored = |text: &str| {
+        let files = std::fs::read_dir(cluster.dir().join("data/store")).unwrap();
+        files
+            .filter_map(|file| std::fs::read(file.unwrap().path()).ok())
+            .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    assert!(stored(password));
+    write(&format!("{own}, {{identity: {{}}}}"));
+    let mut shell = Shell::new(cluster.dir());
+    shell.exports = "export KUBECONFIG=kubeconfig/admin.conf; ".to_owned();
+    let read = "get secret hidden -o jsonpath={.data.password}";
+    let begun = std::time::Instant::now();
+    let patient = || assert!(begun.elapsed().as_secs() < 120, "the password stays in the files");
+    // The file is in force in a moment, and the store cleans itself in some more.
+    while !stored("k8s:enc:secretbox:v1:key1:") {
+        shell.run(commands[1]).ok();
+        patient();
+    }
+    while stored(password) {
+        assert_eq!(cluster.kubectl(read).ok(), password);
+        patient();
+    }
+    assert_eq!(cluster.kubectl(read).ok(), password);
 }
 
 fn images(commands: &[&str]) {

@@ -151,6 +151,7 @@ kinds! {
         "ResourceClaimTemplate";
     RESOURCE_SLICE cluster "resource.k8s.io" "v1" "resourceslices" "ResourceSlice";
 
+    STORAGE_MIGRATION cluster "storagemigration.k8s.io" "v1" "storageversionmigrations" "StorageVersionMigration";
     FLOW_SCHEMA cluster "flowcontrol.apiserver.k8s.io" "v1" "flowschemas" "FlowSchema";
     PRIORITY_LEVEL cluster "flowcontrol.apiserver.k8s.io" "v1" "prioritylevelconfigurations"
         "PriorityLevelConfiguration";
@@ -158,6 +159,10 @@ kinds! {
         "MutatingWebhookConfiguration";
     VALIDATING_WEBHOOK cluster "admissionregistration.k8s.io" "v1"
         "validatingwebhookconfigurations" "ValidatingWebhookConfiguration";
+    MUTATING_POLICY cluster "admissionregistration.k8s.io" "v1" "mutatingadmissionpolicies"
+        "MutatingAdmissionPolicy";
+    MUTATING_POLICY_BINDING cluster "admissionregistration.k8s.io" "v1"
+        "mutatingadmissionpolicybindings" "MutatingAdmissionPolicyBinding";
     VALIDATING_POLICY cluster "admissionregistration.k8s.io" "v1" "validatingadmissionpolicies"
         "ValidatingAdmissionPolicy";
     VALIDATING_POLICY_BINDING cluster "admissionregistration.k8s.io" "v1"

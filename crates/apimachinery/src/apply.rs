@@ -1,5 +1,6 @@
 //! Server-side apply (KEP-555): the owners of fields, and the changes of an applied configuration.
 
+mod atomic;
 mod check;
 mod compare;
 mod conflict;
@@ -12,6 +13,7 @@ mod set;
 mod updater;
 mod view;
 
+pub use atomic::{Unmergeable, merge_unowned};
 pub use scale::{scale_managers, workload_managers};
 pub use set::{BadStep, FieldSet, FieldsError};
 
@@ -168,14 +170,19 @@ fn refuse_misfits(shape: &Shape, applied: &Value, writer: &Writer<'_>) -> Result
     if managed_fields(applied).is_some_and(|m| !m.is_null()) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    let complaints = match check::check(shape, applied) {
-        complaints if complaints.is_empty() => return Ok(()),
-        complaints if complaints.len() == 1 => complaints[0].clone(),
-        complaints => format!("errors:\n  {}", complaints.join("\n  ")),
-    };
+    let Some(complaints) = misfits(shape, applied) else { return Ok(()) };
     let message =
         format!("failed to create typed patch object ({}): {complaints}", shown_object(applied));
     Err(Status::generic(500, "", message))
+}
+
+/// The reasons why a value does not fit the schema.
+fn misfits(shape: &Shape, value: &Value) -> Option<String> {
+    match check::check(shape, value).as_slice() {
+        [] => None,
+        [one] => Some(one.clone()),
+        several => Some(format!("errors:\n  {}", several.join("\n  "))),
+    }
 }
 
 /// Group, version and kind as upstream prints them.

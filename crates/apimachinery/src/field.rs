@@ -24,7 +24,14 @@ impl Path {
     /// A field of the value at this path.
     #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self::new(name) } else { Self(format!("{}.{name}", self.0)) }
+        // Validation makes one for every field that it looks at, so it is not formatted.
+        let mut text = String::with_capacity(self.0.len() + 1 + name.len());
+        if !self.0.is_empty() {
+            text.push_str(&self.0);
+            text.push('.');
+        }
+        text.push_str(name);
+        Self(text)
     }
 
     /// An item of the list at this path.
@@ -53,7 +60,7 @@ impl fmt::Display for Path {
 }
 
 /// The kind of an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorType {
     /// A referenced value does not exist.
     NotFound,
@@ -187,6 +194,13 @@ impl FieldError {
     #[must_use]
     pub fn too_long(path: &Path, max: usize) -> Self {
         let unit = if max == 1 { "byte" } else { "bytes" };
+        Self::new(ErrorType::TooLong, path, None, format!("may not be more than {max} {unit}"))
+    }
+
+    /// A text of more than `max` characters.
+    #[must_use]
+    pub fn too_long_text(path: &Path, max: usize) -> Self {
+        let unit = if max == 1 { "character" } else { "characters" };
         Self::new(ErrorType::TooLong, path, None, format!("may not be more than {max} {unit}"))
     }
 

@@ -97,24 +97,21 @@ fn show_owner(owner: &Value) -> String {
 
 fn validate_owners(errors: &mut ErrorList, object: &Object, path: &Path) {
     let mut controller: Option<String> = None;
-    for owner in object.owner_references() {
+    for (i, owner) in object.owner_references().enumerate() {
+        let own = path.index(i);
         let (version, kind) = (owner.str_at(&["apiVersion"]), owner.str_at(&["kind"]));
-        // An unreadable version counts as empty.
-        let readable = version.matches('/').count() < 2;
-        let mut empty = |field: &str, message: &str, empty: bool| {
-            if empty {
-                let value = owner.str_at(&[field]);
-                errors.push(FieldError::invalid(&path.child(field), value, message));
+        let names_no_version = version.matches('/').count() > 1 || version.ends_with('/');
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if owner.str_at(&[field]).is_empty() {
+                errors.push(FieldError::required(&own.child(field), "must not be empty"));
+            } else if field == "apiVersion" && names_no_version {
+                let why = "must be <group>/<version> or <version>";
+                errors.push(FieldError::invalid(&own.child(field), version, why));
             }
-        };
-        let nothing = !readable || version.rsplit('/').next().unwrap_or_default().is_empty();
-        empty("apiVersion", "version must not be empty", nothing);
-        empty("kind", "must not be empty", kind.is_empty());
-        empty("name", "must not be empty", owner.str_at(&["name"]).is_empty());
-        empty("uid", "must not be empty", owner.str_at(&["uid"]).is_empty());
+        }
         if (version, kind) == ("v1", "Event") {
             let detail = "/v1, Kind=Event is disallowed from being an owner";
-            let error = FieldError::invalid_omitted(path, detail);
+            let error = FieldError::invalid_omitted(&own, detail);
             errors.push(error.showing(show_owner(owner)));
         }
         if owner["controller"] == true {

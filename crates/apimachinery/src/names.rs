@@ -10,7 +10,7 @@ mod other;
 
 pub use dns::{
     dns1035_label, dns1123_label, dns1123_subdomain, dns1123_subdomain_with_underscore, long_name,
-    wildcard_dns1123_subdomain,
+    long_name_caseless, short_name, wildcard_dns1123_subdomain,
 };
 pub use generate::generate_name;
 pub use labels::{label_value, qualified_name};

@@ -207,6 +207,18 @@ impl ObjectExt for Value {
     }
 }
 
+/// Leaves out fields that are null, at every depth: in configuration files they are as good as absent.
+pub fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(without_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,15 +16,15 @@ const REGISTERED: &str = "
     core:v1 admission.k8s.io:v1,v1beta1 admissionregistration.k8s.io:v1,v1alpha1,v1beta1
     apiextensions.k8s.io:v1,v1beta1 apiregistration.k8s.io:v1,v1beta1
     apps:v1,v1beta1,v1beta2 authentication.k8s.io:v1,v1alpha1,v1beta1
-    authorization.k8s.io:v1,v1beta1 autoscaling:v1,v2,v2beta1,v2beta2 batch:v1,v1beta1
+    authorization.k8s.io:v1,v1beta1 autoscaling:v1,v2 batch:v1,v1beta1
     certificates.k8s.io:v1,v1alpha1,v1beta1 coordination.k8s.io:v1,v1alpha2,v1beta1
     discovery.k8s.io:v1,v1beta1 events.k8s.io:v1,v1beta1 extensions:v1beta1
     flowcontrol.apiserver.k8s.io:v1,v1beta1,v1beta2,v1beta3 imagepolicy.k8s.io:v1alpha1
-    internal.apiserver.k8s.io:v1alpha1 networking.k8s.io:v1,v1beta1
+    internal.apiserver.k8s.io:v1alpha1 lifecycle.k8s.io:v1alpha1 networking.k8s.io:v1,v1beta1
     node.k8s.io:v1,v1alpha1,v1beta1 policy:v1,v1beta1
     rbac.authorization.k8s.io:v1,v1alpha1,v1beta1
-    resource.k8s.io:v1,v1alpha3,v1beta1,v1beta2 scheduling.k8s.io:v1,v1alpha1,v1beta1
-    storage.k8s.io:v1,v1alpha1,v1beta1 storagemigration.k8s.io:v1beta1
+    resource.k8s.io:v1,v1alpha3,v1beta1,v1beta2 scheduling.k8s.io:v1,v1alpha3,v1beta1
+    storage.k8s.io:v1,v1alpha1,v1beta1 storagemigration.k8s.io:v1,v1beta1
 ";
 
 /// Version of OpenAPI that a schema is written for.
@@ -96,8 +96,8 @@ impl Writer {
         if ty.atomic {
             schema.insert("x-kubernetes-map-type".into(), "atomic".into());
         }
-        if !ty.union.is_empty() {
-            schema.insert("x-kubernetes-unions".into(), union(ty));
+        if let Some(by) = &ty.union {
+            schema.insert("x-kubernetes-unions".into(), union(ty, by));
         }
         if ty.open {
             schema.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());
@@ -149,7 +149,7 @@ impl Writer {
             Shape::Double => json!({"type": "number", "format": "double"}),
             Shape::Bytes => json!({"type": "string", "format": "byte"}),
             Shape::List(list) => {
-                let item = self.value(&list.item, default_of(&list.item));
+                let item = self.value(&list.item, None);
                 let mut schema = json!({"type": "array", "items": item});
                 if list.declared {
                     let kind = match list.kind {
@@ -165,7 +165,7 @@ impl Writer {
                 schema
             }
             Shape::Map(map) => {
-                let value = self.value(&map.value, default_of(&map.value));
+                let value = self.value(&map.value, None);
                 let mut schema = json!({"type": "object", "additionalProperties": value});
                 if map.atomic {
                     schema["x-kubernetes-map-type"] = "atomic".into();
@@ -219,11 +219,11 @@ impl Writer {
 }
 
 /// Maps the discriminator's values to fields: the values are the Go names of the fields.
-fn union(ty: &Type) -> Value {
+fn union(ty: &Type, by: &str) -> Value {
     let fields: Map<String, Value> = ty
         .fields
         .iter()
-        .filter(|field| field.name != ty.union)
+        .filter(|field| field.name != by)
         .map(|field| {
             let mut name = field.name.clone();
             if let Some(first) = name.get_mut(..1) {
@@ -232,7 +232,10 @@ fn union(ty: &Type) -> Value {
             (field.name.clone(), name.into())
         })
         .collect();
-    json!([{"discriminator": ty.union, "fields-to-discriminateBy": fields}])
+    match by {
+        "" => json!([{"fields-to-discriminateBy": fields}]),
+        by => json!([{"discriminator": by, "fields-to-discriminateBy": fields}]),
+    }
 }
 
 /// The kinds that a type is, as `x-kubernetes-group-version-kind`.
@@ -305,10 +308,7 @@ mod tests {
             spec["properties"]["containers"],
             json!({
                 "type": "array",
-                "items": {
-                    "allOf": [{"$ref": "#/components/schemas/io.k8s.api.core.v1.Container"}],
-                    "default": {},
-                },
+                "items": {"$ref": "#/components/schemas/io.k8s.api.core.v1.Container"},
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],
                 "x-kubernetes-patch-strategy": "merge",

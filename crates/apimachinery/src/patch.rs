@@ -5,6 +5,6 @@ mod merge;
 mod shown;
 pub mod strategic;
 
-pub use json::json_patch;
+pub use json::{Undone, carry_out, json_patch};
 pub use merge::merge_patch;
 pub use shown::{shown, shown_patched};

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::{AddrParseError, Ipv4Addr};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ipnet::Ipv4Net;
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ pub(crate) enum AddressError {
     Outside(Ipv4Addr),
     #[error("failed to allocate IP {0}: provided IP is already allocated")]
     Taken(Ipv4Addr),
+    #[error("failed to allocate IP: the addresses of some stored services cannot be read")]
+    Unknown,
 }
 
 /// The reason why a node port cannot be allocated.
@@ -43,16 +46,31 @@ pub(crate) enum PortError {
 pub(crate) struct Addresses {
     range: Ipv4Net,
     taken: Mutex<HashSet<Ipv4Addr>>,
+    /// Services have addresses that this server could not read: nothing is given out.
+    unknown: AtomicBool,
 }
 
 impl Addresses {
     pub(crate) fn new(range: Ipv4Net) -> Self {
-        Self { range, taken: Mutex::new(HashSet::new()) }
+        Self { range, taken: Mutex::new(HashSet::new()), unknown: AtomicBool::new(false) }
+    }
+
+    /// Says if there are addresses in use that are not known here.
+    pub(crate) fn set_unknown(&self, unknown: bool) {
+        self.unknown.store(unknown, Ordering::Release);
+    }
+
+    /// Returns true if there are addresses in use that are not known here.
+    pub(crate) fn are_unknown(&self) -> bool {
+        self.unknown.load(Ordering::Acquire)
     }
 
     /// Takes a free address outside the lower band, which is reserved for addresses requested by
     /// number (KEP-3070: min(max(16, size/16), 256) addresses).
     pub(crate) fn allocate(&self) -> Result<Ipv4Addr, AddressError> {
+        if self.are_unknown() {
+            return Err(AddressError::Unknown);
+        }
         let size = 1u32 << (32 - self.range.prefix_len());
         let band = (size / 16).clamp(16, 256).min(size.saturating_sub(2));
         let base = u32::from(self.range.network());

@@ -1,7 +1,7 @@
 //! The objects that every cluster has from its start.
 
 pub(crate) mod api_services;
-mod flow_control;
+pub(crate) mod flow_control;
 
 use apimachinery::apply::{self, Writer};
 use apimachinery::schema::Registry;
@@ -9,11 +9,11 @@ use apimachinery::{Object, ObjectExt, Status, time};
 use serde_json::{Value, json};
 use store::Expect;
 
-use crate::aggregation;
 use crate::authz::policy;
 use crate::registry::{self, Kind, Sub, items_mut};
 use crate::server::Server;
 use crate::verbs::Failure;
+use crate::{aggregation, cache};
 
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
 
@@ -27,7 +27,12 @@ fn kind_of(object: &Object) -> Result<&'static Kind, Status> {
 /// Reserves the addresses and ports of stored services.
 pub(crate) fn reserve_service_addresses(server: &Server) {
     let Some(kind) = registry::find("", "v1", "services") else { return };
-    let Ok((snapshot, _)) = server.present(kind) else { return };
+    let addresses = &server.settings.addresses;
+    let Ok((snapshot, _)) = server.present(kind) else {
+        addresses.set_unknown(true);
+        return;
+    };
+    addresses.set_unknown(false);
     for entry in snapshot.range("", "") {
         let service = entry.object();
         let ip = service.str_at(&["spec", "clusterIP"]);
@@ -127,13 +132,19 @@ fn service_cidr(server: &Server) -> Object {
     })
 }
 
+/// Tells extension API servers whose certificates count now.
+pub(crate) async fn publish_authorities(server: &Server) -> Result<(), Status> {
+    let mend = |live: &mut Object, wanted: &Object| replace(live, wanted, &["data"]);
+    ensure(server, authentication_config(server), MANAGER, mend).await
+}
+
 /// The configuration by which extension API servers authenticate users of proxied requests.
 fn authentication_config(server: &Server) -> Object {
     json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
         "data": {
-            "client-ca-file": server.settings.client_ca,
+            "client-ca-file": server.authn.trusted().borrow().users,
             "requestheader-allowed-names": json!([aggregation::NAME]).to_string(),
             "requestheader-client-ca-file": server.backends.front.authority,
             "requestheader-extra-headers-prefix": r#"["X-Remote-Extra-"]"#,
@@ -176,6 +187,14 @@ pub(crate) async fn ensure(
     loop {
         let (mut object, live) = match server.entry(kind, wanted.namespace(), wanted.name()) {
             None => {
+                let namespace = if kind.namespaced { wanted.namespace() } else { "" };
+                let place = cache::prefix(kind.stored_group(), kind.resource);
+                let place = cache::key(&place, namespace, wanted.name());
+                if let Some(broken) = server.storage.broken(&place) {
+                    // It is there, and whoever can mend it needs a server.
+                    tracing::error!(error = broken.message(), "an object of the cluster's own");
+                    return Ok(());
+                }
                 let mut object = wanted.clone();
                 kind.write_zeros(&mut object);
                 object.set_meta("uid", uuid::Uuid::new_v4().to_string().into());

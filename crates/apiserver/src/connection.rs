@@ -21,7 +21,8 @@ use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
-use crate::authn::Peer;
+use crate::audit::PeerAddress;
+use crate::authn::{Peer, Presented};
 use crate::body::{Body, BoxError};
 use crate::limits::Deadline;
 use crate::server::ApiServer;
@@ -160,10 +161,9 @@ pub(crate) async fn serve(
     cancel: CancellationToken,
 ) {
     let _ = stream.get_ref().0.set_nodelay(true);
+    let address = stream.get_ref().0.peer_addr().ok().map(|address| PeerAddress(address.ip()));
     let session = &stream.get_ref().1;
-    let leaf = session.peer_certificates().and_then(|chain| chain.first());
-    let certificate = leaf.and_then(|leaf| pki::ClientCertificate::from_der(leaf).ok());
-    let peer = Peer(certificate.map(Arc::new));
+    let peer = Peer(Presented::of(session.peer_certificates()).map(Arc::new));
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let activity = Activity::new(HEAD, IDLE);
     let counted = activity.clone();
@@ -172,6 +172,9 @@ pub(crate) async fn serve(
         async move {
             let mut request = request.map(|b| b.map_err(boxed).boxed_unsync());
             request.extensions_mut().insert(peer);
+            if let Some(address) = address {
+                request.extensions_mut().insert(address);
+            }
             let answer: Response<Body> = server.handle(request, None).await;
             if let Some(Deadline(deadline)) = answer.extensions().get()
                 && !answer.body().is_end_stream()

@@ -106,7 +106,7 @@ pub(crate) async fn issuer(asked: Asked) -> Answered {
         "jwks_uri": format!("https://{}/openid/v1/jwks", settings.advertise),
         "response_types_supported": ["id_token"],
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": ["ES256"],
+        "id_token_signing_alg_values_supported": settings.signer.algorithms(),
     }))
 }
 
@@ -132,9 +132,9 @@ pub(crate) fn wants_aggregated(accept: &str) -> bool {
 /// The document of `GET /version`.
 pub(crate) fn version() -> Value {
     json!({
-        "major": "1", "minor": "35",
-        "emulationMajor": "1", "emulationMinor": "35",
-        "minCompatibilityMajor": "1", "minCompatibilityMinor": "34",
+        "major": "1", "minor": "37",
+        "emulationMajor": "1", "emulationMinor": "37",
+        "minCompatibilityMajor": "1", "minCompatibilityMinor": "36",
         "gitVersion": VERSION,
         "gitCommit": "", "gitTreeState": "clean", "buildDate": "2026-01-01T00:00:00Z",
         "goVersion": "none", "compiler": "rustc",
@@ -143,7 +143,7 @@ pub(crate) fn version() -> Value {
 }
 
 /// The API version that this server implements.
-pub const VERSION: &str = "v1.35.0+coxswain.1";
+pub const VERSION: &str = "v1.37.2+coxswain.1";
 
 fn paths(kinds: &Kinds) -> Vec<String> {
     let mut paths: Vec<String> = ["/.well-known/openid-configuration", "/api", "/api/v1", "/apis"]
@@ -254,7 +254,14 @@ fn storage_hash(kind: &Kind) -> Option<String> {
     }
     // Upstream stores these in older versions.
     let stored = match (kind.conversion, kind.resource) {
-        (_, "volumeattributesclasses" | "customresourcedefinitions") => "v1beta1",
+        (
+            _,
+            "clustertrustbundles"
+            | "customresourcedefinitions"
+            | "podcertificaterequests"
+            | "storageversionmigrations",
+        ) => "v1beta1",
+        (_, "devicetaintrules") => "v1beta2",
         (Some(conversion), _) => conversion.version,
         _ => kind.version,
     };

@@ -11,6 +11,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::audit::Said;
 use crate::body::{self, Body};
 use crate::cache::Entry;
 use crate::negotiate::{Accepted, Encoding, Form};
@@ -114,7 +115,11 @@ pub(crate) fn value(
     encoding: Encoding,
 ) -> Result<Response<Body>, Status> {
     let bytes = value_bytes(value, encoding)?;
-    Ok(respond(code, encoding.media_type(), body::full(bytes)))
+    let mut response = respond(code, encoding.media_type(), body::full(bytes));
+    if value.kind() == "Status" {
+        response.extensions_mut().insert(Said(value.clone()));
+    }
+    Ok(response)
 }
 
 /// The success of an operation that creates no object to return.
@@ -131,6 +136,7 @@ pub(crate) fn error(status: &Status, encoding: Encoding) -> Response<Body> {
         Ok(bytes) => respond(code, encoding.media_type(), body::full(bytes)),
         Err(_) => respond(code, crate::negotiate::JSON, body::full(object.to_string())),
     };
+    response.extensions_mut().insert(Said(object));
     let retry = status.details.as_ref().map(|d| d.retry_after_seconds);
     if let Some(seconds) = retry.filter(|s| *s > 0) {
         response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from(seconds));

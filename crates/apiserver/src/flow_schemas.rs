@@ -1,4 +1,5 @@
-//! Maintains the condition of each FlowSchema that tells if its priority level exists.
+//! Follows FlowSchemas and priority levels: flow control obeys them, and the condition of each schema
+//! tells if its priority level exists.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Weak};
@@ -9,7 +10,7 @@ use apimachinery::{Object, ObjectExt, Status, time};
 use serde_json::{Value, json};
 use store::Expect;
 
-use crate::cache::{Collection, Cursor};
+use crate::cache::{Collection, Cursor, Snapshot};
 use crate::registry::{self, Kind};
 use crate::server::Server;
 use crate::verbs::Failure;
@@ -66,10 +67,13 @@ async fn sync(server: &Server, schemas: &'static Kind, levels: &'static Kind) {
     let (Ok((all, _)), Ok((known, _))) = (server.present(schemas), server.present(levels)) else {
         return;
     };
-    let known: HashSet<String> =
-        known.range("", "").map(|e| e.object().name().to_owned()).collect();
-    for entry in all.range("", "") {
-        let schema = entry.object();
+    let objects = |snapshot: &Snapshot| -> Vec<Object> {
+        snapshot.range("", "").map(|entry| entry.object()).collect()
+    };
+    let (all, known) = (objects(&all), objects(&known));
+    server.flow_control.configure(&all, &known);
+    let known: HashSet<&str> = known.iter().map(|level| level.name()).collect();
+    for schema in all {
         let name = schema.str_at(&["spec", "priorityLevelConfiguration", "name"]);
         let wanted = condition(name, known.contains(name));
         if is_told(&schema, &wanted) {

@@ -4,6 +4,7 @@ use http::{Response, StatusCode};
 
 use crate::body::{Body, full};
 use crate::encode::respond;
+use crate::encryption;
 use crate::paths::Asked;
 use crate::server::Server;
 
@@ -14,13 +15,19 @@ pub(crate) const CHECKS: [&str; 4] =
     ["ping", "etcd", "informer-sync", "poststarthook/rbac/bootstrap-roles"];
 
 /// The named checks, each with true if it passes.
-fn checks(server: &Server) -> [(&'static str, bool); 4] {
+async fn checks(server: &Server) -> Vec<(&'static str, bool)> {
     let caches = server.cache.revision() > 0;
-    CHECKS.map(|name| match name {
-        "ping" => (name, true),
-        "etcd" => (name, !server.store_failed()),
-        _ => (name, caches),
-    })
+    let mut checks: Vec<_> = CHECKS
+        .map(|name| match name {
+            "ping" => (name, true),
+            "etcd" => (name, !server.store_failed()),
+            _ => (name, caches),
+        })
+        .into();
+    if let Some(encryption) = server.storage.encryption().filter(|e| e.has_health()) {
+        checks.push((encryption::HEALTH, encryption.is_healthy().await));
+    }
+    checks
 }
 
 /// All checks of the path; `?verbose` lists them, `?exclude=` skips some.
@@ -35,7 +42,7 @@ pub(crate) async fn check(asked: Asked) -> Response<Body> {
     };
     let mut report = String::new();
     let mut healthy = true;
-    for (name, passes) in checks(server) {
+    for (name, passes) in checks(server).await {
         if !excluded.contains(&name) {
             server.metrics.service_levels.checked(name, of, passes);
         }
@@ -63,7 +70,7 @@ pub(crate) async fn check(asked: Asked) -> Response<Body> {
 /// The check that the rest of the path names.
 pub(crate) async fn single(asked: Asked) -> Response<Body> {
     let name = asked.path().splitn(3, '/').nth(2).unwrap_or_default();
-    match checks(&asked.server).into_iter().find(|(n, _)| *n == name) {
+    match checks(&asked.server).await.into_iter().find(|(n, _)| *n == name) {
         Some((_, true)) => respond(StatusCode::OK, TEXT, full("ok")),
         Some((_, false)) => respond(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,11 +1,9 @@
 //! Limits on the server's resources for one request and for all of them.
 
 mod deadline;
-mod in_flight;
 mod work;
 
 pub(crate) use deadline::{Deadline, LONGEST, allotted, within};
-pub(crate) use in_flight::{InFlight, Place};
 pub(crate) use work::{Abandoned, Work, is_long};
 
 use crate::request::RequestInfo;

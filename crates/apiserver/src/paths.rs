@@ -17,6 +17,7 @@ use tower::Service;
 use crate::body::{Body, full};
 use crate::chain::{Outcome, Received};
 use crate::encode::{self, respond};
+use crate::flow_control::Dump;
 use crate::limits::Abandoned;
 use crate::negotiate::{Accepted, Encoding, JSON, Offer};
 use crate::request::Query;
@@ -29,6 +30,8 @@ use crate::{discovery, health, routes};
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let mut router = Router::new()
         .route("/metrics", any(metrics))
+        .route("/debug/api_priority_and_fairness/dump_priority_levels", any(priority_levels))
+        .route("/debug/api_priority_and_fairness/dump_queues", any(queues))
         .route("/metrics/slis", any(service_levels))
         .route("/openapi/v2", any(openapi_v2))
         .route("/openapi/v3", any(openapi_v3_index))
@@ -161,6 +164,19 @@ impl Asked {
 
 async fn metrics(asked: Asked) -> Response<Body> {
     asked.server.metrics.scrape(asked.headers())
+}
+
+async fn priority_levels(asked: Asked) -> Response<Body> {
+    dump(&asked, Dump::Levels)
+}
+
+async fn queues(asked: Asked) -> Response<Body> {
+    dump(&asked, Dump::Queues)
+}
+
+fn dump(asked: &Asked, which: Dump) -> Response<Body> {
+    let text = asked.server.flow_control.dump(which);
+    respond(StatusCode::OK, "text/plain; charset=utf-8", full(text))
 }
 
 async fn service_levels(asked: Asked) -> Response<Body> {

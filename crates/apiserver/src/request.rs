@@ -1,6 +1,6 @@
 //! Attributes of a request: upstream's RequestInfo.
 
-use apimachinery::selector::FieldSelector;
+use apimachinery::selector::{FieldSelector, LabelSelector};
 use http::Method;
 
 /// The parts of an API request that authorization and routing use.
@@ -26,6 +26,8 @@ pub(crate) struct RequestInfo {
     pub(crate) method: Method,
     /// The field selector of a list, watch or deletecollection, for authorization (KEP-4601).
     pub(crate) field_selector: FieldSelector,
+    /// The label selector of the same.
+    pub(crate) label_selector: LabelSelector,
     /// The path after `/proxy/` as the client wrote it; it belongs to the target.
     pub(crate) rest: String,
     pub(crate) path: String,
@@ -132,6 +134,8 @@ impl RequestInfo {
             // An invalid selector selects nothing here and is refused later.
             let selector = query.get("fieldSelector").map(FieldSelector::parse);
             info.field_selector = selector.and_then(Result::ok).unwrap_or_default();
+            let selector = query.get("labelSelector").map(LabelSelector::parse);
+            info.label_selector = selector.and_then(Result::ok).unwrap_or_default();
             // A selection by name is authorized like the selected object.
             if info.name.is_empty()
                 && let Some(name) = info.field_selector.requires_exact("metadata.name")

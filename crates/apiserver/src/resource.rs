@@ -23,8 +23,9 @@ pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
 /// Answers a request that has been authorized.
 pub(crate) async fn serve(received: Received) -> Outcome {
     let user = received.user()?.clone();
-    let Received { server, mut request, info, kind, query, stages, gone, place: _place, .. } =
-        received;
+    let Received {
+        server, mut request, info, kind, query, stages, gone, audit, seats: _seats, ..
+    } = received;
     let Some(kind) = kind else {
         let known = server.kinds().group(&info.group).is_some();
         return if known { Err(routes::no_such_path()) } else { Ok(routes::page_not_found()) };
@@ -60,6 +61,7 @@ pub(crate) async fn serve(received: Received) -> Outcome {
         dry: false,
         warnings: Default::default(),
         stages,
+        audit,
     };
     request.extensions_mut().remove::<User>();
     // Warnings are sent with refusals too.

@@ -14,18 +14,22 @@ use store::{CommitError, Store};
 use telemetry::task;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::admission::{Hooks, Policies, QuotaLocks};
+use crate::admission::{AdmissionError, AdmissionOptions, Chain, Hooks, Policies, QuotaLocks};
 use crate::aggregation::{Backends, FrontProxy};
 use crate::allocator::{Addresses, NodePorts};
-use crate::authz::{Attributes, Decision};
+use crate::audit::{AuditError, AuditOptions, Auditor};
+use crate::authz::Attributes;
 use crate::body::Body;
-use crate::cache::{Cache, Collection, Corrupt, Entry, Snapshot, prefix};
-use crate::limits::{InFlight, Work};
+use crate::cache::{Cache, Collection, Corrupt, Demand, Entry, Snapshot, prefix};
+use crate::encryption::{Encryption, EncryptionError, EncryptionOptions};
+use crate::flow_control::FlowControl;
+use crate::limits::Work;
 use crate::metrics::Metrics;
 use crate::registry::{self, Kind, Kinds};
 use crate::request::RequestInfo;
+use crate::storage::Storage;
 use crate::user::User;
-use crate::{authn, authz, chain, openapi, webhook};
+use crate::{authn, authz, chain, metrics, openapi, webhook};
 
 /// The configuration of an API server.
 pub struct Config {
@@ -39,12 +43,22 @@ pub struct Config {
     pub kubelet_tls: Arc<rustls::ClientConfig>,
     /// The authority of client certificates in PEM.
     pub client_ca: String,
+    /// How senders of requests are authenticated.
+    pub authentication: authn::Authentication,
+    /// The authorizers.
+    pub authorization: authz::Authorization,
     /// How other API servers know this one.
     pub front_proxy: FrontProxy,
     /// True if scheduler and controllers run in this process, which ends when they fail.
     pub components_within: bool,
     /// Address at which clients reach this server: the endpoint of the `kubernetes` service.
     pub advertise: SocketAddr,
+    /// The admission plugins that run.
+    pub admission: AdmissionOptions,
+    /// The audit policy, and where events go.
+    pub audit: AuditOptions,
+    /// How stored values are encrypted.
+    pub encryption: EncryptionOptions,
     /// The registry that `/metrics` serves; the server adds its own metrics.
     pub metrics: telemetry::metrics::Registry,
 }
@@ -58,6 +72,21 @@ pub enum StartError {
     /// Stored data is damaged.
     #[error(transparent)]
     Corrupt(#[from] Corrupt),
+    /// The admission plugins cannot run as they are configured.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    /// There can be no audit as it is configured.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// The options of authentication cannot be used.
+    #[error(transparent)]
+    Authentication(#[from] authn::OptionsError),
+    /// The options of authorization cannot be used.
+    #[error(transparent)]
+    Authorization(#[from] authz::AuthorizationError),
+    /// Stored values cannot be encrypted as configured.
+    #[error(transparent)]
+    Encryption(#[from] EncryptionError),
     /// The cluster's own objects could not be created.
     #[error("bootstrapping the cluster: {0}")]
     Bootstrap(#[from] Status),
@@ -69,7 +98,6 @@ pub(crate) struct Settings {
     pub(crate) node_ports: NodePorts,
     pub(crate) signer: Arc<pki::Signer>,
     pub(crate) kubelet_tls: Arc<rustls::ClientConfig>,
-    pub(crate) client_ca: String,
     pub(crate) components_within: bool,
     pub(crate) advertise: SocketAddr,
     pub(crate) service_range: Ipv4Net,
@@ -77,12 +105,17 @@ pub(crate) struct Settings {
 
 /// The server's state.
 pub(crate) struct Server {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) storage: Arc<Storage>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) settings: Settings,
+    pub(crate) authn: authn::Authenticators,
+    pub(crate) authorizers: authz::Authorizers,
     pub(crate) rbac: authz::Rbac,
     pub(crate) metrics: Metrics,
     pub(crate) openapi: openapi::Documents,
+    pub(crate) admission: Chain,
+    /// `None` if nothing is audited.
+    pub(crate) audit: Option<Arc<Auditor>>,
     pub(crate) quota_locks: QuotaLocks,
     pub(crate) mutating_hooks: Hooks,
     pub(crate) validating_hooks: Hooks,
@@ -94,7 +127,7 @@ pub(crate) struct Server {
     /// The kinds that are served now.
     kinds: ArcSwap<Kinds>,
     pub(crate) token_uses: authn::Uses,
-    pub(crate) in_flight: InFlight,
+    pub(crate) flow_control: Arc<FlowControl>,
     pub(crate) work: Work,
     /// Stops the background tasks of the server.
     _life: DropGuard,
@@ -107,7 +140,12 @@ pub struct ApiServer(pub(crate) Arc<Server>);
 impl ApiServer {
     /// Fills the caches and creates the objects that every cluster has.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let feed = config.store.feed().await?;
+        let admission = Chain::new(&config.admission)?;
+        let name = config.advertise.to_string();
+        let encryption = Arc::new(metrics::Encryption::new(&config.metrics, &name));
+        let encryption = Encryption::open(&config.encryption, encryption).await?;
+        let storage = Storage::new(config.store, encryption);
+        let feed = storage.feed().await?;
         let stored = registry::kinds().filter(|k| k.conversion.is_none());
         let resources = stored.map(|k| (prefix(k.group, k.resource), k.selectable));
         let cache = Arc::new(Cache::start(feed, resources)?);
@@ -116,21 +154,40 @@ impl ApiServer {
             node_ports: NodePorts::new(),
             signer: config.signer,
             kubelet_tls: config.kubelet_tls,
-            client_ca: config.client_ca,
             components_within: config.components_within,
             advertise: config.advertise,
             service_range: config.service_range,
         };
         let (token_uses, uses) = authn::uses();
         let life = CancellationToken::new();
-        let metrics = Metrics::new(config.metrics, &cache, &config.store);
+        let metrics = Metrics::new(config.metrics, &name, &cache, storage.store());
+        let flow_control = Arc::new(FlowControl::new(metrics.flow_control.clone()));
+        let mut authentication = config.authentication;
+        if config.authorization.allows_everybody() && authentication.anonymous_auth != Some(false) {
+            // As upstream: else everybody who reaches the port may do everything.
+            tracing::warn!("AlwaysAllow goes with no anonymous requests: they are refused");
+            authentication.anonymous_auth = Some(false);
+        }
+        let authn = authn::Authenticators::new(
+            &authentication,
+            &config.client_ca,
+            &settings.signer,
+            &metrics,
+        )?;
+        let authorizers = authz::Authorizers::new(&config.authorization, &metrics)?;
+        let audit = Auditor::open(&config.audit, metrics.audit.clone())?;
+        let (audit, audit_tasks) = audit.unzip();
         let server = Arc::new(Server {
-            store: config.store,
+            storage,
             cache,
             settings,
+            authn,
+            authorizers,
             rbac: authz::Rbac::default(),
             metrics,
             openapi: openapi::Documents::default(),
+            admission,
+            audit,
             quota_locks: QuotaLocks::default(),
             mutating_hooks: Hooks::mutating(),
             validating_hooks: Hooks::validating(),
@@ -139,10 +196,13 @@ impl ApiServer {
             webhooks: webhook::Pool::default(),
             kinds: ArcSwap::from_pointee(Kinds::new(BTreeMap::new())),
             token_uses,
-            in_flight: InFlight::default(),
+            flow_control: flow_control.clone(),
             work: Work::default(),
             _life: life.clone().drop_guard(),
         });
+        if let (Some(auditor), Some(tasks)) = (&server.audit, audit_tasks) {
+            auditor.run(tasks, &server);
+        }
         crate::definitions::load(&server)?;
         crate::bootstrap::reserve_service_addresses(&server);
         crate::bootstrap::run(&server).await?;
@@ -150,6 +210,8 @@ impl ApiServer {
         let expire = move || crate::event_ttl::run(weak.clone());
         let expire = task::keep_until_cancelled("event-ttl", life.clone(), expire);
         task::spawn("event-ttl", expire);
+        let lend = move || flow_control.clone().run();
+        task::spawn("flow-control", task::keep_until_cancelled("flow-control", life.clone(), lend));
         let weak = Arc::downgrade(&server);
         let tell = move || crate::flow_schemas::run(weak.clone());
         let tell = task::keep_until_cancelled("flow-schemas", life.clone(), tell);
@@ -160,10 +222,33 @@ impl ApiServer {
         task::spawn("definitions", follow);
         let weak = Arc::downgrade(&server);
         let follow = move || crate::aggregation::run(weak.clone());
-        let follow = task::keep_until_cancelled("aggregation", life, follow);
+        let follow = task::keep_until_cancelled("aggregation", life.clone(), follow);
         task::spawn("aggregation", follow);
+        let weak = Arc::downgrade(&server);
+        let reload = move || authn::reload(weak.clone());
+        let reload = task::keep_until_cancelled("authentication-config", life.clone(), reload);
+        task::spawn("authentication-config", reload);
+        let weak = Arc::downgrade(&server);
+        let follow = move || authn::follow_authorities(weak.clone());
+        let follow = task::keep_until_cancelled("client-authorities", life.clone(), follow);
+        task::spawn("client-authorities", follow);
+        let weak = Arc::downgrade(&server);
+        let reload = move || authz::reload(weak.clone());
+        let reload = task::keep_until_cancelled("authorization-config", life.clone(), reload);
+        task::spawn("authorization-config", reload);
+        let weak = Arc::downgrade(&server);
+        let reload = move || crate::encryption::run(weak.clone());
+        let reload = task::keep_until_cancelled("encryption-config", life, reload);
+        task::spawn("encryption-config", reload);
         authn::track(&server, uses);
         Ok(Self(server))
+    }
+
+    /// Returns when the audit events of all requests so far are written, or lost.
+    pub async fn flush_audit(&self) {
+        if let Some(auditor) = &self.0.audit {
+            auditor.flush().await;
+        }
     }
 
     /// Answers one request. `user` is set for callers in this process; other callers are
@@ -181,22 +266,19 @@ impl ApiServer {
 impl Server {
     /// Refuses a request that the user may not make; `verb` differs from the request's if a handler
     /// needs another right than the method's.
-    pub(crate) fn authorize(
+    pub(crate) async fn authorize(
         &self,
         user: &User,
         verb: &str,
         info: &RequestInfo,
     ) -> Result<(), Status> {
         let attributes = Attributes::of(user, verb, info);
-        match authz::decide(self, &attributes) {
-            Decision::Allow(_) => Ok(()),
-            Decision::Deny(reason) => Err(authz::forbidden(&attributes, &reason)),
-        }
+        authz::decide(self, attributes).await.check(&attributes)
     }
 
     /// Returns true if the store accepts no further writes.
     pub(crate) fn store_failed(&self) -> bool {
-        self.store.failed().now_or_never().is_some()
+        self.storage.store().failed().now_or_never().is_some()
     }
 
     /// The kinds that are served now.
@@ -225,10 +307,22 @@ impl Server {
 
     /// All objects of a kind now, and the revision of that state.
     pub(crate) fn present(&self, kind: &Kind) -> Result<(Arc<Snapshot>, u64), Status> {
+        self.selected(kind, "", &[])
+    }
+
+    /// As [`Server::present`], with an index for one of the demands where that pays. Objects of a
+    /// namespace, if one is given, can all be read.
+    pub(crate) fn selected(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        demands: &[Demand],
+    ) -> Result<(Arc<Snapshot>, u64), Status> {
+        self.storage.readable(kind, namespace)?;
         let collection = self.collection(kind)?;
         // In this order: the snapshot then contains everything up to the revision read before.
         let applied = self.cache.revision();
-        let snapshot = collection.snapshot();
+        let snapshot = collection.indexed(demands);
         let revision = applied.max(snapshot.revision);
         Ok((snapshot, revision))
     }

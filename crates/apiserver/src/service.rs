@@ -12,11 +12,13 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::authn::Trusted;
 use crate::body::{Body, BoxError};
 use crate::server::ApiServer;
 use crate::user::User;
@@ -29,20 +31,46 @@ const HANDSHAKES: usize = 512;
 /// Time for connections to finish when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// The TLS of a server: a certificate, and a hint to clients whose certificates count. Any is taken,
+/// for the server verifies who signed it.
+pub struct Tls {
+    issued: pki::Issued,
+    trusted: watch::Receiver<Trusted>,
+    acceptor: TlsAcceptor,
+}
+
+fn acceptor(issued: &pki::Issued, trusted: &watch::Receiver<Trusted>) -> pki::Result<TlsAcceptor> {
+    let Trusted { users, proxies } = trusted.borrow().clone();
+    let authorities: Vec<&str> =
+        std::iter::once(users.as_str()).chain(proxies.as_deref()).collect();
+    let tls = pki::tls::asking_server(issued, &authorities, &["h2", "http/1.1"])?;
+    Ok(TlsAcceptor::from(Arc::new(tls)))
+}
+
 impl ApiServer {
+    /// The TLS of this server with its certificate.
+    ///
+    /// # Errors
+    /// The certificate cannot be used.
+    pub fn tls(&self, issued: pki::Issued) -> pki::Result<Tls> {
+        let trusted = self.0.authn.trusted();
+        let acceptor = acceptor(&issued, &trusted)?;
+        Ok(Tls { issued, trusted, acceptor })
+    }
+
     /// Serves TLS connections until `cancel`, then gives them a moment to finish.
-    pub async fn serve(
-        &self,
-        listener: TcpListener,
-        tls: rustls::ServerConfig,
-        cancel: CancellationToken,
-    ) {
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
+    pub async fn serve(&self, listener: TcpListener, tls: Tls, cancel: CancellationToken) {
+        let Tls { issued, mut trusted, mut acceptor } = tls;
         let mut handshakes: VecDeque<AbortHandle> = VecDeque::new();
         let connections = TaskTracker::new();
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
+                Ok(()) = trusted.changed() => {
+                    // They were read, so that this does not fail.
+                    acceptor = self::acceptor(&issued, &trusted).unwrap_or(acceptor);
+                    continue;
+                }
                 () = cancel.cancelled() => break,
             };
             let Ok((stream, _)) = accepted else {

@@ -19,6 +19,8 @@ pub struct User {
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
 /// Group of users without credentials.
 pub(crate) const UNAUTHENTICATED: &str = "system:unauthenticated";
+/// Name of users without credentials.
+const ANONYMOUS: &str = "system:anonymous";
 /// Group with all rights.
 pub(crate) const MASTERS: &str = "system:masters";
 
@@ -41,11 +43,16 @@ impl User {
 
     /// The user of requests without credentials.
     pub(crate) fn anonymous() -> Self {
-        Self {
-            name: "system:anonymous".into(),
-            groups: vec![UNAUTHENTICATED.into()],
-            ..Self::default()
+        Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..Self::default() }
+    }
+
+    /// The user with the group of authenticated users, unless it is known to be in it or not.
+    pub(crate) fn with_standing(mut self) -> Self {
+        let known = self.in_group(AUTHENTICATED) || self.in_group(UNAUTHENTICATED);
+        if !known && self.name != ANONYMOUS {
+            self.groups.push(AUTHENTICATED.to_owned());
         }
+        self
     }
 
     pub(crate) fn in_group(&self, group: &str) -> bool {

@@ -89,14 +89,33 @@ impl Endpoint {
 
     /// Fetches `path` over a connection of its own; what is counted starts with the request.
     pub(crate) async fn fetch(&self, path: &str, accept: &str) -> Result<Fetched> {
-        let (mut send, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
+        self.fetcher().await?.fetch(path, accept).await
+    }
+
+    /// A connection for one fetch after the other.
+    pub(crate) async fn fetcher(&self) -> Result<Fetcher> {
+        let (send, connection) = http1::handshake(TokioIo::new(self.connect().await?)).await?;
         tokio::spawn(connection);
+        Ok(Fetcher { send, address: self.address })
+    }
+}
+
+/// A connection for one fetch after the other.
+pub(crate) struct Fetcher {
+    send: http1::SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+}
+
+impl Fetcher {
+    /// Fetches `path`.
+    pub(crate) async fn fetch(&mut self, path: &str, accept: &str) -> Result<Fetched> {
         let request = Request::get(path)
             .header("host", self.address.to_string())
             .header("accept", accept)
             .body(Full::new(Bytes::new()))?;
+        self.send.ready().await?;
         let begun = Instant::now();
-        let mut response = send.send_request(request).await?;
+        let mut response = self.send.send_request(request).await?;
         let status = response.status();
         let mut chunks = Vec::new();
         while let Some(frame) = response.frame().await {

@@ -64,7 +64,8 @@ impl Server {
             ("secure-port", address.port().to_string()),
             ("bind-address", address.ip().to_string()),
             ("service-cluster-ip-range", services.to_owned()),
-            ("service-account-key-file", cert("sa.key")),
+            // No token is ever shown to it, and it no longer takes a private key here.
+            ("service-account-key-file", cert("apiserver.crt")),
             ("service-account-signing-key-file", cert("sa.key")),
             ("service-account-issuer", "https://kubernetes.default.svc.cluster.local".to_owned()),
             ("client-ca-file", cert("ca.crt")),

@@ -13,7 +13,7 @@ use crate::schema::{Kind, ObjectType, Schema};
 use crate::syntax::parse;
 use crate::types::Type;
 
-/// The variables and types of expressions, and all functions of Kubernetes 1.35.
+/// The variables and types of expressions, and all functions of Kubernetes 1.37.
 #[derive(Debug, Clone, Default)]
 pub struct Env {
     variables: HashMap<String, Type>,

@@ -1,9 +1,9 @@
-//! The Common Expression Language as Kubernetes 1.35 uses it: validation rules of custom
+//! The Common Expression Language as Kubernetes 1.37 uses it: validation rules of custom
 //! resources, admission policies and match conditions of webhooks.
 //!
 //! An [`Env`] declares variables and compiles expressions; a [`Program`] is evaluated with
 //! [`Variables`] and a [`Budget`]. Types, messages, values and costs are those of cel-go 0.26 with
-//! the libraries that upstream's environment 1.35 has.
+//! the libraries that upstream's environment 1.36 has.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -30,6 +30,7 @@
 // 250 levels, macros do not copy without end, types do not grow without end, and an evaluation is
 // charged before it does or allocates more than its budget allows.
 
+pub mod admission;
 mod ast;
 mod budget;
 mod check;

@@ -1,5 +1,7 @@
 //! A compiled expression.
 
+use std::sync::Arc;
+
 use crate::budget::Budget;
 use crate::cost::Estimate;
 use crate::error::EvalError;
@@ -20,6 +22,8 @@ pub struct Program {
     pub(crate) ty: Type,
     pub(crate) estimate: Estimate,
     pub(crate) globals: Vec<String>,
+    /// Fields that are selected from a name.
+    pub(crate) selected: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// The values of variables.
@@ -59,6 +63,12 @@ impl Program {
     /// The variables that it names.
     pub fn variables(&self) -> &[String] {
         &self.globals
+    }
+
+    /// True if it selects this field from this name, to read it or to ask for it: `name.field`,
+    /// `name.?field` or `has(name.field)`.
+    pub fn selects(&self, name: &str, field: &str) -> bool {
+        self.selected.iter().any(|(of, selected)| &**of == name && &**selected == field)
     }
 
     /// Evaluates it.

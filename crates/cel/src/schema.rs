@@ -75,6 +75,9 @@ pub struct Schema {
 pub enum Kind {
     /// Any JSON, by its own types.
     Dyn,
+    /// Any JSON as Go decodes it without a type: every number is a double. Properties are also
+    /// found by their escaped names.
+    Native,
     /// No JSON, but a value of this type that is given: a variable of a policy.
     Value(Type),
     /// `x-kubernetes-int-or-string`.
@@ -119,7 +122,12 @@ impl Schema {
     pub fn new(kind: Kind) -> Schema {
         let rest = MAX_REQUEST_BYTES - 2;
         let max_size = match &kind {
-            Kind::Dyn | Kind::Value(_) | Kind::IntOrString | Kind::String | Kind::Bytes => rest,
+            Kind::Dyn
+            | Kind::Native
+            | Kind::Value(_)
+            | Kind::IntOrString
+            | Kind::String
+            | Kind::Bytes => rest,
             Kind::Duration | Kind::DateTime => 32,
             Kind::Date => 12,
             Kind::List(items, _) => rest / (items.min_bytes() + 1),
@@ -148,7 +156,12 @@ impl Schema {
     /// The fewest bytes of JSON that a value takes, which bounds how many fit into a request.
     pub fn min_bytes(&self) -> u64 {
         match &self.kind {
-            Kind::Dyn | Kind::Value(_) | Kind::IntOrString | Kind::Int | Kind::Double => 1,
+            Kind::Dyn
+            | Kind::Native
+            | Kind::Value(_)
+            | Kind::IntOrString
+            | Kind::Int
+            | Kind::Double => 1,
             Kind::Bool => 4,
             Kind::String | Kind::Bytes | Kind::List(..) | Kind::Map(_) => 2,
             Kind::Duration => 3,
@@ -165,7 +178,7 @@ impl Schema {
     /// The type that expressions see.
     pub fn ty(&self) -> Type {
         match &self.kind {
-            Kind::Dyn | Kind::IntOrString => Type::Dyn,
+            Kind::Dyn | Kind::Native | Kind::IntOrString => Type::Dyn,
             Kind::Value(ty) => ty.clone(),
             Kind::Bool => Type::Bool,
             Kind::Int => Type::Int,

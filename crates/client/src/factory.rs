@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::informer::{Informer, Kind, Selection};
 
-/// Hands out shared informers; each starts when it is first asked for and ends with the factory's
-/// token. All components of a process should share one factory, so that each object is held once.
+/// Hands out shared informers, whose pods are without what only a kubelet reads; each starts when it
+/// is first asked for and ends with the factory's token. All components of a process should share one
+/// factory, so that each object is held once.
 #[derive(Clone)]
 pub struct InformerFactory {
     client: Client,
@@ -63,7 +64,7 @@ impl InformerFactory {
             return informer.clone();
         }
         let api = Api::all_with(self.client.clone(), kind);
-        let informer = Informer::start(api, &id.selection, self.cancel.child_token());
+        let informer = Informer::share(api, &id.selection, self.cancel.child_token());
         running.insert(id, Box::new(informer.clone()));
         informer
     }

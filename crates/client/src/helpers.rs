@@ -51,7 +51,12 @@ pub async fn patch_status<K: Kind>(
     if let Some(version) = version {
         patch["metadata"] = json!({ "resourceVersion": version });
     }
-    api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await
+    let request = kube::core::Request::new(api.resource_url());
+    let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+    let request = request.patch_subresource("status", name, &params, &patch);
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let text = api.clone().into_client().request_text(request).await?;
+    K::decode(&text).map_err(kube::Error::SerdeError)
 }
 
 /// Calls `attempt` again, after a short wait, while it fails with 409 Conflict. It must read the

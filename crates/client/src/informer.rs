@@ -1,5 +1,6 @@
 //! List and watch of one kind, kept in a [`Store`] and told to subscribers.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -12,14 +13,33 @@ use tokio_util::sync::CancellationToken;
 
 use crate::key::ObjectKey;
 use crate::store::Store;
+use item::Item;
+use reflector::{Reflector, Sink, Told};
+use serde_json::value::RawValue;
 
 mod item;
+mod kinds;
 mod reflector;
+mod trim;
 
-/// A kind that an informer can hold: any `k8s_openapi` type, `DynamicObject`, or
-/// `PartialObjectMeta` of either (which asks the server for metadata only).
-pub trait Kind: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static {}
-impl<K: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static> Kind for K {}
+/// A kind that an informer can hold.
+pub trait Kind: Resource + Clone + Debug + DeserializeOwned + Send + Sync + 'static {
+    /// Decodes an object from JSON.
+    ///
+    /// # Errors
+    /// The text is not JSON, or does not fit the type.
+    fn decode(text: &str) -> serde_json::Result<Self>;
+
+    /// Drops what no component reads, and gives back what is reserved and not used: objects are kept
+    /// for long.
+    fn trim(&mut self) {
+        trim::metadata(self.meta_mut());
+    }
+
+    /// Leaves out what no component reads that takes its informers from a factory. Such an object must
+    /// not be written back as a whole.
+    fn share(&mut self) {}
+}
 
 /// A change of an object in an informer's store.
 #[derive(Debug)]
@@ -87,16 +107,34 @@ impl<K> Clone for Informer<K> {
 impl<K: Kind> Informer<K> {
     /// Starts to list and watch in a task of its own.
     pub fn start(api: Api<K>, selection: &Selection, cancel: CancellationToken) -> Self {
+        Self::holding(api, selection, |_| {}, cancel)
+    }
+
+    /// As [`Informer::start`], for components that share it: objects are without what
+    /// [`Kind::share`] leaves out.
+    pub(crate) fn share(api: Api<K>, selection: &Selection, cancel: CancellationToken) -> Self {
+        Self::holding(api, selection, K::share, cancel)
+    }
+
+    fn holding(
+        api: Api<K>,
+        selection: &Selection,
+        reduce: fn(&mut K),
+        cancel: CancellationToken,
+    ) -> Self {
         let shared = Arc::new(Shared {
+            reduce,
             store: Store::default(),
             synced: watch::Sender::new(false),
             subscribers: Mutex::new(Vec::new()),
         });
-        let (filled, selection) = (shared.clone(), selection.clone());
+        let (filled, selection): (Arc<dyn Sink>, _) = (shared.clone(), selection.clone());
+        let (url, client) = (api.resource_url().to_owned(), api.into_client());
         task::spawn(
             "informer",
             task::keep_until_cancelled("informer", cancel, move || {
-                reflector::Reflector::new(api.clone(), &selection, filled.clone()).run()
+                let (client, url) = (client.clone(), url.clone());
+                Reflector::new(client, url, &selection, filled.clone()).run()
             }),
         );
         Self { shared }
@@ -136,6 +174,8 @@ impl<K: Kind> Informer<K> {
 
 /// The state that the reflector writes and all users of the informer read.
 struct Shared<K> {
+    /// Leaves out of an object what nobody reads here.
+    reduce: fn(&mut K),
     store: Store<K>,
     synced: watch::Sender<bool>,
     /// Held over each change of the store, so that a new subscriber sees every object once.
@@ -165,6 +205,38 @@ impl<K: Kind> Shared<K> {
         if let Some(old) = self.store.remove(key) {
             tell(&mut subscribers, &Event::Deleted(last.map_or(old, Arc::new)));
         }
+    }
+}
+
+impl<K: Kind> Sink for Shared<K> {
+    fn present(&self, object: &RawValue, url: &str) -> Result<Told, serde_json::Error> {
+        let item = Item::<K>::read(object)?;
+        let told = Told { key: item.key(), version: item.version() };
+        if let Some(mut object) = item.known(url) {
+            (self.reduce)(&mut object);
+            object.trim();
+            self.upsert(object);
+        }
+        Ok(told)
+    }
+
+    fn gone(&self, object: &RawValue, url: &str) -> Result<Told, serde_json::Error> {
+        let item = Item::<K>::read(object)?;
+        let told = Told { key: item.key(), version: item.version() };
+        let mut object = item.known(url);
+        object.iter_mut().for_each(self.reduce);
+        object.iter_mut().for_each(K::trim);
+        self.remove(&told.key, object);
+        Ok(told)
+    }
+
+    fn complete(&self, seen: &HashSet<ObjectKey>) {
+        for key in self.store.keys() {
+            if !seen.contains(&key) {
+                self.remove(&key, None);
+            }
+        }
+        self.synced.send_replace(true);
     }
 }
 

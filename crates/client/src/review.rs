@@ -17,7 +17,7 @@ pub struct Reviewed {
 
 /// The user that a token stands for; `None` if it is not valid, or if the review fails.
 pub async fn token(client: &Client, token: String) -> Option<Reviewed> {
-    let spec = TokenReviewSpec { token: Some(token), ..TokenReviewSpec::default() };
+    let spec = TokenReviewSpec { token, ..TokenReviewSpec::default() };
     let review = TokenReview { spec, ..TokenReview::default() };
     let api = Api::<TokenReview>::all(client.clone());
     let status = api.create(&PostParams::default(), &review).await.ok()?.status?;

@@ -98,7 +98,10 @@ impl Tokens {
         let accounts: Api<ServiceAccount> =
             Api::namespaced(self.requester.clone(), &self.namespace);
         let wanted = TokenRequest {
-            spec: TokenRequestSpec { expiration_seconds: Some(LIFETIME), ..Default::default() },
+            spec: Some(TokenRequestSpec {
+                expiration_seconds: Some(LIFETIME),
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let create = PostParams::default();
@@ -113,11 +116,11 @@ impl Tokens {
             }
             answer => answer?,
         };
-        let status = answer.status.ok_or("a token request was answered without a token")?;
-        let left = status.expiration_timestamp.0.as_second()
-            - k8s_openapi::jiff::Timestamp::now().as_second();
+        let given = answer.status.and_then(|s| Some((s.token?, s.expiration_timestamp?)));
+        let (token, expires) = given.ok_or("a token request was answered without a token")?;
+        let left = expires.0.as_second() - k8s_openapi::jiff::Timestamp::now().as_second();
         let lifetime = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        let mut header = HeaderValue::from_str(&format!("Bearer {}", status.token))?;
+        let mut header = HeaderValue::from_str(&format!("Bearer {token}"))?;
         header.set_sensitive(true);
         Ok(Token { header, renew_at: Instant::now() + lifetime.mul_f64(RENEW_AFTER) })
     }

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 
+use crate::common::trigger_time::{self, TriggerTimes};
 use crate::common::{meta, namespaced, pod, pod_control, service};
 use crate::{Context, Outcome};
 use rules::selector::Selector;
@@ -25,6 +26,7 @@ struct Controller {
     services: Store<Service>,
     pods: Store<Pod>,
     endpoints: Store<Endpoints>,
+    times: TriggerTimes,
 }
 
 pub(crate) async fn run(context: Context) {
@@ -42,6 +44,7 @@ pub(crate) async fn run(context: Context) {
         services: services.store().clone(),
         pods: pods.store().clone(),
         endpoints: endpoints.store().clone(),
+        times: TriggerTimes::default(),
     });
     let queue = controller.queue.clone();
     context.subscribe(&services, move |event| queue.add(ObjectKey::of(&**event.object())));
@@ -146,6 +149,7 @@ impl Controller {
         let present = self.endpoints.get(&key);
         let api = self.context.api::<Endpoints>(&key.namespace);
         let Some(of) = self.services.get(&key) else {
+            self.times.forget(&key);
             // Only what we made goes with its Service.
             let ours = present.filter(|e| meta::label(&**e, MANAGED_BY.0) == Some(MANAGED_BY.1));
             if ours.is_some() {
@@ -165,6 +169,7 @@ impl Controller {
         let selector = Selector::of_map(selector);
         let pods = namespaced::list(&self.pods, &key.namespace);
         let pods: Vec<_> = pods.into_iter().filter(|pod| selector.matches(&**pod)).collect();
+        let triggered = self.times.earliest(&key, &of, pods.iter().map(|pod| &**pod));
         let (subsets, truncated) = subsets(&pods, &of);
         let mut labels = service::inherited_labels(&of);
         labels.insert(MANAGED_BY.0.into(), MANAGED_BY.1.into());
@@ -180,6 +185,7 @@ impl Controller {
                     subsets,
                 };
                 note_capacity(&mut made, truncated);
+                trigger_time::annotate(&mut made.metadata, triggered);
                 api.create(&PostParams::default(), &made).await
             }
             Some(present) => {
@@ -190,6 +196,7 @@ impl Controller {
                 if changed == *present {
                     return Ok(None);
                 }
+                trigger_time::annotate(&mut changed.metadata, triggered);
                 api.replace(&key.name, &PostParams::default(), &changed).await
             }
         };

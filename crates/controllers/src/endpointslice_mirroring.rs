@@ -13,16 +13,15 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort
 
 use crate::common::meta;
 use crate::common::slices::{Group, Slices, Template, Wanted};
+use crate::common::trigger_time;
 use crate::{Context, Outcome};
 
 const MANAGER: &str = "endpointslicemirroring-controller.k8s.io";
 const SKIP: &str = "endpointslice.kubernetes.io/skip-mirror";
 const LEADER: &str = "control-plane.alpha.kubernetes.io/leader";
 /// Annotations of the Endpoints alone.
-const OWN_ANNOTATIONS: [&str; 2] = [
-    "endpoints.kubernetes.io/last-change-trigger-time",
-    "kubectl.kubernetes.io/last-applied-configuration",
-];
+const OWN_ANNOTATIONS: [&str; 2] =
+    [trigger_time::ANNOTATION, "kubectl.kubernetes.io/last-applied-configuration"];
 /// Addresses of a subset beyond these are not mirrored.
 const MAX_ADDRESSES: usize = 1000;
 const WORKERS: usize = 5;
@@ -83,10 +82,11 @@ impl Controller {
         endpoints.subsets.iter().flatten().for_each(|subset| mirror(subset, &mut wanted));
         let mut annotations = endpoints.metadata.annotations.clone().unwrap_or_default();
         annotations.retain(|name, _| !OWN_ANNOTATIONS.contains(&name.as_str()));
-        let template = Template {
+        let template = || Template {
             owner: owner_ref(&*endpoints),
             labels: endpoints.metadata.labels.clone().unwrap_or_default(),
             annotations,
+            triggered: None,
         };
         self.slices.write(&key, template, wanted).await?;
         Ok(None)

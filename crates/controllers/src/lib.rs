@@ -3,6 +3,7 @@
 //! One folder per controller, one table ([`registry`]) that names them. Each acts as its own
 //! service account, reads from shared informers and is restarted by itself when it fails.
 
+mod certificates;
 mod cluster_role_aggregation;
 mod common;
 mod context;
@@ -20,6 +21,7 @@ mod namespace;
 mod node_ipam;
 mod node_lifecycle;
 mod pod_gc;
+mod policy_status;
 mod pv_protection;
 mod pvc_protection;
 mod registry;
@@ -28,6 +30,7 @@ mod resourcequota;
 mod root_ca;
 mod service_account;
 mod statefulset;
+mod storage_version_migrator;
 mod supervisor;
 mod taint_eviction;
 mod token_cleaner;
@@ -79,6 +82,8 @@ pub struct Config {
     pub root_ca: String,
     /// Signs the tokens that Secrets hold; without it they are not filled.
     pub sign: Option<SignSecret>,
+    /// Signs certificates for CertificateSigningRequests; without it they stay unsigned.
+    pub signing: Option<Arc<pki::Authority>>,
     /// Where controllers tell of their work.
     pub metrics: Registry,
     /// Ends the controllers.
@@ -90,6 +95,7 @@ pub(crate) struct Settings {
     pub(crate) cluster_cidr: Option<Ipv4Net>,
     pub(crate) root_ca: String,
     pub(crate) sign: Option<SignSecret>,
+    pub(crate) signing: Option<Arc<pki::Authority>>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
@@ -100,6 +106,7 @@ pub async fn run(config: Config) {
         cluster_cidr: config.cluster_cidr,
         root_ca: config.root_ca,
         sign: config.sign,
+        signing: config.signing,
         metrics: Metrics::of(&config.metrics, &config.informers),
     });
     tracing::info!(controllers = registry::CONTROLLERS.len(), "the controllers start");

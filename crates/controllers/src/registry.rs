@@ -41,6 +41,19 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "disruption-controller" as "disruption-controller" => crate::disruption::run,
     "clusterrole-aggregation-controller" as "clusterrole-aggregation-controller"
         => crate::cluster_role_aggregation::run,
+    "certificatesigningrequest-signing-controller" as "certificate-controller"
+        => crate::certificates::run_signing,
+    "certificatesigningrequest-approving-controller" as "certificate-controller"
+        => crate::certificates::run_approving,
+    "certificatesigningrequest-cleaner-controller" as "certificate-controller"
+        => crate::certificates::run_cleaning,
+    "podcertificaterequest-cleaner-controller" as "podcertificaterequestcleaner"
+        => crate::certificates::run_cleaning_of_pods,
+    "kube-apiserver-serving-clustertrustbundle-publisher-controller"
+        as "kube-apiserver-serving-clustertrustbundle-publisher"
+        => crate::certificates::run_publishing,
+    "validatingadmissionpolicy-status-controller" as "validatingadmissionpolicy-status-controller"
+        => crate::policy_status::run,
     "persistentvolumeclaim-protection-controller" as "pvc-protection-controller"
         => crate::pvc_protection::run,
     "persistentvolume-protection-controller" as "pv-protection-controller"
@@ -60,6 +73,8 @@ pub(crate) const CONTROLLERS: &[Controller] = controllers![
     "serviceaccount-token-controller" as "system:kube-controller-manager" => crate::tokens::run,
     "legacy-serviceaccount-token-cleaner-controller" as "legacy-service-account-token-cleaner"
         => crate::token_cleaner::run,
+    "storage-version-migrator-controller" as "storage-version-migrator-controller"
+        => crate::storage_version_migrator::run,
     "endpoints-controller" as "endpoint-controller" => crate::endpoints::run,
 ];
 

@@ -35,7 +35,7 @@ async fn numbers(cluster: &Cluster, name: &str, wanted: (i32, i32, i32, i32)) {
                 return false;
             };
             found.status.as_ref().is_some_and(|status| {
-                of(status) == wanted
+                of(status) == (Some(wanted.0), Some(wanted.1), Some(wanted.2), Some(wanted.3))
                     && status.observed_generation == found.metadata.generation
                     && status.disrupted_pods.as_ref().is_none_or(|pods| pods.is_empty())
             })

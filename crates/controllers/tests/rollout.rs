@@ -14,7 +14,8 @@ use support::{Cluster, deployment};
 
 fn reason(deployment: &Deployment, kind: &str) -> Option<String> {
     let status = deployment.status.as_ref()?;
-    let condition = status.conditions.iter().flatten().find(|c| c.type_ == kind)?;
+    let condition =
+        status.conditions.iter().flatten().find(|c| c.type_.as_deref() == Some(kind))?;
     condition.reason.clone()
 }
 
@@ -35,7 +36,7 @@ async fn rolled_out(cluster: &Cluster, replicas: i32, to: &str) {
     cluster
         .until::<Deployment>("a complete rollout", |all| {
             all.iter().any(|d| {
-                let spec = d.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+                let spec = d.spec.template.spec.as_ref().unwrap();
                 spec.containers[0].image.as_deref() == Some(to) && complete(d, replicas)
             })
         })
@@ -81,7 +82,7 @@ async fn a_deployment_rolls_out_and_back_and_scales() {
     let sets =
         cluster.api::<ReplicaSet>("default").list(&ListParams::default()).await.unwrap().items;
     assert_eq!(sets.len(), 3, "no fourth ReplicaSet");
-    let newest = sets.iter().find(|set| set.spec.as_ref().unwrap().replicas == Some(4)).unwrap();
+    let newest = sets.iter().find(|set| set.spec.replicas == Some(4)).unwrap();
     let note = |key: &str| newest.annotations().get(key).map(String::as_str);
     assert_eq!(note("deployment.kubernetes.io/revision"), Some("4"));
     assert_eq!(note("deployment.kubernetes.io/revision-history"), Some("1"));

@@ -100,7 +100,7 @@ async fn pods_keep_their_names_and_order() {
         .unwrap()
         .items
         .iter()
-        .map(|revision| revision.revision)
+        .filter_map(|revision| revision.revision)
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [2, 3]);

@@ -7,10 +7,15 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::Result;
+use apiserver::AdmissionOptions;
 use clap::{Parser, Subcommand};
 use ipnet::Ipv4Net;
 use kubelet::ImageCredentials;
 
+use crate::audit_args::AuditArgs;
+use crate::authentication::AuthenticationArgs;
+use crate::authorization::AuthorizationArgs;
+use crate::encryption_args::EncryptionArgs;
 use crate::logging::{self, LogArgs, LogsArgs};
 use crate::{component, control, daemon, demo};
 
@@ -51,7 +56,7 @@ enum Command {
     /// Runs the controllers alone.
     ControllerManager(ControllerManagerArgs),
     /// Runs the kubelet alone; it is the node that its kubeconfig speaks for.
-    Kubelet(KubeletArgs),
+    Kubelet(KubeletCommand),
     /// Runs the service proxy alone.
     Proxy(ProxyArgs),
     /// Runs a further node of `up`.
@@ -196,6 +201,30 @@ fn listen_address(text: &str) -> Result<SocketAddr, NoAddress> {
     text.parse().map_err(|_| NoAddress { port })
 }
 
+/// Which admission plugins run; upstream's options.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct AdmissionArgs {
+    /// Admission plugins that run besides those that do by default, as AlwaysPullImages,EventRateLimit.
+    #[arg(long, value_delimiter = ',')]
+    enable_admission_plugins: Vec<String>,
+    /// Admission plugins that do not run although they do by default.
+    #[arg(long, value_delimiter = ',')]
+    disable_admission_plugins: Vec<String>,
+    /// File with an AdmissionConfiguration.
+    #[arg(long)]
+    admission_control_config_file: Option<PathBuf>,
+}
+
+impl AdmissionArgs {
+    pub(crate) fn options(&self) -> AdmissionOptions {
+        AdmissionOptions {
+            enable: self.enable_admission_plugins.clone(),
+            disable: self.disable_admission_plugins.clone(),
+            config_file: self.admission_control_config_file.clone(),
+        }
+    }
+}
+
 /// Options of `up`.
 #[derive(clap::Args, Clone)]
 pub(crate) struct UpArgs {
@@ -221,6 +250,16 @@ pub(crate) struct UpArgs {
     pub(crate) detach: bool,
     #[command(flatten)]
     pub(crate) pods: PodArgs,
+    #[command(flatten)]
+    pub(crate) authentication: AuthenticationArgs,
+    #[command(flatten)]
+    pub(crate) authorization: AuthorizationArgs,
+    #[command(flatten)]
+    pub(crate) admission: AdmissionArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
+    #[command(flatten)]
+    pub(crate) encryption: EncryptionArgs,
 }
 
 /// Privileges that nodes grant to pods.
@@ -300,6 +339,16 @@ pub(crate) struct ApiServerArgs {
     /// Where the administrator's kubeconfig is written besides the directory.
     #[arg(long)]
     pub(crate) kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) authentication: AuthenticationArgs,
+    #[command(flatten)]
+    pub(crate) authorization: AuthorizationArgs,
+    #[command(flatten)]
+    pub(crate) admission: AdmissionArgs,
+    #[command(flatten)]
+    pub(crate) audit: AuditArgs,
+    #[command(flatten)]
+    pub(crate) encryption: EncryptionArgs,
 }
 
 /// The port of a component's `/metrics`, and `/healthz`, `/livez` and `/readyz`.
@@ -342,6 +391,13 @@ pub(crate) struct ControllerManagerArgs {
     /// Secrets are not filled.
     #[arg(long)]
     pub(crate) service_account_private_key_file: Option<PathBuf>,
+    /// Certificate of the authority that signs CertificateSigningRequests, `certs/ca.crt` of the
+    /// API server; without it and its key they stay unsigned.
+    #[arg(long, requires = "cluster_signing_key_file")]
+    pub(crate) cluster_signing_cert_file: Option<PathBuf>,
+    /// Key of that authority.
+    #[arg(long, requires = "cluster_signing_cert_file")]
+    pub(crate) cluster_signing_key_file: Option<PathBuf>,
     /// Port of its health and metrics, by HTTPS; 0 for none.
     #[arg(long, default_value_t = 10_257)]
     pub(crate) secure_port: u16,
@@ -350,6 +406,19 @@ pub(crate) struct ControllerManagerArgs {
 }
 
 /// Options of `kubelet`.
+#[derive(clap::Args)]
+pub(crate) struct KubeletCommand {
+    #[command(flatten)]
+    pub(crate) kubelet: KubeletArgs,
+    /// Port of its health, for everybody who can connect; 0 for none.
+    #[arg(long, default_value_t = 10_248)]
+    pub(crate) healthz_port: u16,
+    /// Address of that port.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) healthz_bind_address: IpAddr,
+}
+
+/// Options of a kubelet, also of a further node's.
 #[derive(clap::Args)]
 pub(crate) struct KubeletArgs {
     /// How the API server is reached, with the node's certificate.

@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cli::{
-    ApiServerArgs, ControllerManagerArgs, KubeletArgs, NodeArgs, ProxyArgs, RuntimeKind,
-    SchedulerArgs, ServingArgs,
+    ApiServerArgs, ControllerManagerArgs, KubeletArgs, KubeletCommand, NodeArgs, ProxyArgs,
+    RuntimeKind, SchedulerArgs, ServingArgs,
 };
 use crate::dir::{ClusterDir, Reach};
 use crate::node::{Node, NodeConfig, PORT, machine_name, source_towards};
 use crate::plan::Plan;
-use crate::plane::{self, ControlPlane};
+use crate::plane::{self, ControlPlane, Served};
 use crate::serving::{self, Access, Endpoints};
 
 /// The name by which the controllers' clients identify themselves.
@@ -63,7 +63,7 @@ pub(crate) fn apiserver(args: ApiServerArgs) -> Result<()> {
             bail!("--advertise-address is needed with --listen {}", args.listen);
         }
         let advertise = SocketAddr::new(host, args.listen.port());
-        let ids = dir.identities(&Reach {
+        let mut ids = dir.identities(&Reach {
             listen: args.listen,
             advertise,
             kubernetes: plan.service_address(1),
@@ -71,6 +71,8 @@ pub(crate) fn apiserver(args: ApiServerArgs) -> Result<()> {
             sans: &args.identity.tls_sans,
             name: &plan.name,
         })?;
+        args.authentication.apply(&mut ids)?;
+        ids.authorization = args.authorization.options();
         dir.node_identity(&ids, &machine_name()?, host)?;
         if let Some(path) = &args.kubeconfig {
             let admin = dir.kubeconfig("admin");
@@ -79,9 +81,14 @@ pub(crate) fn apiserver(args: ApiServerArgs) -> Result<()> {
         }
         let tasks = TaskTracker::new();
         let running = (&cancel, &tasks);
+        let served = Served {
+            advertise,
+            admission: args.admission.options(),
+            audit: args.audit.options(),
+            encryption: args.encryption.options(),
+        };
         let plane =
-            ControlPlane::start(store, &plan, &ids, advertise, vec![listener], false, running)
-                .await?;
+            ControlPlane::start(store, &plan, &ids, served, vec![listener], false, running).await?;
         say!(
             "serving on {}; pods {}, services {}; kubeconfigs in {}",
             args.listen,
@@ -174,13 +181,9 @@ async fn tell_of_proxy(
     status: &::proxy::Health,
     cancel: &CancellationToken,
 ) {
-    let endpoints = || {
-        // The port of the health shows nothing else.
-        let none = Registry::bare();
-        Endpoints::new(&none).with_proxy(status.clone())
-    };
+    let health = Endpoints::of_health().with_proxy(status.clone());
     let all = Endpoints::new(metrics).with_proxy(status.clone());
-    for (address, endpoints) in [(metrics_at, all), (health_at, endpoints())] {
+    for (address, endpoints) in [(metrics_at, all), (health_at, health)] {
         if let Err(error) = serving::serve(address, None, endpoints, cancel.clone()).await {
             tracing::error!(error = format!("{error:#}"), "the proxy does not tell of itself");
         }
@@ -232,6 +235,10 @@ pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
             }
             None => None,
         };
+        let signing = match (&args.cluster_signing_cert_file, &args.cluster_signing_key_file) {
+            (Some(cert), Some(key)) => Some(Arc::new(pki::Authority::load(cert, key)?)),
+            _ => None,
+        };
         let accounts = ServiceAccounts::new(&args.kubeconfig, "kube-system").await?;
         let own = client.clone();
         let (host, counted) = (server_of(&args.kubeconfig)?, metrics.clone());
@@ -245,6 +252,7 @@ pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
                 cluster_cidr: Some(args.cluster_cidr),
                 root_ca,
                 sign,
+                signing,
                 metrics: metrics.clone(),
                 cancel,
             })
@@ -255,9 +263,23 @@ pub(crate) fn controller_manager(args: ControllerManagerArgs) -> Result<()> {
 }
 
 /// `coxswain kubelet`. Its containers go on when it ends; the next one adopts them.
-pub(crate) fn kubelet(args: KubeletArgs) -> Result<()> {
+pub(crate) fn kubelet(command: KubeletCommand) -> Result<()> {
+    let KubeletCommand { kubelet: args, healthz_port, healthz_bind_address } = command;
     until_interrupted(async |cancel| {
-        let node = Arc::new(open_node(&args, false).await?);
+        let health = SocketAddr::new(healthz_bind_address, healthz_port);
+        let mut node = node_config(&args, false).await?;
+        if health.port() != 0 {
+            let endpoints = Endpoints::of_health();
+            match serving::serve(health, None, endpoints, cancel.clone()).await {
+                Ok(served) => node.served_ports.push(served.port()),
+                // Pods run without it.
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::error!(error, "the kubelet's health is not served");
+                }
+            }
+        }
+        let node = Arc::new(Node::open(node).await?);
         crate::control::serve(&node.config.data, node.runtime.clone(), cancel.clone())?;
         let proxy = args.proxy_kubeconfig();
         let proxy = transport::https(&proxy).await.with_context(|| {
@@ -302,7 +324,7 @@ pub(crate) fn node(args: NodeArgs) -> Result<()> {
     // Every thread to come is in the namespace too.
     network::netns::enter(&args.netns)?;
     until_interrupted(async |cancel| {
-        let node = Arc::new(open_node(&args.kubelet, true).await?);
+        let node = Arc::new(Node::open(node_config(&args.kubelet, true).await?).await?);
         crate::control::serve(&node.config.data, node.runtime.clone(), cancel.clone())?;
         let proxy = transport::https(&args.kubelet.proxy_kubeconfig()).await?;
         let informers = InformerFactory::new(proxy, cancel.clone());
@@ -354,7 +376,7 @@ impl ServerAt {
 }
 
 /// Opens the node that a kubeconfig speaks for.
-async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> {
+async fn node_config(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<NodeConfig> {
     let credentials = pki::kubeconfig::read(&args.kubeconfig)?;
     let user = credentials.client.identity()?.user;
     let Some(name) = user.strip_prefix("system:node:") else {
@@ -367,7 +389,7 @@ async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> 
     };
     let server = ServerAt::find(&credentials.server).await;
     let stop_pods_on_exit = stop_pods_on_exit && kind == RuntimeKind::Embedded;
-    Node::open(NodeConfig {
+    Ok(NodeConfig {
         name: name.to_owned(),
         address,
         kind,
@@ -381,7 +403,6 @@ async fn open_node(args: &KubeletArgs, stop_pods_on_exit: bool) -> Result<Node> 
         stop_pods_on_exit,
         pods_may: args.pods.clone(),
     })
-    .await
 }
 
 /// Runs the kubelet with its own credentials; `cluster` reads the nodes.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use apiserver::FrontProxy;
+use apiserver::{Authentication, Authorization, FrontProxy};
 use pki::kubeconfig::Cluster;
 use pki::{Authority, Issued, Subject, Usage};
 
@@ -120,11 +120,13 @@ impl ClusterDir {
         let signer = pki::Signer::open(&self.certs().join("sa.key"), ISSUER)?;
         let name = reach.name.to_owned();
         Ok(Identities {
-            ca,
+            ca: Arc::new(ca),
             server,
             kubelet_client,
             front_proxy,
             signer: Arc::new(signer),
+            authentication: Authentication::default(),
+            authorization: Authorization::default(),
             advertised,
             name,
         })
@@ -187,12 +189,16 @@ fn close(path: &Path) -> Result<()> {
 
 /// Certificates and keys of the control plane.
 pub(crate) struct Identities {
-    pub(crate) ca: Authority,
+    pub(crate) ca: Arc<Authority>,
     pub(crate) server: Issued,
     pub(crate) kubelet_client: Issued,
     /// How other API servers know this one.
     pub(crate) front_proxy: FrontProxy,
     pub(crate) signer: Arc<pki::Signer>,
+    /// How senders of requests are authenticated besides.
+    pub(crate) authentication: Authentication,
+    /// The authorizers.
+    pub(crate) authorization: Authorization,
     /// URL of the API server for nodes.
     advertised: String,
     /// Name of the cluster in kubeconfigs.

@@ -106,10 +106,12 @@ impl Node {
         runtime::private::directory(&config.data)
             .with_context(|| format!("{} is not writable", config.data.display()))?;
         let pod_cidr = config.pods.map(IpNet::V4);
+        let metrics = crate::serving::registry();
         let (runtime, embedded, cri): (Arc<dyn Runtime>, _, _) = match &config.kind {
             RuntimeKind::Simulated => (Arc::new(Simulated::new(pod_cidr)), None, None),
             RuntimeKind::Cri(socket) => {
-                let cri = Cri::connect(socket).await.context("starting the container runtime")?;
+                let cri = Cri::connect(socket, &metrics).await;
+                let cri = cri.context("starting the container runtime")?;
                 (Arc::new(cri.clone()), None, Some(cri))
             }
             RuntimeKind::Embedded => {
@@ -130,7 +132,6 @@ impl Node {
                 (Arc::new(embedded.clone()), Some(embedded), None)
             }
         };
-        let metrics = crate::serving::registry();
         Ok(Self { config, runtime, embedded, cri, metrics })
     }
 

@@ -2,19 +2,24 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use apiserver::{ApiServer, User};
+use apiserver::{AdmissionOptions, ApiServer, AuditOptions, EncryptionOptions, User};
 use client::{Client, InformerFactory};
 use store::{Embedded, Store};
 use telemetry::metrics::{self, Registry};
 use telemetry::task;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::dir::{ClusterDir, Identities};
 use crate::plan::Plan;
+
+/// Time for the last audit events to be written when the server stops.
+const AUDIT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Opens the store of a cluster directory, which then belongs to this process.
 pub(crate) fn open_store(dir: &ClusterDir) -> Result<Arc<dyn Store>> {
@@ -67,14 +72,23 @@ pub(crate) struct ControlPlane {
     pub(crate) metrics: Registry,
 }
 
+/// The options of the API server.
+pub(crate) struct Served {
+    /// Address that others reach it at.
+    pub(crate) advertise: SocketAddr,
+    pub(crate) admission: AdmissionOptions,
+    pub(crate) audit: AuditOptions,
+    pub(crate) encryption: EncryptionOptions,
+}
+
 impl ControlPlane {
-    /// Starts the API server on `listeners`; `components_within` says that the others follow in
-    /// this process.
+    /// Starts the API server on `listeners`, as its options say;
+    /// `components_within` says that the others follow in this process.
     pub(crate) async fn start(
         store: Arc<dyn Store>,
         plan: &Plan,
         ids: &Identities,
-        advertise: SocketAddr,
+        Served { advertise, admission, audit, encryption }: Served,
         listeners: Vec<TcpListener>,
         components_within: bool,
         (cancel, tasks): (&CancellationToken, &TaskTracker),
@@ -87,16 +101,26 @@ impl ControlPlane {
             signer: ids.signer.clone(),
             kubelet_tls: Arc::new(pki::tls::client(&ids.kubelet_client, ids.ca.cert())?),
             client_ca: ids.ca.cert().to_owned(),
+            authentication: ids.authentication.clone(),
+            authorization: ids.authorization.clone(),
             front_proxy: ids.front_proxy.clone(),
             components_within,
             advertise,
+            admission,
+            audit,
+            encryption,
             metrics: metrics.clone(),
         })
         .await?;
         for listener in listeners {
-            let tls = pki::tls::server(&ids.server, ids.ca.cert(), &["h2", "http/1.1"])?;
+            let tls = server.tls(ids.server.clone())?;
             let (server, cancel) = (server.clone(), cancel.clone());
-            let serve = async move { server.serve(listener, tls, cancel).await };
+            let serve = async move {
+                server.serve(listener, tls, cancel).await;
+                if timeout(AUDIT_DEADLINE, server.flush_audit()).await.is_err() {
+                    tracing::error!("audit events are lost: their backend takes too long");
+                }
+            };
             tasks.spawn(task::watched("apiserver", serve));
         }
         let reader = client(&server, User::new(MANAGER, &[]), &metrics);
@@ -131,6 +155,7 @@ impl ControlPlane {
             cluster_cidr: Some(plan.pods),
             root_ca: ids.ca.cert().to_owned(),
             sign: Some(sign_secret(signer)),
+            signing: Some(ids.ca.clone()),
             metrics: self.metrics.clone(),
             cancel: cancel.clone(),
         });

@@ -48,6 +48,11 @@ impl Endpoints {
         Self { registry, levels, resources: None, proxy: None, access: None }
     }
 
+    /// Health and nothing else.
+    pub(crate) fn of_health() -> Self {
+        Self::new(&Registry::bare())
+    }
+
     /// For those alone whom the API server lets read them.
     pub(crate) fn guarded(self, access: Access) -> Self {
         Self { access: Some(access), ..self }

@@ -19,7 +19,7 @@ use crate::logging::LogArgs;
 use crate::machine::{Joining, Machine};
 use crate::node::{Node, NodeConfig};
 use crate::plan::Plan;
-use crate::plane::{self, ControlPlane};
+use crate::plane::{self, ControlPlane, Served};
 
 /// How long components may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
@@ -104,7 +104,7 @@ async fn up(args: UpArgs, log: LogArgs) -> Result<()> {
     let real = kind.is_real();
     let address = node_address(&kind, &plan)?;
     let advertise = if real { SocketAddr::new(address, args.listen.port()) } else { args.listen };
-    let ids = dir.identities(&Reach {
+    let mut ids = dir.identities(&Reach {
         listen: args.listen,
         advertise,
         kubernetes: plan.service_address(1),
@@ -112,6 +112,8 @@ async fn up(args: UpArgs, log: LogArgs) -> Result<()> {
         sans: &args.identity.tls_sans,
         name: &plan.name,
     })?;
+    args.authentication.apply(&mut ids)?;
+    ids.authorization = args.authorization.options();
     progress.done("certificates");
     // Logged only now, so that a cluster that cannot start prints its error and nothing else.
     tracing::info!(
@@ -152,8 +154,13 @@ async fn up(args: UpArgs, log: LogArgs) -> Result<()> {
         }
         let running = (&cluster.cancel, &cluster.tasks);
         let (plan, ids) = (&cluster.plan, &cluster.ids);
-        let plane =
-            ControlPlane::start(store, plan, ids, advertise, listeners, true, running).await?;
+        let served = Served {
+            advertise,
+            admission: args.admission.options(),
+            audit: args.audit.options(),
+            encryption: args.encryption.options(),
+        };
+        let plane = ControlPlane::start(store, plan, ids, served, listeners, true, running).await?;
         let names = (0..args.nodes).map(|n| cluster.node_name(n)).collect::<Result<Vec<_>>>()?;
         forget_nodes(&plane, &cluster.dir, &names).await?;
         cluster.progress.done("API server");

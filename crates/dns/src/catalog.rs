@@ -185,7 +185,7 @@ fn slice_entry(key: &ObjectKey, slice: &EndpointSlice) -> Option<Slice> {
     });
     let ports: Arc<Vec<Port>> = Arc::new(ports.collect());
     let mut endpoints = Vec::new();
-    for endpoint in &slice.endpoints {
+    for endpoint in slice.endpoints.iter().flatten() {
         let ready = endpoint.conditions.as_ref().and_then(|conditions| conditions.ready);
         if !ready.unwrap_or(true) {
             continue;

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use runtime::{Runtime, SandboxStatus};
 use tokio::sync::Notify;
 
+use crate::certificates::Certificates;
 use crate::config::KubeletConfig;
 use crate::dirs::Dirs;
 use crate::images::Images;
@@ -21,8 +22,10 @@ use crate::quantity::{milli, value};
 use crate::resize::ledger::Ledger;
 use crate::server::{Rates, VolumeStats};
 use crate::spec::downward::Facts;
+use crate::start_limit::StartLimit;
 use crate::status::manager::StatusManager;
 use crate::sysctl::Allowlist;
+use crate::trust::TrustBundles;
 use crate::userns::UserNamespaces;
 use crate::volumes::token::Tokens;
 
@@ -36,7 +39,10 @@ pub(crate) struct Context {
     pub(crate) kicks: Kicks,
     pub(crate) objects: Objects,
     pub(crate) tokens: Tokens,
+    pub(crate) trust: TrustBundles,
+    pub(crate) certificates: Certificates,
     pub(crate) images: Images,
+    pub(crate) starts: StartLimit,
     pub(crate) ledger: Ledger,
     pub(crate) sysctls: Allowlist,
     pub(crate) users: UserNamespaces,

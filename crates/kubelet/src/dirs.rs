@@ -59,7 +59,7 @@ impl Dirs {
 
     /// The file in which one instance of a container leaves its last words.
     pub(crate) fn termination_log(&self, uid: &str, container: &str, attempt: u32) -> PathBuf {
-        self.pod(uid).join("containers").join(container).join(format!("{attempt}.termination"))
+        self.pod(uid).join(format!("{container}.{attempt}.termination"))
     }
 
     /// Checkpoint of the resources that a pod and its containers have been given.

@@ -112,6 +112,6 @@ async fn run_command(
 /// Any answer will do.
 async fn ask(get: &HTTPGetAction, container: &Container, host: &str) -> Result<(), HttpError> {
     let port = port(container, &get.port)?;
-    http::fetch(get, host, port, "kube-lifecycle/1.35").await?;
+    http::fetch(get, host, port, "kube-lifecycle/1.37").await?;
     Ok(())
 }

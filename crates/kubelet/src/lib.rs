@@ -5,6 +5,7 @@
 
 mod admission;
 mod backoff;
+mod certificates;
 mod config;
 mod context;
 mod dirs;
@@ -17,6 +18,7 @@ mod manager;
 mod metrics;
 mod node;
 mod objects;
+mod on_demand;
 mod plan;
 mod pod;
 mod probes;
@@ -26,11 +28,13 @@ mod run;
 mod server;
 mod spec;
 mod start;
+mod start_limit;
 mod status;
 mod stop;
 mod sysctl;
 #[cfg(test)]
 mod testing;
+mod trust;
 mod userns;
 mod view;
 mod volumes;

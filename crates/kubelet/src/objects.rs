@@ -171,7 +171,7 @@ async fn wake_users<K: Kind>(
     let mut events = informer.subscribe();
     while events.recv().await.is_some() {
         for user in users.lock().iter() {
-            kicks.kick(user);
+            kicks.tell(user);
         }
     }
 }

@@ -132,7 +132,8 @@ pub(crate) fn should_restart(pod: &Pod, container: &Container, status: &Containe
         let Some(codes) = &rule.exit_codes else { continue };
         let listed = codes.values.iter().flatten().any(|code| *code == status.exit_code);
         if listed == (codes.operator == "In") {
-            return rule.action == "Restart";
+            // Of all containers at once, which is not there yet, it restarts at least this one.
+            return matches!(rule.action.as_str(), "Restart" | "RestartAllContainers");
         }
     }
     let policy = container.restart_policy.as_deref().or(spec(pod).restart_policy.as_deref());

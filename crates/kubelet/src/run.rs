@@ -11,6 +11,7 @@ use telemetry::task;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::certificates::Certificates;
 use crate::config::KubeletConfig;
 use crate::context::Context;
 use crate::dirs::Dirs;
@@ -25,8 +26,10 @@ use crate::resize::ledger::Ledger;
 use crate::server::{Rates, VolumeStats};
 use crate::spec::dns;
 use crate::spec::sandbox::RESOLV_CONF;
+use crate::start_limit::StartLimit;
 use crate::status::manager::StatusManager;
 use crate::sysctl::Allowlist;
+use crate::trust::TrustBundles;
 use crate::userns::UserNamespaces;
 use crate::volumes::token::Tokens;
 use crate::{housekeeping, node, volumes};
@@ -135,16 +138,27 @@ pub(crate) fn build(
     let machine = Machine::read();
     let sysctls = Allowlist::new(&machine.kernel_version, &config.allowed_unsafe_sysctls);
     let pulls = PullRecords::open(dirs.image_manager(), config.image_credentials.clone());
+    let node = Informer::start(Api::all(client.clone()), &own_node, cancel.clone());
+    let certificates = Certificates::new(
+        client.clone(),
+        (&config.node_name, node.clone()),
+        recorder.clone(),
+        kicks.clone(),
+        cancel.clone(),
+    );
     Ok(Context {
         ledger: Ledger::new(dirs.clone()),
         sysctls: sysctls.map_err(|error| Error::Sysctls(error.to_string()))?,
         users,
+        starts: StartLimit::new(machine.cpus as usize),
         machine,
         objects: Objects::new(client.clone(), kicks.clone(), cancel.clone()),
         tokens: Tokens::new(client.clone()),
+        trust: TrustBundles::new(client.clone(), kicks.clone(), cancel.clone()),
+        certificates,
         images: Images::new(runtime.clone(), recorder.clone(), pulls.map_err(in_dirs)?),
         services: config.informers.informer::<Service>(),
-        node: Informer::start(Api::all(client.clone()), &own_node, cancel.clone()),
+        node,
         pods: Informer::start(Api::<Pod>::all(client.clone()), &own_pods, cancel),
         status: StatusManager::new(client, kicks.clone(), recorder.clone()),
         volume_stats: VolumeStats::new(&metrics.main),

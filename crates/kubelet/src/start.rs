@@ -14,6 +14,7 @@ use crate::pod::{
 };
 use crate::resize::amounts::Amounts;
 use crate::spec::container::{self, Place};
+use crate::start_limit::Step;
 use crate::status::Waiting;
 use crate::view::PodView;
 use crate::volumes::Mounted;
@@ -88,7 +89,10 @@ pub(crate) async fn start(
     }
     let created = match std::fs::create_dir_all(&logs) {
         Err(error) => Err(runtime::Error::Internal(format!("{}: {error}", logs.display()))),
-        Ok(()) => context.runtime.create_container(&sandbox.id, config).await,
+        Ok(()) => {
+            let create = context.runtime.create_container(&sandbox.id, config);
+            context.starts.run(Step::Create, create).await
+        }
     };
     let id = created.map_err(|error| {
         failed(&error.to_string());
@@ -96,7 +100,8 @@ pub(crate) async fn start(
     })?;
     event(EventType::Normal, "Created", "Container created");
 
-    if let Err(error) = context.runtime.start_container(&id).await {
+    let begin = context.runtime.start_container(&id);
+    if let Err(error) = context.starts.run(Step::Start, begin).await {
         failed(&error.to_string());
         return Err(Failed::new("RunContainerError", error.to_string()));
     }

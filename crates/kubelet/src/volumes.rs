@@ -12,6 +12,7 @@ pub(crate) mod token;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use client::EventType;
 use k8s_openapi::api::core::v1::{Pod, Volume};
@@ -22,6 +23,10 @@ use crate::context::Context;
 use crate::dirs::{SUBPATHS, VOLUMES};
 use crate::pod::{members, spec, uid};
 use crate::spec::downward::Facts;
+use files::Pass;
+
+/// How long the certificate of a pod is waited for before the pod is told that it is missing.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a volume cannot be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -95,15 +100,17 @@ pub(crate) async fn prepare(
         used.extend(files.map(|file| file.volume_name.clone()));
     }
     let mut mounted = Mounted::default();
+    let mut pass = Pass::new(facts, PATIENCE);
     let wanted = |volume: &&Volume| used.contains(&volume.name) && volume.image.is_none();
     for volume in spec(pod).volumes.iter().flatten().filter(wanted) {
-        let one = prepare_one(context, pod, volume, facts, begun, &mut mounted.refresh_at);
+        let one = prepare_one(context, pod, volume, begun, &mut pass);
         let one = one.await.map_err(|error| Error::SetUp {
             volume: volume.name.clone(),
             source: Box::new(error),
         })?;
         mounted.volumes.insert(volume.name.clone(), one);
     }
+    mounted.refresh_at = pass.refresh_at;
     Ok(mounted)
 }
 
@@ -116,28 +123,52 @@ impl Mounted {
     }
 }
 
-/// Brings volumes made of API objects up to date, and returns when a token in them should be
-/// replaced.
-///
-/// # Errors
-/// An object is missing or cannot be written.
-pub(crate) async fn refresh(
-    context: &Context,
-    pod: &Pod,
-    facts: &Facts,
-) -> Result<Option<Timestamp>, Error> {
-    let mut refresh_at = None;
+/// Brings volumes made of API objects up to date, and returns when something in them should be
+/// replaced. What is wrong with one volume keeps no other from it.
+pub(crate) async fn refresh(context: &Context, pod: &Pod, facts: &Facts) -> Refreshed {
+    let mut pass = Pass::new(facts, Duration::ZERO);
+    let mut errors = Vec::new();
     for volume in spec(pod).volumes.iter().flatten() {
         let path = files_path(context, pod, volume);
         // Volumes that no container mounts were never written.
         if path.exists()
-            && let Some(content) =
-                files::content(context, pod, volume, facts, &mut refresh_at).await?
+            && let Err(error) = rewrite(context, pod, volume, &path, &mut pass).await
         {
-            atomic::write(&path, &content, ownership::fs_group(pod))?;
+            errors.push(error);
         }
     }
-    Ok(refresh_at)
+    Refreshed { refresh_at: pass.refresh_at, errors }
+}
+
+/// The outcome of a look at the volumes of a running pod.
+pub(crate) struct Refreshed {
+    /// When something in them should be replaced.
+    pub(crate) refresh_at: Option<Timestamp>,
+    /// Errors of single volumes.
+    pub(crate) errors: Vec<Error>,
+}
+
+async fn rewrite(
+    context: &Context,
+    pod: &Pod,
+    volume: &Volume,
+    path: &Path,
+    pass: &mut Pass<'_>,
+) -> Result<(), Error> {
+    if let Some(content) = files::content(context, pod, volume, pass).await? {
+        atomic::write(path, &content, ownership::fs_group(pod))?;
+    }
+    Ok(())
+}
+
+impl Error {
+    /// Returns true if nothing that is watched will tell that it may be tried again.
+    pub(crate) fn is_silent(&self) -> bool {
+        match self {
+            Self::Files(error) => error.is_silent(),
+            _ => true,
+        }
+    }
 }
 
 /// Secrets and tokens must not reach a disk, and the rest costs nothing to keep with them.
@@ -149,9 +180,8 @@ async fn prepare_one(
     context: &Context,
     pod: &Pod,
     volume: &Volume,
-    facts: &Facts,
     begun: bool,
-    refresh_at: &mut Option<Timestamp>,
+    pass: &mut Pass<'_>,
 ) -> Result<MountedVolume, Error> {
     let fs_group = ownership::fs_group(pod);
     let plain = |path: PathBuf| MountedVolume { path, readonly: false, image: None, group: None };
@@ -180,7 +210,7 @@ async fn prepare_one(
         }
         return Ok(MountedVolume { path, readonly, image: None, group: None });
     }
-    if let Some(content) = files::content(context, pod, volume, facts, refresh_at).await? {
+    if let Some(content) = files::content(context, pod, volume, pass).await? {
         let path = files_path(context, pod, volume);
         atomic::write(&path, &content, fs_group)?;
         return Ok(MountedVolume { path, readonly: true, image: None, group: None });

@@ -13,6 +13,7 @@ mod advance;
 mod backoff;
 mod cleanup;
 mod ending;
+mod job;
 mod resize;
 
 use std::collections::{HashMap, HashSet};
@@ -26,9 +27,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use parking_lot::Mutex;
 use runtime::ContainerState;
-use telemetry::task;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -43,11 +42,18 @@ use crate::start::pod_ip;
 use crate::status::{Inputs, Verdict, Waiting, generate, rejected};
 use crate::stop;
 use crate::view::{PodView, container_name};
+use job::Job;
 
 /// Wait before the runtime is asked again after it failed.
 const RUNTIME_RETRY: Duration = Duration::from_secs(2);
 /// How long volumes may take to be brought up to date within one pass.
 const REFRESH: Duration = Duration::from_secs(15);
+/// Wait before it is tried again where nothing tells that it may be.
+const REFRESH_RETRY: Duration = Duration::from_secs(30);
+
+/// While a step is under way, a status that only tells how far it is waits for so long: most steps have
+/// ended by then, and each status that is written costs the whole cluster some work.
+const HOLD: Duration = Duration::from_secs(1);
 
 /// The pod manager's order to a worker.
 #[derive(Clone, Debug)]
@@ -85,6 +91,8 @@ struct Notes {
     /// Not before this time may the pod's set-up be tried again, and how often it failed.
     setup_retry_at: Option<Instant>,
     setup_failures: u32,
+    /// It failed for want of a volume, which may be there as soon as something changes.
+    setup_wants_volumes: bool,
 }
 
 /// A pod worker.
@@ -99,13 +107,15 @@ pub(crate) struct Worker {
     prober: Prober,
     resizing: resize::Resizing,
     /// The task that sets up and starts, or stops everything; at most one.
-    step: Option<JoinHandle<()>>,
+    step: Option<Job>,
     /// The grace period that the present stopping step was given.
     stopping: Option<Duration>,
     /// Tasks that kill single containers, by container id.
-    killing: HashMap<String, JoinHandle<()>>,
+    killing: HashMap<String, Job>,
     verdict: Option<Verdict>,
     wake_at: Option<Instant>,
+    /// Since when a status is held back.
+    held: Option<Instant>,
     /// The node's resources are given back.
     cleaned: bool,
     /// The runtime has nothing of the pod any more.
@@ -148,6 +158,7 @@ impl Worker {
             killing: HashMap::new(),
             verdict: None,
             wake_at: None,
+            held: None,
             cleaned: false,
             removed: false,
             starting: (crate::pod::status(&pod).phase.as_deref() != Some("Running"))
@@ -173,8 +184,8 @@ impl Worker {
 
     fn abort(&mut self) {
         self.notes.lock().hooking.clear();
-        for task in self.step.take().into_iter().chain(self.killing.drain().map(|(_, task)| task)) {
-            task.abort();
+        for job in self.step.take().into_iter().chain(self.killing.drain().map(|(_, job)| job)) {
+            job.abort();
         }
     }
 
@@ -188,6 +199,9 @@ impl Worker {
             self.wake_at = None;
             let begun = Instant::now();
             let desired = self.desired.borrow_and_update().clone();
+            // Before the look: what a step does after it would be done again by the next.
+            self.step.take_if(|job| job.is_done());
+            self.killing.retain(|_, job| !job.is_done());
             match PodView::read(&*self.context.runtime, uid(&desired.pod)).await {
                 Ok(view) => self.pass(&desired, &view).await,
                 Err(error) => {
@@ -238,8 +252,6 @@ impl Worker {
     /// One look at the world and the next step.
     async fn pass(&mut self, desired: &Desired, view: &PodView) {
         let pod = &desired.pod;
-        self.step.take_if(|task| task.is_finished());
-        self.killing.retain(|_, task| !task.is_finished());
         self.probe(pod, view);
         if self.verdict.is_none() {
             self.verdict = desired.rejected.clone().or_else(|| self.overdue(pod));
@@ -316,7 +328,11 @@ impl Worker {
         self.kill(pod, view, &plan);
         plan.start.retain(|name| self.may_start(pod, view, name));
         if plan.create_sandbox.is_some() || !plan.start.is_empty() {
-            let retry_at = self.notes.lock().setup_retry_at;
+            let news = self.context.kicks.take_news(uid(pod));
+            let retry_at = {
+                let notes = self.notes.lock();
+                notes.setup_retry_at.filter(|_| !(news && notes.setup_wants_volumes))
+            };
             if let Some(at) = retry_at.filter(|at| *at > Instant::now()) {
                 return self.wake_by(at);
             }
@@ -328,13 +344,7 @@ impl Worker {
 
     /// Runs the one step that may take long, and looks again when it is done.
     fn step(&mut self, work: impl Future<Output = ()> + Send + 'static) {
-        let kick = self.kick.clone();
-        let work = task::caught(task::watched("pod-step", work));
-        self.step = Some(task::spawn("pod-step", async move {
-            // The worker looks again, whatever became of it.
-            let _reported = work.await;
-            kick.notify_one();
-        }));
+        self.step = Some(Job::start("pod-step", self.kick.clone(), work));
     }
 
     fn kill(&mut self, pod: &Arc<Pod>, view: &PodView, plan: &Plan) {
@@ -350,17 +360,12 @@ impl Worker {
                 None => stop::default_grace(pod),
             };
             let (context, pod, status) = (self.context.clone(), pod.clone(), status.clone());
-            let (kick, message, name) =
-                (self.kick.clone(), kill.message.clone(), kill.name.clone());
-            let stop = task::caught(task::watched("pod-kill", async move {
+            let (message, name) = (kill.message.clone(), kill.name.clone());
+            let job = Job::start("pod-kill", self.kick.clone(), async move {
                 let member = member(&pod, &name);
                 stop::container(&context, &pod, member.as_ref(), &status, grace, &message).await;
-            }));
-            let kill_task = task::spawn("pod-kill", async move {
-                let _reported = stop.await;
-                kick.notify_one();
             });
-            self.killing.insert(kill.id.clone(), kill_task);
+            self.killing.insert(kill.id.clone(), job);
         }
     }
 
@@ -372,17 +377,18 @@ impl Worker {
         let Some(sandbox) = view.sandbox() else { return };
         let facts = self.context.facts(pod, sandbox);
         let refresh = crate::volumes::refresh(&self.context, pod, &facts);
-        match tokio::time::timeout(REFRESH, refresh).await {
-            Ok(Ok(Some(at))) => {
-                let left = Duration::try_from(at.duration_since(Timestamp::now()));
-                self.wake_in(left.unwrap_or_default().max(Duration::from_secs(1)));
-            }
-            Ok(Ok(None)) => {}
-            Ok(Err(error)) => {
-                tracing::debug!(pod = full_name(pod), %error, "volumes not refreshed");
-                self.wake_in(Duration::from_secs(30));
-            }
-            Err(_) => self.wake_in(Duration::from_secs(30)),
+        let Ok(done) = tokio::time::timeout(REFRESH, refresh).await else {
+            return self.wake_in(REFRESH_RETRY);
+        };
+        if let Some(at) = done.refresh_at {
+            let left = Duration::try_from(at.duration_since(Timestamp::now()));
+            self.wake_in(left.unwrap_or_default().max(Duration::from_secs(1)));
+        }
+        for error in &done.errors {
+            tracing::debug!(pod = full_name(pod), %error, "a volume is not refreshed");
+        }
+        if done.errors.iter().any(crate::volumes::Error::is_silent) {
+            self.wake_in(REFRESH_RETRY);
         }
     }
 
@@ -397,7 +403,27 @@ impl Worker {
         {
             self.context.metrics.starts.observe(seen.elapsed().as_secs_f64());
         }
+        if self.holds(uid(&desired.pod), &status) {
+            return;
+        }
         self.context.status.set(&desired.pod, status, self.cleaned);
+    }
+
+    /// Returns true if a status is to wait, and sees to it that it does not for long.
+    fn holds(&mut self, uid: &str, status: &PodStatus) -> bool {
+        let told = self.context.status.get(uid);
+        let under_way = self.state == State::Syncing && self.step.is_some();
+        if !under_way || !told.is_some_and(|told| is_in_between(&told, status)) {
+            self.held = None;
+            return false;
+        }
+        let due = *self.held.get_or_insert_with(Instant::now) + HOLD;
+        if due <= Instant::now() {
+            self.held = None;
+            return false;
+        }
+        self.wake_by(due);
+        true
     }
 
     fn status(&self, desired: &Desired, view: &PodView) -> PodStatus {
@@ -418,6 +444,42 @@ impl Worker {
         match &desired.rejected {
             Some(verdict) => rejected(&desired.pod, verdict, &self.since),
             None => generate(&desired.pod, &inputs),
+        }
+    }
+}
+
+/// Returns true if nobody acts by what a status tells beyond the one before: the phase is the same, and
+/// what is ready.
+fn is_in_between(told: &PodStatus, status: &PodStatus) -> bool {
+    fn ready(status: &PodStatus) -> impl Iterator<Item = (&str, bool)> {
+        let lists = [&status.init_container_statuses, &status.container_statuses];
+        lists.into_iter().flatten().flatten().map(|one| (&*one.name, one.ready))
+    }
+    told.phase == status.phase && ready(told).eq(ready(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn phase_and_readiness_are_told_at_once() {
+        let status = |phase: &str, state: &str, ready: bool| -> PodStatus {
+            serde_json::from_value(json!({"phase": phase, "containerStatuses": [{"name": "c",
+                "image": "", "imageID": "", "restartCount": 0, "ready": ready,
+                "state": {"waiting": {"reason": state}}}]}))
+            .unwrap()
+        };
+        let told = status("Pending", "ContainerCreating", false);
+        for (new, in_between) in [
+            (status("Pending", "PodInitializing", false), true),
+            (status("Running", "ContainerCreating", false), false),
+            (status("Pending", "ContainerCreating", true), false),
+            (PodStatus { phase: Some("Pending".to_owned()), ..PodStatus::default() }, false),
+        ] {
+            assert_eq!(is_in_between(&told, &new), in_between, "{new:?}");
         }
     }
 }

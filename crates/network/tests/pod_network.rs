@@ -252,3 +252,37 @@ async fn a_foreign_flush_is_noticed_and_our_own_changes_are_not() {
     tokio::time::timeout(patience, monitor.disturbed()).await.unwrap().unwrap();
     assert!(!nft.has_table(Family::Ip, "mine").unwrap(), "the first notice is the flush");
 }
+
+#[tokio::test]
+async fn what_is_done_to_the_bridge_is_noticed_and_pods_that_come_and_go_are_not() {
+    let mut lab = Lab::new();
+    let (node, a) = (lab.namespace("node"), lab.namespace("a"));
+    let network = lab.node(&node, "10.50.1.0/24");
+    let mut monitor = network.monitor().unwrap();
+    network.attach("pod-a", &a, &[]).unwrap();
+    network.detach("pod-a").unwrap();
+    let moment = std::time::Duration::from_millis(300);
+    assert!(tokio::time::timeout(moment, monitor.disturbed()).await.is_err(), "pods are no news");
+    assert!(!network.repair().unwrap());
+    for how in [
+        &["link", "set", "cxstest", "down"][..],
+        &["address", "flush", "dev", "cxstest"],
+        &["link", "delete", "cxstest"],
+    ] {
+        let ip = std::process::Command::new("nsenter")
+            .arg(format!("--net={}", node.display()))
+            .arg("ip")
+            .args(how)
+            .status()
+            .unwrap();
+        assert!(ip.success());
+        let patience = std::time::Duration::from_secs(10);
+        tokio::time::timeout(patience, monitor.disturbed()).await.unwrap().unwrap();
+        assert!(network.repair().unwrap(), "after {how:?}");
+        // A new bridge is told of once more.
+        while tokio::time::timeout(moment, monitor.disturbed()).await.is_ok() {
+            assert!(!network.repair().unwrap());
+        }
+    }
+    network.destroy().unwrap();
+}

@@ -19,7 +19,7 @@ use crate::{Error, Result};
 const CA_DAYS: i64 = 3650;
 const LEAF_DAYS: i64 = 365;
 /// Allowance for clocks of other machines that are behind.
-const BACKDATE: Duration = Duration::minutes(5);
+pub(crate) const BACKDATE: Duration = Duration::minutes(5);
 
 /// A certificate with its key, both PEM.
 #[derive(Clone, Debug)]
@@ -200,20 +200,33 @@ impl Authority {
             crate::write(&key_path, &key.serialize_pem(), true)?;
             crate::write(&cert_path, &cert.pem(), false)?;
         }
-        let cert = crate::read(&cert_path)?;
-        check_validity(&cert_path, &cert)?;
+        Self::load(&cert_path, &key_path)
+    }
+
+    /// Opens an authority that exists, by the files of its certificate and its key.
+    ///
+    /// # Errors
+    /// A file cannot be read, or holds none; the certificate is out of its time.
+    pub fn load(cert_path: &Path, key_path: &Path) -> Result<Self> {
+        let cert = crate::read(cert_path)?;
+        check_validity(cert_path, &cert)?;
         let malformed = |path: &Path| {
             let path = path.display().to_string();
             move |e: rcgen::Error| Error::Malformed { path, why: e.to_string() }
         };
-        let key = KeyPair::from_pem(&crate::read(&key_path)?).map_err(malformed(&key_path))?;
-        let issuer = Issuer::from_ca_cert_pem(&cert, key).map_err(malformed(&cert_path))?;
-        Ok(Self { dir: dir.to_owned(), cert, issuer })
+        let key = KeyPair::from_pem(&crate::read(key_path)?).map_err(malformed(key_path))?;
+        let issuer = Issuer::from_ca_cert_pem(&cert, key).map_err(malformed(cert_path))?;
+        let dir = cert_path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok(Self { dir, cert, issuer })
     }
 
     /// The authority's certificate, PEM.
     pub fn cert(&self) -> &str {
         &self.cert
+    }
+
+    pub(crate) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
     }
 
     /// Signs a certificate for `subject`.
@@ -286,7 +299,7 @@ fn paths(dir: &Path, name: &str) -> (PathBuf, PathBuf) {
     (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")))
 }
 
-fn crypto(e: rcgen::Error) -> Error {
+pub(crate) fn crypto(e: rcgen::Error) -> Error {
     Error::Crypto(e.to_string())
 }
 

@@ -1,13 +1,19 @@
 //! Keys and certificates of a cluster: the authority, what it signs, kubeconfig files and tokens.
 
 mod authority;
+mod blocks;
+pub mod jwt;
 pub mod kubeconfig;
 pub mod pem;
+pub mod pods;
+mod proof;
+mod requests;
 mod sec1;
 pub mod tls;
 mod token;
 
 pub use authority::{Authority, ClientCertificate, Identity, Issued, Subject, Usage, self_signed};
+pub use requests::Request;
 pub use token::{
     BoundObject, Claims, KubernetesClaims, SecretClaims, Signer, TokenError, is_of_secret,
 };

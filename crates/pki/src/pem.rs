@@ -1,10 +1,6 @@
 //! Checks of certificates and requests that somebody else wrote.
 
-use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::pem::Pem;
-use x509_parser::prelude::FromDer;
-
-use crate::Identity;
 
 /// Why a request or certificate is not one.
 #[derive(Debug, thiserror::Error)]
@@ -29,20 +25,6 @@ pub enum Refused {
     NoCertificate,
 }
 
-/// Checks that `text` is a certificate request (PKCS #10, RFC 2986), signed with the key that it
-/// names, and gives the subject it asks for.
-///
-/// # Errors
-/// It is not.
-pub fn check_request(text: &str) -> Result<Identity, Refused> {
-    let block = Pem::iter_from_buffer(text.as_bytes()).next().and_then(Result::ok);
-    let block = block.filter(|b| b.label == "CERTIFICATE REQUEST").ok_or(Refused::NoRequest)?;
-    let (_, request) = X509CertificationRequest::from_der(&block.contents)
-        .map_err(|e| Refused::Request(e.to_string()))?;
-    request.verify_signature().map_err(|_| Refused::Signature)?;
-    Ok(Identity::of_subject(&request.certification_request_info.subject))
-}
-
 /// Checks that `text` is a list of certificates.
 pub fn check_certificates(text: &str) -> Result<(), Refused> {
     let mut found = false;
@@ -57,9 +39,18 @@ pub fn check_certificates(text: &str) -> Result<(), Refused> {
     if found { Ok(()) } else { Err(Refused::NoCertificate) }
 }
 
+/// The end of the first certificate of a text, in seconds since 1970; `None` if it is none.
+#[must_use]
+pub fn not_after(text: &str) -> Option<u64> {
+    let block = Pem::iter_from_buffer(text.as_bytes()).next()?.ok()?;
+    let certificate = block.parse_x509().ok()?;
+    u64::try_from(certificate.validity().not_after.timestamp()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Request;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
     use rcgen::{CertificateParams, KeyPair};
@@ -72,7 +63,7 @@ mod tests {
     #[test]
     fn requests_are_signed_with_their_own_key() {
         let good = request(&KeyPair::generate().unwrap());
-        check_request(&good).unwrap();
+        Request::from_pem(&good).unwrap();
         // One bit of the signature, which stands at the end.
         let block = Pem::iter_from_buffer(good.as_bytes()).next().unwrap().unwrap();
         let mut der = block.contents;
@@ -82,8 +73,8 @@ mod tests {
         let body: String = base64.as_bytes().chunks(64).map(line).collect();
         let label = "CERTIFICATE REQUEST";
         let bad = format!("-----BEGIN {label}-----\n{body}-----END {label}-----\n");
-        assert!(matches!(check_request(&bad), Err(Refused::Signature)));
-        assert!(matches!(check_request("nothing"), Err(Refused::NoRequest)));
+        assert!(matches!(Request::from_pem(&bad), Err(Refused::Signature)));
+        assert!(matches!(Request::from_pem("nothing"), Err(Refused::NoRequest)));
         assert!(matches!(check_certificates(&good), Err(Refused::OtherBlock(_))));
         assert!(matches!(check_certificates("nothing"), Err(Refused::NoCertificate)));
     }

@@ -7,13 +7,14 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::client::{WantsClientCert, WebPkiServerVerifier};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::{Error, Issued, Result};
 use anchored::Anchored;
-use unverified::AnyCertificate;
+use unverified::{AnyCertificate, AnyClient};
 
 fn crypto(e: impl std::fmt::Display) -> Error {
     Error::Crypto(e.to_string())
@@ -65,6 +66,57 @@ pub fn server(issued: &Issued, client_ca: &str, alpn: &[&str]) -> Result<ServerC
         .map_err(crypto)?;
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
     Ok(config)
+}
+
+/// Returns true if two PEM texts have a certificate in common.
+pub fn overlap(one: &str, other: &str) -> bool {
+    let read = |pem: &str| -> Vec<CertificateDer<'static>> {
+        CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(std::result::Result::ok).collect()
+    };
+    let other = read(other);
+    read(one).iter().any(|cert| other.contains(cert))
+}
+
+/// Verifies client certificates that `ca` signed.
+///
+/// # Errors
+/// `ca` is not PEM, or has no certificate.
+pub fn client_verifier(ca: &str) -> Result<Arc<dyn ClientCertVerifier>> {
+    WebPkiClientVerifier::builder_with_provider(roots(ca)?, provider()).build().map_err(crypto)
+}
+
+/// A server that asks for, but does not demand, a client certificate, and takes any whose holder
+/// has its key: the caller verifies who signed it. Clients are told that these authorities count.
+///
+/// # Errors
+/// The certificate or an authority is not PEM, or the cryptography is unusable.
+pub fn asking_server(issued: &Issued, authorities: &[&str], alpn: &[&str]) -> Result<ServerConfig> {
+    let mut hints = Vec::new();
+    for ca in authorities {
+        hints.extend(roots(ca)?.subjects());
+    }
+    let (chain, key) = parse(issued)?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(crypto)?
+        .with_client_cert_verifier(Arc::new(AnyClient { hints, provider: provider() }))
+        .with_single_cert(chain, key)
+        .map_err(crypto)?;
+    config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    Ok(config)
+}
+
+/// A client without a certificate of its own that trusts the authorities of this machine.
+///
+/// # Errors
+/// The cryptography is unusable.
+pub fn trusting_machine() -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    // Some machines have authorities that cannot be read; the others count.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let builder = ClientConfig::builder_with_provider(provider());
+    let builder = builder.with_safe_default_protocol_versions().map_err(crypto)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// A client that says nothing of itself and believes every server: for those who ask whether

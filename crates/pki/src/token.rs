@@ -1,6 +1,6 @@
 //! Service account tokens (KEP-1205): JSON Web Tokens signed with the cluster's ES256 key.
 
-mod es256;
+pub(crate) mod provider;
 mod secret;
 
 pub use secret::{SecretClaims, is_of_secret};
@@ -8,11 +8,13 @@ pub use secret::{SecretClaims, is_of_secret};
 use std::path::Path;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation};
 use rcgen::KeyPair;
 use ring::digest;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::jwt::{PublicKey, Unverified};
 use crate::{Error, Result};
 
 /// An object a token is bound to; the token dies with it.
@@ -77,18 +79,20 @@ pub enum TokenError {
 }
 
 /// Signs and verifies the cluster's service account tokens.
+#[derive(Clone)]
 pub struct Signer {
-    issuer: String,
+    /// The first is in the tokens that it signs.
+    issuers: Vec<String>,
     key_id: String,
     encoding: EncodingKey,
-    decoding: DecodingKey,
-    jwk: serde_json::Value,
+    /// Its own first.
+    keys: Vec<PublicKey>,
 }
 
 impl Signer {
     /// Opens the key kept at `path`, making it on first use.
     pub fn open(path: &Path, issuer: &str) -> Result<Self> {
-        es256::install();
+        provider::install();
         if !path.exists() {
             let key = KeyPair::generate().map_err(|e| Error::Crypto(e.to_string()))?;
             crate::write(path, &key.serialize_pem(), true)?;
@@ -96,35 +100,75 @@ impl Signer {
         let pem = crate::read(path)?;
         let malformed = |why: String| Error::Malformed { path: path.display().to_string(), why };
         let pair = KeyPair::from_pem(&pem).map_err(|e| malformed(e.to_string()))?;
-        // SEC 1, 2.3.3: 0x04, then both coordinates of 32 bytes.
         let point = pair.public_key_raw();
-        let [4, coordinates @ ..] = point else { return Err(malformed("not a P-256 key".into())) };
-        let (x, y) = coordinates.split_at(coordinates.len() / 2);
-        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+        let own = PublicKey::point(point).filter(|key| key.algorithm() == "ES256");
+        let own = own.ok_or_else(|| malformed("not a P-256 key".into()))?;
         let key_id = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, point));
         Ok(Self {
-            issuer: issuer.to_owned(),
-            encoding: es256::private(pair.serialized_der()),
-            decoding: es256::public(&x, &y).map_err(|e| malformed(e.to_string()))?,
-            jwk: serde_json::json!({
-                "use": "sig", "kty": "EC", "crv": "P-256", "alg": "ES256", "kid": key_id, "x": x, "y": y,
-            }),
+            issuers: vec![issuer.to_owned()],
+            encoding: provider::private(pair.serialized_der()),
+            keys: vec![own.named(key_id.clone())],
             key_id,
         })
     }
 
+    /// Also verifies with the keys in these PEM files; each must have one.
+    ///
+    /// # Errors
+    /// A file cannot be read or holds no key.
+    pub fn also_verify(mut self, files: &[impl AsRef<Path>]) -> Result<Self> {
+        for file in files {
+            let file = file.as_ref();
+            let found = PublicKey::from_pem(&crate::read(file)?);
+            if found.is_empty() {
+                let why = "data does not contain any valid RSA or ECDSA public keys".to_owned();
+                return Err(Error::Malformed { path: file.display().to_string(), why });
+            }
+            self.keys.extend(found);
+        }
+        Ok(self)
+    }
+
+    /// Accepts the tokens of these issuers; the first is in the tokens that it signs. None leaves
+    /// it as it is.
+    #[must_use]
+    pub fn with_issuers(mut self, issuers: &[String]) -> Self {
+        if !issuers.is_empty() {
+            self.issuers = issuers.to_vec();
+        }
+        self
+    }
+
     /// The issuer URL in every token.
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        self.issuers.first().map_or("", String::as_str)
+    }
+
+    /// All issuers whose tokens it accepts.
+    pub fn issuers(&self) -> &[String] {
+        &self.issuers
     }
 
     /// The JSON Web Key Set served at `/openid/v1/jwks`.
     pub fn jwks(&self) -> serde_json::Value {
-        serde_json::json!({"keys": [self.jwk]})
+        let keys: Vec<_> = self.keys.iter().map(PublicKey::to_jwk).collect();
+        serde_json::json!({"keys": keys})
+    }
+
+    /// The algorithms of its keys, sorted.
+    pub fn algorithms(&self) -> Vec<&'static str> {
+        let mut all: Vec<_> = self.keys.iter().map(PublicKey::algorithm).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// Signs `claims`.
     pub fn sign(&self, claims: &Claims) -> Result<String> {
+        self.sign_any(claims)
+    }
+
+    fn sign_any(&self, claims: &impl Serialize) -> Result<String> {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.key_id.clone());
         header.typ = None;
@@ -134,18 +178,33 @@ impl Signer {
 
     /// Verifies signature, issuer and time. Audiences and bound objects are the caller's to check.
     pub fn verify(&self, token: &str) -> std::result::Result<Claims, TokenError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Foreign)?;
-        if header.alg != Algorithm::ES256 || header.kid.as_deref() != Some(&self.key_id) {
-            return Err(TokenError::Foreign);
+        self.verify_any(token, |algorithm| {
+            let mut validation = Validation::new(algorithm);
+            validation.validate_aud = false;
+            validation.validate_nbf = true;
+            validation.leeway = 0;
+            validation.set_issuer(&self.issuers);
+            validation
+        })
+    }
+
+    /// Verifies a token with the key that it names, or with any if it names none.
+    fn verify_any<T: DeserializeOwned + Clone>(
+        &self,
+        token: &str,
+        validation: impl Fn(Algorithm) -> Validation,
+    ) -> std::result::Result<T, TokenError> {
+        let parsed = Unverified::parse(token).map_err(|_| TokenError::Foreign)?;
+        let algorithm = parsed.algorithm.parse().map_err(|_| TokenError::Foreign)?;
+        let named = |key: &&PublicKey| parsed.key_id.is_empty() || key.id() == parsed.key_id;
+        let mut failure = TokenError::Foreign;
+        for key in self.keys.iter().filter(named) {
+            match jsonwebtoken::decode::<T>(token, &key.decoding, &validation(algorithm)) {
+                Ok(data) => return Ok(data.claims),
+                Err(why) => failure = TokenError::Invalid(why.to_string()),
+            }
         }
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.validate_aud = false;
-        validation.validate_nbf = true;
-        validation.leeway = 0;
-        validation.set_issuer(&[&self.issuer]);
-        jsonwebtoken::decode::<Claims>(token, &self.decoding, &validation)
-            .map(|data| data.claims)
-            .map_err(|e| TokenError::Invalid(e.to_string()))
+        Err(failure)
     }
 }
 

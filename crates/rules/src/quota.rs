@@ -112,11 +112,22 @@ impl Counted {
     /// everything; a scope that does not fit the resource covers nothing.
     #[must_use]
     pub fn covers(&self, quota: &Value, object: &Value) -> bool {
-        let fits = |scope: &Scope<'_>| match self.evaluator {
-            Some(evaluator) => (evaluator.in_scope)(scope, object),
-            None => false,
-        };
-        scope::of(quota).all(|scope| fits(&scope))
+        scope::of(quota).all(|scope| self.is_in(&scope, object))
+    }
+
+    fn is_in(&self, scope: &Scope<'_>, object: &Value) -> bool {
+        self.evaluator.is_some_and(|evaluator| (evaluator.in_scope)(scope, object))
+    }
+
+    /// The names of the scopes of a quota that an object is in.
+    pub fn scopes_of<'q>(&self, quota: &'q Value, object: &Value) -> impl Iterator<Item = &'q str> {
+        scope::of(quota).filter(|scope| self.is_in(scope, object)).map(|scope| scope.name)
+    }
+
+    /// Returns true if an object is in the scope of a requirement, as selectors of scopes have them.
+    #[must_use]
+    pub fn meets(&self, requirement: &Value, object: &Value) -> bool {
+        self.is_in(&Scope::of_requirement(requirement), object)
     }
 }
 

@@ -10,7 +10,7 @@ fn text(value: &Option<String>) -> &str {
 
 /// The toleration is about the taint (upstream's `ToleratesTaint`): no effect or key means any.
 ///
-/// The operators `Lt` and `Gt` (KEP-5471, alpha in v1.35 and off) tolerate nothing.
+/// The operators `Lt` and `Gt` (KEP-5471, alpha and off in v1.37) tolerate nothing.
 #[must_use]
 pub fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let (key, effect) = (text(&toleration.key), text(&toleration.effect));

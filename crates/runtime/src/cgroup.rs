@@ -76,10 +76,13 @@ impl Hierarchies {
                         // Containers see theirs, whoever they run as; the umask is for data.
                         let mode = Permissions::from_mode(0o755);
                         std::fs::set_permissions(&directory, mode)?;
-                        inherit_cpuset(&directory)?;
                     }
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                     Err(error) => return Err(named(&directory, error)),
+                }
+                if !self.unified {
+                    // Also where it was there: its maker may not have come to this yet.
+                    inherit_cpuset(&directory)?;
                 }
             }
         }
@@ -154,8 +157,9 @@ fn inherit_cpuset(directory: &Path) -> io::Result<()> {
     for name in ["cpuset.cpus", "cpuset.mems"] {
         let file = directory.join(name);
         let (Some(parent), true) = (directory.parent(), file.exists()) else { return Ok(()) };
-        if directory.join("cgroup.controllers").exists() {
-            return Ok(());
+        let own = std::fs::read(&file).map_err(|error| named(&file, error))?;
+        if !own.trim_ascii().is_empty() {
+            continue;
         }
         let value = std::fs::read(parent.join(name)).map_err(|error| named(parent, error))?;
         std::fs::write(&file, value).map_err(|error| named(&file, error))?;
@@ -241,5 +245,26 @@ mod tests {
             found.directories("/a/b"),
             [base.join("memory/a/b"), base.join("cpu,cpuacct/a/b")]
         );
+    }
+    #[test]
+    fn a_cpuset_that_another_thread_has_only_just_made_gets_its_cpus() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("cpuset");
+        let pods = root.join("kubepods");
+        std::fs::create_dir_all(&pods).unwrap();
+        std::fs::write(root.join("cgroup.procs"), "").unwrap();
+        for (name, value) in [("cpuset.cpus", "0-1\n"), ("cpuset.mems", "0\n")] {
+            std::fs::write(root.join(name), value).unwrap();
+            std::fs::write(pods.join(name), "\n").unwrap();
+        }
+        let hierarchies = Hierarchies::detect_at(dir.path());
+        hierarchies.create("/kubepods/pod").unwrap();
+        let read = |name| std::fs::read_to_string(pods.join(name)).unwrap();
+        assert_eq!((read("cpuset.cpus").as_str(), read("cpuset.mems").as_str()), ("0-1\n", "0\n"));
+
+        // One that was given fewer keeps them.
+        std::fs::write(pods.join("cpuset.cpus"), "1\n").unwrap();
+        hierarchies.create("/kubepods/other").unwrap();
+        assert_eq!(read("cpuset.cpus"), "1\n");
     }
 }

@@ -7,6 +7,7 @@ mod convert;
 mod events;
 #[cfg(test)]
 mod fake;
+mod metrics;
 mod proto;
 mod relist;
 mod runtime;
@@ -25,6 +26,8 @@ use tonic::Code;
 use crate::cgroup::Hierarchies;
 use crate::{ContainerEvent, Error, Result, SandboxConfig};
 use connection::{Calls, RuntimeClient};
+use metrics::Metrics;
+use telemetry::metrics::Registry;
 
 const EVENT_BACKLOG: usize = 4096;
 
@@ -57,12 +60,13 @@ impl std::fmt::Debug for Cri {
 }
 
 impl Cri {
-    /// Connects to the runtime that listens on `socket`.
+    /// Connects to the runtime that listens on `socket`. How its events come is counted in
+    /// `registry`.
     ///
     /// # Errors
     /// Nothing answers there, it does not speak CRI v1, or it leaves cgroups to systemd, which is
     /// not supported here.
-    pub async fn connect(socket: &Path) -> Result<Self> {
+    pub async fn connect(socket: &Path, registry: &Registry) -> Result<Self> {
         let calls = Calls::new(socket);
         let request = proto::VersionRequest { version: "v1".to_owned() };
         let version = calls.runtime(RuntimeClient::version, request).await;
@@ -76,7 +80,7 @@ impl Cri {
         })?;
         refuse_systemd(&calls, socket).await?;
         let events = broadcast::Sender::new(EVENT_BACKLOG);
-        let watch = events::watch(calls.clone(), events.clone());
+        let watch = events::watch(calls.clone(), events.clone(), Metrics::new(registry));
         let watcher = telemetry::task::spawn("cri-events", watch).abort_handle();
         Ok(Self(Arc::new(Inner {
             calls,
@@ -129,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_was_lost_is_made_again() {
         let mut fake = Fake::start(script());
-        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let cri = Cri::connect(fake.socket(), &Registry::bare()).await.unwrap();
         assert_eq!(cri.version().await.unwrap().runtime_name, "fake");
         fake.restart().await;
         // The first call may still meet the old connection.
@@ -140,13 +144,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_there_is_told() {
-        let absent = Cri::connect(Path::new("/nonexistent/cri.sock")).await.unwrap_err();
+        let absent =
+            Cri::connect(Path::new("/nonexistent/cri.sock"), &Registry::bare()).await.unwrap_err();
         assert_eq!(
             absent.to_string(),
             "connecting to /nonexistent/cri.sock: No such file or directory (os error 2)"
         );
         let old = Fake::start(Script::new());
-        let error = Cri::connect(old.socket()).await.unwrap_err();
+        let error = Cri::connect(old.socket(), &Registry::bare()).await.unwrap_err();
         assert!(error.to_string().contains("does not serve the CRI v1 API"), "{error}");
         let systemd = proto::RuntimeConfigResponse {
             linux: Some(proto::LinuxRuntimeConfiguration { cgroup_driver: 0 }),
@@ -154,10 +159,10 @@ mod tests {
         let mut answers = script();
         answers.insert("RuntimeConfig", vec![Reply::of(&[systemd])]);
         let fake = Fake::start(answers);
-        let error = Cri::connect(fake.socket()).await.unwrap_err();
+        let error = Cri::connect(fake.socket(), &Registry::bare()).await.unwrap_err();
         assert!(error.to_string().contains("only cgroupfs is supported"), "{error}");
         let fake = Fake::start(script());
-        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let cri = Cri::connect(fake.socket(), &Registry::bare()).await.unwrap();
         let error = cri.status().await.unwrap_err();
         assert!(matches!(&error, Error::Internal(text) if text == "unknown method"), "{error:?}");
     }
@@ -165,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_is_bounded() {
         let fake = Fake::start(script());
-        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let cri = Cri::connect(fake.socket(), &Registry::bare()).await.unwrap();
         let version = |length| proto::VersionResponse {
             runtime_name: "x".repeat(length),
             ..proto::VersionResponse::default()
@@ -200,7 +205,7 @@ mod tests {
         let told = Reply::of(&[event(0), event(1)]).and("14", "ended");
         answers.insert("GetContainerEvents", vec![told, Reply::of(&[event(3)]).and("14", "")]);
         let fake = Fake::start(answers);
-        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let cri = Cri::connect(fake.socket(), &Registry::bare()).await.unwrap();
         let mut events = cri.events();
         use ContainerEventKind::{Created, Deleted, Started, Stopped};
         for kind in [Created, Started, Stopped, Deleted, Deleted] {
@@ -215,12 +220,21 @@ mod tests {
         let looks = looks.map(|items| Reply::of(&[proto::ListPodSandboxResponse { items }]));
         answers.insert("ListPodSandbox", looks.into());
         let fake = Fake::start(answers);
-        let cri = Cri::connect(fake.socket()).await.unwrap();
+        let registry = Registry::bare();
+        let cri = Cri::connect(fake.socket(), &registry).await.unwrap();
         let mut events = cri.events();
         use ContainerEventKind::{Deleted, Started, Stopped};
         for kind in [Started, Stopped, Deleted] {
             let event = events.recv().await.unwrap();
             assert_eq!((event.kind, event.pod_uid.as_str()), (kind, "uid-a"));
+        }
+        let shown = registry.scrape(None).body;
+        for line in [
+            "kubelet_pleg_relist_duration_seconds_count 3",
+            "kubelet_pleg_relist_interval_seconds_count 2",
+            "kubelet_evented_pleg_connection_success_count 1",
+        ] {
+            assert!(shown.lines().any(|shown| shown == line), "{line}: {shown}");
         }
     }
 }

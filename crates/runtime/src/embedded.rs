@@ -4,6 +4,7 @@ mod config;
 mod container;
 mod exec;
 mod executable;
+mod mount_points;
 mod plan;
 mod preflight;
 mod recover;
@@ -12,6 +13,7 @@ mod state;
 mod stats;
 mod stream;
 mod users;
+mod volatile;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -29,6 +31,7 @@ pub use config::EmbeddedConfig;
 use crate::api::*;
 use crate::cgroup::Hierarchies;
 use crate::image::{ImageStore, Puller, directory_usage};
+use crate::spec::{ROOT_MOUNT, STAGING};
 use crate::{Error, Result, private};
 use executable::Executable;
 use state::{Containers, Sandboxes};
@@ -66,14 +69,17 @@ impl Embedded {
         }
         let runtime = blocking(move || {
             // Containers reach their files by mounts; no other user needs access.
-            for name in ["", "sandboxes", "containers", "network", "layers", "images"] {
+            let state = ["", "sandboxes", "containers", "layers", "images"];
+            for name in state.into_iter().chain([mount_points::DIRECTORY]) {
                 let path = config.data_dir.join(name);
                 private::directory(&path).map_err(Error::internal(path.display()))?;
             }
             let mut config = config;
             config.data_dir = config.data_dir.canonicalize()?;
+            mount_points::clean(&config.data_dir)?;
             let hierarchies = Hierarchies::detect();
             preflight::check(&config.data_dir, &hierarchies)?;
+            volatile::prepare(&config.data_dir, &["sandboxes", "network", ROOT_MOUNT, STAGING])?;
             let images = Arc::new(ImageStore::open(&config.data_dir)?);
             let executable = Executable::open()?;
             let user_namespaces = match users::probe(&executable, &config.data_dir) {
@@ -117,6 +123,7 @@ impl Embedded {
             if let Some(network) = inner.network.write().take() {
                 network.destroy().map_err(network_error)?;
             }
+            volatile::release(&inner.config.data_dir)?;
             Ok(inner.hierarchies.remove(&inner.config.cgroup_root)?)
         })
         .await;
@@ -139,7 +146,7 @@ impl Embedded {
             let network = PodNetwork::open(PodNetworkConfig {
                 bridge: bridge_name(&config.cluster, &config.node),
                 node_netns: config.node_netns.clone(),
-                state_dir: config.data_dir.join("network"),
+                state_dir: volatile::directory(&config.data_dir).join("network"),
                 pod_cidr,
                 cluster_cidr: config.cluster_cidr,
                 own_ports: config.own_ports.clone(),
@@ -185,7 +192,14 @@ impl Inner {
         self.config.data_dir.join("containers").join(id)
     }
 
+    /// State and pinned namespaces of a sandbox, which are gone when the machine has been down.
     fn sandbox_dir(&self, id: &str) -> PathBuf {
+        volatile::directory(&self.config.data_dir).join("sandboxes").join(id)
+    }
+
+    /// The record that a sandbox was to be made, and the files of it that its containers may write
+    /// to, on disk: memory is no place for what a container writes.
+    fn sandbox_files(&self, id: &str) -> PathBuf {
         self.config.data_dir.join("sandboxes").join(id)
     }
 

@@ -1,5 +1,5 @@
-//! The processes this binary becomes when it is re-executed: a container's shim, the exec helper
-//! and the pause process. All are single-threaded, so that namespaces can be entered and forks
+//! The processes this binary becomes when it is re-executed: the prepared shim, and its copies, which
+//! are a container's shim, the exec helper and the pause process. All are single-threaded, so that namespaces can be entered and forks
 //! made safely.
 
 mod attach;
@@ -12,6 +12,7 @@ mod layers;
 mod log;
 mod mounts;
 mod pause;
+mod prepared;
 mod pty;
 mod relay;
 mod rootfs;
@@ -25,6 +26,7 @@ pub(crate) use attach::{Frame, FrameKind};
 pub(crate) use capabilities::{ALL as ALL_CAPABILITIES, parse as parse_capability};
 pub(crate) use control::{receive as receive_with_fds, send as send_with_fds};
 pub(crate) use mounts::read_only_copy;
+pub(crate) use prepared::{Answer, Order};
 pub(crate) use pty::resize as resize_terminal;
 pub(crate) use seccomp::{localhost as localhost_seccomp, runtime_default as default_seccomp};
 pub(crate) use sys::{is_alive, open_pidfd};
@@ -32,6 +34,9 @@ pub(crate) use users::{Wanted as WantedNamespaces, can_map};
 
 /// First argument by which the binary knows that it is to be one of these.
 pub(crate) const ARGUMENT: &str = "container-shim";
+
+/// The argument after it.
+pub(crate) const PREPARED: &str = "prepared";
 
 /// Makes reads and writes of a descriptor return at once.
 pub(crate) fn set_nonblocking(fd: &std::os::fd::OwnedFd) -> std::io::Result<()> {
@@ -49,17 +54,23 @@ pub fn maybe_run_shim() {
     // Files that it creates in containers are for their users; its own are created with explicit
     // modes.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    let role = arguments.next().unwrap_or_default();
-    let directory = std::path::PathBuf::from(arguments.next().unwrap_or_default());
-    let code = match role.to_str() {
-        Some("run") => run::main(&directory),
-        Some("exec") => exec::main(),
-        Some("pause") => pause::main(),
-        Some("namespaces") => users::main(),
+    let code = match arguments.next() {
+        Some(prepared) if prepared == PREPARED => prepared::main(play),
         _ => {
             eprintln!("{ARGUMENT}: this command is internal");
             2
         }
     };
     std::process::exit(code);
+}
+
+/// Does what the shim of this role does, until its end.
+fn play(role: &std::ffi::OsStr, directory: &std::path::Path) -> i32 {
+    match role.to_str() {
+        Some("run") => run::main(directory),
+        Some("exec") => exec::main(),
+        Some("pause") => pause::main(),
+        Some("namespaces") => users::main(),
+        _ => 2,
+    }
 }

@@ -17,6 +17,15 @@ pub(crate) const EXIT_FILE: &str = "exit.json";
 /// Socket the shim serves attach on.
 pub(crate) const SOCKET_FILE: &str = "shim.sock";
 
+/// Directory in memory in the runtime's data directory.
+pub(crate) const VOLATILE: &str = "volatile";
+/// Directory in that on which every container mounts its root, in a mount namespace of its own. That
+/// its mounts do not reach the node is a property of the mount it is in, which therefore has nothing
+/// else in it that a container may share.
+pub(crate) const ROOT_MOUNT: &str = "rootfs";
+/// Directory in the same that a shim has for itself while it sets a container up.
+pub(crate) const STAGING: &str = "staging";
+
 /// One container, for the shim.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Spec {

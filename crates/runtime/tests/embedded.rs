@@ -45,6 +45,7 @@ fn main() {
         ("pods_reach_each_other_and_their_ports", |n| Box::pin(pod_network(n))),
         ("a_lost_bridge_is_made_again", |n| Box::pin(lost_bridge(n))),
         ("containers_outlive_their_owner", |n| Box::pin(adoption(n))),
+        ("a_killed_prepared_shim_is_replaced", |n| Box::pin(prepared_shim(n))),
         ("usage_is_measured", |n| Box::pin(usage(n))),
         ("a_docker_archive_with_many_layers_runs", |n| Box::pin(docker_archive(n))),
         ("many_pods_start_at_once", |n| Box::pin(many(n))),
@@ -457,6 +458,46 @@ async fn adoption(node: &Node) -> Outcome {
     assert_eq!(events.recv().await?.kind, ContainerEventKind::Stopped);
     assert_eq!(runtime.container_status(long).await?.exit_code, 137);
     runtime.destroy_all().await?;
+    Ok(())
+}
+
+/// Processes whose arguments have these words in them.
+fn processes(words: &[&str]) -> Vec<i32> {
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let arguments = std::fs::read_to_string(path.join("cmdline")).ok()?;
+        let pid = path.file_name()?.to_str()?.parse().ok()?;
+        words.iter().all(|word| arguments.split('\0').any(|known| known == *word)).then_some(pid)
+    });
+    all.collect()
+}
+
+async fn prepared_shim(node: &Node) -> Outcome {
+    let pod = node.pod("prepared").await?;
+    let id = node.run(&pod, "c", "sleep 1000", |_| {}).await?;
+    let directory = node.dir().join("data/containers").join(&id);
+    let shims = processes(&["container-shim", "run", &directory.to_string_lossy()]);
+    assert_eq!(shims.len(), 1, "a shim can be found by its container");
+    let own = format!("PPid:\t{}\n", std::process::id());
+    let is_ours = |pid: &i32| {
+        std::fs::read_to_string(format!("/proc/{pid}/status"))
+            .is_ok_and(|status| status.contains(&own))
+    };
+    let mut prepared = processes(&["container-shim", "prepared"]);
+    prepared.retain(is_ours);
+    for pid in &prepared {
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(*pid),
+            nix::sys::signal::Signal::SIGKILL,
+        )?;
+    }
+    assert!(!prepared.is_empty());
+    let output = node.runtime.exec_sync(&id, words("echo on"), Duration::from_secs(10)).await?;
+    assert_eq!(output.stdout, b"on\n");
+    assert_eq!(processes(&["container-shim", "run", &directory.to_string_lossy()]), shims);
+    let status = node.runtime.container_status(&id).await?;
+    assert_eq!(status.state, ContainerState::Running);
+    node.runtime.remove_pod_sandbox(&pod).await?;
     Ok(())
 }
 

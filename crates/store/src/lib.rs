@@ -137,6 +137,8 @@ pub trait Store: Send + Sync + 'static {
     fn commit(&self, op: Op) -> BoxFuture<'static, Result<Revision, CommitError>>;
     /// The present state and all that follows.
     fn feed(&self) -> BoxFuture<'static, Result<Feed, CommitError>>;
+    /// Leaves nothing in the files of values that are no more, and resolves when that is done.
+    fn compact(&self) -> BoxFuture<'static, Result<(), CommitError>>;
     /// Resolves with the reason when the store has failed for good; the process should then exit.
     fn failed(&self) -> BoxFuture<'static, Arc<str>>;
     /// Bytes that its files take.

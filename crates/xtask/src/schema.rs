@@ -4,6 +4,7 @@
 //! The source is the Go declarations themselves, fetched with `go mod download`: they alone say
 //! which fields are pointers, and with that what an absent field means.
 
+mod declared;
 mod go;
 mod golden;
 mod types;
@@ -14,8 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The Kubernetes version whose API this project serves, as the Go modules number it.
-const VERSION: &str = "v0.35.0";
+const VERSION: &str = "v0.37.2";
 const FACTS: &str = "crates/apimachinery/src/schema/kubernetes.facts";
+const RULES: &str = "crates/apiserver/src/registry/declared.facts";
 
 /// A Go package that declares API types.
 struct Package {
@@ -54,14 +56,15 @@ const API_GROUPS: &[(&str, &str, &[&str])] = &[
     ("discovery.k8s.io", "discovery", &["v1"]),
     ("events.k8s.io", "events", &["v1"]),
     ("flowcontrol.apiserver.k8s.io", "flowcontrol", &["v1"]),
+    ("lifecycle.k8s.io", "lifecycle", &["v1alpha1"]),
     ("networking.k8s.io", "networking", &["v1", "v1beta1"]),
     ("node.k8s.io", "node", &["v1"]),
     ("policy", "policy", &["v1"]),
     ("rbac.authorization.k8s.io", "rbac", &["v1"]),
     ("resource.k8s.io", "resource", &["v1", "v1beta2", "v1beta1", "v1alpha3"]),
-    ("scheduling.k8s.io", "scheduling", &["v1", "v1alpha1"]),
+    ("scheduling.k8s.io", "scheduling", &["v1", "v1beta1", "v1alpha3"]),
     ("storage.k8s.io", "storage", &["v1", "v1beta1"]),
-    ("storagemigration.k8s.io", "storagemigration", &["v1beta1"]),
+    ("storagemigration.k8s.io", "storagemigration", &["v1", "v1beta1"]),
 ];
 
 const OTHER_PACKAGES: &[Package] = &[
@@ -88,27 +91,34 @@ const OTHER_PACKAGES: &[Package] = &[
     ),
 ];
 
-/// Generates the facts and writes them, or with `--check` compares them with what is committed.
+/// Generates the facts and rules and writes them, or with `--check` compares them with what is committed.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let check = match args {
         [] => false,
         [flag] if flag == "--check" => true,
         _ => bail!("usage: cargo xtask schema [--check]"),
     };
-    let text = generate()?;
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(FACTS);
+    let world = read()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (place, text) in
+        [(FACTS, write::facts(&world, VERSION)?), (RULES, declared::facts(&world, VERSION)?)]
+    {
+        let path = root.join(place);
+        if check {
+            let committed = std::fs::read_to_string(&path).context(place)?;
+            ensure!(committed == text, "{place} is stale; run `cargo xtask schema`");
+        } else {
+            std::fs::write(&path, text).context(place)?;
+        }
+    }
     if check {
-        let committed = std::fs::read_to_string(&path).context(FACTS)?;
-        ensure!(committed == text, "{FACTS} is stale; run `cargo xtask schema`");
         let objects = golden::verify(&download("k8s.io/api")?.join("testdata/HEAD"))?;
         println!("facts are fresh; {objects} objects transcode as upstream's");
-    } else {
-        std::fs::write(&path, text).context(FACTS)?;
     }
     Ok(())
 }
 
-fn generate() -> Result<String> {
+fn read() -> Result<types::World> {
     let mut world = types::World::default();
     let api = download("k8s.io/api")?;
     for (group, segment, versions) in API_GROUPS {
@@ -124,7 +134,7 @@ fn generate() -> Result<String> {
         let dir = download(p.module)?.join(p.dir);
         world.add(&import, &dir, p.model, p.group, p.version)?;
     }
-    write::facts(&world, VERSION)
+    Ok(world)
 }
 
 /// Fetches a Go module into Go's own cache and returns where it lies. A fetch that fails, as the

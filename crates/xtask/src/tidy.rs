@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("bench", &["apimachinery", "client", "store"]),
     ("client", &["telemetry"]),
     ("conformance", &["apimachinery"]),
-    ("controllers", &["apimachinery", "client", "rules", "telemetry"]),
+    ("controllers", &["apimachinery", "cel", "client", "pki", "rules", "telemetry"]),
     ("dns", &["client", "telemetry"]),
     ("kubelet", &["apimachinery", "client", "network", "pki", "rules", "runtime", "telemetry"]),
     ("proxy", &["client", "network", "telemetry"]),

@@ -43,6 +43,20 @@ pub(super) fn cases() -> Vec<Case> {
             },
         ),
         (
+            "StorageVersionMigration CRUD Tests storagemigration.k8s.io/v1 StorageVersionMigration \
+             [Conformance]",
+            Life {
+                kind: STORAGE_MIGRATION,
+                // Of nothing, so that nothing is migrated.
+                object: json!({"spec": {"resource": {"group": "", "resource": "foo"}}}),
+                change: json!({"metadata": {"labels": {"changed": "yes"}}}),
+                status: Some(json!({"conditions": [{
+                    "type": "TestCondition", "status": "True", "reason": "TestReason",
+                    "message": "TestMessage", "lastTransitionTime": "2026-01-01T00:00:00Z",
+                }]})),
+            },
+        ),
+        (
             "ResourceQuota should manage the lifecycle of a ResourceQuota [Conformance]",
             Life {
                 kind: RESOURCE_QUOTA,
@@ -68,6 +82,37 @@ pub(super) fn cases() -> Vec<Case> {
                 kind: VALIDATING_WEBHOOK,
                 object: webhook(),
                 change: json!({"metadata": {"labels": {"changed": "yes"}}}),
+                status: None,
+            },
+        ),
+        (
+            "MutatingAdmissionPolicy [Privileged:ClusterAdmin] should support \
+             MutatingAdmissionPolicy API operations [Conformance]",
+            Life {
+                kind: MUTATING_POLICY,
+                object: json!({"spec": {
+                    "matchConstraints": {"resourceRules": [{
+                        "apiGroups": ["never.example.com"], "apiVersions": ["v1"],
+                        "operations": ["CREATE"], "resources": ["nothings"],
+                    }]},
+                    "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {
+                        "expression": "Object{spec: Object.spec{replicas: 1}}",
+                    }}],
+                    "failurePolicy": "Ignore", "reinvocationPolicy": "Never",
+                }}),
+                change: json!({"spec": {"failurePolicy": "Fail"}}),
+                status: None,
+            },
+        ),
+        (
+            "MutatingAdmissionPolicy [Privileged:ClusterAdmin] should support \
+             MutatingAdmissionPolicyBinding API operations [Conformance]",
+            Life {
+                kind: MUTATING_POLICY_BINDING,
+                object: json!({"spec": {"policyName": "never-policy.example.com"}}),
+                change: json!({"spec": {"matchResources": {"namespaceSelector": {
+                    "matchLabels": {"never": "matched"},
+                }}}}),
                 status: None,
             },
         ),

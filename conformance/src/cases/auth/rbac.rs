@@ -141,7 +141,7 @@ async fn names(test: Test) -> Result<()> {
     let mut other = bindings.get(&role).await?;
     other["roleRef"]["name"] = "view".into();
     let refusal = expect_refusal(bindings.replace(&other).await, 422, "Invalid")?;
-    expect_in("the refusal", refusal.message(), "cannot change roleRef")
+    expect_in("the refusal", refusal.message(), "roleRef: Invalid value")
 }
 
 async fn impersonation(test: Test) -> Result<()> {
@@ -158,5 +158,6 @@ async fn impersonation(test: Test) -> Result<()> {
     let request = http::Request::get(path).header("impersonate-user", "admin").body(Vec::new())?;
     let answer = test.cluster.as_bearer(Some(&token))?.send(request).await?;
     let refusal = expect_refusal(answer.object(), 403, "Forbidden")?;
-    expect_in("the refusal", refusal.message(), r#"cannot impersonate resource "users""#)
+    // By the right to do this as somebody, or by the older one to become somebody.
+    expect_in("the refusal", refusal.message(), "cannot impersonate")
 }

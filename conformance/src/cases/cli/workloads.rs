@@ -173,6 +173,7 @@ async fn logs(test: Test) -> Result<()> {
     steps.push("hold".to_owned());
     let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
     test.start(test.pod("talker", json!({"containers": [test.container("c", &steps)]}))).await?;
+    test.log_lines("talker", "c", 20).await?;
     let whole = ok(&test, &["logs", "talker", "c"]).await?;
     expect_eq("the lines", &json!(whole.lines().count()), &json!(20))?;
     let tail = ok(&test, &["logs", "talker", "c", "--tail=1"]).await?;

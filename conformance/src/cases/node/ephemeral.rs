@@ -31,7 +31,7 @@ async fn starts(test: Test) -> Result<()> {
     test.pods().patch("p/ephemeralcontainers", Patch::Strategic, body).await?;
     let pods = test.pods();
     pods.wait("p", "to run its ephemeral container", |pod| running(pod, "debugger")).await?;
-    expect_in("its log", &test.log("p", "container=debugger").await?, "polo")?;
+    expect_in("its log", &test.log_lines("p", "debugger", 1).await?, "polo")?;
     let inside = test.exec_ok("p", "debugger", &["print marco"]).await?;
     expect_in("what exec prints", &inside, "marco")
 }

@@ -50,6 +50,7 @@ async fn remote_command(test: Test) -> Result<()> {
 async fn logs(test: Test) -> Result<()> {
     let container = test.container("main", &["print container is alive", "hold"]);
     test.start(test.pod("p", json!({"containers": [container]}))).await?;
+    test.log_lines("p", "main", 1).await?;
     let path = test.pods().object_path("p/log?container=main");
     let key = tokio_tungstenite::tungstenite::handshake::client::generate_key();
     let request = http::Request::get(path)

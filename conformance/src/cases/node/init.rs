@@ -65,7 +65,7 @@ async fn invoked(test: Test, policy: &str) -> Result<()> {
         expect_eq("its exit code", &status["state"]["terminated"]["exitCode"], &json!(0))?;
         expect_eq("its readiness", &status["ready"], &json!(true))?;
     }
-    expect_in("what they left", &test.log("p", "container=run").await?, "one,two")
+    expect_in("what they left", &test.log_lines("p", "run", 1).await?, "one,two")
 }
 
 async fn fails_always(test: Test) -> Result<()> {

@@ -55,8 +55,10 @@ pub(super) fn cases() -> Vec<Case> {
     table
         .into_iter()
         .map(|(rest, rows)| {
+            // Since v1.37 upstream demands only those of burstable pods.
+            let label = if rest.starts_with("burstable") { " [Conformance]" } else { "" };
             let title = format!(
-                "[sig-node] Pod InPlace Resize Container {rest} [MinimumKubeletVersion:1.34] [Conformance]"
+                "[sig-node] Pod InPlace Resize Container {rest} [MinimumKubeletVersion:1.34]{label}"
             );
             pod_case(&title, move |test| resized(test, rows))
         })

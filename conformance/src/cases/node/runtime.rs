@@ -229,10 +229,14 @@ async fn process_namespace(test: Test) -> Result<()> {
     let spec = json!({"shareProcessNamespace": true,
         "containers": [test.pause("a"), test.container("b", &["pid", "hold"])]});
     test.start(test.pod("p", spec)).await?;
-    let pid: u32 = test.log("p", "container=b").await?.trim().parse()?;
+    let pid: u32 = test.log_lines("p", "b", 1).await?.trim().parse()?;
     anyhow::ensure!(pid != 1, "process 1 in a shared process namespace is a container's");
     let own =
         test.start(test.pod("own", json!({"containers": [test.container("b", &["pid", "hold"])]})));
     own.await?;
-    expect_eq("the process without sharing", &json!(test.log("own", "").await?.trim()), &json!("1"))
+    expect_eq(
+        "the process without sharing",
+        &json!(test.log_lines("own", "b", 1).await?),
+        &json!("1\n"),
+    )
 }

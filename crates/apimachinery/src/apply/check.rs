@@ -21,25 +21,43 @@ pub(super) fn is_typed(shape: &Shape, value: &Value) -> bool {
 }
 
 #[derive(Default)]
-struct Checker {
+struct Checker<'a> {
     allow_duplicates: bool,
-    path: Vec<String>,
+    path: Vec<Step<'a>>,
     complaints: Vec<String>,
 }
 
-impl Checker {
+/// A step of the path, which only has a text when there is something to complain about.
+enum Step<'a> {
+    Field(&'a str),
+    Index(usize),
+    Item(String),
+}
+
+impl Step<'_> {
+    fn element(&self) -> String {
+        match self {
+            Self::Field(name) => element::field(name),
+            Self::Index(index) => format!("i:{index}"),
+            Self::Item(element) => element.clone(),
+        }
+    }
+}
+
+impl<'a> Checker<'a> {
     fn complain(&mut self, what: &str) {
-        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        let path: Vec<String> = self.path.iter().map(Step::element).collect();
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
         self.complaints.push(format!("{}: {what}", element::display(&path)));
     }
 
-    fn below(&mut self, element: String, shape: &Shape, value: &Value) {
-        self.path.push(element);
+    fn below(&mut self, step: Step<'a>, shape: &Shape, value: &'a Value) {
+        self.path.push(step);
         self.value(shape, value);
         self.path.pop();
     }
 
-    fn value(&mut self, shape: &Shape, value: &Value) {
+    fn value(&mut self, shape: &Shape, value: &'a Value) {
         match (shape, value) {
             (_, Value::Null)
             | (Shape::Any | Shape::RawExtension | Shape::SchemaOr(..), _)
@@ -48,7 +66,7 @@ impl Checker {
             (Shape::Object(ty), Value::Object(map)) => self.fields(ty, map),
             (Shape::Map(shape), Value::Object(map)) => {
                 for (name, value) in map {
-                    self.below(element::field(name), &shape.value, value);
+                    self.below(Step::Field(name), &shape.value, value);
                 }
             }
             (Shape::List(list), Value::Array(items)) => self.items(list, items),
@@ -71,13 +89,13 @@ impl Checker {
         }
     }
 
-    fn fields(&mut self, ty: &Type, map: &Map<String, Value>) {
+    fn fields(&mut self, ty: &Type, map: &'a Map<String, Value>) {
         for (name, value) in map {
             match ty.field(name) {
-                Some(field) => self.below(element::field(name), &field.shape, value),
+                Some(field) => self.below(Step::Field(name), &field.shape, value),
                 None if ty.open => {}
                 None => {
-                    self.path.push(element::field(name));
+                    self.path.push(Step::Field(name));
                     self.complain("field not declared in schema");
                     self.path.pop();
                 }
@@ -85,24 +103,24 @@ impl Checker {
         }
     }
 
-    fn items(&mut self, list: &ListShape, items: &[Value]) {
+    fn items(&mut self, list: &ListShape, items: &'a [Value]) {
         let mut seen = HashSet::new();
         for (i, item) in items.iter().enumerate() {
-            let element = match list.kind {
-                ListKind::Atomic => format!("i:{i}"),
+            let step = match list.kind {
+                ListKind::Atomic => Step::Index(i),
                 _ => match element::item(list, item) {
-                    Ok(element) => element,
+                    Ok(element) => Step::Item(element),
                     Err(why) => return self.complain(&format!("element {i}: {why}")),
                 },
             };
-            let repeats = !self.allow_duplicates
-                && list.kind != ListKind::Atomic
-                && !seen.insert(element.clone());
-            if repeats {
-                let shown = element::display(&[&element]);
+            if let Step::Item(element) = &step
+                && !self.allow_duplicates
+                && !seen.insert(element.clone())
+            {
+                let shown = element::display(&[element]);
                 self.complain(&format!("duplicate entries for key {shown}"));
             }
-            self.below(element, &list.item, item);
+            self.below(step, &list.item, item);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Compares two versions of an object.
 
 use super::element;
-use super::set::FieldSet;
+use super::set::{FieldSet, Node};
 use super::view::{View, implied, is_bare, view};
-use crate::schema::{ListShape, Shape};
+use crate::schema::{Field, ListShape, Shape};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,53 +46,75 @@ fn walk(
     path: &mut Vec<String>,
     found: &mut Comparison,
 ) {
-    // A null or absent side takes the structure of the other.
-    let model = new.filter(|v| !v.is_null()).or(old).or(new);
-    let Some(model) = model else { return };
+    let (old, new) = match (old, new) {
+        (Some(old), Some(new)) => (old, new),
+        (None, Some(new)) => return found.added.graft(path, whole(shape, new)),
+        (Some(old), None) => return found.removed.graft(path, whole(shape, old)),
+        (None, None) => return,
+    };
     // Most of an object is unchanged.
     if old == new {
         return;
     }
-    let parts = view(shape, model);
+    // A null takes the structure of the other side.
+    let parts = view(shape, if new.is_null() { old } else { new });
     let bare = |side| is_bare(side) && !shows_something(parts, side);
-    if matches!(parts, View::Leaf) || (bare(old) && bare(new)) {
-        match (old, new) {
-            (None, _) => found.added.insert(path),
-            (_, None) => found.removed.insert(path),
-            (Some(old), Some(new)) if old != new => found.modified.insert(path),
-            _ => {}
-        }
-        return;
-    }
     match parts {
+        View::Leaf => found.modified.insert(path),
+        _ if bare(old) && bare(new) => found.modified.insert(path),
         View::List(list) => items(list, old, new, path, found),
         _ => entries(parts, old, new, path, found),
     }
-    match (old, new) {
-        (None, _) => found.added.insert(path),
-        (_, None) => found.removed.insert(path),
-        _ => {}
+}
+
+/// All fields of a value that was added or removed as a whole.
+fn whole(shape: &Shape, value: &Value) -> Node {
+    let parts = view(shape, value);
+    let mut below = FieldSet::default();
+    match parts {
+        View::Leaf => {}
+        View::List(list) => {
+            for (element, items) in grouped(list, value) {
+                let node = match &items[..] {
+                    [one] => whole(&list.item, one),
+                    _ => Node::member(FieldSet::default()),
+                };
+                below.put(element, node);
+            }
+        }
+        View::Struct(_) | View::Map(_) => {
+            for (name, value) in value.as_object().into_iter().flatten() {
+                below.put(element::field(name), whole(parts.child(name).0, value));
+            }
+            if let View::Struct(ty) = parts {
+                let unset = |field: &&Field| value.get(&field.name).is_none();
+                for field in ty.fields.iter().filter(unset) {
+                    if let Some(zero) = implied(field) {
+                        below.put(element::field(&field.name), whole(&field.shape, &zero));
+                    }
+                }
+            }
+        }
     }
+    Node::member(below)
 }
 
 /// Returns true if Go would show fields of this object although none is set.
-fn shows_something(parts: View<'_>, side: Option<&Value>) -> bool {
+fn shows_something(parts: View<'_>, side: &Value) -> bool {
     match (parts, side) {
-        (View::Struct(ty), Some(Value::Object(_))) => {
-            ty.fields.iter().any(|f| implied(f).is_some())
-        }
+        (View::Struct(ty), Value::Object(_)) => ty.fields.iter().any(|f| implied(f).is_some()),
         _ => false,
     }
 }
 
 fn entries(
     parts: View<'_>,
-    old: Option<&Value>,
-    new: Option<&Value>,
+    old: &Value,
+    new: &Value,
     path: &mut Vec<String>,
     found: &mut Comparison,
 ) {
-    let (old, new) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
+    let (old, new) = (old.as_object(), new.as_object());
     let mut names: BTreeSet<&String> = old.into_iter().chain(new).flat_map(|m| m.keys()).collect();
     if let View::Struct(ty) = parts {
         let shown = ty.fields.iter().filter(|f| implied(f).is_some());
@@ -118,8 +140,8 @@ fn entries(
 /// that appears or disappears counts as a change of the item.
 fn items(
     list: &ListShape,
-    old: Option<&Value>,
-    new: Option<&Value>,
+    old: &Value,
+    new: &Value,
     path: &mut Vec<String>,
     found: &mut Comparison,
 ) {
@@ -148,9 +170,9 @@ fn items(
     }
 }
 
-fn grouped<'a>(list: &ListShape, value: Option<&'a Value>) -> BTreeMap<String, Vec<&'a Value>> {
+fn grouped<'a>(list: &ListShape, value: &'a Value) -> BTreeMap<String, Vec<&'a Value>> {
     let mut groups: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
-    for item in value.and_then(Value::as_array).into_iter().flatten() {
+    for item in value.as_array().into_iter().flatten() {
         if let Ok(element) = element::item(list, item) {
             groups.entry(element).or_default().push(item);
         }

@@ -42,7 +42,7 @@ pub(super) enum Malformed {
 
 /// A step into a struct or map.
 pub(super) fn field(name: &str) -> String {
-    format!("f:{name}")
+    ["f:", name].concat()
 }
 
 /// The field's name, if the step is one.

@@ -5,6 +5,7 @@ use super::set::FieldSet;
 use super::view::{FREE, View, view};
 use crate::schema::{ListKind, Shape};
 use serde_json::Value;
+use std::collections::HashMap;
 
 /// The set of all fields in `value`.
 pub(super) fn extract(shape: &Shape, value: &Value) -> FieldSet {
@@ -18,9 +19,13 @@ fn walk(shape: &Shape, value: &Value, path: &mut Vec<String>, set: &mut FieldSet
         (View::List(list), Value::Array(items)) => {
             let elements: Vec<Option<String>> =
                 items.iter().map(|item| element::item(list, item).ok()).collect();
+            let mut counts: HashMap<&str, usize> = HashMap::new();
+            for element in elements.iter().flatten() {
+                *counts.entry(element).or_default() += 1;
+            }
             for (item, element) in items.iter().zip(&elements) {
                 let Some(element) = element else { continue };
-                let unique = elements.iter().flatten().filter(|e| *e == element).count() == 1;
+                let unique = counts[element.as_str()] == 1;
                 path.push(element.clone());
                 if unique {
                     walk(&list.item, item, path, set);

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 /// Returns `live` with all fields of `config` merged into it.
 pub(super) fn merge(shape: &Shape, live: &Value, config: &Value) -> Value {
     let parts = view(shape, config);
-    if is_bare(Some(live)) && is_bare(Some(config)) {
+    if is_bare(live) && is_bare(config) {
         return config.clone();
     }
     // A null has no parts to merge: a live value that has parts stays unchanged.

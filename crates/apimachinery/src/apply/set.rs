@@ -27,12 +27,17 @@ pub struct FieldSet(BTreeMap<String, Node>);
 
 /// One path: it may be in the set itself, and longer paths below it may be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Node {
+pub(super) struct Node {
     member: bool,
     below: FieldSet,
 }
 
 impl Node {
+    /// A path that is in the set, with longer ones below it.
+    pub(super) fn member(below: FieldSet) -> Self {
+        Self { member: true, below }
+    }
+
     fn is_something(&self) -> bool {
         self.member || !self.below.is_empty()
     }
@@ -69,6 +74,21 @@ impl FieldSet {
             set = &mut set.node(element.as_ref()).below;
         }
         set.node(last.as_ref()).member = true;
+    }
+
+    /// Sets what is at `path`, where there is nothing yet.
+    pub(super) fn graft(&mut self, path: &[String], node: Node) {
+        let Some((last, parents)) = path.split_last() else { return };
+        let mut set = self;
+        for element in parents {
+            set = &mut set.node(element).below;
+        }
+        set.0.insert(last.clone(), node);
+    }
+
+    /// Sets what is below one step.
+    pub(super) fn put(&mut self, element: String, node: Node) {
+        self.0.insert(element, node);
     }
 
     fn node(&mut self, element: &str) -> &mut Node {

@@ -9,6 +9,9 @@ use super::set::FieldSet;
 use super::{UNOWNED, Writer};
 use crate::schema::Shape;
 use serde_json::{Map, Value};
+use std::sync::LazyLock;
+
+static UNOWNED_SET: LazyLock<FieldSet> = LazyLock::new(|| FieldSet::of_fields(UNOWNED));
 
 /// The outcome of an apply.
 pub(super) struct Outcome {
@@ -38,7 +41,7 @@ pub(super) fn update(
         }
     }
     managers.forget_idle();
-    own.subtract(&FieldSet::of_fields(UNOWNED));
+    own.subtract(&UNOWNED_SET);
     if own.is_empty() {
         return;
     }
@@ -98,7 +101,7 @@ pub(super) fn apply(
     for other in others {
         managers.take_away(&other, &lost);
     }
-    managers.take_away(&id, &FieldSet::of_fields(UNOWNED));
+    managers.take_away(&id, &UNOWNED_SET);
     managers.forget_idle();
     let object = (object != *live).then_some(object);
     Ok(Outcome { object, managers })

@@ -60,11 +60,11 @@ pub(super) fn implied(field: &Field) -> Option<Value> {
 }
 
 /// Returns true if the value is null or has no parts.
-pub(super) fn is_bare(value: Option<&Value>) -> bool {
+pub(super) fn is_bare(value: &Value) -> bool {
     match value {
-        None | Some(Value::Null) => true,
-        Some(Value::Object(map)) => map.is_empty(),
-        Some(Value::Array(items)) => items.is_empty(),
-        Some(_) => false,
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        _ => false,
     }
 }

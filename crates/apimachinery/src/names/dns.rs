@@ -18,9 +18,19 @@ pub(super) fn is_subdomain(value: &str) -> bool {
 /// A lowercase RFC 1123 label, up to 63 bytes.
 #[must_use]
 pub fn dns1123_label(value: &str) -> Vec<String> {
+    label(value, max_len_error(MAX_LABEL))
+}
+
+/// The same in the words of upstream's declarative validation.
+#[must_use]
+pub fn short_name(value: &str) -> Vec<String> {
+    label(value, format!("must be no more than {MAX_LABEL} bytes"))
+}
+
+fn label(value: &str, too_long: String) -> Vec<String> {
     let mut errors = Vec::new();
     if value.len() > MAX_LABEL {
-        errors.push(max_len_error(MAX_LABEL));
+        errors.push(too_long);
     }
     if !is_label(value) {
         errors.push(if is_subdomain(value) {
@@ -56,6 +66,24 @@ pub fn dns1123_subdomain(value: &str) -> Vec<String> {
 #[must_use]
 pub fn long_name(value: &str) -> Vec<String> {
     subdomain(value, format!("must be no more than {MAX_SUBDOMAIN} bytes"))
+}
+
+/// The same with capital letters, which some older kinds take.
+#[must_use]
+pub fn long_name_caseless(value: &str) -> Vec<String> {
+    let mut errors = Vec::new();
+    if value.len() > MAX_SUBDOMAIN {
+        errors.push(format!("must be no more than {MAX_SUBDOMAIN} bytes"));
+    }
+    if !is_subdomain(&value.to_ascii_lowercase()) {
+        errors.push(regex_error(
+            "an RFC 1123 subdomain must consist of alphanumeric characters, '-' or '.', and must \
+             start and end with an alphanumeric character",
+            SUBDOMAIN,
+            &["Example.com"],
+        ));
+    }
+    errors
 }
 
 fn subdomain(value: &str, too_long: String) -> Vec<String> {

@@ -30,36 +30,53 @@ fn present<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<Value>, D::E
 /// Maximum total size of the moves of one patch: a moved value is traversed.
 const MAX_MOVED: usize = 32 << 20;
 
+/// An operation of a patch that could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Undone {
+    /// A `test` that does not hold.
+    #[error("testing value {0} failed: test failed")]
+    Test(String),
+    /// Any other operation.
+    #[error("{op} operation does not apply: doc is missing path: {path}: missing value")]
+    Operation {
+        /// Its name.
+        op: String,
+        /// The JSON pointer that it names.
+        path: String,
+    },
+    /// A patch that is malformed or too large.
+    #[error("{}", .0.message)]
+    Patch(Box<Status>),
+}
+
 /// Applies a JSON patch (an array of operations). On failure `target` is left half patched.
 ///
 /// # Errors
 /// 413 beyond 10 000 operations or 3 MiB of copies, 400 for a malformed patch, 422 if an operation
 /// fails or nests deeper than any decoder reads ([`MAX_DEPTH`]).
 pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
-    let count = patch.as_array().map_or(0, Vec::len);
-    if count > MAX_OPERATIONS {
-        return Err(Status::request_entity_too_large(format!(
-            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
-        )));
-    }
-    let undecoded = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
-    let operations = match patch {
-        Value::Null => Vec::new(),
-        Value::Array(_) => {
-            Vec::<Operation>::deserialize(patch).map_err(|e| undecoded(e.to_string()))?
+    carry_out(target, patch).map_err(|undone| match undone {
+        Undone::Patch(status) => *status,
+        // Upstream does not say what went wrong.
+        Undone::Test(_) | Undone::Operation { .. } => {
+            let message = "the server rejected our request due to an error in our request";
+            Status { details: Some(Box::default()), ..Status::unprocessable(message) }
         }
-        other => {
-            let given = crate::text::json_type(other);
-            let wanted = "Go value of type []handlers.jsonPatchOp";
-            return Err(undecoded(format!("json: cannot unmarshal {given} into {wanted}")));
-        }
-    };
+    })
+}
+
+/// The same, for those who tell a test that does not hold from other failures.
+///
+/// # Errors
+/// The operation that failed, or the patch is malformed or too large.
+pub fn carry_out(target: &mut Value, patch: &Value) -> Result<(), Undone> {
+    let too_large = |why: String| Undone::Patch(Status::request_entity_too_large(why).into());
     let (mut copied, mut moved) = (0, 0);
-    for operation in operations {
+    for operation in operations(patch).map_err(|status| Undone::Patch(status.into()))? {
         if operation.op == "move" {
             moved += copied_bytes(target, &operation).unwrap_or(0);
             if moved > MAX_MOVED {
-                return Err(Status::request_entity_too_large(format!(
+                return Err(too_large(format!(
                     "the moves of a JSON patch may add up to {MAX_MOVED} bytes"
                 )));
             }
@@ -67,19 +84,38 @@ pub fn json_patch(target: &mut Value, patch: &Value) -> Result<(), Status> {
         if operation.op == "copy" {
             copied += copied_bytes(target, &operation).unwrap_or(0);
             if copied > MAX_COPIED {
-                return Err(Status::request_entity_too_large(format!(
+                return Err(too_large(format!(
                     "Unable to complete the copy, the accumulated size increase of copy is \
                      {copied}, exceeding the limit {MAX_COPIED}"
                 )));
             }
         }
-        // Upstream does not say what went wrong.
-        apply(target, operation).ok_or_else(|| {
-            let message = "the server rejected our request due to an error in our request";
-            Status { details: Some(Box::default()), ..Status::unprocessable(message) }
+        let (op, path) = (operation.op.clone(), operation.path.clone());
+        apply(target, operation).ok_or(match op.as_str() {
+            "test" => Undone::Test(path),
+            _ => Undone::Operation { op, path },
         })?;
     }
     Ok(())
+}
+
+fn operations(patch: &Value) -> Result<Vec<Operation>, Status> {
+    let count = patch.as_array().map_or(0, Vec::len);
+    if count > MAX_OPERATIONS {
+        return Err(Status::request_entity_too_large(format!(
+            "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
+        )));
+    }
+    let undecoded = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
+    match patch {
+        Value::Null => Ok(Vec::new()),
+        Value::Array(_) => Vec::deserialize(patch).map_err(|e| undecoded(e.to_string())),
+        other => {
+            let given = crate::text::json_type(other);
+            let wanted = "Go value of type []handlers.jsonPatchOp";
+            Err(undecoded(format!("json: cannot unmarshal {given} into {wanted}")))
+        }
+    }
 }
 
 /// Size of the value of a copy or a move, as JSON.

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //! package MODEL GROUP VERSION          types that follow are named MODEL.NAME; GROUP may be `core`
-//! type NAME [OPTION]...                a struct; OPTIONs are `atomic`, `union=FIELD` if FIELD
-//!                                      selects the one that is set, and `required=FIELDS` if
+//! type NAME [OPTION]...                a struct; OPTIONs are `atomic`, `union=[FIELD]` if
+//!                                      one is set and FIELD selects it, and `required=FIELDS` if
 //!                                      their order is not that of the numbers
 //! kind NAME [OPTION]...                a struct that stands alone as an object
 //!  JSON_NAME [VIA.]TAG SHAPE FLAGS [OPTION]...
@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
                 for word in words {
                     match word.split_once('=') {
                         None if word == "atomic" => ty.atomic = true,
-                        Some(("union", field)) => ty.union = field.to_owned(),
+                        Some(("union", field)) => ty.union = Some(field.to_owned()),
                         Some(("required", fields)) => {
                             ty.required = fields.split(',').map(str::to_owned).collect();
                         }

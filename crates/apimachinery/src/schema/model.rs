@@ -43,8 +43,8 @@ pub struct Type {
     pub atomic: bool,
     /// The required fields in order, if that is not the order of their numbers.
     pub required: Vec<String>,
-    /// The field that selects the one that is set, if this is a union.
-    pub union: String,
+    /// The field that selects the one that is set, if this is a union; empty if none does.
+    pub union: Option<String>,
     /// Computed on first use.
     pub(super) layout: OnceLock<Layout>,
 }

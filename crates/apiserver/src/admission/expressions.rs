@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use apimachinery::selector::{FieldSelector, LabelSelector};
 use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status};
 use cel::value::{Authorizer, Check, Decision, Fields, Map, Opaque, Subject, from_json};
 use cel::{Budget, Env, EvalError, PER_CALL_LIMIT, Program, Value as Cel, Variables};
+use futures::future::join_all;
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::Request;
-use crate::authz::{self, Attributes};
+use crate::authz::{self, Attempt, Attributes, Refusal, Waiting};
 use crate::registry::{self, Kind, KindRef, Sub};
 use crate::server::Server;
 use crate::user::User;
@@ -28,22 +31,66 @@ pub(super) struct Input {
 }
 
 /// Answers what the user of a request may do.
+///
+/// An expression cannot wait. What a webhook must decide stays open at first, and the value of the
+/// evaluation does not count; [`Input::settle`] has it answered and evaluates again.
 struct Asker {
     server: Arc<Server>,
     user: User,
+    answers: Mutex<Answers>,
 }
 
-impl Authorizer for Asker {
-    fn authorize(&self, check: &Check, verb: &str) -> Decision {
+/// The answers that had to be waited for. They are few: each question costs an expression a good
+/// part of its budget.
+#[derive(Default)]
+struct Answers {
+    known: Vec<(Asked, Decision)>,
+    open: Vec<(Asked, Waiting)>,
+}
+
+/// A check and its verb.
+#[derive(Clone, PartialEq, Eq)]
+struct Asked(Check, String);
+
+/// An answer for expressions.
+fn shown(decision: authz::Decision) -> Decision {
+    match decision {
+        authz::Decision::Allow(reason) => Decision { allowed: true, reason, error: None },
+        authz::Decision::Deny(Refusal { reason, error, .. }) => {
+            Decision { allowed: false, reason, error }
+        }
+    }
+}
+
+/// The parts of a check that it holds in another form than authorizers take.
+struct Parts {
+    account: Option<User>,
+    fields: Option<FieldSelector>,
+    labels: Option<LabelSelector>,
+}
+
+impl Parts {
+    fn of(check: &Check) -> Self {
         let account = check.service_account.as_ref();
-        let account = account.map(|(namespace, name)| User::service_account(namespace, name));
-        let user = account.as_ref().unwrap_or(&self.user);
-        let attributes = match &check.path {
+        Self {
+            account: account.map(|(namespace, name)| User::service_account(namespace, name)),
+            // A selector that cannot be parsed only widens the question.
+            fields: FieldSelector::parse(&check.field_selector).ok().filter(|f| !f.is_empty()),
+            labels: LabelSelector::parse(&check.label_selector).ok().filter(|l| !l.is_empty()),
+        }
+    }
+
+    fn attributes<'a>(&'a self, user: &'a User, check: &'a Check, verb: &'a str) -> Attributes<'a> {
+        let user = self.account.as_ref().unwrap_or(user);
+        match &check.path {
             Some(path) => Attributes::on_path(user, verb, path),
             None => Attributes {
+                version: "*",
                 subresource: &check.subresource,
                 namespace: &check.namespace,
                 name: &check.name,
+                fields: self.fields.as_ref(),
+                labels: self.labels.as_ref(),
                 ..Attributes::on_resource(
                     user,
                     verb,
@@ -51,19 +98,62 @@ impl Authorizer for Asker {
                     check.resource.as_deref().unwrap_or_default(),
                 )
             },
-        };
-        match authz::decide(&self.server, &attributes) {
-            authz::Decision::Allow(reason) => {
-                Decision { allowed: true, reason: reason.to_string(), error: None }
-            }
-            authz::Decision::Deny(reason) => {
-                Decision { allowed: false, reason: reason.to_string(), error: None }
+        }
+    }
+}
+
+impl Authorizer for Asker {
+    fn authorize(&self, check: &Check, verb: &str) -> Decision {
+        let mut answers = self.answers.lock();
+        let same = |Asked(known, by): &Asked| known == check && by == verb;
+        if let Some((_, decision)) = answers.known.iter().find(|(asked, _)| same(asked)) {
+            return decision.clone();
+        }
+        let parts = Parts::of(check);
+        match authz::attempt(&self.server, &parts.attributes(&self.user, check, verb)) {
+            Attempt::Decided(decision) => shown(decision),
+            Attempt::Waits(waiting) => {
+                if !answers.open.iter().any(|(asked, _)| same(asked)) {
+                    answers.open.push((Asked(check.clone(), verb.to_owned()), waiting));
+                }
+                let error = Some("the authorizer has not answered yet".to_owned());
+                Decision { allowed: false, reason: String::new(), error }
             }
         }
     }
 }
 
+impl Asker {
+    async fn wait(&self, asked: Asked, waiting: Waiting) -> (Asked, Decision) {
+        let parts = Parts::of(&asked.0);
+        let attributes = parts.attributes(&self.user, &asked.0, &asked.1);
+        let decision = shown(waiting.decide(&self.server, &attributes).await);
+        (asked, decision)
+    }
+}
+
 impl Input {
+    /// Evaluates something of these values; again when the authorizer had to be waited for, until it
+    /// has answered all that is asked. Each time it answers what was open, so that this ends.
+    pub(super) async fn settle<T>(&self, mut evaluate: impl FnMut() -> T) -> T {
+        loop {
+            let value = evaluate();
+            let open = std::mem::take(&mut self.asker.answers.lock().open);
+            if open.is_empty() {
+                return value;
+            }
+            drop(value);
+            let waits = open.into_iter().map(|(asked, waiting)| self.asker.wait(asked, waiting));
+            let answers = join_all(waits).await;
+            self.asker.answers.lock().known.extend(answers);
+        }
+    }
+
+    /// The object as of the kind as which it is seen.
+    pub(super) fn object(&self) -> &Value {
+        &self.object
+    }
+
     /// The request as of the kind as which its objects are seen.
     ///
     /// # Errors
@@ -86,7 +176,11 @@ impl Input {
             old: request.shown(seen, request.old).await?,
             request: request.described(seen),
             namespace,
-            asker: Asker { server: request.call.server.clone(), user: request.user.clone() },
+            asker: Asker {
+                server: request.call.server.clone(),
+                user: request.user.clone(),
+                answers: Mutex::default(),
+            },
             check: Check {
                 group: Some(request.kind.group.to_owned()),
                 resource: Some(request.kind.resource.to_owned()),

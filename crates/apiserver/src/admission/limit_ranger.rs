@@ -67,6 +67,7 @@ fn is_claim(request: &Request<'_>) -> bool {
 fn ranges(request: &Request<'_>) -> Result<Vec<Object>, Status> {
     let kind = registry::find("", "v1", "limitranges")
         .ok_or_else(|| Status::internal("no limit ranges"))?;
+    request.server.storage.readable(kind, request.namespace)?;
     let snapshot = request.server.collection(kind)?.snapshot();
     Ok(snapshot.range(request.namespace, "").map(|entry| entry.object()).collect())
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{Operation, Request};
 use crate::authz::has;
 use crate::conversion;
+use crate::registry::admissionregistration::is_unseen;
 use crate::registry::{self, Kind, KindRef};
 use crate::server::Server;
 
@@ -21,9 +22,11 @@ const EXEMPT: &[&str] = &[
     "MutatingAdmissionPolicyBinding",
 ];
 
-/// Returns true for requests that no webhook is asked about.
+/// Returns true for requests that no webhook and no policy is asked about.
 pub(super) fn is_exempt(kind: &Kind) -> bool {
-    kind.group == "admissionregistration.k8s.io" && EXEMPT.contains(&kind.kind)
+    let is_configuration =
+        kind.group == "admissionregistration.k8s.io" && EXEMPT.contains(&kind.kind);
+    is_configuration || is_unseen(kind.group, kind.resource)
 }
 
 /// Operations and resources of a rule.

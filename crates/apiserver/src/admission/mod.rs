@@ -1,26 +1,44 @@
 //! Admission: plugins that complete or refuse a write, in upstream's order.
 
+mod always;
+mod always_pull_images;
+mod anti_affinity;
 mod certificates;
+mod chain;
 mod claim_resize;
+mod configuration;
 mod default_class;
 mod default_toleration_seconds;
+mod deny_external_ips;
 mod derived;
 mod described;
+mod event_rate_limit;
 mod expressions;
+mod extended_resources;
+mod image_policy;
 mod limit_ranger;
 mod matching;
+mod namespace_exists;
 mod namespace_lifecycle;
 mod node_restriction;
+mod owner_references;
+mod patched;
+mod pod_node_selector;
+mod pod_resize;
+mod pod_security;
+mod pod_tolerations;
 mod pod_topology_labels;
 mod policies;
 mod policy_params;
 mod priority;
 mod rbac_escalation;
 mod resource_quota;
+mod rounds;
 mod runtime_class;
 mod service_account;
 mod storage_protection;
 mod taint_nodes;
+mod toleration;
 mod webhooks;
 
 use apimachinery::{Object, ObjectExt, Status};
@@ -33,10 +51,14 @@ use crate::server::Server;
 use crate::user::User;
 use crate::verbs::Call;
 
+pub(crate) use chain::Chain;
+pub use chain::{AdmissionError, AdmissionOptions};
+use configuration::{Document, Invalid};
 pub(crate) use policies::Policies;
-use policies::ValidatingPolicies;
+use policies::{MutatingPolicies, ValidatingPolicies};
+use rounds::Rounds;
 pub(crate) use webhooks::Hooks;
-use webhooks::{MutatingWebhooks, Rounds, ValidatingWebhooks};
+use webhooks::{MutatingWebhooks, ValidatingWebhooks};
 
 pub(crate) use resource_quota::NamespaceLocks as QuotaLocks;
 
@@ -135,7 +157,7 @@ impl Request<'_> {
 /// `admit` may change the object and must give the same result when run again; `validate` sees
 /// the final object and changes nothing. For a deletion there is no object.
 #[async_trait]
-pub(crate) trait Plugin: Sync {
+pub(crate) trait Plugin: Send + Sync {
     async fn admit(&self, _request: &Request<'_>, _object: &mut Object) -> Result<(), Status> {
         Ok(())
     }
@@ -149,20 +171,50 @@ pub(crate) trait Plugin: Sync {
     }
 }
 
-/// A plugin in the chain.
+/// Makes a plugin of its part of the configuration.
+type Make = fn(Option<&Document>) -> Result<Box<dyn Plugin>, Invalid>;
+
+/// A plugin, or how it is made.
+enum Source {
+    Fixed(&'static dyn Plugin),
+    Configured(Make),
+}
+
+/// A plugin of the table.
 pub(crate) struct Entry {
     /// Name in metrics: upstream's name if it is upstream's plugin.
     pub(crate) name: &'static str,
-    plugin: &'static dyn Plugin,
+    plugin: Source,
     admits: bool,
     validates: bool,
     /// Also asked about connections, and about deletions before anything validates them.
     always: bool,
+    /// Runs unless it is disabled.
+    by_default: bool,
+    /// No plugin of upstream's, but a rule that it has elsewhere: nobody can disable it.
+    own: bool,
 }
 
 impl Entry {
+    const fn new(name: &'static str, plugin: Source, admits: bool, validates: bool) -> Self {
+        Self { name, plugin, admits, validates, always: false, by_default: true, own: false }
+    }
+
     const fn always(self) -> Self {
         Self { always: true, ..self }
+    }
+
+    /// The plugin runs only if it is enabled.
+    const fn off(self) -> Self {
+        Self { by_default: false, ..self }
+    }
+
+    const fn own(self) -> Self {
+        Self { own: true, ..self }
+    }
+
+    const fn is_own(&self) -> bool {
+        self.own
     }
 
     /// Returns true if the plugin takes part in a phase of an operation.
@@ -178,42 +230,77 @@ impl Entry {
 }
 
 const fn admits(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
-    Entry { name, plugin, admits: true, validates: false, always: false }
+    Entry::new(name, Source::Fixed(plugin), true, false)
 }
 
 const fn validates(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
-    Entry { name, plugin, admits: false, validates: true, always: false }
+    Entry::new(name, Source::Fixed(plugin), false, true)
 }
 
 const fn both(name: &'static str, plugin: &'static dyn Plugin) -> Entry {
-    Entry { name, plugin, admits: true, validates: true, always: false }
+    Entry::new(name, Source::Fixed(plugin), true, true)
 }
 
-/// The chain.
+/// A plugin that takes a configuration and only validates.
+const fn validates_as(name: &'static str, make: Make) -> Entry {
+    Entry::new(name, Source::Configured(make), false, true)
+}
+
+/// A plugin that takes a configuration and does both.
+const fn both_as(name: &'static str, make: Make) -> Entry {
+    Entry::new(name, Source::Configured(make), true, true)
+}
+
+/// All plugins, in the order in which they run.
 pub(crate) static PLUGINS: &[Entry] = &[
-    // Upstream runs this check at the end of validation.
-    validates("PolicyParams", &policy_params::PolicyParams),
+    // Upstream runs these checks at the end of validation.
+    validates("PolicyParams", &policy_params::PolicyParams).own(),
+    validates("PodCertificates", &certificates::PodCertificates).own(),
+    both("AlwaysAdmit", &always::AlwaysAdmit).off(),
+    admits("NamespaceAutoProvision", &namespace_exists::NamespaceAutoProvision).off(),
     both("NamespaceLifecycle", &namespace_lifecycle::NamespaceLifecycle),
+    validates("NamespaceExists", &namespace_exists::NamespaceExists).off(),
+    validates("LimitPodHardAntiAffinityTopology", &anti_affinity::LimitAntiAffinity).off(),
     both("LimitRanger", &limit_ranger::LimitRanger),
     admits("ServiceAccount", &service_account::ServiceAccount),
+    // Off in upstream, where whoever installs a cluster enables it.
     both("NodeRestriction", &node_restriction::NodeRestriction),
     admits("TaintNodesByCondition", &taint_nodes::TaintNodesByCondition),
-    admits("PodTopologyLabels", &pod_topology_labels::PodTopologyLabels),
+    both("AlwaysPullImages", &always_pull_images::AlwaysPullImages).off(),
+    validates_as("ImagePolicyWebhook", image_policy::configure).off(),
+    validates_as("PodSecurity", pod_security::configure),
+    both_as("PodNodeSelector", pod_node_selector::configure).off(),
     both("Priority", &priority::Priority),
     admits("DefaultTolerationSeconds", &default_toleration_seconds::DefaultTolerationSeconds),
+    both_as("PodTolerationRestriction", pod_tolerations::configure).off(),
+    validates_as("EventRateLimit", event_rate_limit::configure).off(),
+    admits("ExtendedResourceToleration", &extended_resources::TolerateResources).off(),
     admits("DefaultStorageClass", &default_class::STORAGE),
     admits("StorageObjectInUseProtection", &storage_protection::StorageProtection),
+    // Without effect: groups of pods are not served, as in upstream without their feature.
+    admits("PodGroupProtection", &always::AlwaysAdmit),
+    validates("OwnerReferencesPermissionEnforcement", &owner_references::EnforceOwnerReferences)
+        .off(),
     validates("PersistentVolumeClaimResize", &claim_resize::ClaimResize),
     both("RuntimeClass", &runtime_class::RuntimeClass),
+    validates("RBACEscalation", &rbac_escalation::RbacEscalation).own(),
+    validates("CertificateApproval", &certificates::Approval),
+    validates("CertificateSigning", &certificates::Signing),
+    validates("ClusterTrustBundleAttest", &certificates::TrustBundles),
+    validates("CertificateSubjectRestriction", &certificates::SubjectRestriction),
     admits("DefaultIngressClass", &default_class::INGRESS),
+    validates("DenyServiceExternalIPs", &deny_external_ips::DenyExternalIps).off(),
+    admits("PodTopologyLabels", &pod_topology_labels::PodTopologyLabels),
+    validates("NodeDeclaredFeatureValidator", &pod_resize::DeclaredFeatures),
+    validates("PodResizeValidator", &pod_resize::PodResize),
+    admits("MutatingAdmissionPolicy", &MutatingPolicies),
     // The last that may change the object.
     admits("MutatingAdmissionWebhook", &MutatingWebhooks).always(),
-    validates("RBACEscalation", &rbac_escalation::RbacEscalation),
-    validates("Certificates", &certificates::Certificates),
     validates("ValidatingAdmissionPolicy", &ValidatingPolicies).always(),
     validates("ValidatingAdmissionWebhook", &ValidatingWebhooks).always(),
     // Last, so that nothing is charged for an object that another plugin refuses.
-    validates("ResourceQuota", &resource_quota::ResourceQuota),
+    validates_as("ResourceQuota", resource_quota::configure),
+    both("AlwaysDeny", &always::AlwaysDeny).always().off(),
 ];
 
 fn request<'a>(
@@ -281,16 +368,11 @@ pub(crate) async fn admit(
     }
 }
 
-/// The plugins that take part in a phase of an operation, with their places in the chain.
-fn plugins(phase: Phase, operation: Operation) -> impl Iterator<Item = (usize, &'static Entry)> {
-    PLUGINS.iter().enumerate().filter(move |(_, entry)| entry.takes_part(phase, operation))
-}
-
 async fn change(request: &Request<'_>, object: &mut Object) -> Result<(), Status> {
     let mut step = request.server.metrics.admission.begin(Phase::Admit, request.operation);
     let mut outcome = Ok(());
-    for (at, entry) in plugins(Phase::Admit, request.operation) {
-        outcome = entry.plugin.admit(request, object).await;
+    for (at, plugin) in request.server.admission.plugins(Phase::Admit, request.operation) {
+        outcome = plugin.admit(request, object).await;
         step.plugin(at, outcome.is_err());
         if outcome.is_err() {
             break;
@@ -314,8 +396,8 @@ pub(crate) async fn validate(
 async fn ask(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
     let mut step = request.server.metrics.admission.begin(Phase::Validate, request.operation);
     let mut outcome = Ok(());
-    for (at, entry) in plugins(Phase::Validate, request.operation) {
-        outcome = entry.plugin.validate(request, object).await;
+    for (at, plugin) in request.server.admission.plugins(Phase::Validate, request.operation) {
+        outcome = plugin.validate(request, object).await;
         step.plugin(at, outcome.is_err());
         if outcome.is_err() {
             break;

@@ -1,5 +1,6 @@
 //! NodeRestriction: a kubelet only changes its own node and the pods bound to it.
 
+mod certificates;
 mod pods;
 mod tokens;
 
@@ -39,15 +40,15 @@ pub(super) struct NodeRestriction;
 #[async_trait]
 impl Plugin for NodeRestriction {
     async fn admit(&self, request: &Request<'_>, object: &mut Object) -> Result<(), Status> {
-        check(request, Some(object))
+        check(request, Some(object)).await
     }
 
     async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
-        if object.is_none() { check(request, None) } else { Ok(()) }
+        if object.is_none() { check(request, None).await } else { Ok(()) }
     }
 }
 
-fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
+async fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
     let Some(node) = request.user.node() else { return Ok(()) };
     // The name of the new object: a generated name is not the node's own.
     let named = object.map_or(request.name, ObjectExt::name);
@@ -59,7 +60,7 @@ fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
         ("", "nodes") => check_node(request, node, object),
         ("", "pods") => pods::check(request, node, object),
         ("", "persistentvolumeclaims") => check_claim(request, node, object),
-        ("", "serviceaccounts") => tokens::check(request, node, object),
+        ("", "serviceaccounts") => tokens::check(request, node, object).await,
         ("coordination.k8s.io", "leases") => {
             if request.namespace != "kube-node-lease" {
                 let why = "can only access leases in the \"kube-node-lease\" system namespace";
@@ -71,6 +72,9 @@ fn check(request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
         ("resource.k8s.io", "resourceslices") => check_slice(request, node, object),
         ("certificates.k8s.io", "certificatesigningrequests") => {
             check_request(request, node, object)
+        }
+        ("certificates.k8s.io", "podcertificaterequests") => {
+            certificates::check(request, node, object).await
         }
         _ => Ok(()),
     }

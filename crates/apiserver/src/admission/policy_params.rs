@@ -7,13 +7,16 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{Plugin, Request};
-use crate::authz::{self, Attributes, Decision};
+use crate::authz::{self, Attributes};
 use crate::registry::{self, Kinds};
 use crate::user::{MASTERS, User};
 
 const GROUP: &str = "admissionregistration.k8s.io";
-const POLICIES: &str = "validatingadmissionpolicies";
-const BINDINGS: &str = "validatingadmissionpolicybindings";
+/// Resources of policies, with those of their bindings.
+const POLICIES: &[(&str, &str)] = &[
+    ("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+    ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings"),
+];
 
 pub(super) struct PolicyParams;
 
@@ -24,12 +27,13 @@ impl Plugin for PolicyParams {
         if request.user.in_group(MASTERS) {
             return Ok(());
         }
-        let (field, refused) = if request.is(GROUP, POLICIES) {
-            ("paramKind", check_policy(request, object))
-        } else if request.is(GROUP, BINDINGS) {
-            ("paramRef", check_binding(request, object))
-        } else {
-            return Ok(());
+        let is = |resource| request.is(GROUP, resource);
+        let (field, refused) = match POLICIES.iter().find(|(of, by)| is(of) || is(by)) {
+            Some((policies, _)) if is(policies) => {
+                ("paramKind", check_policy(request, object).await)
+            }
+            Some((policies, _)) => ("paramRef", check_binding(request, object, policies).await),
+            None => return Ok(()),
         };
         let Some(why) = refused else { return Ok(()) };
         let error = FieldError::forbidden(&Path::new("spec").child(field), why);
@@ -55,20 +59,26 @@ impl<'a> Params<'a> {
     }
 }
 
-fn may(request: &Request<'_>, verb: &str, of: &Params<'_>, namespace: &str, name: &str) -> bool {
+async fn may(
+    request: &Request<'_>,
+    verb: &str,
+    of: &Params<'_>,
+    namespace: &str,
+    name: &str,
+) -> bool {
     let attributes = Attributes {
         namespace,
         name,
         ..Attributes::on_resource(request.user, verb, of.group, of.resource)
     };
-    matches!(authz::decide(request.server, &attributes), Decision::Allow(_))
+    authz::decide(request.server, attributes).await.is_allowed()
 }
 
 /// The reason why the policy may not be written.
-fn check_policy(request: &Request<'_>, policy: &Object) -> Option<String> {
+async fn check_policy(request: &Request<'_>, policy: &Object) -> Option<String> {
     let kind = policy.get_path(&["spec", "paramKind"])?;
     let same = request.old.is_some_and(|old| old.get_path(&["spec", "paramKind"]) == Some(kind));
-    if same || may(request, "get", &Params::of(&request.server.kinds(), kind), "*", "*") {
+    if same || may(request, "get", &Params::of(&request.server.kinds(), kind), "*", "*").await {
         return None;
     }
     Some(format!(
@@ -82,17 +92,17 @@ fn check_policy(request: &Request<'_>, policy: &Object) -> Option<String> {
 
 /// The reason why the binding may not be written. An unchanged one is checked again like upstream,
 /// which compares pointers.
-fn check_binding(request: &Request<'_>, binding: &Object) -> Option<String> {
+async fn check_binding(request: &Request<'_>, binding: &Object, policies: &str) -> Option<String> {
     let reference = binding.get_path(&["spec", "paramRef"])?;
     let (namespace, name) = (reference.str_at(&["namespace"]), reference.str_at(&["name"]));
     let verb = if name.is_empty() { "list" } else { "get" };
     let wanted = binding.str_at(&["spec", "policyName"]);
-    let policy = registry::find(GROUP, "v1", POLICIES)
+    let policy = registry::find(GROUP, "v1", policies)
         .and_then(|kind| request.server.entry(kind, "", wanted))
         .map(|entry| entry.object());
     let kind = policy.as_ref().and_then(|policy| policy.get_path(&["spec", "paramKind"]));
     let params = kind.map_or(Params::ALL, |kind| Params::of(&request.server.kinds(), kind));
-    if may(request, verb, &params, namespace, name) {
+    if may(request, verb, &params, namespace, name).await {
         return None;
     }
     let user = shown(request.user);

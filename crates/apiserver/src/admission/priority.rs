@@ -96,6 +96,9 @@ fn default_class(
     kind: &'static crate::registry::Kind,
 ) -> Result<Option<Value>, Status> {
     let (snapshot, _) = request.server.present(kind)?;
-    let classes = snapshot.range("", "").map(|e| e.object()).filter(|c| c["globalDefault"] == true);
+    // Quotes are escaped inside of strings, so that no other text has it.
+    let may_be = |text: &str| text.contains(r#""globalDefault":true"#);
+    let entries = snapshot.range("", "").filter(|e| str::from_utf8(&e.bytes).is_ok_and(may_be));
+    let classes = entries.map(|e| e.object()).filter(|c| c["globalDefault"] == true);
     Ok(classes.min_by_key(|c| c["value"].as_i64().unwrap_or(0)))
 }

@@ -12,14 +12,17 @@ pub(super) struct RbacEscalation;
 impl Plugin for RbacEscalation {
     async fn validate(&self, request: &Request<'_>, object: Option<&Object>) -> Result<(), Status> {
         match object {
-            Some(object) => escalation::check(&escalation::Write {
-                server: request.server,
-                user: request.user,
-                kind: request.kind,
-                object,
-                old: request.old,
-                path_name: request.path_name,
-            }),
+            Some(object) => {
+                let write = escalation::Write {
+                    server: request.server,
+                    user: request.user,
+                    kind: request.kind,
+                    object,
+                    old: request.old,
+                    path_name: request.path_name,
+                };
+                escalation::check(&write).await
+            }
             None => Ok(()),
         }
     }

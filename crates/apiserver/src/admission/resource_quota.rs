@@ -4,6 +4,7 @@
 //! remainder. It precedes the object and is not undone if the object fails later: the quota
 //! controller recounts soon after every charge.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
@@ -16,11 +17,13 @@ use rules::quota::{self, Counted};
 use store::Expect;
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::configuration::{Document, Invalid};
 use super::{Operation, Plugin, Request};
 use crate::registry::{self, Kind, Sub};
 use crate::verbs::Failure;
 
 mod charge;
+mod limited;
 
 /// How long a request waits for the lock and its charge (upstream: 10 s).
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -44,7 +47,14 @@ impl NamespaceLocks {
     }
 }
 
-pub(super) struct ResourceQuota;
+pub(super) struct ResourceQuota {
+    limited: Vec<limited::Limited>,
+}
+
+/// Makes the plugin; by default nothing is limited but by quotas.
+pub(super) fn configure(document: Option<&Document>) -> Result<Box<dyn Plugin>, Invalid> {
+    Ok(Box::new(ResourceQuota { limited: limited::read(document)? }))
+}
 
 #[async_trait]
 impl Plugin for ResourceQuota {
@@ -52,14 +62,15 @@ impl Plugin for ResourceQuota {
         let Some(object) = object.filter(|object| concerns(request, object)) else { return Ok(()) };
         let kind = registry::find("", "v1", "resourcequotas")
             .ok_or_else(|| Status::internal("no resource quotas"))?;
+        request.server.storage.readable(kind, request.namespace)?;
         let snapshot = request.server.collection(kind)?.snapshot();
-        if snapshot.range(request.namespace, "").next().is_none() {
+        if self.limited.is_empty() && snapshot.range(request.namespace, "").next().is_none() {
             return Ok(());
         }
         let Some(counted) = Counted::of(request.kind.group, request.kind.resource) else {
             return Ok(());
         };
-        let reserved = reserve(request, kind, &counted, object);
+        let reserved = reserve(request, kind, &counted, object, &self.limited);
         match tokio::time::timeout(PATIENCE, reserved).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Status::internal("resource quota evaluation timed out")),
@@ -109,6 +120,7 @@ async fn reserve(
     kind: &'static Kind,
     counted: &Counted,
     object: &Object,
+    limited: &[limited::Limited],
 ) -> Result<(), Status> {
     let server = request.server;
     let bill = charge::Bill {
@@ -124,6 +136,15 @@ async fn reserve(
     loop {
         let snapshot = server.collection(kind)?.snapshot();
         let mut charges = Vec::new();
+        if !limited.is_empty() && charged.is_empty() {
+            let quotas: Vec<Object> =
+                snapshot.range(request.namespace, "").map(|entry| entry.object()).collect();
+            let mut covered = BTreeSet::new();
+            for quota in &quotas {
+                covered.extend(bill.limits(quota).map_err(|why| request.forbidden(why))?);
+            }
+            limited::check(limited, request, &bill, &quotas, &covered)?;
+        }
         for entry in snapshot.range(request.namespace, "") {
             if charged.iter().any(|name| name == entry.name()) {
                 continue;

@@ -5,10 +5,8 @@ use async_trait::async_trait;
 use rules::resources::Amounts;
 use serde_json::{Value, json};
 
-use super::{Plugin, Request};
+use super::{Plugin, Request, toleration};
 use crate::registry;
-
-mod toleration;
 
 /// The reason why a pod does not match its class.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

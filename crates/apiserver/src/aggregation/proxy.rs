@@ -21,7 +21,7 @@ const PREFIX: &str = "x-remote-";
 /// Answers a request that has been authorized.
 pub(crate) async fn proxy(received: Received, backend: Arc<Backend>) -> Outcome {
     let user = received.user()?.clone();
-    let Received { server, mut request, place: _place, .. } = received;
+    let Received { server, mut request, seats: _seats, .. } = received;
     if !backend.is_available() {
         return Ok(unavailable());
     }

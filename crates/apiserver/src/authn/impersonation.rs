@@ -1,14 +1,57 @@
 //! `Impersonate-*` headers: acting as another user, if permitted.
 
+mod modes;
+
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use apimachinery::Status;
-use http::HeaderMap;
+use apimachinery::text::quote;
+use http::{HeaderMap, HeaderName};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 
-use crate::authz::{self, Attributes, Decision};
+use crate::authz::Attributes;
+use crate::expiring::Expiring;
 use crate::request::percent_decode;
 use crate::server::Server;
-use crate::user::{AUTHENTICATED, UNAUTHENTICATED, User};
+use crate::user::User;
+
+use modes::{MODES, Mode};
+
+const PREFIX: &str = "impersonate-";
+const EXTRA: &str = "impersonate-extra-";
+
+/// Users whose last way to impersonate is remembered (upstream's number).
+const REMEMBERED: usize = 10_000;
+const REMEMBERED_FOR: Duration = Duration::from_secs(3600);
+
+/// The identity that headers ask for.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    name: String,
+    uid: String,
+    groups: Vec<String>,
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+/// The user that a request becomes.
+#[derive(Debug)]
+pub(crate) struct Impersonated {
+    pub(crate) user: User,
+    /// The right that allowed it, if it is one that is limited to some requests.
+    pub(crate) constraint: Option<&'static str>,
+}
+
+/// By which mode users impersonated the last time. It is tried first, so that a user of one mode
+/// costs no checks of others.
+pub(crate) struct LastModes(Mutex<Expiring<usize>>);
+
+impl Default for LastModes {
+    fn default() -> Self {
+        Self(Mutex::new(Expiring::new(REMEMBERED, 1)))
+    }
+}
 
 /// All values of a header. Undecodable values are kept: a group that is dropped silently could be
 /// the one that restricts.
@@ -17,95 +60,109 @@ fn all(headers: &HeaderMap, name: &str) -> Vec<String> {
     values.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()).collect()
 }
 
-/// The requested identities as Go prints upstream's object references: kind, namespace, name, uid,
-/// version, resource version and field path.
-fn asked(groups: &[String], extra: &BTreeMap<String, Vec<String>>, uid: &str) -> String {
-    const VERSION: &str = "authentication.k8s.io/v1";
-    let mut all: Vec<String> = groups.iter().map(|name| format!("{{Group  {name}    }}")).collect();
-    for (key, values) in extra {
-        all.extend(values.iter().map(|v| format!("{{UserExtra  {v}  {VERSION}  {key}}}")));
-    }
-    if !uid.is_empty() {
-        all.push(format!("{{UID  {uid}  {VERSION}  }}"));
-    }
-    all.join(" ")
+/// The requested identity as Go prints upstream's struct.
+fn asked(wanted: &Wanted) -> String {
+    let texts = |texts: &[String]| match texts {
+        [] => "[]string(nil)".to_owned(),
+        texts => {
+            let texts: Vec<String> = texts.iter().map(|text| quote(text)).collect();
+            format!("[]string{{{}}}", texts.join(", "))
+        }
+    };
+    let extra = wanted.extra.iter();
+    let entries: Vec<String> =
+        extra.map(|(key, values)| format!("{}:{}", quote(key), texts(values))).collect();
+    let extra = match &entries[..] {
+        [] => "(nil)".to_owned(),
+        entries => format!("{{{}}}", entries.join(", ")),
+    };
+    format!(
+        "&user.DefaultInfo{{Name:\"\", UID:{}, Groups:{}, Extra:map[string][]string{extra}}}",
+        quote(&wanted.uid),
+        texts(&wanted.groups)
+    )
 }
 
-/// The user to impersonate, if the headers name one.
-pub(crate) fn impersonate(
-    server: &Server,
-    user: &User,
-    headers: &HeaderMap,
-) -> Result<Option<User>, Status> {
+/// The identity that the headers ask for, if they do. Nothing passes them on.
+///
+/// # Errors
+/// They name no user.
+pub(crate) fn wanted(headers: &mut HeaderMap) -> Result<Option<Wanted>, Status> {
+    if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
+        return Ok(None);
+    }
     let first = |name| all(headers, name).into_iter().next().unwrap_or_default();
-    let (name, uid) = (first("impersonate-user"), first("impersonate-uid"));
-    let groups = all(headers, "impersonate-group");
-    let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut wanted = Wanted {
+        name: first("impersonate-user"),
+        uid: first("impersonate-uid"),
+        groups: all(headers, "impersonate-group"),
+        extra: BTreeMap::new(),
+    };
     for header in headers.keys() {
-        if let Some(key) = header.as_str().strip_prefix("impersonate-extra-") {
+        if let Some(key) = header.as_str().strip_prefix(EXTRA) {
             // Keys may contain characters that header names cannot, percent-encoded.
             let key = percent_decode(key).unwrap_or_else(|| key.to_owned());
-            extra.entry(key).or_default().extend(all(headers, header.as_str()));
+            wanted.extra.entry(key).or_default().extend(all(headers, header.as_str()));
         }
     }
-    if name.is_empty() {
-        if groups.is_empty() && uid.is_empty() && extra.is_empty() {
+    if wanted.name.is_empty() {
+        if wanted.groups.is_empty() && wanted.uid.is_empty() && wanted.extra.is_empty() {
             return Ok(None);
         }
-        let asked = asked(&groups, &extra, &uid);
-        let message = format!("requested [{asked}] without impersonating a user");
+        let message = format!("requested {} without impersonating a user name", asked(&wanted));
         return Err(Status::bad_request(message));
     }
+    let ours = |name: &&HeaderName| {
+        let name = name.as_str();
+        ["impersonate-user", "impersonate-uid", "impersonate-group"].contains(&name)
+            || name.starts_with(EXTRA)
+    };
+    let ours: Vec<HeaderName> = headers.keys().filter(ours).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    Ok(Some(wanted))
+}
 
-    let may = |group: &str, resource: &str, sub: &str, namespace: &str, name: &str| {
-        let attributes = Attributes {
-            subresource: sub,
-            namespace,
-            name,
-            ..Attributes::on_resource(user, "impersonate", group, resource)
-        };
-        match authz::decide(server, &attributes) {
-            Decision::Allow(_) => Ok(()),
-            Decision::Deny(reason) => Err(authz::forbidden(&attributes, &reason)),
-        }
-    };
-    let service_account = name
-        .strip_prefix("system:serviceaccount:")
-        .and_then(|rest| rest.split_once(':'))
-        .filter(|(ns, sa)| !ns.is_empty() && !sa.is_empty() && !sa.contains(':'))
-        .map(|(ns, sa)| (ns.to_owned(), sa.to_owned()));
-    match &service_account {
-        Some((namespace, account)) => may("", "serviceaccounts", "", namespace, account)?,
-        None => may("", "users", "", "", &name)?,
-    }
-    for group in &groups {
-        may("", "groups", "", "", group)?;
-    }
-    for (key, values) in &extra {
-        for value in values {
-            may("authentication.k8s.io", "userextras", key, "", value)?;
-        }
-    }
-    if !uid.is_empty() {
-        may("authentication.k8s.io", "uids", "", "", &uid)?;
-    }
+/// The user that the wanted identity makes of the sender of a request, by the first mode that allows
+/// it (KEP-5284).
+///
+/// # Errors
+/// None does.
+pub(crate) async fn impersonate(
+    server: &Server,
+    wanted: &Wanted,
+    request: Attributes<'_>,
+) -> Result<Impersonated, Status> {
+    let begun = Instant::now();
+    let outcome = by_some_mode(server, wanted, request).await;
+    let allowed = outcome.as_ref().ok().map(|impersonated| {
+        impersonated.constraint.map_or("legacy", |verb| verb.trim_start_matches("impersonate:"))
+    });
+    server.metrics.impersonation.attempted(allowed, begun.elapsed());
+    outcome
+}
 
-    let mut becoming = match &service_account {
-        Some((namespace, account)) if groups.is_empty() => {
-            User::service_account(namespace, account)
+async fn by_some_mode(
+    server: &Server,
+    wanted: &Wanted,
+    request: Attributes<'_>,
+) -> Result<Impersonated, Status> {
+    let last_modes = &server.authn.last_modes.0;
+    let key = Sha256::digest(&request.user.name).into();
+    let last = last_modes.lock().get(&key, Instant::now()).copied();
+    let order = last.into_iter().chain((0..MODES.len()).filter(|at| Some(*at) != last));
+    let mut refused = None;
+    for at in order {
+        let mode: &Mode = &MODES[at];
+        match mode.check(server, wanted, request).await {
+            Ok(Some(impersonated)) => {
+                last_modes.lock().keep(key, (at, 0), REMEMBERED_FOR, Instant::now());
+                return Ok(impersonated);
+            }
+            Ok(None) => {}
+            Err(why) => refused = refused.or(Some(why)),
         }
-        _ => User { name: name.clone(), groups, ..User::default() },
-    };
-    let (standing, other) = if name == "system:anonymous" {
-        (UNAUTHENTICATED, UNAUTHENTICATED)
-    } else {
-        (AUTHENTICATED, UNAUTHENTICATED)
-    };
-    // A request for either group has already decided the user's standing.
-    if !becoming.in_group(standing) && !becoming.in_group(other) {
-        becoming.groups.push(standing.to_owned());
     }
-    becoming.uid = uid;
-    becoming.extra = extra;
-    Ok(Some(becoming))
+    Err(refused.unwrap_or_else(|| Status::internal("all impersonation modes failed")))
 }

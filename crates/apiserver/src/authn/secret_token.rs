@@ -40,10 +40,11 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
         Err(TokenError::Invalid(why)) => return TokenOutcome::Invalid(why),
     };
     // Such a token names no audience: it is for this server.
-    let own = signer.issuer().to_owned();
-    if !audiences.is_empty() && !audiences.contains(&own) {
+    let own = &server.authn.audiences;
+    let good = super::for_this_server(server, audiences);
+    if good.is_empty() {
         return TokenOutcome::Invalid(format!(
-            "token audiences [{own:?}] is invalid for the target audiences {audiences:?}"
+            "token audiences {own:?} is invalid for the target audiences {audiences:?}"
         ));
     }
     match check(server, token, &claims) {
@@ -51,7 +52,7 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
         Ok(()) => {
             let mut user = User::service_account(&claims.namespace, &claims.account);
             user.uid = claims.account_uid;
-            TokenOutcome::Valid(user, vec![own])
+            TokenOutcome::Valid(user, good)
         }
     }
 }

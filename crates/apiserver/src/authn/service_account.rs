@@ -19,8 +19,8 @@ pub(super) fn authenticate(server: &Server, token: &str, audiences: &[String]) -
         Err(TokenError::Foreign) => return TokenOutcome::Unknown,
         Err(TokenError::Invalid(why)) => return TokenOutcome::Invalid(why),
     };
-    let own = [signer.issuer().to_owned()];
-    let wanted = if audiences.is_empty() { &own } else { audiences };
+    let own = &server.authn.audiences[..];
+    let wanted = if audiences.is_empty() { own } else { audiences };
     let good: Vec<String> = claims.aud.iter().filter(|a| wanted.contains(a)).cloned().collect();
     if good.is_empty() {
         return TokenOutcome::Invalid(format!(

@@ -5,7 +5,7 @@ use apimachinery::{Object, ObjectExt, Status};
 use serde_json::Value;
 
 use super::rbac::{GROUP, has};
-use super::{Attributes, Decision, Rule, decide};
+use super::{Attributes, Rule, decide};
 use crate::registry::{self, Kind};
 use crate::server::Server;
 use crate::user::{MASTERS, User};
@@ -123,7 +123,7 @@ pub(crate) struct Write<'a> {
 
 /// Checks a write of a role or binding (upstream's `policybased` storages). Every change but the
 /// garbage collector's is checked: a label may aggregate a role into another.
-pub(crate) fn check(write: &Write<'_>) -> Result<(), Status> {
+pub(crate) async fn check(write: &Write<'_>) -> Result<(), Status> {
     let Write { user, kind, object, .. } = *write;
     if user.in_group(MASTERS)
         || kind.group != GROUP
@@ -132,15 +132,16 @@ pub(crate) fn check(write: &Write<'_>) -> Result<(), Status> {
         return Ok(());
     }
     match kind.kind {
-        "Role" => check_role(write, "roles"),
-        "ClusterRole" => check_role(write, "clusterroles"),
-        "RoleBinding" => check_binding(write, "rolebindings"),
-        "ClusterRoleBinding" => check_binding(write, "clusterrolebindings"),
+        "Role" => check_role(write, "roles").await,
+        "ClusterRole" => check_role(write, "clusterroles").await,
+        "RoleBinding" => check_binding(write, "rolebindings").await,
+        "ClusterRoleBinding" => check_binding(write, "clusterrolebindings").await,
         _ => Ok(()),
     }
 }
 
-fn is_only_garbage_collection(object: &Object, old: &Object) -> bool {
+/// Returns true if an update changes no more than the garbage collector does.
+pub(crate) fn is_only_garbage_collection(object: &Object, old: &Object) -> bool {
     let mut object = object.clone();
     for field in ["ownerReferences", "finalizers", "managedFields", "resourceVersion"] {
         let value = old.get_path(&["metadata", field]).cloned().unwrap_or(Value::Null);
@@ -154,18 +155,18 @@ fn has_aggregation_rule(role: &Object) -> bool {
     selectors.and_then(Value::as_array).is_some_and(|s| !s.is_empty())
 }
 
-fn is_allowed(write: &Write<'_>, verb: &str, resource: &str, name: &str) -> bool {
+async fn is_allowed(write: &Write<'_>, verb: &str, resource: &str, name: &str) -> bool {
     let attributes = Attributes {
         namespace: write.object.namespace(),
         name,
         ..Attributes::on_resource(write.user, verb, GROUP, resource)
     };
-    matches!(decide(write.server, &attributes), Decision::Allow(_))
+    decide(write.server, attributes).await.is_allowed()
 }
 
-fn check_role(write: &Write<'_>, resource: &str) -> Result<(), Status> {
+async fn check_role(write: &Write<'_>, resource: &str) -> Result<(), Status> {
     let role = write.object;
-    if is_allowed(write, "escalate", resource, write.path_name) {
+    if is_allowed(write, "escalate", resource, write.path_name).await {
         return Ok(());
     }
     check_held(write, resource, &rules_of(role))?;
@@ -181,12 +182,12 @@ fn check_role(write: &Write<'_>, resource: &str) -> Result<(), Status> {
     Ok(())
 }
 
-fn check_binding(write: &Write<'_>, resource: &str) -> Result<(), Status> {
+async fn check_binding(write: &Write<'_>, resource: &str) -> Result<(), Status> {
     let binding = write.object;
     let name = binding.str_at(&["roleRef", "name"]);
     let role =
         if binding.str_at(&["roleRef", "kind"]) == "Role" { "roles" } else { "clusterroles" };
-    if is_allowed(write, "bind", role, name) {
+    if is_allowed(write, "bind", role, name).await {
         return Ok(());
     }
     let kind = registry::find(GROUP, "v1", role).ok_or_else(|| Status::internal("no roles"))?;

@@ -1,21 +1,31 @@
-//! Authorization: the node authorizer, then RBAC.
+//! Authorization: the privileged group, and the authorizers that are configured; without a
+//! configuration the node authorizer, then RBAC.
 
+mod abac;
+mod authorizers;
+mod config;
 pub(crate) mod escalation;
 mod node;
+mod options;
 pub(crate) mod policy;
 mod rbac;
+mod reload;
+mod webhook;
 
 use apimachinery::Status;
-use apimachinery::selector::FieldSelector;
-use apimachinery::text::aggregate;
-use serde_json::{Value, json};
+use apimachinery::selector::{FieldSelector, LabelSelector};
 
 use crate::request::RequestInfo;
-use crate::server::Server;
-use crate::user::{MASTERS, User};
+use crate::user::User;
 
+pub use abac::PolicyFileError;
+pub use config::AuthorizationConfigError;
+pub use options::{Authorization, AuthorizationError, UnusableWebhook};
+
+pub(crate) use authorizers::{Attempt, Authorizers, Waiting, attempt, decide};
 pub(crate) use node::{POD_CONFIG_MAPS, POD_SECRETS, any_reference, claims_of};
-pub(crate) use rbac::{Held, Rbac, Rule, has};
+pub(crate) use rbac::{Rbac, Rule, has};
+pub(crate) use reload::run as reload;
 
 /// An operation that a user wants to perform.
 #[derive(Clone, Copy)]
@@ -23,12 +33,15 @@ pub(crate) struct Attributes<'a> {
     pub(crate) user: &'a User,
     pub(crate) verb: &'a str,
     pub(crate) group: &'a str,
+    /// Empty where any version is meant; rules do not depend on it.
+    pub(crate) version: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
     /// The selection of a list, watch or deletecollection, if known.
     pub(crate) fields: Option<&'a FieldSelector>,
+    pub(crate) labels: Option<&'a LabelSelector>,
     /// Path of a request that is not for a resource.
     pub(crate) path: &'a str,
     pub(crate) is_resource: bool,
@@ -46,11 +59,13 @@ impl<'a> Attributes<'a> {
             user,
             verb,
             group,
+            version: "",
             resource,
             subresource: "",
             namespace: "",
             name: "",
             fields: None,
+            labels: None,
             path: "",
             is_resource: true,
         }
@@ -67,11 +82,13 @@ impl<'a> Attributes<'a> {
             user,
             verb,
             group: &info.group,
+            version: &info.version,
             resource: &info.resource,
             subresource: &info.subresource,
             namespace: &info.namespace,
             name: &info.name,
             fields: Some(&info.field_selector),
+            labels: Some(&info.label_selector),
             path: &info.path,
             is_resource: info.is_resource,
         }
@@ -85,51 +102,59 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// An authorizer's answer and its reason.
+/// The answer of all authorizers, and its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
     Allow(String),
-    Deny(String),
+    Deny(Refusal),
 }
 
-/// Asks the authorizers in turn; the first that allows decides.
-pub(crate) fn decide(server: &Server, attributes: &Attributes<'_>) -> Decision {
-    if attributes.user.in_group(MASTERS) {
-        return Decision::Allow(String::new());
+/// Why something is not allowed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: String,
+    /// The failures of the authorizers that had no opinion, or with the one that denied.
+    pub(crate) error: Option<String>,
+    /// An authorizer denied it, so that those after it were not asked.
+    pub(crate) denied: bool,
+}
+
+impl Decision {
+    pub(crate) fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allow(_))
     }
-    let mut reasons = Vec::new();
-    if attributes.user.node().is_some() {
-        match node::decide(server, attributes) {
-            Decision::Deny(why) => reasons.push(why),
-            allow => return allow,
+
+    /// The answer to a client that is not allowed to do what it asks for.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn check(self, attributes: &Attributes<'_>) -> Result<(), Status> {
+        match self {
+            Self::Allow(_) => Ok(()),
+            Self::Deny(refusal) => Err(forbidden(attributes, &refusal.reason)),
         }
     }
-    match server.rbac.decide(server, attributes) {
-        Decision::Deny(why) => reasons.push(why),
-        allow => return allow,
-    }
-    reasons.retain(|why| !why.is_empty());
-    Decision::Deny(reasons.join("\n"))
 }
 
-/// The rules of a user in a namespace, as the status of a SelfSubjectRulesReview.
-pub(crate) fn rules_for(server: &Server, user: &User, namespace: &str) -> Value {
-    let Held { rules, unresolved } = server.rbac.held(server, user, namespace);
-    let (resource, other): (Vec<&Rule>, Vec<&Rule>) =
-        rules.iter().partition(|r| r.paths.is_empty());
-    let resource: Vec<Value> = resource.into_iter().map(Rule::to_resource_rule).collect();
-    let other: Vec<Value> = other.into_iter().map(Rule::to_path_rule).collect();
-    // The rights of a node beyond its role depend on its pods.
-    let incomplete = user.node().is_some();
-    let node = incomplete.then(|| "node authorizer does not support user rule resolution".into());
-    let unresolved = unresolved.iter().map(rbac::Unresolved::to_authorizer);
-    let errors: Vec<String> = node.into_iter().chain(unresolved).collect();
-    let mut status =
-        json!({"resourceRules": resource, "nonResourceRules": other, "incomplete": incomplete});
-    if !errors.is_empty() {
-        status["evaluationError"] = aggregate(&errors).into();
+/// The answer of one authorizer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Opinion {
+    Allow(String),
+    /// Nobody else is asked.
+    Deny {
+        reason: String,
+        error: Option<String>,
+    },
+    None {
+        reason: String,
+        error: Option<String>,
+    },
+}
+
+impl Opinion {
+    fn none(reason: impl Into<String>) -> Self {
+        Self::None { reason: reason.into(), error: None }
     }
-    status
 }
 
 /// Upstream's 403, which names the user and the operation.

@@ -7,7 +7,7 @@ mod graph;
 
 use std::sync::LazyLock;
 
-use super::{Attributes, Decision, Rule};
+use super::{Attributes, Opinion, Rule};
 use crate::server::Server;
 
 use graph::Node;
@@ -48,18 +48,20 @@ const RULES: &[(&[&str], &[&str], &[&str])] = &[
     (&["node.k8s.io"], &["runtimeclasses"], &["get", "list", "watch"]),
     (&["resource.k8s.io"], &["resourceclaims"], &["get"]),
     (&["resource.k8s.io"], &["resourceslices"], &["deletecollection"]),
+    (&["certificates.k8s.io"], &["clustertrustbundles"], &["get", "list", "watch"]),
     (&[""], &["serviceaccounts"], &["get"]),
+    (&["certificates.k8s.io"], &["podcertificaterequests"], &["get", "list", "watch", "create"]),
 ];
 
-fn deny(why: impl Into<String>) -> Decision {
-    Decision::Deny(why.into())
+fn deny(why: impl Into<String>) -> Opinion {
+    Opinion::none(why)
 }
 
-fn allow() -> Decision {
-    Decision::Allow(String::new())
+fn allow() -> Opinion {
+    Opinion::Allow(String::new())
 }
 
-pub(super) fn decide(server: &Server, a: &Attributes<'_>) -> Decision {
+pub(super) fn decide(server: &Server, a: &Attributes<'_>) -> Opinion {
     let Some(name) = a.user.node() else { return deny("") };
     let node = Node { server, name };
     let get = ["get"];
@@ -83,6 +85,7 @@ pub(super) fn decide(server: &Server, a: &Attributes<'_>) -> Decision {
             ("coordination.k8s.io", "leases") => return lease(&node, a),
             ("storage.k8s.io", "csinodes") => return csi_node(&node, a),
             ("resource.k8s.io", "resourceslices") => return resource_slice(&node, a),
+            ("certificates.k8s.io", "podcertificaterequests") => return pod_request(&node, a),
             ("", "nodes") => return own_node(&node, a),
             ("", "pods") => return pod(&node, a),
             _ => {}
@@ -92,7 +95,7 @@ pub(super) fn decide(server: &Server, a: &Attributes<'_>) -> Decision {
 }
 
 /// Reads of single objects that the node's pods refer to.
-fn individual(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+fn individual(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
     if a.verb != "get" {
         return deny("can only get individual resources of this type");
     }
@@ -103,7 +106,7 @@ fn individual(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
 }
 
 /// The same for these verbs; a list or watch must select one object by a field selector.
-fn namespaced(node: &Node<'_>, a: &Attributes<'_>, verbs: &[&str]) -> Decision {
+fn namespaced(node: &Node<'_>, a: &Attributes<'_>, verbs: &[&str]) -> Opinion {
     if !verbs.contains(&a.verb) {
         return deny("can only read resources of this type");
     }
@@ -116,7 +119,7 @@ fn namespaced(node: &Node<'_>, a: &Attributes<'_>, verbs: &[&str]) -> Decision {
     related(node, a)
 }
 
-fn related(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+fn related(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
     if a.name.is_empty() {
         return deny("No Object name found");
     }
@@ -126,7 +129,7 @@ fn related(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
     deny(format!("no relationship found between node '{}' and this object", node.name))
 }
 
-fn token(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+fn token(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
     if a.verb != "create" || a.name.is_empty() {
         return deny("can only create tokens for individual service accounts");
     }
@@ -138,7 +141,7 @@ fn token(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
 
 const OWN_VERBS: &[&str] = &["get", "create", "update", "patch", "delete"];
 
-fn lease(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+fn lease(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
     if !OWN_VERBS.contains(&a.verb) {
         return deny("can only get, create, update, patch, or delete a node lease");
     }
@@ -152,7 +155,10 @@ fn lease(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
     allow()
 }
 
-fn csi_node(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+fn csi_node(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
+    if a.subresource == "status" {
+        return deny("CSINode status access requires CSIVolumeHealth feature");
+    }
     if !OWN_VERBS.contains(&a.verb) {
         return deny("can only get, create, update, patch, or delete a CSINode");
     }
@@ -165,7 +171,7 @@ fn csi_node(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
     allow()
 }
 
-fn resource_slice(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+fn resource_slice(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
     if !a.subresource.is_empty() {
         return deny("cannot authorize ResourceSlice subresources");
     }
@@ -185,7 +191,23 @@ fn resource_slice(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
     }
 }
 
-fn own_node(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+fn pod_request(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
+    if !a.subresource.is_empty() {
+        return deny("nodes may not access the status subresource of PodCertificateRequests");
+    }
+    match a.verb {
+        // Admission checks the request.
+        "create" => allow(),
+        "get" => related(node, a),
+        "list" | "watch" if a.selects_only("spec.nodeName", node.name) => allow(),
+        "list" | "watch" => {
+            deny("can only list/watch podcertificaterequests with nodeName field selector")
+        }
+        verb => deny(format!("nodes may not {verb} podcertificaterequests")),
+    }
+}
+
+fn own_node(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
     match (a.subresource, a.verb) {
         // Admission limits a node to its own object.
         ("", "create" | "update" | "patch") | ("status", "update" | "patch") => allow(),
@@ -201,7 +223,7 @@ fn own_node(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
     }
 }
 
-fn pod(node: &Node<'_>, a: &Attributes<'_>) -> Decision {
+fn pod(node: &Node<'_>, a: &Attributes<'_>) -> Opinion {
     match (a.subresource, a.verb) {
         ("", "get") => individual(node, a),
         ("", "list" | "watch") if a.selects_only("spec.nodeName", node.name) => allow(),

@@ -8,7 +8,7 @@ use apimachinery::text::{aggregate, quote};
 use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
 
-use super::{Attributes, Decision};
+use super::{Attributes, Opinion};
 use crate::cache::Collection;
 use crate::server::Server;
 use crate::user::User;
@@ -263,8 +263,8 @@ impl Rbac {
     }
 
     /// The answer and its reason: for a refusal, the roles that are bound but missing.
-    pub(super) fn decide(&self, server: &Server, a: &Attributes<'_>) -> Decision {
-        let Some(compiled) = self.compiled(server) else { return Decision::Deny(String::new()) };
+    pub(super) fn decide(&self, server: &Server, a: &Attributes<'_>) -> Opinion {
+        let Some(compiled) = self.compiled(server) else { return Opinion::none("") };
         let mut unresolved: Vec<&Unresolved> = Vec::new();
         for binding in &compiled.bindings {
             if !binding.namespace.is_empty() && binding.namespace != a.namespace {
@@ -275,10 +275,10 @@ impl Rbac {
             if binding.rules.iter().any(|rule| rule.allows(a)) {
                 let Binding { title, role, .. } = binding;
                 let to = &subject.title;
-                return Decision::Allow(format!("RBAC: allowed by {title} of {role} to {to}"));
+                return Opinion::Allow(format!("RBAC: allowed by {title} of {role} to {to}"));
             }
         }
-        Decision::Deny(match unresolved.is_empty() {
+        Opinion::none(match unresolved.is_empty() {
             true => String::new(),
             false => {
                 let said: Vec<String> = unresolved.iter().map(|why| why.to_authorizer()).collect();

@@ -30,6 +30,7 @@ const PRIORITIES: &[(&str, u32, u32)] = &[
     ("resource.k8s.io", 16200, 21),
     ("scheduling.k8s.io", 16600, 15),
     ("storage.k8s.io", 16800, 15),
+    ("storagemigration.k8s.io", 15800, 15),
 ];
 
 pub(super) fn objects() -> impl Iterator<Item = Value> {

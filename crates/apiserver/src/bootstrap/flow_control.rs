@@ -1,5 +1,4 @@
-//! The flow schemas and priority levels that every cluster has. Clients read and copy them;
-//! requests are not queued by them yet.
+//! The flow schemas and priority levels that every cluster has.
 
 use serde_json::{Value, json};
 
@@ -33,6 +32,13 @@ pub(super) fn objects() -> impl Iterator<Item = Value> {
             }]);
         }
         object
+    })
+}
+
+/// Those that a server obeys also when their objects are gone.
+pub(crate) fn mandatory() -> impl Iterator<Item = Value> {
+    objects().filter(|object| {
+        matches!(object["metadata"]["name"].as_str(), Some("exempt" | "catch-all"))
     })
 }
 

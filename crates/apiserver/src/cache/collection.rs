@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use imbl::OrdMap;
+use parking_lot::Mutex;
 use store::{Event, Record, Revision};
 
+use super::index::{Demand, Index, Indexes, LARGE};
 use super::log::Log;
 use super::parts::Paths;
 use super::wait_queue::WaitQueue;
@@ -19,16 +21,36 @@ pub(crate) struct Snapshot {
     /// Revision of the last change in this resource.
     pub(crate) revision: Revision,
     pub(crate) entries: OrdMap<Arc<str>, Arc<Entry>>,
+    indexes: Indexes,
 }
 
 impl Snapshot {
+    fn new(revision: Revision, entries: OrdMap<Arc<str>, Arc<Entry>>) -> Self {
+        Self { revision, entries, indexes: Indexes::default() }
+    }
+
+    /// As [`Snapshot::range`], but without objects that an index shows not to meet the demands.
+    pub(crate) fn candidates<'a>(
+        &'a self,
+        namespace: &str,
+        start: &str,
+        demands: &[Demand],
+    ) -> impl Iterator<Item = &'a Arc<Entry>> + use<'a> {
+        let prefix = prefix(namespace);
+        let from: Arc<str> = if start > prefix.as_str() { start } else { &prefix }.into();
+        let found = self.indexes.paths(demands, &prefix, &from, self.entries.len());
+        let all = if found.is_none() { Some(self.range(namespace, start)) } else { None };
+        let found = found.into_iter().flatten().filter_map(|path| self.entries.get(path));
+        all.into_iter().flatten().chain(found)
+    }
+
     /// The entries whose path starts with `namespace/`, or all, beginning at `start`.
     pub(crate) fn range<'a>(
         &'a self,
         namespace: &str,
         start: &str,
     ) -> impl Iterator<Item = &'a Arc<Entry>> + use<'a> {
-        let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let prefix = prefix(namespace);
         let from: Arc<str> = if start > prefix.as_str() { start } else { &prefix }.into();
         self.entries
             .range(from..)
@@ -37,12 +59,19 @@ impl Snapshot {
     }
 }
 
+/// The beginning of the paths of a namespace's objects; empty for all.
+fn prefix(namespace: &str) -> String {
+    if namespace.is_empty() { String::new() } else { format!("{namespace}/") }
+}
+
 /// The live state of a resource.
 pub(crate) struct Collection {
     selectable: &'static [Selectable],
     /// Fields read from each object when it arrives.
     read: Paths,
     snapshot: ArcSwap<Snapshot>,
+    /// Held while one snapshot takes the place of another.
+    changing: Mutex<()>,
     log: Log,
 }
 
@@ -56,11 +85,11 @@ pub struct Corrupt {
 
 impl Collection {
     pub(crate) fn new(selectable: &'static [Selectable], revision: Revision) -> Self {
-        let snapshot = Snapshot { revision: 0, entries: OrdMap::new() };
         Self {
             selectable,
             read: Entry::paths(selectable),
-            snapshot: ArcSwap::from_pointee(snapshot),
+            snapshot: ArcSwap::from_pointee(Snapshot::new(0, OrdMap::new())),
+            changing: Mutex::default(),
             log: Log::new(revision),
         }
     }
@@ -84,7 +113,7 @@ impl Collection {
             Ok((path.clone(), Arc::new(again.map_err(corrupt)?)))
         });
         let entries = entries.collect::<Result<_, Corrupt>>()?;
-        made.snapshot.store(Arc::new(Snapshot { revision: old.revision, entries }));
+        made.snapshot.store(Arc::new(Snapshot::new(old.revision, entries)));
         Ok(made)
     }
 
@@ -110,7 +139,7 @@ impl Collection {
         let entries = entries.map(|entry| entry.map(|entry| (entry.path().clone(), entry)));
         let entries: OrdMap<_, _> = entries.collect::<Result<_, _>>()?;
         let revision = records.iter().map(|(_, r)| r.modified).max().unwrap_or(0);
-        self.snapshot.store(Arc::new(Snapshot { revision, entries }));
+        self.snapshot.store(Arc::new(Snapshot::new(revision, entries)));
         Ok(())
     }
 
@@ -119,22 +148,24 @@ impl Collection {
     /// # Errors
     /// When the committed bytes are not an object.
     pub(crate) fn apply(&self, path: &str, event: &Event) -> Result<(), Corrupt> {
+        let made = event.record.as_ref().map(|record| self.entry(path, record)).transpose()?;
+        let _changing = self.changing.lock();
         let mut next = Snapshot::clone(&self.snapshot.load());
         next.revision = event.revision;
-        let change = match &event.record {
-            Some(record) => {
-                let entry = self.entry(path, record)?;
+        let change = match made {
+            Some(entry) => {
                 let previous = next.entries.insert(entry.path().clone(), entry.clone());
+                next.indexes.change(previous.as_deref(), Some(&entry));
                 let kind =
                     if previous.is_some() { ChangeKind::Modified } else { ChangeKind::Added };
                 Change::new(kind, entry, previous)
             }
             None => match next.entries.remove(path) {
-                Some(previous) => Change::new(
-                    ChangeKind::Deleted,
-                    Arc::new(previous.at(event.revision)),
-                    Some(previous),
-                ),
+                Some(previous) => {
+                    next.indexes.change(Some(&previous), None);
+                    let gone = Arc::new(previous.at(event.revision));
+                    Change::new(ChangeKind::Deleted, gone, Some(previous))
+                }
                 None => return Ok(()),
             },
         };
@@ -158,13 +189,35 @@ impl Collection {
         self.snapshot.load_full()
     }
 
+    /// The current state for a selection by these values, with one more index for them if the
+    /// collection is large.
+    pub(crate) fn indexed(&self, demands: &[Demand]) -> Arc<Snapshot> {
+        let present = self.snapshot();
+        if present.entries.len() < LARGE {
+            return present;
+        }
+        let Some(by) = present.indexes.missing(demands) else { return present };
+        // Changes go on meanwhile, and are caught up with.
+        let mut made = Index::of(by.clone(), &present.entries);
+        let _changing = self.changing.lock();
+        let mut next = Snapshot::clone(&self.snapshot.load());
+        let Ok(since) = self.log.back_to(present.revision) else { return self.snapshot() };
+        for change in since.iter().rev() {
+            let after = (change.kind != ChangeKind::Deleted).then_some(&*change.entry);
+            made.change(change.previous.as_deref(), after);
+        }
+        next.indexes.add(made);
+        self.snapshot.store(Arc::new(next));
+        self.snapshot()
+    }
+
     /// The state at an earlier `revision`: the current one with later changes undone.
     pub(super) fn snapshot_at(&self, revision: Revision) -> Result<Arc<Snapshot>, Expired> {
         let now = self.snapshot();
         if now.revision <= revision {
             return Ok(now);
         }
-        let mut then = Snapshot::clone(&now);
+        let mut then = Snapshot::new(revision, now.entries.clone());
         for change in self.log.back_to(revision)? {
             // The log may already contain changes that are not in `now`.
             if change.revision > now.revision {
@@ -175,7 +228,6 @@ impl Collection {
                 None => then.entries.remove(change.entry.path()),
             };
         }
-        then.revision = revision;
         Ok(Arc::new(then))
     }
 
@@ -184,7 +236,7 @@ impl Collection {
         let snapshot = self.snapshot.load();
         match namespace {
             "" => snapshot.entries.get(name).cloned(),
-            _ => snapshot.entries.get(format!("{namespace}/{name}").as_str()).cloned(),
+            _ => snapshot.entries.get([namespace, "/", name].concat().as_str()).cloned(),
         }
     }
 

@@ -104,6 +104,11 @@ impl Entry {
         self.labels.iter().map(|(k, v)| (&**k, &**v))
     }
 
+    /// The value of a label.
+    pub(crate) fn label(&self, key: &str) -> Option<&str> {
+        self.labels().find(|(own, _)| *own == key).map(|(_, value)| value)
+    }
+
     /// The value of a selectable field; `None` if the kind does not select by it.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         match name {

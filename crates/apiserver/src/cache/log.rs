@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -46,10 +46,24 @@ pub(crate) struct Change {
     /// The state before.
     pub(crate) previous: Option<Arc<Entry>>,
     at: Instant,
-    json_frame: OnceLock<Bytes>,
-    protobuf_frame: OnceLock<Bytes>,
+    frames: Mutex<Frames>,
     /// Bytes held by this change, while it is counted by a log.
     counted: Mutex<Option<Counted>>,
+}
+
+/// Encoded forms of a change, kept while many watchers may be about to send it.
+#[derive(Default)]
+struct Frames {
+    json: Option<Bytes>,
+    protobuf: Option<Bytes>,
+    /// None is kept any more.
+    late: bool,
+}
+
+impl Frames {
+    fn len(&self) -> usize {
+        [&self.json, &self.protobuf].into_iter().flatten().map(Bytes::len).sum()
+    }
 }
 
 struct Counted {
@@ -69,8 +83,7 @@ impl Change {
             entry,
             previous,
             at: now(),
-            json_frame: OnceLock::new(),
-            protobuf_frame: OnceLock::new(),
+            frames: Mutex::default(),
             counted: Mutex::default(),
         })
     }
@@ -95,30 +108,47 @@ impl Change {
         }
     }
 
-    /// The JSON watch frame, encoded on first use and shared.
+    /// The JSON watch frame, encoded on first use and shared as long as the change is recent.
     pub(crate) fn json_frame(&self) -> Bytes {
-        let make = || {
-            let frame = json_frame(self.kind.as_str(), &self.entry.bytes);
+        let mut frames = self.frames.lock();
+        if let Some(frame) = &frames.json {
+            return frame.clone();
+        }
+        let frame = json_frame(self.kind.as_str(), &self.entry.bytes);
+        if !frames.late {
             self.count_more(frame.len());
-            frame
-        };
-        self.json_frame.get_or_init(make).clone()
+            frames.json = Some(frame.clone());
+        }
+        frame
     }
 
-    /// The protobuf watch frame, encoded by the first watcher that needs it and shared.
+    /// The protobuf watch frame, encoded by the first watcher that needs it and shared as long as the
+    /// change is recent.
     pub(crate) fn protobuf_frame<E>(
         &self,
         make: impl FnOnce() -> Result<Bytes, E>,
     ) -> Result<Bytes, E> {
-        if let Some(frame) = self.protobuf_frame.get() {
+        let mut frames = self.frames.lock();
+        if let Some(frame) = &frames.protobuf {
             return Ok(frame.clone());
         }
         let frame = make()?;
-        let keep = || {
+        if !frames.late {
             self.count_more(frame.len());
-            frame
-        };
-        Ok(self.protobuf_frame.get_or_init(keep).clone())
+            frames.protobuf = Some(frame.clone());
+        }
+        Ok(frame)
+    }
+
+    /// Gives the frames back, which a late watcher makes again for itself.
+    fn drop_frames(&self) {
+        let old =
+            std::mem::replace(&mut *self.frames.lock(), Frames { late: true, ..Frames::default() });
+        if let Some(counted) = self.counted.lock().as_mut() {
+            let less = old.len().min(counted.bytes);
+            counted.bytes -= less;
+            counted.total.fetch_sub(less, Ordering::Relaxed);
+        }
     }
 }
 
@@ -143,6 +173,9 @@ const KEEP_AT_MOST: usize = 16_384;
 const KEEP_FOR: Duration = Duration::from_secs(75);
 /// No change is kept longer: list pages have expired by then.
 const KEEP_QUIET: Duration = Duration::from_secs(330);
+
+/// So many of the newest changes keep the frames in which they were sent, each as large as the object.
+const FRAMED: usize = 256;
 
 /// A read ends after this many bytes of objects; further changes wait for the next read.
 const READ_BYTES: usize = 128 << 10;
@@ -212,6 +245,10 @@ impl Log {
         }
         change.count(&changes.bytes);
         changes.kept.push_back(change);
+        let late = changes.kept.len().checked_sub(FRAMED + 1).and_then(|at| changes.kept.get(at));
+        if let Some(late) = late {
+            late.drop_frames();
+        }
     }
 
     /// Drops changes that no reader can request any more; returns the time of the next trim.
@@ -339,6 +376,29 @@ mod tests {
         // A watcher that holds the change still makes its frame, which the log no longer counts.
         first.json_frame();
         assert_eq!(bytes(&log), 0);
+    }
+
+    #[test]
+    fn only_the_newest_changes_keep_their_frames() {
+        let log = Log::new(0);
+        let first = change(1, None);
+        let object = first.entry.bytes.len();
+        log.push(first.clone());
+        let frame = first.json_frame();
+        let made: Result<Bytes, ()> = first.protobuf_frame(|| Ok(Bytes::from_static(b"1234")));
+        assert_eq!(made, Ok(Bytes::from_static(b"1234")));
+        let mut cursor = log.after(0).unwrap();
+        for revision in 0..FRAMED as Revision {
+            assert_eq!(bytes(&log), (revision as usize + 1) * object + frame.len() + 4);
+            // Objects of one size.
+            log.push(change(revision % 9 + 1, None));
+        }
+        let all = (FRAMED + 1) * object;
+        assert_eq!(bytes(&log), all);
+        let late = log.read(&mut cursor, 1).unwrap();
+        assert_eq!(late[0].json_frame(), frame, "a late watcher gets it still");
+        assert_eq!(late[0].protobuf_frame(|| Err(())), Err(()), "made again");
+        assert_eq!(bytes(&log), all);
     }
 
     #[test]

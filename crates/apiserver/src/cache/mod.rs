@@ -6,6 +6,7 @@
 mod collection;
 mod entry;
 mod horizon;
+mod index;
 mod log;
 mod parts;
 mod wait_queue;
@@ -24,6 +25,7 @@ pub use collection::Corrupt;
 pub(crate) use collection::{Collection, Snapshot};
 pub(crate) use entry::{Entry, REVISION_KEY};
 use horizon::Horizon;
+pub(crate) use index::{By, Demand};
 pub(crate) use log::{Change, ChangeKind, Cursor, Expired, json_frame};
 
 use crate::registry::Selectable;
@@ -54,11 +56,11 @@ impl Collections {
 /// `/registry/<group or core>/<resource>`: the prefix of a resource's keys.
 pub(crate) fn prefix(group: &str, resource: &str) -> String {
     let group = if group.is_empty() { "core" } else { group };
-    format!("{group}/{resource}")
+    [group, "/", resource].concat()
 }
 
 /// Splits `/registry/<prefix>/<rest>`.
-fn split(key: &str) -> Option<(&str, &str)> {
+pub(crate) fn split(key: &str) -> Option<(&str, &str)> {
     let path = key.strip_prefix("/registry/")?;
     let second = path.find('/')? + 1;
     let end = second + path[second..].find('/')?;
@@ -254,8 +256,8 @@ async fn dispatch(
 /// The store key of an object.
 pub(crate) fn key(prefix: &str, namespace: &str, name: &str) -> Key {
     match namespace {
-        "" => format!("/registry/{prefix}/{name}").into(),
-        _ => format!("/registry/{prefix}/{namespace}/{name}").into(),
+        "" => ["/registry/", prefix, "/", name].concat().into(),
+        _ => ["/registry/", prefix, "/", namespace, "/", name].concat().into(),
     }
 }
 

@@ -36,6 +36,11 @@ pub(crate) struct Waiter {
 }
 
 impl WaitQueue {
+    /// Readers that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().waiting.len()
+    }
+
     /// Marks every reader that observed earlier as having something to read. Wakes none of them.
     pub(crate) fn publish(&self) {
         self.0.lock().published += 1;

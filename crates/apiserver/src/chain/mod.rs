@@ -5,12 +5,13 @@
 //! the client. Layers are stateless: all state travels with the request.
 
 mod answer;
+mod audit;
 mod authentication;
 mod authorization;
 mod check;
 mod compression;
+mod flow_control;
 mod impersonation;
-mod in_flight;
 mod metrics;
 mod panic_guard;
 mod request_info;
@@ -27,14 +28,16 @@ use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceBuilder, service_fn};
 
+use crate::audit::Audit;
 use crate::body::{Body, Unread};
-use crate::limits::Place;
+use crate::flow_control::Seats;
 use crate::registry::KindRef;
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
 use crate::user::User;
 use crate::{aggregation, paths, resource};
 
+pub(crate) use audit::Held;
 use check::check;
 pub(crate) use trace::Stages;
 
@@ -82,7 +85,8 @@ pub(crate) struct Received {
     /// Cancelled when the client has left.
     pub(crate) gone: CancellationToken,
     /// Held until the handler has answered.
-    pub(crate) place: Option<Place>,
+    pub(crate) seats: Option<Seats>,
+    pub(crate) audit: Audit,
 }
 
 impl Received {
@@ -93,6 +97,16 @@ impl Received {
     pub(crate) fn user(&self) -> Result<&User, Status> {
         self.user.as_ref().ok_or_else(|| Status::internal("no user found for request"))
     }
+}
+
+/// Waits for what others say of a request, as long as there is a client to answer. Nothing has begun
+/// yet that must be finished.
+async fn until_gone<T>(
+    gone: &CancellationToken,
+    waits: impl Future<Output = T>,
+) -> Result<T, Status> {
+    let said = gone.run_until_cancelled(waits).await;
+    said.ok_or_else(|| Status::timeout("the client has left", 0))
 }
 
 /// Sends a request through the chain.
@@ -109,9 +123,10 @@ pub(crate) fn handle(
         .layer_fn(compression::Compress)
         .layer_fn(timeout::Timeout)
         .layer_fn(panic_guard::PanicGuard)
-        .layer(check(authentication::authenticate))
+        .layer_fn(authentication::Authenticate)
+        .layer_fn(audit::Record)
         .layer(check(impersonation::impersonate))
-        .layer(check(in_flight::enter))
+        .layer_fn(flow_control::FlowControl)
         .layer(check(authorization::authorize))
         .service(service_fn(async |received: Received| {
             if let Some(backend) = received.server.backends.of(&received.info) {

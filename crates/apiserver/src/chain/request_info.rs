@@ -45,7 +45,8 @@ impl<S: Step<Received>> Service<Arrival> for ReadInfo<S> {
             user,
             stages,
             gone,
-            place: None,
+            seats: None,
+            audit: Default::default(),
         };
         Either::Right(self.0.call(received))
     }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,15 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::Arrival;
+use crate::audit::AuditId;
 use crate::body::Body;
+use crate::flow_control::Matched;
 
 /// Identifies a request, in the log and to its client.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+/// The flow schema and the priority level of a request, by uid.
+const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 /// Maximum length of a client's audit ID in the log (upstream's `maxAuditIDLength`).
 const MAX_LOGGED: usize = 64;
 /// A request that takes longer is logged.
@@ -29,13 +34,21 @@ pub(crate) struct Stages(Arc<Inner>);
 
 struct Inner {
     begun: Instant,
+    matched: OnceLock<Matched>,
     passed: Mutex<Vec<(&'static str, Duration)>>,
 }
 
 impl Stages {
     pub(crate) fn new(begun: Instant) -> Self {
         // The number of stages of a write.
-        Self(Arc::new(Inner { begun, passed: Mutex::new(Vec::with_capacity(8)) }))
+        let passed = Mutex::new(Vec::with_capacity(8));
+        Self(Arc::new(Inner { begun, matched: OnceLock::new(), passed }))
+    }
+
+    /// Records the flow schema and priority level, which every answer tells from then on.
+    pub(crate) fn matched(&self, matched: Matched) {
+        // A request is classified once.
+        self.0.matched.set(matched).ok();
     }
 
     /// Records that the request has passed this stage.
@@ -87,17 +100,25 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, arrival: Arrival) -> Self::Future {
+    fn call(&mut self, mut arrival: Arrival) -> Self::Future {
         let (request, stages) = (&arrival.request, arrival.stages.clone());
         let audit_id = audit_id(request.headers());
         let span = span(&audit_id, request.method(), request.uri().path());
+        if arrival.server.audit.is_some() {
+            arrival.request.extensions_mut().insert(AuditId(audit_id.clone()));
+        }
         let inner = span.in_scope(|| self.0.call(arrival));
         Box::pin(
             async move {
                 let mut response = inner.await?;
                 let lasts = response.extensions_mut().remove::<Lasts>().is_some();
                 stages.ended(response.status(), lasts);
-                response.headers_mut().entry(AUDIT_ID).or_insert(audit_id);
+                let headers = response.headers_mut();
+                headers.entry(AUDIT_ID).or_insert(audit_id);
+                if let Some(Matched { schema, level }) = stages.0.matched.get() {
+                    headers.insert(FLOW_SCHEMA, schema.clone());
+                    headers.insert(PRIORITY_LEVEL, level.clone());
+                }
                 Ok(response)
             }
             .instrument(span),

@@ -30,26 +30,35 @@ const LIFETIMES: [f64; 14] = [
 /// Metrics of authentication and authorization.
 pub(crate) struct Access {
     users: Family<Counter, 1>,
-    authentication: Outcomes,
-    authorization: Outcomes,
+    authentication: Outcomes<2>,
+    authorization: Outcomes<4>,
     lifetimes: Histogram,
 }
 
 /// Attempts and their durations by result.
-struct Outcomes {
+struct Outcomes<const N: usize> {
     attempts: Family<Counter, 1>,
     durations: Family<Histogram, 1>,
     /// The series of each result, looked up once.
-    known: [(&'static str, OnceLock<(Counter, Histogram)>); 2],
+    known: [(&'static str, OnceLock<(Counter, Histogram)>); N],
 }
 
-impl Outcomes {
-    /// `results` are the labels of success and failure.
+/// How an authorization ended.
+#[derive(Clone, Copy)]
+pub(crate) enum Authorized {
+    Allowed,
+    Denied,
+    NoOpinion,
+    Error,
+}
+
+impl<const N: usize> Outcomes<N> {
+    /// `results` are their labels.
     fn new(
         registry: &Registry,
         attempts: Desc,
         durations: Desc,
-        results: [&'static str; 2],
+        results: [&'static str; N],
     ) -> Self {
         let bounds = buckets::exponential(0.001, 2.0, 15);
         Self {
@@ -59,8 +68,8 @@ impl Outcomes {
         }
     }
 
-    fn observe(&self, wanted: bool, took: Duration) {
-        let (result, series) = &self.known[usize::from(!wanted)];
+    fn observe(&self, result: usize, took: Duration) {
+        let Some((result, series)) = self.known.get(result) else { return };
         let (attempts, durations) =
             series.get_or_init(|| (self.attempts.with([result]), self.durations.with([result])));
         attempts.inc();
@@ -97,8 +106,8 @@ impl Access {
                     "authorization_duration_seconds",
                     "Authorization duration in seconds broken out by result.",
                 ),
-                // No authorizer here denies what another could allow.
-                ["allowed", "no-opinion"],
+                // In the order of `Authorized`.
+                ["allowed", "denied", "no-opinion", "error"],
             ),
             lifetimes: registry.histogram(
                 Desc::alpha(
@@ -115,12 +124,12 @@ impl Access {
         if let Some(name) = user {
             self.users.with([compress(name)]).inc();
         }
-        self.authentication.observe(user.is_some(), took);
+        self.authentication.observe(usize::from(user.is_none()), took);
     }
 
     /// Records an authorization.
-    pub(crate) fn authorized(&self, allowed: bool, took: Duration) {
-        self.authorization.observe(allowed, took);
+    pub(crate) fn authorized(&self, result: Authorized, took: Duration) {
+        self.authorization.observe(result as usize, took);
     }
 
     /// Records the remaining lifetime in seconds of a presented client certificate.

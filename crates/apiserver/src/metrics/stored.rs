@@ -9,7 +9,6 @@ use crate::cache::Cache;
 use crate::registry;
 
 const COUNT: &str = "Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
-const COUNT_AS_BEFORE: &str = "[DEPRECATED, consider using apiserver_resource_objects instead] Number of stored objects at the time of last check split by kind. In case of a fetching error, the value will be -1.";
 
 /// Group, resource and number of objects of every stored kind.
 fn counts(cache: &Cache, mut each: impl FnMut(&str, &str, usize)) {
@@ -21,18 +20,6 @@ fn counts(cache: &Cache, mut each: impl FnMut(&str, &str, usize)) {
 }
 
 pub(super) fn add(registry: &Registry, cache: &Arc<Cache>, store: &Arc<dyn Store>) {
-    let of = cache.clone();
-    registry.collect(
-        Desc::stable("apiserver_storage_objects", COUNT_AS_BEFORE).deprecated("1.34.0"),
-        Kind::Gauge,
-        ["resource"],
-        move |samples: &mut Samples<1>| {
-            counts(&of, |group, resource, count| {
-                let name = apimachinery::status::qualified(group, resource);
-                samples.add([&name], count as f64);
-            });
-        },
-    );
     let of = cache.clone();
     registry.collect(
         Desc::alpha("apiserver_resource_objects", COUNT),

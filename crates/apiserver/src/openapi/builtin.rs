@@ -186,7 +186,9 @@ pub(super) fn documents() -> BTreeMap<String, Document> {
             let mut all = Map::from_iter([paths::group(dialect, group.name, Some(version))]);
             own().for_each(|kind| all.extend(paths::of(dialect, kind)));
             let types = own().flat_map(roots).chain(meta("APIResourceList"));
-            add(document_name(group, version), all, described(dialect, types, &descriptions));
+            let mut schemas = described(dialect, types, &descriptions);
+            only_own_kinds(&mut schemas, group.name, version);
+            add(document_name(group, version), all, schemas);
         }
         let (path, item) = paths::group(dialect, group.name, None);
         let answer = if group.name.is_empty() { "APIVersions" } else { "APIGroup" };
@@ -204,6 +206,21 @@ pub(super) fn documents() -> BTreeMap<String, Document> {
         add(name, Map::from_iter([(path.to_owned(), item)]), schemas);
     }
     documents
+}
+
+/// Types that every group version has name all its kinds: leaves those of this one.
+fn only_own_kinds(schemas: &mut BTreeMap<String, Value>, group: &str, version: &str) {
+    for schema in schemas.values_mut() {
+        let kinds = schema.get_mut("x-kubernetes-group-version-kind");
+        if let Some(kinds) = kinds.and_then(Value::as_array_mut)
+            && kinds.len() > 1
+        {
+            let own = json!([group, version]);
+            kinds.retain(|kind| {
+                kind["group"] == "" || json!([kind["group"], kind["version"]]) == own
+            });
+        }
+    }
 }
 
 fn document_name(group: &Group, version: &str) -> String {

@@ -33,17 +33,18 @@ pub(super) fn definitions() -> Map<String, Value> {
         k8s_openapi::api::discovery::v1 { EndpointSlice }
         k8s_openapi::api::events::v1 { Event }
         k8s_openapi::api::storage::v1 { CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass }
+        k8s_openapi::api::storagemigration::v1 { StorageVersionMigration }
         k8s_openapi::api::scheduling::v1 { PriorityClass }
         k8s_openapi::api::coordination::v1 { Lease }
         k8s_openapi::api::node::v1 { RuntimeClass }
-        k8s_openapi::api::certificates::v1 { CertificateSigningRequest }
-        k8s_openapi::api::admissionregistration::v1 { MutatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration }
+        k8s_openapi::api::certificates::v1 { CertificateSigningRequest ClusterTrustBundle PodCertificateRequest }
+        k8s_openapi::api::admissionregistration::v1 { MutatingAdmissionPolicy MutatingAdmissionPolicyBinding MutatingWebhookConfiguration ValidatingAdmissionPolicy ValidatingAdmissionPolicyBinding ValidatingWebhookConfiguration }
         k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1 { CustomResourceDefinition }
         k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1 { APIService }
         k8s_openapi::api::authentication::v1 { SelfSubjectReview TokenRequest TokenReview }
         k8s_openapi::api::authorization::v1 { LocalSubjectAccessReview SelfSubjectAccessReview SelfSubjectRulesReview SubjectAccessReview }
         k8s_openapi::api::flowcontrol::v1 { FlowSchema PriorityLevelConfiguration }
-        k8s_openapi::api::resource::v1 { DeviceClass ResourceClaim ResourceClaimTemplate ResourceSlice }
+        k8s_openapi::api::resource::v1 { DeviceClass DeviceTaintRule ResourceClaim ResourceClaimTemplate ResourceSlice }
         k8s_openapi::apimachinery::pkg::apis::meta::v1 { APIGroup APIGroupList APIResourceList APIVersions DeleteOptions Status }
     }
     let mut found = generator.take_definitions(true);

@@ -8,6 +8,7 @@ mod labels;
 mod rules;
 mod shown;
 mod signer;
+pub(crate) mod url;
 
 use std::cell::RefCell;
 
@@ -18,7 +19,9 @@ use serde_json::Value;
 pub(crate) use conditions::check_conditions;
 pub(crate) use diff::diff;
 pub(crate) use domain::{check_csi_driver_name, check_domain_path};
-pub(crate) use labels::{check_label_selector, check_labels, selector_of, show_selector};
+pub(crate) use labels::{
+    check_label_selector, check_labels, check_user_annotations, selector_of, show_selector,
+};
 pub(crate) use rules::{Names, in_range, no_backsteps};
 pub(crate) use shown::{internal, show_metadata};
 pub(crate) use signer::check_signer_name;

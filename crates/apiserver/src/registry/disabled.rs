@@ -21,27 +21,71 @@ pub(crate) fn drop_disabled(kind: &Kind, object: &mut Object, old: Option<&Objec
 
 const LISTS: [&str; 3] = ["containers", "initContainers", "ephemeralContainers"];
 
+/// The fields of each feature that is off. A step is a field, some fields, or every item of a list.
+const OFF: &[&[&str]] = &[
+    &["schedulingGroup"],
+    &["evictionResponders"],
+    &["volumes/*/emptyDir/mode"],
+    &["containers|initContainers|ephemeralContainers/*/volumeMounts/*/bindMountOptions"],
+    &[
+        "containers|initContainers|ephemeralContainers/*/livenessProbe|readinessProbe|startupProbe\
+         /httpGet/protocol",
+        "containers|initContainers|ephemeralContainers/*/lifecycle/postStart|preStop/httpGet/protocol",
+    ],
+    &["containers|initContainers|ephemeralContainers/*/livenessProbe|readinessProbe|startupProbe\
+       /grpc/mode"],
+    &[
+        "volumes/*/secret|configMap|downwardAPI|projected/defaultUser",
+        "volumes/*/secret|configMap|downwardAPI/items/*/user",
+        "volumes/*/projected/sources/*/secret|configMap|downwardAPI/items/*/user",
+        "volumes/*/projected/sources/*/serviceAccountToken|clusterTrustBundle|podCertificate/user",
+    ],
+];
+
 fn of_spec(spec: &mut Value, was: &Value) {
-    if was["workloadRef"].is_null() {
-        spec.remove_path(&["workloadRef"]);
+    for fields in OFF {
+        if !fields.iter().any(|path| is_used(was, path)) {
+            fields.iter().for_each(|path| remove(spec, path));
+        }
     }
     let has_signal = |container: &Value| !container["lifecycle"]["stopSignal"].is_null();
     if !LISTS.iter().any(|list| any(&was[*list], has_signal)) {
         LISTS.iter().for_each(|list| items_mut(spec, list).for_each(drop_stop_signal));
     }
-    for projection in ["clusterTrustBundle", "podCertificate"] {
-        let uses = |volume: &Value| {
-            any(&volume["projected"]["sources"], |source| !source[projection].is_null())
-        };
-        if any(&was["volumes"], uses) {
-            continue;
+}
+
+/// The first step of a path, and the others.
+fn step(path: &str) -> (&str, Option<&str>) {
+    path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)))
+}
+
+fn is_used(value: &Value, path: &str) -> bool {
+    let (first, rest) = step(path);
+    let goes_on = |value: &Value| match rest {
+        Some(rest) => is_used(value, rest),
+        None => !value.is_null(),
+    };
+    match first {
+        "*" => any(value, goes_on),
+        fields => fields.split('|').any(|field| goes_on(&value[field])),
+    }
+}
+
+fn remove(value: &mut Value, path: &str) {
+    match (step(path), value) {
+        (("*", Some(rest)), Value::Array(items)) => {
+            items.iter_mut().for_each(|item| remove(item, rest));
         }
-        for volume in items_mut(spec, "volumes") {
-            let Some(projected) = volume.get_mut("projected") else { continue };
-            for source in items_mut(projected, "sources") {
-                source.remove_path(&[projection]);
+        ((fields, rest), Value::Object(map)) => {
+            for field in fields.split('|') {
+                match (rest, map.get_mut(field)) {
+                    (Some(rest), Some(inner)) => remove(inner, rest),
+                    (None, Some(_)) => drop(map.remove(field)),
+                    (_, None) => {}
+                }
             }
         }
+        _ => {}
     }
 }
 
@@ -68,10 +112,16 @@ mod tests {
     #[test]
     fn what_was_there_before_stays() {
         let kind = super::super::find("apps", "v1", "deployments").unwrap();
+        let probe = json!({"httpGet": {"port": 80, "protocol": "HTTP1"}});
         let pod = json!({
-            "workloadRef": {"name": "w"},
-            "containers": [{"name": "c", "lifecycle": {"stopSignal": "SIGTERM"}}],
-            "volumes": [{"projected": {"sources": [{"clusterTrustBundle": {"name": "b"}}]}}],
+            "schedulingGroup": {"podGroupName": "g"},
+            "containers": [{
+                "name": "c", "lifecycle": {"stopSignal": "SIGTERM"}, "livenessProbe": probe,
+            }],
+            "volumes": [{"emptyDir": {"mode": 1}}, {"projected": {"sources": [
+                {"clusterTrustBundle": {"name": "b", "user": 1}},
+                {"secret": {"items": [{"key": "k", "user": 1}]}},
+            ]}}],
         });
         let old = json!({"spec": {"template": {"spec": pod}}});
         let mut object = old.clone();
@@ -79,7 +129,10 @@ mod tests {
         assert_eq!(object, old);
         drop_disabled(kind, &mut object, None);
         let left = json!({
-            "containers": [{"name": "c"}], "volumes": [{"projected": {"sources": [{}]}}],
+            "containers": [{"name": "c", "livenessProbe": {"httpGet": {"port": 80}}}],
+            "volumes": [{"emptyDir": {}}, {"projected": {"sources": [
+                {"clusterTrustBundle": {"name": "b"}}, {"secret": {"items": [{"key": "k"}]}},
+            ]}}],
         });
         assert_eq!(object["spec"]["template"]["spec"], left);
     }

@@ -10,12 +10,13 @@ mod authorization;
 mod autoscaling;
 mod batch;
 mod certificates;
-mod check;
+pub(crate) mod check;
 mod column;
 mod columns;
 mod coordination;
 mod core;
 mod custom;
+mod declared;
 mod deletion;
 mod disabled;
 mod discovery;
@@ -31,6 +32,7 @@ mod resource;
 mod reviews;
 mod scheduling;
 mod storage;
+mod storagemigration;
 mod strategy;
 #[cfg(test)]
 mod testing;
@@ -40,10 +42,12 @@ mod workload;
 /// Annotation of mirror pods: the kubelet runs the pod from its own file.
 pub(crate) const MIRROR_POD: &str = "kubernetes.io/config.mirror";
 
+pub(crate) use self::core::tolerations_at;
 pub(crate) use apiextensions::{CLEANUP, set_condition};
 pub(crate) use column::Column;
 pub(crate) use columns::column_definitions;
 pub(crate) use custom::{Custom, Definition, ScalePaths, openapi_name};
+pub(crate) use declared::merge as declared;
 pub(crate) use deletion::DefaultPolicy;
 pub(crate) use disabled::drop_disabled;
 pub(crate) use kind::{Access, Kind, Rechecks, SCALE, Selectable, Sub, api_version};
@@ -87,6 +91,7 @@ pub(crate) static GROUPS: &[Group] = &[
     Group { name: "discovery.k8s.io", versions: &["v1"], kinds: discovery::KINDS },
     Group { name: "resource.k8s.io", versions: &["v1"], kinds: resource::KINDS },
     Group { name: "flowcontrol.apiserver.k8s.io", versions: &["v1"], kinds: flowcontrol::KINDS },
+    Group { name: "storagemigration.k8s.io", versions: &["v1"], kinds: storagemigration::KINDS },
 ];
 
 /// Every row of the table.

@@ -26,7 +26,7 @@ impl Strategy for RuntimeClass {
 
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |class| {
-            class.valid("handler", names::dns1123_label);
+            class.maybe_valid("handler", names::dns1123_label);
             if let Some(overhead) = class.opt("overhead") {
                 check_overhead(&overhead.instead(overhead.get("podFixed")));
             }

@@ -96,9 +96,7 @@ impl Strategy for Binding {
 
     fn validate_update(&self, object: &Object, old: &Object) -> ErrorList {
         check(object, |object| {
-            if object.get("roleRef") != &old["roleRef"] {
-                object.at("roleRef").invalid_as("RoleRef", "cannot change roleRef");
-            }
+            object.immutable_as("roleRef", old, "RoleRef");
         })
     }
 }
@@ -227,7 +225,7 @@ mod tests {
         of("RoleBinding").updates(&[(
             json!({}),
             json!({"roleRef": {"name": "edit"}}),
-            &["roleRef: Invalid value: {\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"ClusterRole\",\"Name\":\"edit\"}: cannot change roleRef"],
+            &["roleRef: Invalid value: {\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"ClusterRole\",\"Name\":\"edit\"}: field is immutable"],
         )]);
     }
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::check::{Field, check, show_metadata};
 use apimachinery::names;
 
+const ONE: &str = "exactly one of nonResourceAttributes or resourceAttributes must be specified";
+
 /// Checks an access review of kind `of`.
 pub(crate) fn check_access_review(of: &str, review: &Object) -> ErrorList {
     check(review, |review| {
@@ -42,14 +44,10 @@ fn check_local(review: &Field<'_>) {
 
 fn check_spec(spec: &Field<'_>, of_others: bool) {
     match (spec.opt("resourceAttributes"), spec.opt("nonResourceAttributes")) {
-        (Some(_), Some(other)) => other.invalid_as(
-            "NonResourceAttributes",
-            "cannot be specified in combination with resourceAttributes",
-        ),
-        (None, None) => spec.at("resourceAttributes").invalid_value(
-            Value::Null,
-            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-        ),
+        (Some(_), Some(other)) => {
+            spec.instead(other.value()).invalid_as("NonResourceAttributes", ONE);
+        }
+        (None, None) => spec.invalid_value(Value::Null, ONE),
         _ => {}
     }
     if of_others && spec.str("user").is_empty() && spec.len("groups") == 0 {

@@ -13,6 +13,15 @@ pub(crate) struct Context<'a> {
     pub(crate) user: &'a crate::user::User,
     /// True if nothing will be stored.
     pub(crate) dry_run: bool,
+    /// Warnings for the client.
+    pub(crate) warnings: &'a parking_lot::Mutex<Vec<String>>,
+}
+
+impl Context<'_> {
+    /// Warns the client.
+    pub(crate) fn warn(&self, warning: String) {
+        self.warnings.lock().push(warning);
+    }
 }
 
 /// A field that is only permitted in namespaces with a label.

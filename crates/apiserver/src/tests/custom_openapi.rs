@@ -1,4 +1,4 @@
-//! Custom resources in OpenAPI, against what kube-apiserver v1.35.0 publishes of the same
+//! Custom resources in OpenAPI, against what kube-apiserver v1.37.2 publishes of the same
 //! definitions.
 
 use std::collections::{BTreeMap, BTreeSet};

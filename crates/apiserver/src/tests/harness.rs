@@ -1,21 +1,51 @@
 //! A server with its own store, and a client for it.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use apimachinery::ObjectExt;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
-use store::{Embedded, Options};
+use store::{Embedded, OpenError, Options};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::authn::{Peer, Presented};
 use crate::body::{Body, full};
 use crate::metrics::Metrics;
-use crate::{ApiServer, Config, User};
+use crate::{
+    AdmissionOptions, ApiServer, AuditOptions, Authentication, Authorization, Config,
+    EncryptionOptions, StartError, User,
+};
+
+/// The options of a server.
+#[derive(Default)]
+struct Wanted {
+    admission: AdmissionOptions,
+    authentication: Authentication,
+    authorization: Authorization,
+    audit: AuditOptions,
+    encryption: EncryptionOptions,
+    sizes: Options,
+}
+
+/// The store of a server that has ended, or of none: tasks of one may still hold it.
+pub(super) async fn open_store(dir: &Path, sizes: Options) -> Embedded {
+    for _ in 0..1000 {
+        match Embedded::open(&dir.join("store"), sizes) {
+            Err(OpenError::InUse(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+    panic!("the store is never let go");
+}
 
 /// A running server.
 pub(super) struct Api {
@@ -61,28 +91,103 @@ impl Answer {
 /// A request under construction.
 pub(super) struct Ask<'a> {
     api: &'a Api,
-    user: User,
+    /// None authenticates itself by its headers.
+    user: Option<User>,
     builder: http::request::Builder,
     body: Vec<u8>,
 }
 
 impl Api {
+    /// With this audit; it may refuse its configuration.
+    pub(super) async fn with_audit(audit: AuditOptions) -> Result<Self, StartError> {
+        let dir = tempfile::tempdir().unwrap();
+        let api = Self::try_open(dir, Wanted { audit, ..Wanted::default() }).await?;
+        Ok(api.with_account().await)
+    }
+
+    /// With these options of authorization; it may refuse them.
+    pub(super) async fn authorized_by(authorization: Authorization) -> Result<Self, StartError> {
+        let dir = tempfile::tempdir().unwrap();
+        let chosen = Wanted { authorization, ..Wanted::default() };
+        Ok(Self::try_open(dir, chosen).await?.with_account().await)
+    }
+
+    /// On a store that may be there, with this encryption; it may refuse its configuration.
+    pub(super) async fn encrypted(
+        dir: tempfile::TempDir,
+        encryption: EncryptionOptions,
+        sizes: Options,
+    ) -> Result<Self, StartError> {
+        Self::try_open(dir, Wanted { encryption, sizes, ..Wanted::default() }).await
+    }
+
+    /// Where its store is.
+    pub(super) fn path(&self) -> std::path::PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Ends the server, but keeps its directory.
+    pub(super) fn end(self) -> tempfile::TempDir {
+        let Self { server, dir } = self;
+        drop(server);
+        dir
+    }
+
+    /// The server itself.
+    pub(super) fn server(&self) -> &ApiServer {
+        &self.server
+    }
+
+    /// Returns when the audit events so far are written.
+    pub(super) async fn flush_audit(&self) {
+        self.server.flush_audit().await;
+    }
+
     pub(super) async fn start() -> Self {
-        let api = Self::open(tempfile::tempdir().unwrap()).await;
+        Self::start_with(Authentication::default()).await
+    }
+
+    /// With these admission plugins.
+    pub(super) async fn with_admission(admission: AdmissionOptions) -> Self {
+        Self::try_start(admission).await.unwrap().with_account().await
+    }
+
+    /// With these options of authentication.
+    pub(super) async fn start_with(authentication: Authentication) -> Self {
+        let api = Self::open(tempfile::tempdir().unwrap(), authentication).await;
+        api.unwrap_or_else(|why| panic!("{why}")).with_account().await
+    }
+
+    async fn with_account(self) -> Self {
         let account = json!({"metadata": {"name": "default"}});
-        api.post("/api/v1/namespaces/default/serviceaccounts", &account).await.ok();
-        api
+        self.post("/api/v1/namespaces/default/serviceaccounts", &account).await.ok();
+        self
     }
 
     /// Another server on the same store.
     pub(super) async fn restart(self) -> Self {
         let Self { server, dir } = self;
         drop(server);
-        Self::open(dir).await
+        Self::open(dir, Authentication::default()).await.unwrap_or_else(|why| panic!("{why}"))
     }
 
-    async fn open(dir: tempfile::TempDir) -> Self {
-        let store = Embedded::open(&dir.path().join("store"), Options::default()).unwrap();
+    /// Starts a server that may refuse its configuration.
+    pub(super) async fn try_start(admission: AdmissionOptions) -> Result<Self, StartError> {
+        let dir = tempfile::tempdir().unwrap();
+        Self::try_open(dir, Wanted { admission, ..Wanted::default() }).await
+    }
+
+    /// A server that may refuse to start.
+    pub(super) async fn open(
+        dir: tempfile::TempDir,
+        authentication: Authentication,
+    ) -> Result<Self, StartError> {
+        Self::try_open(dir, Wanted { authentication, ..Wanted::default() }).await
+    }
+
+    async fn try_open(dir: tempfile::TempDir, wanted: Wanted) -> Result<Self, StartError> {
+        let Wanted { admission, authentication, authorization, audit, encryption, sizes } = wanted;
+        let store = open_store(dir.path(), sizes).await;
         let ca = pki::Authority::open(dir.path(), "ca").unwrap();
         let client =
             ca.issue(&pki::Subject { name: "kubelet-client", ..Default::default() }).unwrap();
@@ -93,17 +198,21 @@ impl Api {
             signer: Arc::new(signer),
             kubelet_tls: Arc::new(pki::tls::client(&client, ca.cert()).unwrap()),
             client_ca: ca.cert().to_owned(),
+            authentication,
+            authorization,
             front_proxy: crate::FrontProxy {
                 authority: ca.cert().to_owned(),
                 identity: client.clone(),
             },
             components_within: false,
+            admission,
+            audit,
+            encryption,
             advertise: "127.0.0.1:6443".parse().unwrap(),
             metrics: telemetry::metrics::Registry::new(),
         })
-        .await
-        .unwrap();
-        Self { server, dir }
+        .await?;
+        Ok(Self { server, dir })
     }
 
     /// Serves TLS connections on loopback until the end of the test, and opens one as a user with
@@ -117,7 +226,7 @@ impl Api {
             usage: pki::Usage::Server,
             ..Default::default()
         };
-        let tls = pki::tls::server(&ca.issue(&subject).unwrap(), ca.cert(), &["http/1.1"]).unwrap();
+        let tls = self.server.tls(ca.issue(&subject).unwrap()).unwrap();
         let listener = TcpListener::bind((address, 0)).await.unwrap();
         let at = listener.local_addr().unwrap();
         let server = self.server.clone();
@@ -143,6 +252,12 @@ impl Api {
         assert!(committed.is_ok());
     }
 
+    /// A user's certificate of this server's authority.
+    pub(super) fn issue(&self, name: &str, group: &str) -> pki::Issued {
+        let ca = pki::Authority::open(self.dir.path(), "ca").unwrap();
+        ca.issue(&pki::Subject { name, group, ..Default::default() }).unwrap()
+    }
+
     /// The server's metrics.
     pub(super) fn metrics(&self) -> &Metrics {
         &self.server.0.metrics
@@ -156,7 +271,7 @@ impl Api {
     pub(super) fn ask(&self, method: Method, uri: &str) -> Ask<'_> {
         Ask {
             api: self,
-            user: User::new("tester", &["system:masters"]),
+            user: Some(User::new("tester", &["system:masters"])),
             builder: Request::builder().method(method).uri(uri),
             body: Vec::new(),
         }
@@ -203,8 +318,28 @@ impl Ask<'_> {
     }
 
     pub(super) fn by(mut self, user: User) -> Self {
-        self.user = user;
+        self.user = Some(user);
         self
+    }
+
+    /// As from a network: who asks is known by its credentials alone.
+    pub(super) fn unauthenticated(mut self) -> Self {
+        self.user = None;
+        self
+    }
+
+    /// Over a connection whose client has this certificate.
+    pub(super) fn presenting(mut self, issued: &pki::Issued) -> Self {
+        let chain = CertificateDer::pem_slice_iter(issued.cert.as_bytes());
+        let chain: Vec<_> = chain.collect::<Result<_, _>>().unwrap();
+        let peer = Peer(Presented::of(Some(&chain)).map(Arc::new));
+        self.builder = self.builder.extension(peer);
+        self
+    }
+
+    /// As from a network, with a bearer token.
+    pub(super) fn with_token(self, token: &str) -> Self {
+        self.unauthenticated().header("authorization", &format!("Bearer {token}"))
     }
 
     /// Sends it and reads the whole response.
@@ -218,7 +353,7 @@ impl Ask<'_> {
     /// Sends it with a streamed body.
     pub(super) async fn send_body(self, body: Body) -> Answer {
         let request = self.builder.body(body).unwrap();
-        let response = self.api.server.handle(request, Some(self.user)).await;
+        let response = self.api.server.handle(request, self.user).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer { code: parts.status, headers: parts.headers, bytes }
@@ -227,7 +362,7 @@ impl Ask<'_> {
     /// Sends it and returns the response with an unread body.
     pub(super) async fn open(self) -> http::Response<Body> {
         let request = self.builder.body(full(self.body)).unwrap();
-        self.api.server.handle(request, Some(self.user)).await
+        self.api.server.handle(request, self.user).await
     }
 }
 

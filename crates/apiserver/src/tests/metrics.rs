@@ -72,7 +72,7 @@ async fn requests_are_counted_by_upstreams_labels() {
         "apiserver_requested_deprecated_apis{group=\"\",removed_release=\"\",resource=\"endpoints\",subresource=\"\",version=\"v1\"} 1",
         "apiserver_admission_controller_admission_duration_seconds_count{name=\"NamespaceLifecycle\",operation=\"DELETE\",rejected=\"false\",type=\"validate\"} 1",
         "apiserver_current_inflight_requests{request_kind=\"readOnly\"} 1",
-        "apiserver_storage_objects{resource=\"services\"} 1",
+        "apiserver_resource_objects{group=\"\",resource=\"services\"} 1",
         "apiserver_resource_objects{group=\"rbac.authorization.k8s.io\",resource=\"roles\"} 7",
         "authorization_attempts_total{result=\"no-opinion\"} 1",
     ] {

@@ -42,7 +42,7 @@ async fn a_refusal_names_the_roles_that_could_not_be_read() {
 
     bind(&api, "", "ClusterRole", "gone").await;
     let gone = "clusterrole.rbac.authorization.k8s.io \"gone\" not found";
-    assert_eq!(refusal(&api, pods).await, format!("{plain}: RBAC: {gone}"));
+    assert_eq!(refusal(&api, pods).await, format!("{plain}: rbac: RBAC: {gone}"));
 
     bind(&api, "default", "Role", "lost").await;
     bind(&api, "default", "ClusterRole", "gone").await;

@@ -100,6 +100,26 @@ fn body(kind: &Kind) -> Value {
             "groupPriorityMinimum": 100, "versionPriority": 10, "insecureSkipTLSVerify": true,
             "service": {"namespace": "default", "name": "s", "port": 443},
         }}),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => json!({"spec": {
+            "matchConstraints": {"resourceRules": [{"operations": ["CREATE"],
+                "apiGroups": ["none.example"], "apiVersions": ["v1"], "resources": ["none"]}]},
+            "reinvocationPolicy": "Never",
+            "mutations": [{"patchType": "JSONPatch", "jsonPatch": {
+                "expression": "[JSONPatch{op: \"test\", path: \"/kind\", value: \"A\"}]",
+            }}],
+        }}),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding") => {
+            json!({"spec": {"policyName": "p"}})
+        }
+        ("certificates.k8s.io", "ClusterTrustBundle") => json!({"spec": {
+            "trustBundle": authority(),
+        }}),
+        ("certificates.k8s.io", "PodCertificateRequest") => json!({"spec": {
+            "signerName": "example.com/s", "podName": "p", "podUID": "1",
+            "serviceAccountName": "s", "serviceAccountUID": "2", "nodeName": "n", "nodeUID": "3",
+            "maxExpirationSeconds": 86400,
+            "stubPKCS10Request": stub_request(),
+        }}),
         ("certificates.k8s.io", _) => json!({"spec": {
             "request": certificate_request(), "signerName": "example.com/s",
             "usages": ["client auth"],
@@ -113,6 +133,13 @@ fn body(kind: &Kind) -> Value {
             "nominalConcurrencyShares": 10, "limitResponse": {"type": "Reject"},
         }}}),
         ("networking.k8s.io", "ServiceCIDR") => json!({"spec": {"cidrs": ["10.98.0.0/24"]}}),
+        ("storagemigration.k8s.io", _) => {
+            json!({"spec": {"resource": {"group": "apps", "resource": "deployments"}}})
+        }
+        ("resource.k8s.io", "DeviceTaintRule") => json!({"spec": {
+            "deviceSelector": {"driver": "d.example"},
+            "taint": {"key": "k", "effect": "NoSchedule"},
+        }}),
         ("resource.k8s.io", "ResourceClaim") => json!({"spec": devices()}),
         ("resource.k8s.io", "ResourceClaimTemplate") => json!({"spec": {"spec": devices()}}),
         ("resource.k8s.io", "ResourceSlice") => json!({"spec": {
@@ -147,6 +174,31 @@ fn devices() -> Value {
 }
 
 /// Always the same one, because tests compare objects.
+/// A trust anchor, as PEM; always the same one.
+fn authority() -> String {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    static MADE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem()
+    });
+    made.clone()
+}
+
+/// The certificate request of a pod, which only has a key; always the same one.
+fn stub_request() -> String {
+    use base64::Engine as _;
+    use rcgen::{CertificateParams, KeyPair};
+    static MADE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let key = KeyPair::generate().unwrap();
+        let request = CertificateParams::default().serialize_request(&key).unwrap();
+        base64::engine::general_purpose::STANDARD.encode(request.der())
+    });
+    made.clone()
+}
+
 fn certificate_request() -> String {
     use base64::Engine;
     static MADE: std::sync::OnceLock<String> = std::sync::OnceLock::new();

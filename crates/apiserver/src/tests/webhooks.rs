@@ -91,9 +91,18 @@ async fn answer(
     let path = request.uri().path().trim_start_matches('/').to_owned();
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let review: Value = serde_json::from_slice(&body).unwrap();
-    asked.lock().push(json!({"path": path, "request": review["request"]}));
+    asked
+        .lock()
+        .push(json!({"path": path, "request": review["request"], "items": review["items"]}));
     if path == "convert" {
         return Ok(Response::new(Full::from(converted(&review).to_string())));
+    }
+    if path == "images" {
+        let image = &review["spec"]["containers"][0]["image"];
+        let status = json!({"allowed": image != "bad", "reason": image});
+        let answer = json!({"kind": "ImageReview", "apiVersion": review["apiVersion"],
+            "status": status});
+        return Ok(Response::new(Full::from(answer.to_string())));
     }
     let mut response = json!({"uid": review["request"]["uid"], "allowed": true});
     let patch = |operations: Value| STANDARD.encode(operations.to_string());

@@ -9,10 +9,11 @@ use serde_json::Value;
 use store::{CommitError, Expect, Op, Revision};
 
 use crate::bootstrap::MANAGER;
-use crate::cache::{REVISION_KEY, key, prefix};
+use crate::cache::{Entry, REVISION_KEY, key, prefix};
 use crate::conversion;
 use crate::registry::{self, Kind};
 use crate::server::Server;
+use crate::storage::WriteError;
 
 /// The reason why a commit failed.
 pub(crate) enum Failure {
@@ -95,6 +96,17 @@ fn put(text: &mut Vec<u8>, before: &[u8], value: &(impl Serialize + ?Sized)) {
 }
 
 impl Server {
+    /// Returns true if an object would be stored otherwise now, although nothing of it has changed.
+    /// `object` is `entry` in the kind's version.
+    pub(crate) fn is_stale(&self, kind: &Kind, entry: &Entry, object: &Object) -> bool {
+        let custom = kind.custom.as_deref();
+        custom.is_some_and(|custom| !custom.is_stored(&entry.bytes, object))
+            || self.storage.encryption().is_some() && {
+                let prefix = prefix(kind.stored_group(), kind.resource);
+                self.storage.is_stale(&key(&prefix, entry.namespace(), entry.name()))
+            }
+    }
+
     /// Commits `object` (of the kind's own version) and sets its resourceVersion.
     ///
     /// When this returns, reads see the write.
@@ -146,26 +158,29 @@ impl Server {
     }
 
     async fn commit_op(&self, op: Op) -> Result<Revision, Failure> {
-        match self.store.commit(op).await {
+        match self.storage.commit(op).await {
             Ok(revision) => {
                 self.cache.wait_for(revision).await;
                 Ok(revision)
             }
-            Err(CommitError::Conflict(at)) => {
+            Err(WriteError::Store(CommitError::Conflict(at))) => {
                 // The winning write must be visible before a retry.
                 if let Some(at) = at {
                     self.cache.wait_for(at).await;
                 }
                 Err(Failure::Conflict)
             }
-            Err(CommitError::Full(why)) => Err(Failure::Refused(Status::generic(
-                507,
-                "InsufficientStorage",
-                format!("the store has no space left: {why}"),
-            ))),
-            Err(CommitError::Failed(why)) => Err(Failure::Refused(Status::service_unavailable(
-                format!("the store has failed: {why}"),
-            ))),
+            Err(WriteError::Store(CommitError::Full(why))) => {
+                Err(Failure::Refused(Status::generic(
+                    507,
+                    "InsufficientStorage",
+                    format!("the store has no space left: {why}"),
+                )))
+            }
+            Err(WriteError::Store(CommitError::Failed(why))) => Err(Failure::Refused(
+                Status::service_unavailable(format!("the store has failed: {why}")),
+            )),
+            Err(WriteError::Seal(why)) => Err(Failure::Refused(Status::internal(why.to_string()))),
         }
     }
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::Call;
 use crate::admission;
-use crate::authz::{self, Attributes, Decision};
+use crate::authz::{self, Attributes, Decision, Refusal};
 use crate::body::{Body, full};
 use crate::discovery::sub_kind;
 use crate::encode::view;
@@ -32,7 +32,7 @@ pub(super) async fn connect(
     request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
     if matches!(call.sub, Some(Sub::Exec | Sub::Attach | Sub::PortForward)) {
-        may_create(call)?;
+        may_create(call).await?;
     }
     if call.sub != Some(Sub::Log) {
         admission::connect(call, options(call)).await?;
@@ -87,14 +87,14 @@ fn options(call: &Call<'_>) -> Object {
 
 /// A WebSocket begins with a GET but can change the container: it requires the right to create
 /// (upstream's `AuthorizePodWebsocketUpgradeCreatePermission`).
-fn may_create(call: &Call<'_>) -> Result<(), Status> {
+async fn may_create(call: &Call<'_>) -> Result<(), Status> {
     if call.info.verb == "create" {
         return Ok(());
     }
     let attributes = Attributes::of(&call.user, "create", &call.info);
-    match authz::decide(call.server, &attributes) {
+    match authz::decide(call.server, attributes).await {
         Decision::Allow(_) => Ok(()),
-        Decision::Deny(reason) => {
+        Decision::Deny(Refusal { reason, .. }) => {
             Err(Status::forbidden(call.kind.group, call.kind.resource, &call.info.name, reason))
         }
     }

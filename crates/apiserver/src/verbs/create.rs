@@ -9,8 +9,11 @@ use store::Expect;
 use super::commit::Failure;
 use super::{Call, meta};
 use crate::admission::{self, Operation};
+use crate::audit::Audit;
 use crate::body::Body;
-use crate::registry::{self, Sub};
+use crate::registry::{self, Kind, Sub};
+use crate::request::{Query, RequestInfo};
+use crate::user::{MASTERS, User};
 
 /// Number of attempts to generate a name that is free (upstream: 8).
 const NAME_TRIES: usize = 8;
@@ -18,7 +21,7 @@ const NAME_TRIES: usize = 8;
 pub(super) async fn create(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let object = call.decode(body, call.expected()).await?;
     let created = create_object(call, object, Ownership::Update).await?;
-    call.answer(StatusCode::CREATED, &created)
+    call.answer_written(StatusCode::CREATED, &created)
 }
 
 /// Ownership of the new object's fields.
@@ -38,7 +41,7 @@ pub(super) async fn create_object(
 ) -> Result<Object, Status> {
     // Creating by PUT or by apply requires the right to create, not only the one to change.
     if call.info.verb != "create" {
-        call.server.authorize(&call.user, "create", &call.info)?;
+        call.server.authorize(&call.user, "create", &call.info).await?;
     }
     check_definition(call, &object)?;
     let dry_run = call.dry_run();
@@ -61,7 +64,8 @@ pub(super) async fn create_object(
 
     let mut tries = 0;
     loop {
-        let mut attempt = object.clone();
+        let is_last = !generated || tries + 1 == NAME_TRIES;
+        let mut attempt = if is_last { std::mem::take(&mut object) } else { object.clone() };
         meta::fill_new(&mut attempt, kind);
         // Repeated for each generated name, because some defaults contain it.
         strategy.default(&mut attempt);
@@ -73,12 +77,11 @@ pub(super) async fn create_object(
             errors = labelled(call, &attempt, None);
             errors.extend(meta::validate_new(kind, &attempt));
             errors.0.extend(strategy.validate(&attempt).0);
+            registry::declared(kind, &attempt, None, &mut errors);
         }
         let outcome = finish(call, &mut attempt, errors, versioned).await;
         match outcome {
             Ok(()) => {
-                call.warn(strategy.warnings(&attempt));
-                call.warn(registry::warnings(kind, &attempt, None));
                 if dry_run {
                     strategy.after_delete(&call.context(), &attempt);
                 }
@@ -97,6 +100,28 @@ pub(super) async fn create_object(
             }
         }
     }
+}
+
+/// Creates an object without a namespace that a request needs, as this server itself.
+pub(crate) async fn create_needed(
+    call: &Call<'_>,
+    kind: &'static Kind,
+    object: Object,
+) -> Result<(), Status> {
+    let mut own = call.upon(kind, None);
+    own.user = User::new("system:apiserver", &[MASTERS]);
+    own.agent = "kube-apiserver".to_owned();
+    own.audit = Audit::default();
+    own.query = Query::default();
+    own.info = RequestInfo {
+        is_resource: true,
+        verb: "create",
+        group: kind.group.to_owned(),
+        version: kind.version.to_owned(),
+        resource: kind.resource.to_owned(),
+        ..RequestInfo::default()
+    };
+    create_object(&own, object, Ownership::Update).await.map(drop)
 }
 
 /// Refuses an object of a definition that is being deleted, or that is another one by now.
@@ -143,6 +168,9 @@ async fn finish(
             errors,
         )));
     }
+    // Also if another rule refuses the object.
+    call.warn(kind.policy().warnings(object));
+    call.warn(registry::warnings(kind, object, None));
     admission::validate(call, Operation::Create, Some(object), None)
         .await
         .map_err(Failure::Refused)?;

@@ -4,6 +4,7 @@ mod options;
 
 use std::sync::Arc;
 
+use apimachinery::field::{ErrorList, FieldError, Path};
 use apimachinery::{Object, ObjectExt, Status, time};
 use http::{Response, StatusCode};
 use jiff::Timestamp;
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 use store::Expect;
 
 use super::commit::Failure;
-use super::{Call, FOREGROUND, ORPHAN};
+use super::options::invalid;
+use super::{Call, FOREGROUND, ORPHAN, unreadable};
 use crate::admission;
 use crate::body::Body;
 use crate::encode::{self, view};
@@ -41,6 +43,10 @@ pub(super) enum Outcome {
 
 pub(super) async fn delete(call: &Call<'_>, body: Body) -> Result<Response<Body>, Status> {
     let options = Options::read(call, body).await?;
+    if options.ignore_read_error {
+        return unreadable::delete(call, &options).await;
+    }
+    unreadable::refuse(call)?;
     warn(call, &options);
     match delete_one(call, &call.info.namespace, &call.info.name, &options).await? {
         Outcome::Gone(object) if !call.kind.returns_deleted() => {
@@ -138,8 +144,9 @@ pub(super) fn check_preconditions(
     );
     let failed = |what: &str, wanted: &str, is: &str, why: &str| {
         if early {
+            let first = if kind.kind == "Namespace" { "Precondition" } else { "precondition" };
             let why = format!(
-                "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {is}"
+                "{first} failed: {what} in precondition: {wanted}, {what} in object meta: {is}"
             );
             return Err(Status::conflict(kind.group, kind.resource, old.name(), why));
         }
@@ -286,6 +293,11 @@ pub(super) async fn delete_collection(
 ) -> Result<Response<Body>, Status> {
     let chosen = super::list::choose(call).await?;
     let options = Options::read(call, body).await?;
+    if options.ignore_read_error {
+        let why = "is not allowed with DELETECOLLECTION, try again after removing the option";
+        let error = FieldError::invalid(&Path::new(options::IGNORE), true, why);
+        return Err(invalid("DeleteOptions", ErrorList(vec![error])));
+    }
     warn(call, &options);
     for entry in &chosen.entries {
         match delete_one(call, entry.namespace(), entry.name(), &options).await {

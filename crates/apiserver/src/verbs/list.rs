@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apimachinery::codec::protobuf;
 use apimachinery::schema::Registry;
-use apimachinery::selector::{FieldSelector, LabelSelector};
+use apimachinery::selector::{FieldSelector, LabelSelector, Operator};
 use apimachinery::text::quote;
 use apimachinery::{Object, ObjectExt, Status};
 use base64::alphabet::URL_SAFE;
@@ -20,7 +20,7 @@ use super::Call;
 use super::list_body::{json_list, made_list, protobuf_list};
 use super::list_options::{ListOptions, parse_version};
 use crate::body::Body;
-use crate::cache::{Entry, Expired, Snapshot};
+use crate::cache::{By, Demand, Entry, Expired, Snapshot};
 use crate::encode::{self, Include, view};
 use crate::negotiate::{Accepted, Encoding, Form};
 
@@ -29,6 +29,22 @@ pub(crate) struct Filter {
     namespace: String,
     labels: LabelSelector,
     fields: FieldSelector,
+    /// Values that all selected objects have.
+    demands: Vec<Demand>,
+    /// The path of the only object that can be selected.
+    only: Option<String>,
+}
+
+/// The values that a selector asks for.
+fn demands(labels: &LabelSelector, fields: &FieldSelector) -> Vec<Demand> {
+    let demand = |by, value: &str| Demand { by, value: value.into() };
+    let labels = labels.requirements.iter().filter_map(|one| match (one.operator, &*one.values) {
+        (Operator::In, [value]) => Some(demand(By::Label(one.key.as_str().into()), value)),
+        _ => None,
+    });
+    let fields = fields.terms.iter().filter(|term| term.equal);
+    let fields = fields.map(|term| demand(By::Field(term.field.as_str().into()), &term.value));
+    fields.chain(labels).filter(|demand| !demand.value.is_empty()).collect()
 }
 
 impl Filter {
@@ -65,11 +81,24 @@ impl Filter {
         // The path of a namespace contains its name twice.
         let namespace =
             if call.kind.namespaced { call.info.namespace.clone() } else { String::new() };
-        Ok(Self { namespace, labels, fields })
+        let demands = demands(&labels, &fields);
+        let named = fields.requires_exact("metadata.name");
+        let only = match (named, call.kind.namespaced, namespace.as_str()) {
+            (Some(name), false, _) => Some(name.to_owned()),
+            (Some(_), true, "") | (None, ..) => None,
+            (Some(name), true, namespace) => Some(format!("{namespace}/{name}")),
+        };
+        Ok(Self { namespace, labels, fields, demands, only })
     }
 
     pub(crate) fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    /// The present state, with an index for the selection where that pays, and its revision.
+    pub(crate) fn present(&self, call: &Call<'_>) -> Result<(Arc<Snapshot>, u64), Status> {
+        let demands = if self.only.is_some() { &[] } else { &*self.demands };
+        call.server.selected(&call.kind, &self.namespace, demands)
     }
 
     /// Returns true if everything in the namespace is selected.
@@ -95,10 +124,7 @@ impl Filter {
         (self.namespace.is_empty() || entry.namespace() == self.namespace)
             && (self.fields.is_empty()
                 || self.fields.matches(|name| entry.field(name).unwrap_or_default()))
-            && (self.labels.is_empty()
-                || self
-                    .labels
-                    .matches(|key| entry.labels().find(|(k, _)| *k == key).map(|(_, v)| v)))
+            && (self.labels.is_empty() || self.labels.matches(|key| entry.label(key)))
     }
 }
 
@@ -233,7 +259,7 @@ fn expired(token: Continue) -> Status {
 async fn start(
     call: &Call<'_>,
     options: &ListOptions<'_>,
-    namespace: &str,
+    filter: &Filter,
 ) -> Result<(Arc<Snapshot>, u64, String), Status> {
     let collection = call.server.collection(&call.kind)?;
     if let Some(token) = options.token {
@@ -244,9 +270,9 @@ async fn start(
             ));
         }
         let current = call.server.cache.revision();
-        let start = token.path(namespace);
+        let start = token.path(filter.namespace());
         if token.rv < 0 {
-            return Ok((collection.snapshot(), current, start));
+            return Ok((filter.present(call)?.0, current, start));
         }
         let revision = token.rv as u64;
         wait_for(call, revision).await?;
@@ -269,7 +295,7 @@ async fn start(
         })?;
         return Ok((snapshot, wanted, String::new()));
     }
-    let (snapshot, revision) = call.server.present(&call.kind)?;
+    let (snapshot, revision) = filter.present(call)?;
     Ok((snapshot, revision, String::new()))
 }
 
@@ -287,19 +313,25 @@ pub(super) async fn candidates<'s>(
     snapshot: &'s Snapshot,
     from: &str,
 ) -> Result<impl Iterator<Item = Arc<Entry>> + use<'s>, Status> {
-    let (mut stored, mut converted) = (Some(snapshot.range(filter.namespace(), from)), Vec::new());
+    let mut converted = Vec::new();
+    let mut stored = None;
+    let mut one = None;
     if call.kind.is_converted() && filter.reads_fields() {
-        converted.extend(stored.take().into_iter().flatten().cloned());
+        converted.extend(snapshot.range(filter.namespace(), from).cloned());
         crate::conversion::entries(call.server, &call.kind, &mut converted).await?;
+    } else if let Some(path) = &filter.only {
+        one = snapshot.entries.get(path.as_str()).filter(|_| path.as_str() >= from).cloned();
+    } else {
+        stored = Some(snapshot.candidates(filter.namespace(), from, &filter.demands));
     }
-    Ok(stored.into_iter().flatten().cloned().chain(converted))
+    Ok(stored.into_iter().flatten().cloned().chain(one).chain(converted))
 }
 
 /// Selects the objects that the request lists.
 pub(super) async fn choose(call: &Call<'_>) -> Result<Chosen, Status> {
     let options = ListOptions::read(call)?;
     let filter = Filter::parse(call)?;
-    let (snapshot, revision, from) = start(call, &options, filter.namespace()).await?;
+    let (snapshot, revision, from) = start(call, &options, &filter).await?;
     // A list of any version is not paged (upstream's watch cache does not page it).
     let limit = if options.version == Some("0") { 0 } else { options.limit };
     let mut entries: Vec<Arc<Entry>> = Vec::new();

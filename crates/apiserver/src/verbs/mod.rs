@@ -17,6 +17,7 @@ mod pod_binding;
 mod review;
 mod scale;
 mod token;
+mod unreadable;
 mod update;
 mod watch;
 
@@ -24,16 +25,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use apimachinery::validate::FieldValidation;
-use apimachinery::{Object, Status};
+use apimachinery::{Object, ObjectExt, Status};
 use http::{Response, StatusCode};
 use parking_lot::Mutex;
 
-use crate::body::Body;
+use crate::audit::Audit;
+use crate::body::{self, Body};
 use crate::cache::Entry;
 use crate::chain::Stages;
 use crate::decode::Expected;
 use crate::encode::{self, Include};
-use crate::negotiate::{Accepted, Encoding};
+use crate::negotiate::{Accepted, Encoding, Form};
 use crate::registry::{Access, Context, KindRef, Sub};
 use crate::request::{Query, RequestInfo};
 use crate::server::Server;
@@ -42,6 +44,7 @@ use crate::user::{MASTERS, User};
 pub(crate) use commit::{Failure, encode_stored, write_status};
 pub(crate) use connect::address::is_proxyable;
 pub(crate) use connect::forward;
+pub(crate) use create::create_needed;
 pub(crate) use delete::delete_all;
 pub(crate) use review::user_info;
 
@@ -63,6 +66,8 @@ pub(crate) struct Call<'a> {
     pub(crate) warnings: Mutex<Vec<String>>,
     /// Stages that the request has passed.
     pub(crate) stages: Stages,
+    /// The trail of the request, if it is audited.
+    pub(crate) audit: Audit,
 }
 
 /// Media type of a server-side apply.
@@ -91,6 +96,7 @@ impl<'a> Call<'a> {
             dry: self.dry,
             warnings: Default::default(),
             stages: self.stages.clone(),
+            audit: self.audit.clone(),
         }
     }
 }
@@ -127,6 +133,7 @@ impl<'a> Call<'a> {
             dry: false,
             warnings: Default::default(),
             stages: Stages::new(Instant::now()),
+            audit: Audit::default(),
         }
     }
 }
@@ -152,7 +159,12 @@ impl Call<'_> {
     }
 
     pub(crate) fn context(&self) -> Context<'_> {
-        Context { settings: &self.server.settings, user: &self.user, dry_run: self.dry_run() }
+        Context {
+            settings: &self.server.settings,
+            user: &self.user,
+            dry_run: self.dry_run(),
+            warnings: &self.warnings,
+        }
     }
 
     pub(crate) fn warn(&self, warnings: impl IntoIterator<Item = String>) {
@@ -217,8 +229,36 @@ impl Call<'_> {
         let mode = self.field_validation();
         let (object, warnings) = crate::decode::object(&bytes, encoding, expected, mode)?;
         self.warn(warnings);
+        self.audit.requests(&object, |object| {
+            if expected.kind == self.kind.kind {
+                self.kind.policy().default(object);
+            }
+        });
         self.stages.passed("decoded");
         Ok(object)
+    }
+
+    /// The entry of an object that was committed and that nobody has changed since: it need not be
+    /// encoded again.
+    fn committed(&self, object: &Object) -> Option<Arc<Entry>> {
+        if self.dry_run() || self.accepted.form != Form::Object || self.kind.is_converted() {
+            return None;
+        }
+        let entry = self.server.entry(&self.kind, object.namespace(), object.name())?;
+        let revision = object.resource_version().parse();
+        (revision == Ok(entry.revision) && self.kind.shows(&entry.bytes)).then_some(entry)
+    }
+
+    /// Answers with the object that this request wrote.
+    pub(crate) fn answer_written(
+        &self,
+        code: StatusCode,
+        object: &Object,
+    ) -> Result<Response<Body>, Status> {
+        let Some(entry) = self.committed(object) else { return self.answer(code, object) };
+        let encoding = self.accepted.encoding;
+        let bytes = encode::entry_bytes(&self.kind, &entry, encoding)?;
+        Ok(encode::respond(code, encoding.media_type(), body::full(bytes)))
     }
 
     /// Answers with one object of this kind.
@@ -237,11 +277,17 @@ pub(crate) async fn dispatch(
     call: &Call<'_>,
     request: http::Request<Body>,
 ) -> Result<Response<Body>, Status> {
-    call.warn(call.kind.deprecated.map(str::to_owned));
+    if let Some(warning) = call.kind.deprecated {
+        call.warn([warning.to_owned()]);
+        call.audit.annotate("k8s.io/deprecated", "true");
+    }
     options::check(call)?;
     if call.kind.access == Access::Virtual {
         return match (call.info.verb, call.sub, call.kind.kind) {
-            ("create", None, "Binding") => pod_binding::bind(call, request.into_body()).await,
+            ("create", None, "Binding") => {
+                unreadable::check(call)?;
+                pod_binding::bind(call, request.into_body()).await
+            }
             ("create", None, _) => review::answer(call, request.into_body()).await,
             _ => Err(unsupported(call)),
         };
@@ -253,6 +299,7 @@ pub(crate) async fn dispatch(
             _ => Err(unsupported(call)),
         };
     }
+    unreadable::check(call)?;
     match (call.info.verb, call.sub) {
         (
             "get",

@@ -78,13 +78,14 @@ impl Patch {
             match mode {
                 FieldValidation::Strict if !duplicates.is_empty() => {
                     let list = Duplicate::complaints(&duplicates).join(", ");
-                    let what = "error strict decoding YAML: error converting YAML to JSON";
+                    let what = "error strict decoding patch: error converting YAML to JSON";
                     return Err(Status::bad_request(format!("{what}: {list}")));
                 }
                 FieldValidation::Warn => call.warn(duplicates.iter().map(ToString::to_string)),
                 _ => {}
             }
         }
+        call.audit.requests_as_it_is(&value);
         let prefix = if form == Form::Json { "json patch " } else { "" };
         let duplicates = duplicates.iter().map(|found| format!("{prefix}{found}")).collect();
         Ok(Self { form, value, mode, duplicates })
@@ -173,7 +174,7 @@ pub(super) async fn patch(call: &Call<'_>, body: Body) -> Result<Response<Body>,
         Ok((object, Ownership::Update))
     })
     .await?;
-    call.answer(StatusCode::OK, &updated)
+    call.answer_written(StatusCode::OK, &updated)
 }
 
 /// A patch may not change the identity of an object.
@@ -241,7 +242,7 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
             let object = apply::apply(ty, None, &applied, &writer, force)?;
             let object = merged(call, ty, object, &applied)?;
             match create_object(call, object, Ownership::Recorded).await {
-                Ok(created) => return call.answer(StatusCode::CREATED, &created),
+                Ok(created) => return call.answer_written(StatusCode::CREATED, &created),
                 // Another request created it meanwhile: apply to that object.
                 Err(status) if status.is("AlreadyExists") => continue,
                 Err(status) => return Err(status),
@@ -256,7 +257,7 @@ async fn server_side_apply(call: &Call<'_>, patch: Patch) -> Result<Response<Bod
             Ok((object, Ownership::Recorded))
         })
         .await?;
-        return call.answer(StatusCode::OK, &updated);
+        return call.answer_written(StatusCode::OK, &updated);
     }
 }
 
@@ -293,7 +294,7 @@ pub(super) fn check_configuration(
 ) -> Result<(), Status> {
     if !applied.is_object() && !applied.is_null() {
         return Err(Status::bad_request(format!(
-            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot \
+            "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot \
              unmarshal {} into {GO_MAP}",
             text::json_type(applied)
         )));
@@ -311,6 +312,6 @@ const UNSTRATEGIC: &str = "the body of the request was in an unknown format - ac
 const GO_MAP: &str = "Go value of type map[string]interface {}";
 
 fn undecoded(status: Status) -> Status {
-    let message = format!("error decoding YAML: {}", status.message);
+    let message = format!("error decoding patch: {}", status.message);
     status.with_message(message)
 }

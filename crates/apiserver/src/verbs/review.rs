@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::create::record;
 use super::{Call, meta};
 use crate::authn::TokenOutcome;
-use crate::authz::{self, Attributes, Decision};
+use crate::authz::{self, Attributes, Decision, Refusal};
 use crate::body::Body;
 use crate::encode;
 use crate::registry::check_access_review;
@@ -27,13 +27,14 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>
             review.set_meta("creationTimestamp", time::now_rfc3339().into());
             json!({"userInfo": user_info(&call.user)})
         }
-        "TokenReview" => token(call, &review)?,
+        "TokenReview" => token(call, &review).await?,
         "SelfSubjectRulesReview" => {
             let namespace = review.str_at(&["spec", "namespace"]);
             if namespace.is_empty() {
                 return Err(Status::bad_request("no namespace on request"));
             }
-            let status = authz::rules_for(call.server, &call.user, namespace);
+            let authorizers = &call.server.authorizers;
+            let status = authorizers.rules_for(call.server, &call.user, namespace);
             review = empty(call);
             status
         }
@@ -43,8 +44,8 @@ pub(super) async fn answer(call: &Call<'_>, body: Body) -> Result<Response<Body>
                 return Err(Status::invalid(call.kind.group, "", "", errors));
             }
             match of {
-                "SelfSubjectAccessReview" => access(call, &call.user, &review),
-                _ => access(call, &subject(&review), &review),
+                "SelfSubjectAccessReview" => access(call, &call.user, &review).await,
+                _ => access(call, &subject(&review), &review).await,
             }
         }
     };
@@ -70,7 +71,7 @@ pub(crate) fn user_info(user: &User) -> Value {
     info
 }
 
-fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
+async fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
     let audiences = strings(&review["spec"]["audiences"]);
     let token = review.str_at(&["spec", "token"]);
     if token.is_empty() {
@@ -79,7 +80,7 @@ fn token(call: &Call<'_>, review: &Object) -> Result<Value, Status> {
     // The status of the request is kept unless the answer replaces it.
     let mut status = review["status"].clone();
     status.remove_path(&["authenticated"]);
-    match crate::authn::token(call.server, token, &audiences) {
+    match crate::authn::token(call.server, token, &audiences).await {
         TokenOutcome::Valid(user, audiences) => {
             status["authenticated"] = true.into();
             status["user"] = user_info(&user);
@@ -107,16 +108,19 @@ fn subject(review: &Object) -> User {
     }
 }
 
-fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
+async fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
     let spec = &review["spec"];
     let resource = spec.get("resourceAttributes").filter(|r| !r.is_null());
     let fields = resource.and_then(|r| selected_fields(&r["fieldSelector"]));
+    let labels = resource.and_then(|r| selected_labels(&r["labelSelector"]));
     let attributes = match resource {
         Some(r) => Attributes {
             subresource: r.str_at(&["subresource"]),
             namespace: r.str_at(&["namespace"]),
             name: r.str_at(&["name"]),
             fields: fields.as_ref(),
+            labels: labels.as_ref(),
+            version: r.str_at(&["version"]),
             ..Attributes::on_resource(
                 user,
                 r.str_at(&["verb"]),
@@ -133,17 +137,22 @@ fn access(call: &Call<'_>, user: &User, review: &Object) -> Value {
             }
         }
     };
-    let (allowed, reason) = match authz::decide(call.server, &attributes) {
-        Decision::Allow(reason) => (true, reason),
-        Decision::Deny(reason) => (false, reason),
+    let (allowed, refusal) = match authz::decide(call.server, attributes).await {
+        Decision::Allow(reason) => (true, Refusal { reason, ..Refusal::default() }),
+        Decision::Deny(refusal) => (false, refusal),
     };
+    let Refusal { reason, error, denied } = refusal;
     let mut status = json!({"allowed": allowed});
+    if denied {
+        status["denied"] = true.into();
+    }
     if !reason.is_empty() {
         status["reason"] = reason.into();
     }
     let ignored = resource.map(ignored_selectors).unwrap_or_default();
-    if !ignored.is_empty() {
-        status["evaluationError"] = ignored.join("; ").into();
+    let errors: Vec<String> = error.into_iter().chain(ignored).collect();
+    if !errors.is_empty() {
+        status["evaluationError"] = errors.join("; ").into();
     }
     status
 }
@@ -210,4 +219,13 @@ fn selected_fields(selector: &Value) -> Option<FieldSelector> {
         })
     });
     Some(FieldSelector { terms: terms.collect() })
+}
+
+/// The same for labels.
+fn selected_labels(selector: &Value) -> Option<LabelSelector> {
+    if let Some(raw) = selector["rawSelector"].as_str().filter(|raw| !raw.is_empty()) {
+        return LabelSelector::parse(raw).ok();
+    }
+    let good = selector["requirements"].as_array()?.iter().filter(|r| label_requirement(r));
+    LabelSelector::from_value(&json!({"matchExpressions": good.collect::<Vec<_>>()})).ok()
 }

@@ -33,14 +33,14 @@ pub(super) async fn update(call: &Call<'_>, body: Body) -> Result<Response<Body>
     let exists = call.server.entry(&call.kind, &call.info.namespace, &call.info.name).is_some();
     if !exists && call.sub.is_none() && call.kind.policy().create_on_update() {
         let created = create_object(call, object, Ownership::Update).await?;
-        return call.answer(StatusCode::CREATED, &created);
+        return call.answer_written(StatusCode::CREATED, &created);
     }
     let unconditional = matches!(object.resource_version(), "" | "0");
     if exists && unconditional && !call.kind.policy().unconditional_update() {
         return Err(without_version(call));
     }
     let updated = change(call, |_| Ok((object.clone(), Ownership::Update))).await?;
-    call.answer(StatusCode::OK, &updated)
+    call.answer_written(StatusCode::OK, &updated)
 }
 
 /// The error for kinds that cannot be updated without a version.
@@ -147,7 +147,9 @@ async fn attempt(
     };
     let outcome = match outcome.await {
         Err(status) => Err(Failure::Refused(status)),
-        Ok(()) if object == old || call.dry_run() => Ok(false),
+        Ok(()) if call.dry_run() => Ok(false),
+        // A write that changes nothing still brings the object into the form it is stored in now.
+        Ok(()) if object == old && !call.server.is_stale(kind, entry, object) => Ok(false),
         Ok(()) => write(call, entry, object, old).await,
     };
     if prepared {
@@ -255,6 +257,7 @@ fn validate(
             sub => strategy.validate_change(sub, object, old),
         });
         errors.extend(in_order(kind, object, whole, change, rules));
+        registry::declared(kind, object, Some(old), &mut errors);
     }
     if !errors.0.is_empty() {
         return Err(Status::invalid(kind.stored_group(), kind.kind, object.name(), errors));

@@ -320,7 +320,7 @@ async fn begin(
     let wants_initial = options.send_initial.unwrap_or(version == 0);
     let (initial, after) = if wants_initial {
         list::wait_for(call, version).await?;
-        let (snapshot, revision) = call.server.present(&call.kind)?;
+        let (snapshot, revision) = filter.present(call)?;
         let candidates = list::candidates(call, filter, &snapshot, "").await?;
         let mut entries: Vec<_> = candidates.filter(|e| filter.matches(e)).collect();
         conversion::entries(call.server, &call.kind, &mut entries).await?;

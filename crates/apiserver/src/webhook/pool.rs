@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{CallError, MAX_ANSWER, Target};
+use super::{CallError, Target};
 use crate::server::Server;
 
 /// Webhooks whose connections are kept (upstream's `defaultCacheSize`).
@@ -39,20 +39,33 @@ fn transport(why: impl std::fmt::Display) -> CallError {
     CallError::Transport(why.to_string())
 }
 
+/// Of a connection that was made: it may have been lost.
+fn broken(why: &(dyn std::error::Error + 'static)) -> CallError {
+    let mut of = Some(why);
+    while let Some(error) = of {
+        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if kind == Some(std::io::ErrorKind::ConnectionReset) {
+            return CallError::Lost(why.to_string());
+        }
+        of = error.source();
+    }
+    transport(why)
+}
+
 impl Pool {
-    /// Sends a document and reads the answer.
+    /// Sends a document and reads the answer, within bounds of time and size.
     pub(super) async fn exchange(
         &self,
         server: &Server,
         target: &Target,
         body: Bytes,
-        time: Duration,
+        bounds: (Duration, usize),
     ) -> Result<Bytes, CallError> {
         while let Some(mut sender) = self.take(target) {
             if sender.ready().await.is_err() {
                 continue;
             }
-            match self.send(target, sender, body.clone(), time).await {
+            match self.send(target, sender, body.clone(), bounds).await {
                 // It was closed before anything was sent.
                 Err(Sent::Nothing) => {}
                 Err(Sent::Failed(error)) => return Err(error),
@@ -60,7 +73,7 @@ impl Pool {
             }
         }
         let sender = self.dial(server, target).await?;
-        self.send(target, sender, body, time).await.map_err(|failed| match failed {
+        self.send(target, sender, body, bounds).await.map_err(|failed| match failed {
             Sent::Nothing => transport("EOF"),
             Sent::Failed(error) => error,
         })
@@ -85,7 +98,7 @@ impl Pool {
         if let Some(known) = all.get(target) {
             return Ok(known.tls.clone());
         }
-        let tls = Arc::new(pki::tls::trusting(&target.authority).map_err(transport)?);
+        let tls = Arc::new(target.tls().map_err(transport)?);
         if all.len() >= TARGETS {
             // Configurations that are gone leave theirs behind.
             all.clear();
@@ -115,9 +128,9 @@ impl Pool {
         target: &Target,
         mut sender: Sender,
         body: Bytes,
-        time: Duration,
+        (time, most): (Duration, usize),
     ) -> Result<Bytes, Sent> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(target.path(time))
             .header(HOST, target.authority_of_url())
@@ -126,16 +139,23 @@ impl Pool {
             .header(http::header::USER_AGENT, "kube-apiserver-admission")
             .body(Full::new(body))
             .map_err(|why| Sent::Failed(transport(why)))?;
+        if !target.token().is_empty() {
+            let bears = HeaderValue::try_from(format!("Bearer {}", target.token()));
+            let mut bears = bears.map_err(|why| Sent::Failed(transport(why)))?;
+            bears.set_sensitive(true);
+            request.headers_mut().insert(AUTHORIZATION, bears);
+        }
         let answer = sender.send_request(request).await.map_err(|why| match why.is_canceled() {
             true => Sent::Nothing,
-            false => Sent::Failed(transport(why)),
+            false => Sent::Failed(broken(&why)),
         })?;
         let (parts, body) = answer.into_parts();
-        let body = Limited::new(body, MAX_ANSWER).collect().await;
-        let body = body.map_err(|why| Sent::Failed(transport(why)))?.to_bytes();
+        let body = Limited::new(body, most).collect().await;
+        let body = body.map_err(|why| Sent::Failed(broken(&*why)))?.to_bytes();
         self.give_back(target, sender);
         if !parts.status.is_success() {
-            return Err(Sent::Failed(CallError::of_answer(parts.status, &body)));
+            let names_time = parts.headers.contains_key(RETRY_AFTER);
+            return Err(Sent::Failed(CallError::of_answer(parts.status, names_time, &body)));
         }
         Ok(body)
     }
@@ -147,7 +167,8 @@ enum Sent {
     Failed(CallError),
 }
 
-async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CallError> {
+/// Connects to the first of the addresses that answers.
+pub(crate) async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, CallError> {
     let mut last = transport("no addresses");
     for address in addresses {
         match TcpStream::connect(address).await {

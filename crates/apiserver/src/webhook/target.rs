@@ -21,8 +21,24 @@ pub(crate) struct Target {
     pub(super) port: u16,
     path: String,
     /// PEM; empty for the machine's own authorities, of which there are none here.
-    pub(super) authority: String,
+    authority: String,
     service: Option<(String, String)>,
+    credentials: Credentials,
+}
+
+/// How this server shows who it is, if it does.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Credentials {
+    /// PEM, as its key.
+    pub(super) certificate: String,
+    pub(super) key: String,
+    pub(super) token: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credentials")
+    }
 }
 
 /// The authorities of a `caBundle`, PEM; empty if there are none.
@@ -50,6 +66,7 @@ impl Target {
                 path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },
                 authority,
                 service: Some((namespace, name)),
+                credentials: Credentials::default(),
             });
         }
         let url = config.str_at(&["url"]);
@@ -66,7 +83,28 @@ impl Target {
             path: uri.path().to_owned(),
             authority,
             service: None,
+            credentials: Credentials::default(),
         })
+    }
+
+    /// The same webhook, called with credentials.
+    pub(super) fn with(self, credentials: Credentials) -> Self {
+        Self { credentials, ..self }
+    }
+
+    /// The token that each call bears; empty if there is none.
+    pub(super) fn token(&self) -> &str {
+        &self.credentials.token
+    }
+
+    /// How a connection to it is made.
+    pub(super) fn tls(&self) -> pki::Result<rustls::ClientConfig> {
+        let Credentials { certificate, key, .. } = &self.credentials;
+        if certificate.is_empty() {
+            return pki::tls::trusting(&self.authority);
+        }
+        let own = pki::Issued { cert: certificate.clone(), key: key.clone() };
+        pki::tls::client(&own, &self.authority)
     }
 
     /// The path and query of a request that is given this time.

@@ -11,8 +11,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::{Method, Request};
 use serde_json::{Value, json};
 
+use super::watch;
 use crate::cluster;
-use crate::http::{Endpoint, JSON, PROTOBUF};
+use crate::http::{JSON, PROTOBUF};
 use crate::load::{self, NAMESPACE};
 use crate::report::{Report, Row, Target};
 use crate::servers::Server;
@@ -22,8 +23,10 @@ use crate::stats::percentile;
 const PODS: usize = 2_000;
 /// Requests under way at once.
 const WORKERS: usize = 32;
-/// Lists of each kind.
+/// Lists of each kind: at least so many, and more as long as there is time.
 const LISTS: usize = 7;
+const MORE_LISTS: usize = 500;
+const LISTING: Duration = Duration::from_secs(1);
 
 /// The figures of one server: requests per second, and processor time of each in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +83,8 @@ const READS: &[(&str, f64, &str, &str)] = &[
     ("list, protobuf", 5.0, "", PROTOBUF),
     ("list, a page of 500", 5.0, "?limit=500", JSON),
     ("list, one in a hundred by label", 10.0, "?labelSelector=shard%3Ds7", JSON),
-    ("list, by field", 10.0, "?fieldSelector=metadata.name%3Dnone", JSON),
+    ("list, one by its name", 10.0, "?fieldSelector=metadata.name%3Dweb-6f7d9c5b8-00042", JSON),
+    ("list, none by field", 10.0, "?fieldSelector=spec.nodeName%3Dnone", JSON),
 ];
 
 pub(crate) async fn measure(report: &mut Report) -> Result<()> {
@@ -116,6 +120,12 @@ async fn contest(ours: &Server, theirs: Option<&Server>, report: &mut Report) ->
         };
         add(report, what, *target, own, other);
     }
+    let own = fan_out(ours).await?;
+    let other = match theirs {
+        Some(server) => Some(fan_out(server).await?),
+        None => None,
+    };
+    add(report, "watch events to 1,000 watchers", 6.0, own, other);
     report.add(Row {
         what: format!("memory with {PODS} pods"),
         figure: ours.resident()? as f64 / 1e6,
@@ -169,21 +179,27 @@ async fn writes(server: &Server, make: Make) -> Result<Measurement> {
     measurement(server, before, begun, PODS)
 }
 
+async fn fan_out(server: &Server) -> Result<Measurement> {
+    let (rate, micros) = watch::fan_out(&server.endpoint, || server.cpu_time()).await?;
+    Ok(Measurement { rate, cpu: micros / 1000.0 })
+}
+
 async fn lists(server: &Server, query: &str, accept: &str) -> Result<Measurement> {
     let path = format!("/api/v1/namespaces/{NAMESPACE}/pods{query}");
-    let once = async |endpoint: &Endpoint| -> Result<Duration> {
-        let fetched = endpoint.fetch(&path, accept).await?;
+    let mut connection = server.endpoint.fetcher().await?;
+    let mut once = async || -> Result<Duration> {
+        let fetched = connection.fetch(&path, accept).await?;
         ensure!(fetched.len() > 0, "{path}: nothing came");
         Ok(fetched.took)
     };
     // The first may make what the others find.
-    once(&server.endpoint).await?;
+    once().await?;
     let (before, begun) = (server.cpu_time()?, Instant::now());
     let mut times = Vec::new();
-    for _ in 0..LISTS {
-        times.push(once(&server.endpoint).await?);
+    while times.len() < LISTS || (times.len() < MORE_LISTS && begun.elapsed() < LISTING) {
+        times.push(once().await?);
     }
-    let measured = measurement(server, before, begun, LISTS)?;
+    let measured = measurement(server, before, begun, times.len())?;
     Ok(Measurement { rate: 1.0 / percentile(&times, 50).as_secs_f64(), ..measured })
 }
 

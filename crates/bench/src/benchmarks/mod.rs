@@ -1,6 +1,7 @@
 //! One file per benchmark.
 
 pub(crate) mod api;
+pub(crate) mod build;
 pub(crate) mod list;
 pub(crate) mod memory;
 pub(crate) mod pods;

@@ -55,7 +55,7 @@ pub(crate) struct Overload {
     pub(crate) any: bool,
 }
 
-/// All functions of Kubernetes 1.35.
+/// All functions of Kubernetes 1.37.
 pub(crate) struct Functions {
     pub(crate) overloads: Vec<Overload>,
     by_name: HashMap<&'static str, Vec<usize>>,

@@ -21,7 +21,29 @@ pub(crate) fn plan(env: &Env, ast: &Ast, estimate: Estimate) -> Result<Program, 
         planner.node(&ast.root).map_err(|error| CompileError::instantiation(error.to_string()))?;
     let Planner { inits, slots, globals, .. } = planner;
     let (ty, height) = (ast.ty(&ast.root).clone(), ast.root.height);
-    Ok(Program { root, inits, slots, height, ty, estimate, globals })
+    let selected = selected(&ast.root);
+    Ok(Program { root, inits, slots, height, ty, estimate, globals, selected })
+}
+
+/// The fields that are selected from names.
+fn selected(root: &Expr) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut found = Vec::new();
+    root.visit(&mut |expr| match &expr.kind {
+        Kind::Select { operand, field, .. } => {
+            if let Kind::Ident(name) = &operand.kind {
+                found.push((name.clone(), field.clone()));
+            }
+        }
+        Kind::Call { function, args, .. } if &**function == "_?._" => {
+            if let [Expr { kind: Kind::Ident(name), .. }, field] = &args[..]
+                && let Kind::Literal(Literal::String(field)) = &field.kind
+            {
+                found.push((name.clone(), field.clone()));
+            }
+        }
+        _ => {}
+    });
+    found
 }
 
 struct Planner<'e> {

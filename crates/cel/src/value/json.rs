@@ -13,7 +13,7 @@ use crate::schema::{Kind, ListKind, Schema};
 /// A JSON value as its shape declares it, or by its own type.
 pub fn from_json<'a>(json: &'a Json, schema: Option<&'a Schema>) -> Result<Value<'a>, EvalError> {
     let Some(schema) = schema else { return Ok(untyped(json)) };
-    if json.is_null() && !matches!(schema.kind, Kind::Dyn | Kind::Value(_)) {
+    if json.is_null() && !matches!(schema.kind, Kind::Dyn | Kind::Native | Kind::Value(_)) {
         return match schema.nullable {
             true => Ok(Value::Null),
             false => Err(EvalError::new("invalid data, got null for schema with nullable=false")),
@@ -24,6 +24,14 @@ pub fn from_json<'a>(json: &'a Json, schema: Option<&'a Schema>) -> Result<Value
     };
     match (&schema.kind, json) {
         (Kind::Dyn | Kind::Value(_), _) => Ok(untyped(json)),
+        (Kind::Native, Json::Number(number)) => {
+            Ok(Value::Double(number.as_f64().unwrap_or(f64::NAN)))
+        }
+        (Kind::Native, Json::Array(items)) => {
+            Ok(Value::List(List::json(items, Some(schema), &ListKind::Atomic)))
+        }
+        (Kind::Native, Json::Object(object)) => Ok(Value::Map(Map::Json(object, Some(schema)))),
+        (Kind::Native, _) => Ok(untyped(json)),
         (Kind::IntOrString, Json::String(text)) => Ok(Value::str(text)),
         (Kind::IntOrString, Json::Number(number)) if number.is_i64() => Ok(untyped(json)),
         (Kind::IntOrString, _) => Err(EvalError::new(

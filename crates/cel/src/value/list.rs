@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::{Key, Value, equal, from_json};
 use crate::budget::Budget;
 use crate::error::EvalError;
-use crate::schema::{ListKind, Schema};
+use crate::schema::{Kind, ListKind, Schema};
 
 /// A list.
 #[derive(Debug, Clone)]
@@ -35,7 +35,8 @@ impl<'a> List<'a> {
     }
 
     pub(crate) fn json(items: &'a [Json], schema: Option<&'a Schema>, kind: &'a ListKind) -> Self {
-        List { items: Items::Json(items, schema), kind, declared: schema.is_some() }
+        let declared = schema.is_some_and(|schema| !matches!(schema.kind, Kind::Native));
+        List { items: Items::Json(items, schema), kind, declared }
     }
 
     /// How many items it has.

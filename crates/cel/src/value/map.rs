@@ -10,8 +10,8 @@ use super::order::double_to_int;
 use super::{Text, Value, from_json};
 use crate::budget::Budget;
 use crate::error::EvalError;
-use crate::escape::escape;
-use crate::schema::{ObjectType, Schema};
+use crate::escape::{escape, unescape};
+use crate::schema::{Kind, ObjectType, Schema};
 use crate::types::Type;
 
 /// A map, or an object.
@@ -86,6 +86,14 @@ impl<'a> Key<'a> {
     }
 }
 
+fn is_native(schema: Option<&Schema>) -> bool {
+    schema.is_some_and(|schema| matches!(schema.kind, Kind::Native))
+}
+
+fn is_declared(schema: Option<&Schema>) -> bool {
+    schema.is_some() && !is_native(schema)
+}
+
 impl<'a> Map<'a> {
     pub(crate) fn ty(&self) -> Type {
         match self {
@@ -125,7 +133,7 @@ impl<'a> Map<'a> {
             }
             (_, Value::String(name)) => self.field(name, budget),
             // A native map has no such key; a typed one knows no other keys than text.
-            (Map::Json(_, None), _) => None,
+            (Map::Json(_, schema), _) if !is_declared(*schema) => None,
             _ => Some(Err(EvalError::no_such_overload())),
         }
     }
@@ -142,6 +150,11 @@ impl<'a> Map<'a> {
                 // null is an absent field, unless the field has a value for it.
                 let value = object.get(&field.name).filter(|value| !value.is_null())?;
                 Some(from_json(value, Some(&field.schema)))
+            }
+            Map::Json(object, schema) if is_native(*schema) => {
+                let property = unescape(name);
+                let property = property.as_deref().unwrap_or(name);
+                Some(from_json(object.get(property)?, *schema))
             }
             Map::Json(object, schema) => Some(from_json(object.get(name)?, *schema)),
             Map::Owned(map) => {
@@ -186,7 +199,11 @@ impl<'a> Map<'a> {
 
     /// True if its own type decides about equality, rather than that of any map.
     pub(crate) fn is_declared(&self) -> bool {
-        matches!(self, Map::Object(..) | Map::Json(_, Some(_)))
+        match self {
+            Map::Object(..) => true,
+            Map::Json(_, schema) => is_declared(*schema),
+            _ => false,
+        }
     }
 
     pub(crate) fn equals(&self, other: &Map<'a>, depth: usize) -> Result<bool, EvalError> {

@@ -11,12 +11,17 @@ use crate::error::EvalError;
 
 /// Values that nest deeper have no JSON.
 const MAX_DEPTH: usize = 128;
+/// No request has a larger body (upstream's `MaxRequestBodyBytes`); an expression makes a larger value
+/// out of few parts that it shares.
+const MAX_BYTES: usize = 3 << 20;
+/// The least that a value takes.
+const OVERHEAD: usize = 4;
 
 impl Value<'_> {
     /// The JSON of a value: of an object that an expression made, for example. Types and values of
-    /// libraries have none.
+    /// libraries have none, and values larger than a request may be.
     pub fn to_json(&self) -> Result<Json, EvalError> {
-        to_json(self, MAX_DEPTH)
+        Writer { left: MAX_BYTES }.write(self, MAX_DEPTH)
     }
 }
 
@@ -67,52 +72,109 @@ fn parts<'a>(value: &Value<'a>) -> Vec<Arc<Struct<'a>>> {
     }
 }
 
-fn to_json(value: &Value<'_>, depth: usize) -> Result<Json, EvalError> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(EvalError::new("value nests too deeply"));
-    };
-    Ok(match value {
-        Value::Null | Value::Optional(None) => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(value) => Json::Number((*value).into()),
-        Value::Uint(value) => Json::Number((*value).into()),
-        Value::Double(value) => match Number::from_f64(*value) {
-            Some(number) => Json::Number(number),
-            None => return Err(EvalError::new(format!("{value} is no number of JSON"))),
-        },
-        Value::String(text) => Json::String(text.to_string()),
-        Value::Bytes(bytes) => {
-            Json::String(base64::engine::general_purpose::STANDARD.encode(bytes))
+/// Writes values, which may share parts, as a tree that shares none.
+struct Writer {
+    /// How many bytes may still be written, about.
+    left: usize,
+}
+
+impl Writer {
+    fn take(&mut self, bytes: usize) -> Result<(), EvalError> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            EvalError::new(format!("value takes more than {MAX_BYTES} bytes as JSON"))
+        })?;
+        Ok(())
+    }
+
+    /// JSON that an input holds.
+    fn copy(&mut self, json: &Json) -> Result<Json, EvalError> {
+        self.count(json)?;
+        Ok(json.clone())
+    }
+
+    fn count(&mut self, json: &Json) -> Result<(), EvalError> {
+        match json {
+            Json::Null | Json::Bool(_) | Json::Number(_) => self.take(OVERHEAD),
+            Json::String(text) => self.take(OVERHEAD + text.len()),
+            Json::Array(items) => items.iter().try_for_each(|item| self.count(item)),
+            Json::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+                self.take(OVERHEAD + name.len())?;
+                self.count(value)
+            }),
         }
-        Value::Duration(_) | Value::Timestamp(_) => Json::String(value.to_string()),
-        Value::List(list) => match &list.items {
-            Items::Json(items, _) => Json::Array(items.to_vec()),
-            Items::Values(values) => {
-                Json::Array(values.iter().map(|v| to_json(v, depth)).collect::<Result<_, _>>()?)
+    }
+
+    fn write(&mut self, value: &Value<'_>, depth: usize) -> Result<Json, EvalError> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Err(EvalError::new("value nests too deeply"));
+        };
+        self.take(OVERHEAD)?;
+        Ok(match value {
+            Value::Null | Value::Optional(None) => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Int(value) => Json::Number((*value).into()),
+            Value::Uint(value) => Json::Number((*value).into()),
+            Value::Double(value) => match Number::from_f64(*value) {
+                Some(number) => Json::Number(number),
+                None => return Err(EvalError::new(format!("{value} is no number of JSON"))),
+            },
+            Value::String(text) => self.text(text.to_string())?,
+            Value::Bytes(bytes) => {
+                self.text(base64::engine::general_purpose::STANDARD.encode(bytes))?
             }
-        },
-        Value::Map(Map::Object(object, _) | Map::Json(object, _)) => {
-            Json::Object((*object).clone())
-        }
-        Value::Map(Map::Struct(object)) => {
-            let fields = object.fields.iter();
-            let json = fields.map(|(name, value)| Ok((name.to_string(), to_json(value, depth)?)));
-            Json::Object(json.collect::<Result<_, EvalError>>()?)
-        }
-        Value::Map(map) => {
-            let mut budget = Budget::unlimited();
-            let mut object = serde_json::Map::new();
-            for key in map.keys() {
-                if let Some(value) = map.find(&key, &mut budget) {
-                    object.insert(key.to_string(), to_json(&value?, depth)?);
+            Value::Duration(_) | Value::Timestamp(_) => Json::String(value.to_string()),
+            Value::List(list) => Json::Array(match &list.items {
+                Items::Json(items, _) => {
+                    items.iter().map(|item| self.copy(item)).collect::<Result<_, _>>()?
+                }
+                Items::Values(values) => {
+                    values.iter().map(|v| self.write(v, depth)).collect::<Result<_, _>>()?
+                }
+            }),
+            Value::Map(map) => Json::Object(self.fields(map, depth)?),
+            Value::Optional(Some(value)) => self.write(value, depth)?,
+            Value::Type(_) | Value::Opaque(_) => {
+                let ty = value.ty();
+                return Err(EvalError::new(format!("type conversion error from '{ty}' to JSON")));
+            }
+        })
+    }
+
+    fn text(&mut self, text: String) -> Result<Json, EvalError> {
+        self.take(text.len())?;
+        Ok(Json::String(text))
+    }
+
+    fn fields(
+        &mut self,
+        map: &Map<'_>,
+        depth: usize,
+    ) -> Result<serde_json::Map<String, Json>, EvalError> {
+        let mut fields = serde_json::Map::new();
+        match map {
+            Map::Object(object, _) | Map::Json(object, _) => {
+                for (name, value) in object.iter() {
+                    self.take(name.len())?;
+                    fields.insert(name.clone(), self.copy(value)?);
                 }
             }
-            Json::Object(object)
+            Map::Struct(object) => {
+                for (name, value) in &object.fields {
+                    self.take(name.len())?;
+                    fields.insert(name.to_string(), self.write(value, depth)?);
+                }
+            }
+            map => {
+                let mut budget = Budget::unlimited();
+                for key in map.keys() {
+                    if let Some(value) = map.find(&key, &mut budget) {
+                        let name = key.to_string();
+                        self.take(name.len())?;
+                        fields.insert(name, self.write(&value?, depth)?);
+                    }
+                }
+            }
         }
-        Value::Optional(Some(value)) => to_json(value, depth)?,
-        Value::Type(_) | Value::Opaque(_) => {
-            let ty = value.ty();
-            return Err(EvalError::new(format!("type conversion error from '{ty}' to JSON")));
-        }
-    })
+        Ok(fields)
+    }
 }

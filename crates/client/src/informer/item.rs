@@ -2,7 +2,6 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta};
 use kube::core::Status;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -11,11 +10,10 @@ use crate::key::ObjectKey;
 
 /// One page of a list.
 #[derive(serde::Deserialize)]
-#[serde(bound = "K: DeserializeOwned")]
-pub(super) struct Page<K> {
+pub(super) struct Page<'a> {
     pub(super) metadata: ListMeta,
-    #[serde(default = "Vec::new")]
-    pub(super) items: Vec<Item<K>>,
+    #[serde(borrow, default)]
+    pub(super) items: Vec<&'a RawValue>,
 }
 
 /// An object, or what is known of one that cannot be read.
@@ -31,9 +29,9 @@ struct Bare {
     metadata: ObjectMeta,
 }
 
-impl<K: DeserializeOwned> Item<K> {
+impl<K: Kind> Item<K> {
     pub(super) fn read(raw: &RawValue) -> Result<Self, serde_json::Error> {
-        let typed = serde_json::from_str(raw.get());
+        let typed = K::decode(raw.get());
         let typed = typed.or_else(|why| read_unset_times(raw).ok_or(why));
         typed.map(|object| Self::Known(Box::new(object))).or_else(|why| {
             let bare: Bare = serde_json::from_str(raw.get())?;
@@ -47,7 +45,7 @@ const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
 /// Reads an object whose conditions do not say since when they hold: null in the API, and no null
 /// in the type.
-fn read_unset_times<K: DeserializeOwned>(raw: &RawValue) -> Option<K> {
+fn read_unset_times<K: Kind>(raw: &RawValue) -> Option<K> {
     let mut object: Value = serde_json::from_str(raw.get()).ok()?;
     let conditions = object.pointer_mut("/status/conditions")?.as_array_mut()?;
     for condition in conditions {
@@ -55,13 +53,7 @@ fn read_unset_times<K: DeserializeOwned>(raw: &RawValue) -> Option<K> {
             *time = ZERO_TIME.into();
         }
     }
-    serde_json::from_value(object).ok()
-}
-
-impl<'de, K: DeserializeOwned> Deserialize<'de> for Item<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::read(&Box::<RawValue>::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
+    K::decode(&object.to_string()).ok()
 }
 
 /// A line of a watch.
@@ -74,26 +66,26 @@ struct Line<'a> {
 }
 
 /// One event of a watch.
-pub(super) enum Change<K> {
+pub(super) enum Change<'a> {
     /// Added or modified.
-    Present(Item<K>),
-    Gone(Item<K>),
+    Present(&'a RawValue),
+    Gone(&'a RawValue),
     /// Nothing happened up to this version.
     Bookmark(Option<String>),
     Failure(Box<Status>),
 }
 
-impl<K: DeserializeOwned> Change<K> {
-    pub(super) fn read(line: &str) -> Result<Self, serde_json::Error> {
+impl<'a> Change<'a> {
+    pub(super) fn read(line: &'a str) -> Result<Self, serde_json::Error> {
         let Line { kind, object } = serde_json::from_str(line)?;
         Ok(match kind {
-            "DELETED" => Self::Gone(Item::read(object)?),
+            "DELETED" => Self::Gone(object),
             "BOOKMARK" => {
                 let bare: Bare = serde_json::from_str(object.get())?;
                 Self::Bookmark(bare.metadata.resource_version)
             }
             "ERROR" => Self::Failure(serde_json::from_str(object.get())?),
-            _ => Self::Present(Item::read(object)?),
+            _ => Self::Present(object),
         })
     }
 }
@@ -143,7 +135,8 @@ mod tests {
                     "status": "True", "reason": "R", "message": "", "lastTransitionTime": {time}
                 }}]}}}}"#
             );
-            let item: Item<Service> = serde_json::from_str(&text).unwrap();
+            let raw: &RawValue = serde_json::from_str(&text).unwrap();
+            let item = Item::<Service>::read(raw).unwrap();
             assert_eq!(matches!(item, Item::Known(_)), known, "{time}");
         }
     }

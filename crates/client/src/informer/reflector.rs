@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncBufReadExt, StreamExt, pin_mut};
-use kube::Api;
+use kube::Client;
 use kube::api::{ListParams, WatchParams};
 use rand::RngExt;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use super::Selection;
 use super::item::{Change, Page};
-use super::{Kind, Selection, Shared};
+use crate::key::ObjectKey;
 
 /// Objects per page of the first list.
 const PAGE: u32 = 500;
@@ -33,17 +35,47 @@ enum Ended {
     Expired,
 }
 
-pub(super) struct Reflector<K> {
-    api: Api<K>,
+/// The receiver of what arrives: the part of an informer that knows its kind. Everything else is
+/// compiled once for all kinds.
+pub(super) trait Sink: Send + Sync {
+    /// Takes an object that is new or has changed.
+    ///
+    /// # Errors
+    /// Not even its metadata can be read.
+    fn present(&self, object: &RawValue, url: &str) -> Result<Told, serde_json::Error>;
+    /// Takes the last form of an object that is gone.
+    ///
+    /// # Errors
+    /// As [`Sink::present`].
+    fn gone(&self, object: &RawValue, url: &str) -> Result<Told, serde_json::Error>;
+    /// Removes all other objects: a list is complete.
+    fn complete(&self, seen: &HashSet<ObjectKey>);
+}
+
+/// The identity of an object that was taken.
+pub(super) struct Told {
+    pub(super) key: ObjectKey,
+    pub(super) version: Option<String>,
+}
+
+pub(super) struct Reflector {
+    client: Client,
+    /// Path of the resource.
+    url: String,
     list: ListParams,
     watch: WatchParams,
-    shared: Arc<Shared<K>>,
+    sink: Arc<dyn Sink>,
     /// The version up to which the store is current.
     version: Option<String>,
 }
 
-impl<K: Kind> Reflector<K> {
-    pub(super) fn new(api: Api<K>, selection: &Selection, shared: Arc<Shared<K>>) -> Self {
+impl Reflector {
+    pub(super) fn new(
+        client: Client,
+        url: String,
+        selection: &Selection,
+        sink: Arc<dyn Sink>,
+    ) -> Self {
         let list = ListParams {
             field_selector: selection.fields.clone(),
             label_selector: selection.labels.clone(),
@@ -57,7 +89,7 @@ impl<K: Kind> Reflector<K> {
             bookmarks: true,
             ..WatchParams::default()
         };
-        Self { api, list, watch, shared, version: None }
+        Self { client, url, list, watch, sink, version: None }
     }
 
     pub(super) async fn run(mut self) {
@@ -67,7 +99,6 @@ impl<K: Kind> Reflector<K> {
                 match self.relist().await {
                     Ok(version) => {
                         self.version = Some(version);
-                        self.shared.synced.send_replace(true);
                         backoff.reset();
                     }
                     Err(error) => {
@@ -93,7 +124,7 @@ impl<K: Kind> Reflector<K> {
 
     /// A server that is away for a moment is no news, one that stays away is.
     fn failed(&self, what: &str, error: &kube::Error, backoff: &Backoff) {
-        let url = self.api.resource_url();
+        let url = &self.url;
         if backoff.is_longest() {
             tracing::warn!(url, %error, "{what} keeps failing");
         } else {
@@ -106,25 +137,18 @@ impl<K: Kind> Reflector<K> {
         let mut params = self.list.clone();
         let mut seen = HashSet::new();
         loop {
-            let request = kube::core::Request::new(self.api.resource_url())
-                .list(&params)
-                .map_err(kube::Error::BuildRequest)?;
-            let page: Page<K> = self.api.clone().into_client().request(request).await?;
-            for item in page.items {
-                seen.insert(item.key());
-                if let Some(mut object) = item.known(self.api.resource_url()) {
-                    slim(&mut object);
-                    self.shared.upsert(object);
-                }
+            let request = kube::core::Request::new(&self.url).list(&params);
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            let text = self.client.request_text(request).await?;
+            let page: Page<'_> = serde_json::from_str(&text).map_err(kube::Error::SerdeError)?;
+            for object in page.items {
+                let taken = self.sink.present(object, &self.url);
+                seen.insert(taken.map_err(kube::Error::SerdeError)?.key);
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params.continue_token = Some(token),
                 None => {
-                    for key in self.shared.store.keys() {
-                        if !seen.contains(&key) {
-                            self.shared.remove(&key, None);
-                        }
-                    }
+                    self.sink.complete(&seen);
                     return Ok(page.metadata.resource_version.unwrap_or_default());
                 }
             }
@@ -133,13 +157,11 @@ impl<K: Kind> Reflector<K> {
 
     async fn watch(&mut self, version: &str) -> Ended {
         let deadline = Instant::now() + WATCH_DEADLINE;
-        let url = self.api.resource_url().to_owned();
-        let request = match kube::core::Request::new(&url).watch(&self.watch, version) {
+        let request = match kube::core::Request::new(&self.url).watch(&self.watch, version) {
             Ok(request) => request,
             Err(error) => return Ended::Failed(kube::Error::BuildRequest(error)),
         };
-        let client = self.api.clone().into_client();
-        let lines = match client.request_stream(request).await {
+        let lines = match self.client.request_stream(request).await {
             Ok(stream) => stream.lines(),
             Err(error) => return ended(error),
         };
@@ -152,31 +174,24 @@ impl<K: Kind> Reflector<K> {
                 Ok(Some(Err(_))) if progress => return Ended::Resume,
                 Ok(Some(Err(error))) => return Ended::Failed(kube::Error::ReadEvents(error)),
             };
-            let change = match Change::<K>::read(&line) {
-                Ok(change) => change,
+            let taken = match Change::read(&line) {
+                Ok(Change::Present(object)) => self.sink.present(object, &self.url),
+                Ok(Change::Gone(object)) => self.sink.gone(object, &self.url),
+                Ok(Change::Bookmark(version)) => {
+                    progress = true;
+                    self.advance(version);
+                    continue;
+                }
+                Ok(Change::Failure(status)) => return ended(kube::Error::Api(status)),
+                Err(error) => Err(error),
+            };
+            match taken {
+                Ok(told) => self.advance(told.version),
                 // The line broke off with the connection.
                 Err(error) if error.is_eof() => return Ended::Resume,
                 Err(error) => return Ended::Failed(kube::Error::SerdeError(error)),
-            };
-            progress = true;
-            match change {
-                Change::Present(item) => {
-                    self.advance(item.version());
-                    if let Some(mut object) = item.known(&url) {
-                        slim(&mut object);
-                        self.shared.upsert(object);
-                    }
-                }
-                Change::Gone(item) => {
-                    self.advance(item.version());
-                    let key = item.key();
-                    let mut object = item.known(&url);
-                    object.iter_mut().for_each(slim);
-                    self.shared.remove(&key, object);
-                }
-                Change::Bookmark(version) => self.advance(version),
-                Change::Failure(status) => return ended(kube::Error::Api(status)),
             }
+            progress = true;
         }
     }
 
@@ -185,11 +200,6 @@ impl<K: Kind> Reflector<K> {
             self.version = version;
         }
     }
-}
-
-/// Drops what no component reads and every object carries.
-fn slim<K: Kind>(object: &mut K) {
-    object.meta_mut().managed_fields = None;
 }
 
 fn ended(error: kube::Error) -> Ended {

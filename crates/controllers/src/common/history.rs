@@ -30,19 +30,24 @@ pub(crate) fn data(template: &PodTemplateSpec) -> Value {
 
 /// The template that a revision keeps.
 pub(crate) fn template(revision: &ControllerRevision) -> Option<PodTemplateSpec> {
-    let mut template = revision.data.as_ref()?.0.get("spec")?.get("template")?.clone();
+    let mut template = revision.data.0.get("spec")?.get("template")?.clone();
     template.as_object_mut()?.remove("$patch");
     serde_json::from_value(template).ok()
 }
 
 /// Returns true if a revision has this data.
 pub(crate) fn keeps(revision: &ControllerRevision, data: &Value) -> bool {
-    revision.data.as_ref().is_some_and(|kept| kept.0 == *data)
+    revision.data.0 == *data
+}
+
+/// The number of a revision.
+pub(crate) fn number(revision: &ControllerRevision) -> i64 {
+    revision.revision.unwrap_or(0)
 }
 
 /// The number after those of all revisions.
 pub(crate) fn next(revisions: &[&ControllerRevision]) -> i64 {
-    revisions.iter().map(|revision| revision.revision).max().unwrap_or(0) + 1
+    revisions.iter().map(|revision| number(revision)).max().unwrap_or(0) + 1
 }
 
 /// Oldest first.
@@ -85,8 +90,8 @@ pub(crate) async fn create<O: Owner>(
                 owner_references: Some(vec![owner_ref(owner)]),
                 ..ObjectMeta::default()
             },
-            data: Some(RawExtension(wanted.data.clone())),
-            revision: wanted.revision,
+            data: RawExtension(wanted.data.clone()),
+            revision: Some(wanted.revision),
         };
         match api.create(&PostParams::default(), &revision).await {
             Err(error) if is_already_exists(&error) => {
@@ -108,7 +113,7 @@ pub(crate) async fn renumber(
     number: i64,
 ) -> Result<ControllerRevision, Error> {
     let api = context.api::<ControllerRevision>(meta::namespace(revision));
-    let changed = ControllerRevision { revision: number, ..revision.clone() };
+    let changed = ControllerRevision { revision: Some(number), ..revision.clone() };
     Ok(api.replace(meta::name(revision), &PostParams::default(), &changed).await?)
 }
 
@@ -146,7 +151,7 @@ mod tests {
         let kept = data(&original);
         assert_eq!(kept["spec"]["template"]["$patch"], "replace");
         let revision = ControllerRevision {
-            data: Some(RawExtension(kept.clone())),
+            data: RawExtension(kept.clone()),
             ..ControllerRevision::default()
         };
         assert!(keeps(&revision, &kept));
@@ -155,13 +160,13 @@ mod tests {
 
     #[test]
     fn the_oldest_unused_go() {
-        let make = |number| ControllerRevision { revision: number, ..Default::default() };
+        let make = |number| ControllerRevision { revision: Some(number), ..Default::default() };
         let all: Vec<_> = [5, 1, 3, 2].into_iter().map(make).collect();
         let refs: Vec<_> = all.iter().collect();
         assert_eq!(next(&refs), 6);
         for (limit, expected) in [(4, vec![]), (3, vec![2]), (2, vec![2, 3]), (0, vec![2, 3, 5])] {
-            let found = excess(&refs, limit, |revision| revision.revision == 1);
-            let found: Vec<i64> = found.iter().map(|revision| revision.revision).collect();
+            let found = excess(&refs, limit, |revision| number(revision) == 1);
+            let found: Vec<i64> = found.iter().map(|revision| number(revision)).collect();
             assert_eq!(found, expected);
         }
     }

@@ -14,4 +14,5 @@ pub(crate) mod protection;
 pub(crate) mod ranking;
 pub(crate) mod service;
 pub(crate) mod slices;
+pub(crate) mod trigger_time;
 pub(crate) mod written;

@@ -47,7 +47,7 @@ pub(super) fn standing(
 ) -> Result<Standing, NeverRuns> {
     let last = cron.status.as_ref().and_then(|status| status.last_schedule_time.as_ref());
     let mut earliest = last.map_or_else(|| meta::created(cron), |time| time.0);
-    let deadline = cron.spec.as_ref().and_then(|spec| spec.starting_deadline_seconds);
+    let deadline = cron.spec.starting_deadline_seconds;
     if let Some(seconds) = deadline.filter(|_| limited) {
         let limit = now.checked_sub(SignedDuration::from_secs(seconds)).unwrap_or(earliest);
         earliest = earliest.max(limit);

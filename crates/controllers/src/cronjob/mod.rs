@@ -57,7 +57,7 @@ pub(crate) async fn run(context: Context) {
 
 /// The schedule in its time zone: the one the spec names, else that of this machine.
 fn schedule_of(cron: &CronJob) -> Result<Schedule, CronError> {
-    let Some(spec) = &cron.spec else { return Err(CronError::Empty) };
+    let spec = &cron.spec;
     let local = match &spec.time_zone {
         Some(name) => cron::zone(name)?,
         None => TimeZone::system(),
@@ -69,10 +69,9 @@ impl Controller {
     fn cron_event(&self, event: &Event<CronJob>) {
         let key = ObjectKey::of(&**event.object());
         if let Event::Modified { old, new } = event {
-            let times = |cron: &CronJob| {
-                cron.spec.as_ref().map(|spec| (spec.schedule.clone(), spec.time_zone.clone()))
-            };
-            if times(old) != times(new) {
+            let same =
+                old.spec.schedule == new.spec.schedule && old.spec.time_zone == new.spec.time_zone;
+            if !same {
                 // A start that the new schedule would have had in the past is not made up for.
                 match schedule_of(new) {
                     Ok(schedule) => {
@@ -82,8 +81,7 @@ impl Controller {
                         }
                     }
                     Err(_) => {
-                        let schedule = new.spec.as_ref().map(|spec| spec.schedule.as_str());
-                        let schedule = schedule.unwrap_or_default();
+                        let schedule = &new.spec.schedule;
                         let text = format!("unparseable schedule for cronjob: {schedule}");
                         let reason = "UnParseableCronJobSchedule";
                         self.context.events.event(&**new, Warning, reason, text);
@@ -148,7 +146,7 @@ impl Controller {
 
     /// Makes the start that is due, if any, and says when the next will be.
     async fn keep_time(&self, cron: &mut CronJob, changed: &mut bool) -> Outcome {
-        let spec = cron.spec.clone().unwrap_or_default();
+        let spec = cron.spec.clone();
         let warn = |reason: &str, text: String| {
             self.context.events.event(cron, Warning, reason, text);
         };
@@ -211,7 +209,7 @@ impl Controller {
         now: Timestamp,
         changed: &mut bool,
     ) -> Result<bool, Error> {
-        let spec = cron.spec.clone().unwrap_or_default();
+        let spec = cron.spec.clone();
         let events = &self.context.events;
         let late = |seconds: i64| apimachinery::time::after(due, seconds) < now;
         if spec.starting_deadline_seconds.is_some_and(late) {

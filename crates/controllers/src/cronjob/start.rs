@@ -22,7 +22,7 @@ pub(super) fn job_name(cron: &CronJob, at: Timestamp) -> String {
 
 /// The Job of a start.
 fn job(cron: &CronJob, at: Timestamp) -> Result<Job, Error> {
-    let spec = cron.spec.clone().unwrap_or_default();
+    let spec = cron.spec.clone();
     let zone = rules::cron::zone(spec.time_zone.as_deref().unwrap_or_default());
     let local = at.to_zoned(zone.map_err(|error| Error::other(error.to_string()))?);
     let text = if local.offset().is_zero() {

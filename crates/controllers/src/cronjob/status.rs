@@ -35,7 +35,7 @@ fn ended_as(job: &Job) -> Option<&str> {
 
 /// The Jobs beyond the limits of the history, oldest first.
 fn excess(cron: &CronJob, jobs: &[Arc<Job>]) -> Vec<Arc<Job>> {
-    let Some(spec) = &cron.spec else { return Vec::new() };
+    let spec = &cron.spec;
     let mut found = Vec::new();
     for (kind, limit) in [
         ("Complete", spec.successful_jobs_history_limit),

@@ -92,7 +92,7 @@ impl Controller {
             return;
         }
         for set in self.sets.list_in(meta::namespace(orphan)) {
-            let selector = set.spec.as_ref().map(|spec| &spec.selector);
+            let selector = Some(&set.spec.selector);
             if Selector::new(selector).matches_labels(orphan.meta().labels.as_ref()) {
                 self.queue.add(ObjectKey::of(&*set));
             }

@@ -94,7 +94,7 @@ impl Controller {
         if !self.written.seen(&*set) {
             return Ok(None);
         }
-        let selector = Selector::new(set.spec.as_ref().map(|spec| &spec.selector));
+        let selector = Selector::new(Some(&set.spec.selector));
         if selector.is_everything() {
             let text = "This daemon set is selecting all pods. A non-empty selector is required.";
             self.context.events.event(&*set, Warning, "SelectingAll", text);

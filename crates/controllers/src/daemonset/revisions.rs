@@ -30,7 +30,7 @@ impl Controller {
         selector: &Selector,
         pods: &[Arc<Pod>],
     ) -> Result<History, Error> {
-        let spec = set.spec.clone().unwrap_or_default();
+        let spec = set.spec.clone();
         let matches = |revision: &ControllerRevision| selector.matches(revision);
         let all = claim::claim(&self.context, &**set, &self.revisions, matches).await?;
         let data = history::data(&spec.template);
@@ -42,7 +42,7 @@ impl Controller {
         let keep = match current.pop() {
             Some(newest) => {
                 self.merge(&newest, &current, pods).await?;
-                if newest.revision < next {
+                if history::number(&newest) < next {
                     Arc::new(history::renumber(&self.context, &newest, next).await?)
                 } else {
                     newest
@@ -100,7 +100,7 @@ impl Controller {
         history: &History,
         pods: &[Arc<Pod>],
     ) -> Result<(), Error> {
-        let limit = set.spec.as_ref().and_then(|spec| spec.revision_history_limit).unwrap_or(10);
+        let limit = set.spec.revision_history_limit.unwrap_or(10);
         let live: HashSet<_> =
             pods.iter().filter_map(|pod| meta::label(&**pod, REVISION_LABEL)).collect();
         let is_live = |revision: &ControllerRevision| {

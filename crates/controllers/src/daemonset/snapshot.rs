@@ -78,7 +78,7 @@ impl Snapshot {
     }
 
     fn min_ready(&self) -> i32 {
-        self.set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or(0)
+        self.set.spec.min_ready_seconds.unwrap_or(0)
     }
 
     pub(super) fn is_available(&self, pod: &Pod) -> bool {
@@ -103,7 +103,7 @@ impl Snapshot {
 
     /// The strategy of an update that rolls; `None` where pods wait to be deleted by hand.
     pub(super) fn rolling(&self) -> Option<RollingUpdateDaemonSet> {
-        let strategy = self.set.spec.as_ref()?.update_strategy.as_ref();
+        let strategy = self.set.spec.update_strategy.as_ref();
         match strategy.and_then(|strategy| strategy.type_.as_deref()) {
             Some("OnDelete") => None,
             _ => Some(strategy.and_then(|s| s.rolling_update.clone()).unwrap_or_default()),

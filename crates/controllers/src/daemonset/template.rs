@@ -44,7 +44,7 @@ fn tolerate(spec: &mut PodSpec) {
 
 /// The spec of the DaemonSet's pods.
 pub(super) fn spec(set: &DaemonSet) -> PodSpec {
-    let template = set.spec.as_ref().and_then(|spec| spec.template.spec.clone());
+    let template = set.spec.template.spec.clone();
     let mut spec = template.unwrap_or_default();
     tolerate(&mut spec);
     spec
@@ -52,7 +52,7 @@ pub(super) fn spec(set: &DaemonSet) -> PodSpec {
 
 /// A pod of this revision for a node.
 pub(super) fn pod_for(set: &DaemonSet, hash: &str, node: &str) -> Pod {
-    let template = set.spec.as_ref().map(|spec| spec.template.clone()).unwrap_or_default();
+    let template = set.spec.template.clone();
     let mut pod = pod_control::pod_from(set, &template);
     let labels = pod.metadata.labels.get_or_insert_default();
     if let Some(generation) = generation(set) {

@@ -27,8 +27,8 @@ pub(super) fn condition(
     message: impl Into<String>,
 ) -> DeploymentCondition {
     DeploymentCondition {
-        type_: kind.into(),
-        status: status.into(),
+        type_: Some(kind.into()),
+        status: Some(status.into()),
         reason: Some(reason.into()),
         message: Some(message.into()),
         last_update_time: Some(now()),
@@ -38,12 +38,13 @@ pub(super) fn condition(
 
 /// The condition of this type.
 pub(super) fn get<'a>(status: &'a DeploymentStatus, kind: &str) -> Option<&'a DeploymentCondition> {
-    status.conditions.iter().flatten().find(|condition| condition.type_ == kind)
+    status.conditions.iter().flatten().find(|condition| condition.type_.as_deref() == Some(kind))
 }
 
 /// Puts a condition in place of the one of its type, unless that says the same.
 pub(super) fn set(status: &mut DeploymentStatus, mut condition: DeploymentCondition) {
-    if let Some(current) = get(status, &condition.type_) {
+    let kind = condition.type_.clone().unwrap_or_default();
+    if let Some(current) = get(status, &kind) {
         if current.status == condition.status && current.reason == condition.reason {
             return;
         }
@@ -51,14 +52,14 @@ pub(super) fn set(status: &mut DeploymentStatus, mut condition: DeploymentCondit
             condition.last_transition_time = current.last_transition_time.clone();
         }
     }
-    remove(status, &condition.type_.clone());
+    remove(status, &kind);
     status.conditions.get_or_insert_default().push(condition);
 }
 
 /// Removes the condition of this type.
 pub(super) fn remove(status: &mut DeploymentStatus, kind: &str) {
     if let Some(conditions) = &mut status.conditions {
-        conditions.retain(|condition| condition.type_ != kind);
+        conditions.retain(|condition| condition.type_.as_deref() != Some(kind));
         if conditions.is_empty() {
             status.conditions = None;
         }
@@ -67,6 +68,5 @@ pub(super) fn remove(status: &mut DeploymentStatus, kind: &str) {
 
 /// The progress deadline in seconds, if there is one.
 pub(super) fn deadline(deployment: &Deployment) -> Option<i32> {
-    let spec = deployment.spec.as_ref()?;
-    spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX)
+    deployment.spec.progress_deadline_seconds.filter(|seconds| *seconds != i32::MAX)
 }

@@ -60,7 +60,7 @@ impl Controller {
 
     fn enqueue_matching(&self, orphan: &ReplicaSet) {
         for deployment in self.deployments.list_in(meta::namespace(orphan)) {
-            let selector = deployment.spec.as_ref().map(|spec| &spec.selector);
+            let selector = Some(&deployment.spec.selector);
             let selector = Selector::new(selector);
             if !selector.is_everything() && selector.matches(orphan) {
                 self.queue.add(ObjectKey::of(&*deployment));

@@ -33,8 +33,8 @@ pub(super) fn same_template(a: &PodTemplateSpec, b: &PodTemplateSpec) -> bool {
 
 /// The ReplicaSet's template, if it has one.
 pub(super) fn is_of(set: &ReplicaSet, deployment: &Deployment) -> bool {
-    let of_set = set.spec.as_ref().and_then(|spec| spec.template.as_ref());
-    let of_deployment = deployment.spec.as_ref().map(|spec| &spec.template);
+    let of_set = set.spec.template.as_ref();
+    let of_deployment = Some(&deployment.spec.template);
     matches!((of_set, of_deployment), (Some(a), Some(b)) if same_template(a, b))
 }
 

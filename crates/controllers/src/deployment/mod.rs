@@ -83,7 +83,7 @@ impl Controller {
 
 impl Rollout<'_> {
     async fn run(&mut self) -> Outcome {
-        let selector = Selector::new(self.deployment.spec.as_ref().map(|s| &s.selector));
+        let selector = Selector::new(Some(&self.deployment.spec.selector));
         if selector.is_everything() {
             self.context.events.event(
                 &self.deployment,
@@ -113,7 +113,7 @@ impl Rollout<'_> {
     }
 
     fn paused(&self) -> bool {
-        self.deployment.spec.as_ref().is_some_and(|spec| spec.paused == Some(true))
+        self.deployment.spec.paused == Some(true)
     }
 
     /// Replaces the status (and annotations) on the server by ours.

@@ -38,8 +38,8 @@ impl Rollout<'_> {
     async fn found(&mut self, set: ReplicaSet, revision: i64) -> Result<ReplicaSet, Error> {
         let mut changed = set.clone();
         let noted = annotations::note_revision(&mut changed, &self.deployment, revision, true);
-        let min_ready = self.deployment.spec.as_ref().and_then(|s| s.min_ready_seconds);
-        let spec = changed.spec.get_or_insert_default();
+        let min_ready = self.deployment.spec.min_ready_seconds;
+        let spec = &mut changed.spec;
         let ready_differs = spec.min_ready_seconds.unwrap_or(0) != min_ready.unwrap_or(0);
         spec.min_ready_seconds = min_ready;
         if noted || ready_differs {
@@ -103,7 +103,7 @@ impl Rollout<'_> {
 
     /// The ReplicaSet of the present template, as large as may be.
     fn blank_set(&self, fleet: &Fleet, revision: i64) -> ReplicaSet {
-        let spec = self.deployment.spec.clone().unwrap_or_default();
+        let spec = self.deployment.spec.clone();
         let collisions = self.deployment.status.as_ref().and_then(|s| s.collision_count);
         let hash = template_hash(&spec.template, collisions);
         let label = |labels: &mut Option<BTreeMap<String, String>>| {
@@ -126,12 +126,12 @@ impl Rollout<'_> {
                 labels: template.metadata.as_ref().and_then(|meta| meta.labels.clone()),
                 ..ObjectMeta::default()
             },
-            spec: Some(ReplicaSetSpec {
+            spec: ReplicaSetSpec {
                 replicas: Some(size),
                 min_ready_seconds: spec.min_ready_seconds,
                 selector,
                 template: Some(template),
-            }),
+            },
             status: None,
         };
         annotations::note_revision(&mut set, &self.deployment, revision, false);

@@ -69,7 +69,7 @@ fn judge(deployment: &Deployment, status: &mut DeploymentStatus, subject: &str, 
     } else if is_progressing(&old, status) {
         let text = format!("{subject} is progressing.");
         let mut fresh = condition(PROGRESSING, "True", reason::UPDATED, text);
-        if let Some(current) = current.filter(|current| current.status == "True") {
+        if let Some(current) = current.filter(|current| current.status.as_deref() == Some("True")) {
             fresh.last_transition_time = current.last_transition_time;
         }
         // Removed first, so that the time of this progress is noted even if nothing else changed.
@@ -85,9 +85,10 @@ fn judge(deployment: &Deployment, status: &mut DeploymentStatus, subject: &str, 
 fn failure(fleet: &Fleet) -> Option<DeploymentCondition> {
     let sets = fleet.new.iter().chain(&fleet.old);
     let all = sets.flat_map(|set| set.status.iter().flat_map(|s| s.conditions.iter().flatten()));
-    let found: Option<&ReplicaSetCondition> = { all }.find(|c| c.type_ == REPLICA_FAILURE);
+    let found: Option<&ReplicaSetCondition> =
+        { all }.find(|c| c.type_.as_deref() == Some(REPLICA_FAILURE));
     found.map(|c| DeploymentCondition {
-        type_: REPLICA_FAILURE.into(),
+        type_: Some(REPLICA_FAILURE.into()),
         status: c.status.clone(),
         reason: c.reason.clone(),
         message: c.message.clone(),
@@ -171,7 +172,7 @@ mod tests {
         let now = Timestamp::now();
         let later = now + k8s_openapi::jiff::SignedDuration::from_secs(601);
         let mut d = deployment(3, json!(1), json!(0));
-        d.spec.as_mut().unwrap().progress_deadline_seconds = Some(600);
+        d.spec.progress_deadline_seconds = Some(600);
         let reason_of = |d: &Deployment, new: DeploymentStatus, at| {
             let mut new = new;
             new.conditions = d.status.as_ref().and_then(|s| s.conditions.clone());
@@ -188,7 +189,7 @@ mod tests {
         assert_eq!(why.as_deref(), Some(reason::UPDATED), "nothing new, time is left");
         let (why, stuck) = reason_of(&d, status(1, 1, 0), later);
         assert_eq!(why.as_deref(), Some(reason::TIMED_OUT));
-        assert_eq!(conditions::get(&stuck, PROGRESSING).unwrap().status, "False");
+        assert_eq!(conditions::get(&stuck, PROGRESSING).unwrap().status.as_deref(), Some("False"));
 
         let (why, done) = reason_of(&d, status(3, 3, 3), later);
         assert_eq!(why.as_deref(), Some(reason::COMPLETE));

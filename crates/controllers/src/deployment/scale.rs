@@ -124,7 +124,7 @@ impl Rollout<'_> {
         if from == to && !noted {
             return Ok(false);
         }
-        changed.spec.get_or_insert_default().replicas = Some(to);
+        changed.spec.replicas = Some(to);
         let api = self.context.api::<ReplicaSet>(meta::namespace(set));
         *set = api.replace(meta::name(&changed), &PostParams::default(), &changed).await?;
         if from != to {
@@ -146,7 +146,7 @@ mod tests {
     fn set(name: &str, size: i32, max: i32) -> ReplicaSet {
         let mut set = ReplicaSet::default();
         set.metadata.name = Some(name.into());
-        set.spec.get_or_insert_default().replicas = Some(size);
+        set.spec.replicas = Some(size);
         set.annotations_mut()
             .insert("deployment.kubernetes.io/max-replicas".into(), max.to_string());
         set

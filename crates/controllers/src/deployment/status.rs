@@ -88,7 +88,7 @@ impl Rollout<'_> {
 
     /// Deletes the oldest ReplicaSets beyond the history limit.
     pub(super) async fn clean_up(&self, fleet: &Fleet) -> Result<(), Error> {
-        let limit = self.deployment.spec.as_ref().and_then(|spec| spec.revision_history_limit);
+        let limit = self.deployment.spec.revision_history_limit;
         let Some(limit) = limit.filter(|limit| *limit != i32::MAX) else { return Ok(()) };
         let mut old: Vec<&ReplicaSet> =
             fleet.old.iter().filter(|set| !meta::deleting(*set)).collect();

@@ -7,18 +7,18 @@ use crate::common::meta::scaled;
 
 /// Returns true if the strategy is `Recreate`: old pods go before new ones come.
 pub(super) fn recreates(deployment: &Deployment) -> bool {
-    let strategy = deployment.spec.as_ref().and_then(|spec| spec.strategy.as_ref());
+    let strategy = deployment.spec.strategy.as_ref();
     strategy.and_then(|strategy| strategy.type_.as_deref()) == Some("Recreate")
 }
 
 /// Replicas wanted.
 pub(super) fn wanted(deployment: &Deployment) -> i32 {
-    deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+    deployment.spec.replicas.unwrap_or(1)
 }
 
 /// Replicas a ReplicaSet is told to have.
 pub(super) fn size(set: &ReplicaSet) -> i32 {
-    set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+    set.spec.replicas.unwrap_or(1)
 }
 
 /// Replicas a ReplicaSet has.
@@ -35,7 +35,7 @@ pub(super) fn available(set: &ReplicaSet) -> i32 {
 /// zero would never move, so then one may be unavailable.
 fn fenceposts(deployment: &Deployment) -> (i32, i32) {
     let wanted = wanted(deployment);
-    let strategy = deployment.spec.as_ref().and_then(|spec| spec.strategy.as_ref());
+    let strategy = deployment.spec.strategy.as_ref();
     let rolling = strategy.and_then(|strategy| strategy.rolling_update.clone()).unwrap_or_default();
     let quarter = || IntOrString::String("25%".into());
     let surge = scaled(&rolling.max_surge.unwrap_or_else(quarter), wanted, true);

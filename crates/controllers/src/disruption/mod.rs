@@ -69,9 +69,9 @@ pub(crate) async fn run(context: Context) {
     });
     let handler = controller.clone();
     context.subscribe(&pods, move |event| handler.pod_event(&event));
-    controller.follow(&sets, |set| set.spec.as_ref()?.replicas);
-    controller.follow(&deployments, |deployment| deployment.spec.as_ref()?.replicas);
-    controller.follow(&stateful, |set| set.spec.as_ref()?.replicas);
+    controller.follow(&sets, |set| set.spec.replicas);
+    controller.follow(&deployments, |deployment| deployment.spec.replicas);
+    controller.follow(&stateful, |set| set.spec.replicas);
     controller.follow(&controllers, |controller| controller.spec.as_ref()?.replicas);
     let (queue, stale) = (controller.queue.clone(), controller.stale.clone());
     let for_stale = controller.clone();

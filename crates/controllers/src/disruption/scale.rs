@@ -59,17 +59,17 @@ impl Controller {
                     return None;
                 }
                 let Some(parent) = parent else {
-                    let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
+                    let replicas = set.spec.replicas;
                     return Some((uid, replicas.unwrap_or(1)));
                 };
                 let deployment = self.deployments.get_in(namespace, &parent.name)?;
-                let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+                let replicas = deployment.spec.replicas;
                 let ours = meta::uid(&*deployment) == parent.uid;
                 ours.then(|| (parent.uid.clone(), replicas.unwrap_or(1)))
             }
             ("apps", "StatefulSet") => {
                 let set = self.stateful.get_in(namespace, &owner.name)?;
-                let replicas = set.spec.as_ref().and_then(|spec| spec.replicas);
+                let replicas = set.spec.replicas;
                 (meta::uid(&*set) == uid).then_some((uid, replicas.unwrap_or(1)))
             }
             ("", "ReplicationController") => {

@@ -81,10 +81,10 @@ pub(super) fn calculate(
     let allowed = if expected > 0 { (current - desired).max(0) } else { 0 };
     let known = budget.status.clone().unwrap_or_default();
     let mut status = PodDisruptionBudgetStatus {
-        current_healthy: current,
-        desired_healthy: desired,
-        expected_pods: expected,
-        disruptions_allowed: allowed,
+        current_healthy: Some(current),
+        desired_healthy: Some(desired),
+        expected_pods: Some(expected),
+        disruptions_allowed: Some(allowed),
         disrupted_pods: Some(evicted.pending.clone()).filter(|pods| !pods.is_empty()),
         observed_generation: budget.metadata.generation,
         conditions: known.conditions,
@@ -102,7 +102,7 @@ pub(super) fn failed(
     now: &Time,
 ) -> PodDisruptionBudgetStatus {
     let mut status = budget.status.clone().unwrap_or_default();
-    status.disruptions_allowed = 0;
+    status.disruptions_allowed = Some(0);
     set_condition(&mut status, "False", "SyncFailed", message, now);
     status
 }
@@ -179,7 +179,7 @@ mod tests {
             let status = calculate(&budget, &pods, &gone, expected, &now);
             let numbers =
                 (status.current_healthy, status.desired_healthy, status.disruptions_allowed);
-            assert_eq!(numbers, found, "{spec} {members}");
+            assert_eq!(numbers, (Some(found.0), Some(found.1), Some(found.2)), "{spec} {members}");
             assert_eq!(status.observed_generation, Some(4));
             let holds = if found.2 > 0 { "True" } else { "False" };
             assert_eq!(status.conditions.unwrap()[0].status, holds);

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::{Node, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use crate::common::slices::{Group, Slices, Template, Wanted};
+use crate::common::trigger_time::TriggerTimes;
 use crate::common::{meta, namespaced, service};
 use crate::{Context, Outcome};
 use rules::selector::Selector;
@@ -22,6 +23,7 @@ const WORKERS: usize = 5;
 struct Controller {
     queue: WorkQueue<ObjectKey>,
     slices: Slices,
+    times: TriggerTimes,
     services: Store<Service>,
     pods: Store<Pod>,
     nodes: Store<Node>,
@@ -37,6 +39,7 @@ pub(crate) async fn run(context: Context) {
     let controller = Arc::new(Controller {
         queue: context.queue("endpoint_slice"),
         slices: Slices::new(&context, &slices, MANAGER),
+        times: TriggerTimes::default(),
         services: services.store().clone(),
         pods: pods.store().clone(),
         nodes: nodes.store().clone(),
@@ -96,6 +99,7 @@ impl Controller {
     async fn sync(&self, key: ObjectKey) -> Outcome {
         let Some(of) = self.services.get(&key) else {
             self.slices.forget(&key);
+            self.times.forget(&key);
             return Ok(None);
         };
         let Some(spec) = &of.spec else { return Ok(None) };
@@ -116,10 +120,12 @@ impl Controller {
             }
             wanted.ensure(&family);
         }
-        let template = Template {
+        let members = pods.iter().map(|pod| &***pod);
+        let template = || Template {
             owner: owner_ref(&*of),
             labels: service::inherited_labels(&of),
             annotations: BTreeMap::new(),
+            triggered: self.times.earliest(&key, &of, members),
         };
         self.slices.write(&key, template, wanted).await?;
         Ok(None)

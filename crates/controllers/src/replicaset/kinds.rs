@@ -28,7 +28,7 @@ pub(super) trait Replicated: Owner + Serialize {
 
 impl Replicated for ReplicaSet {
     fn spec(&self) -> Spec {
-        let spec = self.spec.clone().unwrap_or_default();
+        let spec = self.spec.clone();
         Spec {
             replicas: spec.replicas.unwrap_or(1),
             min_ready_seconds: spec.min_ready_seconds.unwrap_or(0),
@@ -38,7 +38,7 @@ impl Replicated for ReplicaSet {
     }
 
     fn selector(&self) -> Selector {
-        Selector::new(self.spec.as_ref().map(|spec| &spec.selector))
+        Selector::new(Some(&self.spec.selector))
     }
 
     fn status(&self) -> ReplicaSetStatus {
@@ -69,8 +69,8 @@ impl Replicated for ReplicationController {
         let status = self.status.clone().unwrap_or_default();
         let conditions = status.conditions.map(|conditions| {
             let same = |c: ReplicationControllerCondition| ReplicaSetCondition {
-                type_: c.type_,
-                status: c.status,
+                type_: Some(c.type_),
+                status: Some(c.status),
                 reason: c.reason,
                 message: c.message,
                 last_transition_time: c.last_transition_time,
@@ -91,8 +91,8 @@ impl Replicated for ReplicationController {
     fn set_status(&mut self, status: ReplicaSetStatus) {
         let conditions = status.conditions.map(|conditions| {
             let same = |c: ReplicaSetCondition| ReplicationControllerCondition {
-                type_: c.type_,
-                status: c.status,
+                type_: c.type_.unwrap_or_default(),
+                status: c.status.unwrap_or_default(),
                 reason: c.reason,
                 message: c.message,
                 last_transition_time: c.last_transition_time,

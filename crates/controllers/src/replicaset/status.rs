@@ -50,16 +50,17 @@ fn conditions(
     too_few: bool,
 ) -> Option<Vec<ReplicaSetCondition>> {
     let mut conditions = old.unwrap_or_default();
-    let present = conditions.iter().any(|condition| condition.type_ == REPLICA_FAILURE);
+    let is_failure = |c: &ReplicaSetCondition| c.type_.as_deref() == Some(REPLICA_FAILURE);
+    let present = conditions.iter().any(is_failure);
     match failure {
         Some(error) if !present => conditions.push(ReplicaSetCondition {
-            type_: REPLICA_FAILURE.into(),
-            status: "True".into(),
+            type_: Some(REPLICA_FAILURE.into()),
+            status: Some("True".into()),
             reason: Some(if too_few { "FailedCreate" } else { "FailedDelete" }.into()),
             message: Some(error.to_string()),
             last_transition_time: Some(now()),
         }),
-        None => conditions.retain(|condition| condition.type_ != REPLICA_FAILURE),
+        None => conditions.retain(|condition| !is_failure(condition)),
         Some(_) => {}
     }
     (!conditions.is_empty()).then_some(conditions)

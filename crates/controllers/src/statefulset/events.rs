@@ -39,7 +39,7 @@ impl Controller {
         }
         let claim = event.object();
         for set in self.sets.list_in(meta::namespace(&**claim)) {
-            let templates = set.spec.iter().flat_map(|s| s.volume_claim_templates.iter().flatten());
+            let templates = set.spec.volume_claim_templates.iter().flatten();
             let ours = templates.into_iter().any(|template| {
                 let prefix = format!("{}-{}-", meta::name(template), meta::name(&*set));
                 meta::name(&**claim).starts_with(&prefix)
@@ -63,7 +63,7 @@ impl Controller {
             return;
         }
         for set in self.sets.list_in(meta::namespace(orphan)) {
-            let selector = Selector::new(set.spec.as_ref().map(|spec| &spec.selector));
+            let selector = Selector::new(Some(&set.spec.selector));
             if selector.matches(orphan) && identity::is_member(&set, orphan) {
                 self.queue.add(ObjectKey::of(&*set));
             }

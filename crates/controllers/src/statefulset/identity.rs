@@ -32,9 +32,9 @@ pub(super) fn is_member(set: &StatefulSet, pod: &Pod) -> bool {
 
 /// The ordinals that are to be.
 pub(super) fn ordinals(set: &StatefulSet) -> std::ops::Range<i32> {
-    let spec = set.spec.as_ref();
-    let start = spec.and_then(|spec| spec.ordinals.as_ref()?.start).unwrap_or(0);
-    let count = spec.and_then(|spec| spec.replicas).unwrap_or(1);
+    let spec = &set.spec;
+    let start = spec.ordinals.as_ref().and_then(|ordinals| ordinals.start).unwrap_or(0);
+    let count = spec.replicas.unwrap_or(1);
     start..start.saturating_add(count)
 }
 
@@ -52,13 +52,13 @@ fn claim_name(set: &StatefulSet, template: &PersistentVolumeClaim, ordinal: i32)
 }
 
 fn templates(set: &StatefulSet) -> impl Iterator<Item = &PersistentVolumeClaim> {
-    set.spec.iter().flat_map(|spec| spec.volume_claim_templates.iter().flatten())
+    set.spec.volume_claim_templates.iter().flatten()
 }
 
 /// The claims of a pod, as they are made.
 pub(super) fn claims(set: &StatefulSet, pod: &Pod) -> Vec<PersistentVolumeClaim> {
     let Some(ordinal) = ordinal(pod) else { return Vec::new() };
-    let selector = set.spec.as_ref().and_then(|spec| spec.selector.match_labels.clone());
+    let selector = set.spec.selector.match_labels.clone();
     let make = |template: &PersistentVolumeClaim| {
         let mut claim = template.clone();
         claim.metadata.name = Some(claim_name(set, template, ordinal));
@@ -86,7 +86,7 @@ pub(super) fn pod_for(
     labels.insert(REVISION_LABEL.into(), revision.into());
     let spec = pod.spec.get_or_insert_default();
     spec.hostname = pod.metadata.name.clone();
-    spec.subdomain = set.spec.as_ref().and_then(|spec| spec.service_name.clone());
+    spec.subdomain = set.spec.service_name.clone();
     pod
 }
 
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_pod_has_its_own_name_and_volumes() {
         let set = set();
-        let template = set.spec.as_ref().unwrap().template.clone();
+        let template = set.spec.template.clone();
         let mut pod = pod_for(&set, &template, "web-abc", 5);
         assert_eq!((meta::name(&pod), revision(&pod)), ("web-5", "web-abc"));
         assert_eq!(meta::label(&pod, INDEX_LABEL), Some("5"));

@@ -81,7 +81,7 @@ impl Controller {
         if !self.written.seen(&*set) {
             return Ok(None);
         }
-        let selector = Selector::new(set.spec.as_ref().map(|spec| &spec.selector));
+        let selector = Selector::new(Some(&set.spec.selector));
         let matches = |pod: &Pod| selector.matches(pod) && identity::is_member(&set, pod);
         let pods = claim::claim(&self.context, &*set, &self.pods, matches).await?;
         let history = self.history(&set, &selector).await?;

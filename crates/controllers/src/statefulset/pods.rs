@@ -95,14 +95,20 @@ impl Controller {
         if identity::is_intact(set, member) {
             return Ok(());
         }
-        let mut changed = member.clone();
-        identity::restore(set, &mut changed);
         if pod::phase(member) == "Pending" {
             self.make_claims(set, member).await?;
         }
         let api = self.context.api::<Pod>(meta::namespace(set));
-        let result = api.replace(meta::name(member), &PostParams::default(), &changed).await;
-        let result = result.map(drop).map_err(Error::from);
+        let restore = async {
+            // The informer does not hold all of a pod.
+            let mut whole = api.get(meta::name(member)).await?;
+            if meta::uid(&whole) != meta::uid(member) {
+                return Ok(());
+            }
+            identity::restore(set, &mut whole);
+            api.replace(meta::name(member), &PostParams::default(), &whole).await.map(drop)
+        };
+        let result = restore.await.map_err(Error::from);
         self.tell(set, "Update", member, &result);
         result
     }

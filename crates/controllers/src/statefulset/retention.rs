@@ -13,8 +13,7 @@ use crate::common::meta;
 
 /// The retention policy as two flags: claims are deleted with the set, and with a pod scaled away.
 fn policy(set: &StatefulSet) -> (bool, bool) {
-    let policy = set.spec.as_ref();
-    let policy = policy.and_then(|spec| spec.persistent_volume_claim_retention_policy.as_ref());
+    let policy = set.spec.persistent_volume_claim_retention_policy.as_ref();
     let deletes = |value: Option<&String>| value.is_some_and(|value| value == "Delete");
     policy.map_or((false, false), |policy| {
         (deletes(policy.when_deleted.as_ref()), deletes(policy.when_scaled.as_ref()))

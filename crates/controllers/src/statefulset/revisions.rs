@@ -22,7 +22,7 @@ pub(super) struct History {
 }
 
 fn version(revision: &ControllerRevision, set: &StatefulSet) -> Version {
-    let own = || set.spec.as_ref().map(|spec| spec.template.clone()).unwrap_or_default();
+    let own = || set.spec.template.clone();
     Version {
         name: meta::name(revision).to_owned(),
         template: history::template(revision).unwrap_or_else(own),
@@ -37,7 +37,7 @@ impl Controller {
         set: &Arc<StatefulSet>,
         selector: &Selector,
     ) -> Result<History, Error> {
-        let spec = set.spec.clone().unwrap_or_default();
+        let spec = set.spec.clone();
         let matches = |revision: &ControllerRevision| selector.matches(revision);
         let mut all = claim::claim(&self.context, &**set, &self.revisions, matches).await?;
         all.sort_by(|a, b| history::by_age(a, b));
@@ -47,7 +47,7 @@ impl Controller {
         let mut collisions = status.collision_count;
         let equal = all.iter().rfind(|revision| history::keeps(revision, &data));
         let update = match equal {
-            Some(equal) if equal.revision == next - 1 => equal.clone(),
+            Some(equal) if history::number(equal) == next - 1 => equal.clone(),
             Some(equal) => Arc::new(history::renumber(&self.context, equal, next).await?),
             None => {
                 let template = spec.template.metadata.unwrap_or_default();

@@ -62,7 +62,7 @@ impl Snapshot {
         pods: Vec<Arc<Pod>>,
         now: Timestamp,
     ) -> Self {
-        let spec = set.spec.clone().unwrap_or_default();
+        let spec = set.spec.clone();
         let range = identity::ordinals(&set);
         let (mut wanted, mut condemned): (Vec<_>, Vec<_>) = pods
             .into_iter()

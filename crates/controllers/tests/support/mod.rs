@@ -65,6 +65,11 @@ impl Cluster {
             client_ca: ca.cert().to_owned(),
             components_within: true,
             advertise: "127.0.0.1:6443".parse().unwrap(),
+            authentication: Default::default(),
+            authorization: apiserver::Authorization::default(),
+            admission: Default::default(),
+            audit: Default::default(),
+            encryption: Default::default(),
             metrics: Default::default(),
         })
         .await
@@ -105,6 +110,7 @@ impl Cluster {
             informers,
             cluster_cidr: Some("10.244.0.0/16".parse().unwrap()),
             root_ca: self.root_ca.clone(),
+            signing: None,
             sign: Some(Arc::new(move |t: &controllers::SecretToken<'_>| {
                 let claims =
                     pki::SecretClaims::new(t.namespace, t.secret, t.account, t.account_uid);

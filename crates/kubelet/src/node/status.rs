@@ -49,7 +49,7 @@ pub(super) async fn current(context: &Context, known: Option<&Node>) -> NodeStat
             ),
             kernel_version: machine.kernel_version.clone(),
             kube_proxy_version: String::new(),
-            kubelet_version: concat!("v1.35.0+coxswain.", env!("CARGO_PKG_VERSION_MINOR"))
+            kubelet_version: concat!("v1.37.2+coxswain.", env!("CARGO_PKG_VERSION_MINOR"))
                 .to_owned(),
             machine_id: machine.machine_id.clone(),
             operating_system: "linux".to_owned(),

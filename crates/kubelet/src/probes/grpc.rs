@@ -82,7 +82,7 @@ async fn check(host: &str, port: u16, service: &str) -> Result<i32, Failed> {
         async move { Ok::<_, io::Error>(TokioIo::new(stream?)) }
     });
     let channel = Endpoint::from_shared(format!("http://{}", join(host, port)))?
-        .user_agent("kube-probe/1.35")?
+        .user_agent("kube-probe/1.37")?
         .connect_with_connector(connector)
         .await?;
     let mut client = Grpc::new(channel).max_decoding_message_size(MAX_ANSWER);

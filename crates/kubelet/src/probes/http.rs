@@ -47,7 +47,7 @@ pub(super) async fn probe(
     timeout: Duration,
 ) -> Outcome {
     let url = url(get, host, port);
-    match tokio::time::timeout(timeout, fetch(get, host, port, "kube-probe/1.35")).await {
+    match tokio::time::timeout(timeout, fetch(get, host, port, "kube-probe/1.37")).await {
         Err(_) => Outcome::Failure(format!(
             "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting \
              headers)"
@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(got, wanted);
             let seen = task.await.unwrap();
             assert!(seen.starts_with("GET /healthz HTTP/1.1\r\n"), "{seen}");
-            assert!(seen.contains("user-agent: kube-probe/1.35"), "{seen}");
+            assert!(seen.contains("user-agent: kube-probe/1.37"), "{seen}");
         }
     }
 

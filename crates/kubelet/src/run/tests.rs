@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use telemetry::metrics::{Format, Registry};
 
 mod lifecycle;
+mod projected;
 mod resize;
 
 struct Rig {

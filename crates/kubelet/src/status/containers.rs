@@ -231,6 +231,7 @@ fn volume_mounts(member: &Member<'_>) -> Option<Vec<VolumeMountStatus>> {
         read_only: mount.read_only.filter(|read_only| *read_only),
         recursive_read_only: (mount.read_only == Some(true))
             .then(|| mount.recursive_read_only.clone().unwrap_or_else(|| "Disabled".to_owned())),
+        volume_status: None,
     };
     Some(mounts.iter().map(status).collect())
 }

@@ -67,6 +67,18 @@ impl Api {
         self.state.lock().objects.remove(path);
     }
 
+    /// Removes an object as a user would.
+    pub(crate) fn delete(&self, path: &str) {
+        self.remove(path);
+    }
+
+    /// All objects of a resource, by path.
+    pub(crate) fn all(&self, kind: &str) -> Vec<(String, Value)> {
+        let state = self.state.lock();
+        let own = state.objects.iter().filter(|(path, _)| resource(path) == kind);
+        own.map(|(path, object)| (path.clone(), object.clone())).collect()
+    }
+
     /// Reasons and messages of all events.
     pub(crate) fn events(&self) -> Vec<String> {
         let state = self.state.lock();
@@ -133,6 +145,11 @@ impl Api {
                 None => not_found(),
             },
             Method::POST => {
+                let mut body = body;
+                if let Some(prefix) = body["metadata"]["generateName"].as_str() {
+                    let name = format!("{prefix}{}", self.state.lock().version);
+                    body["metadata"]["name"] = name.into();
+                }
                 let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
                 reply(StatusCode::CREATED, &self.store(&format!("{path}/{name}"), body))
             }
@@ -162,8 +179,16 @@ impl Api {
     }
 
     fn is_collection(&self, path: &str) -> bool {
-        ["pods", "nodes", "services", "configmaps", "secrets"]
-            .contains(&path.rsplit('/').next().unwrap_or_default())
+        let kinds = [
+            "clustertrustbundles",
+            "configmaps",
+            "nodes",
+            "podcertificaterequests",
+            "pods",
+            "secrets",
+            "services",
+        ];
+        kinds.contains(&path.rsplit('/').next().unwrap_or_default())
     }
 
     fn list(&self, path: &str, query: &str) -> Response<Answer> {

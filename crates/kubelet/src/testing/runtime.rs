@@ -39,6 +39,8 @@ struct State {
     /// Containers whose process cannot be started.
     broken: Vec<String>,
     no_user_namespaces: bool,
+    /// How old the list of containers is when it arrives.
+    slowness: Duration,
 }
 
 impl Default for Simulated {
@@ -81,6 +83,11 @@ impl Simulated {
 
     pub(crate) fn without_user_namespaces(&self) {
         self.state.lock().no_user_namespaces = true;
+    }
+
+    /// Makes lists of containers arrive so much later than they were made.
+    pub(crate) fn answers_slowly(&self, slowness: Duration) {
+        self.state.lock().slowness = slowness;
     }
 
     /// Makes the process of a container fail to start.
@@ -320,9 +327,13 @@ impl Runtime for Simulated {
     }
 
     async fn list_containers(&self, filter: ContainerFilter) -> Result<Vec<ContainerStatus>> {
-        let state = self.state.lock();
-        let all = state.containers.values().filter(|c| matches(&c.labels, &filter.labels));
-        Ok(all.cloned().collect())
+        let (all, slowness) = {
+            let state = self.state.lock();
+            let all = state.containers.values().filter(|c| matches(&c.labels, &filter.labels));
+            (all.cloned().collect(), state.slowness)
+        };
+        tokio::time::sleep(slowness).await;
+        Ok(all)
     }
 
     async fn update_container_resources(&self, id: &str, resources: Resources) -> Result<()> {

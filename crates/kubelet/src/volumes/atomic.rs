@@ -37,22 +37,40 @@ pub(super) fn write(target: &Path, content: &Content, group: Option<u32>) -> io:
     if let Some(old) = &old
         && holds(&target.join(old), content)
     {
-        return Ok(());
+        // A kubelet may have died over these.
+        link_tops(target, content)?;
+        return remove_old(target, &old.to_string_lossy());
     }
     let name = format!("..{}.{:09}", stamp(), rand::random_range(0..1_000_000_000u32));
     let fresh = target.join(&name);
-    fs::create_dir(&fresh)?;
-    set_up_dir(&fresh, group)?;
-    for (path, file) in content {
-        write_file(&fresh, path, file, group)?;
+    if let Err(error) = fill(&fresh, content, group) {
+        // The next attempt takes as much memory again.
+        let _ = fs::remove_dir_all(&fresh);
+        return Err(error);
     }
     let new_link = target.join(DATA_NEW);
     let _ = fs::remove_file(&new_link);
     symlink(&name, &new_link)?;
     fs::rename(&new_link, target.join(DATA))?;
     link_tops(target, content)?;
-    if let Some(old) = old {
-        fs::remove_dir_all(target.join(old))?;
+    remove_old(target, &name)
+}
+
+fn fill(fresh: &Path, content: &Content, group: Option<u32>) -> io::Result<()> {
+    fs::create_dir(fresh)?;
+    set_up_dir(fresh, group)?;
+    content.iter().try_for_each(|(path, file)| write_file(fresh, path, file, group))
+}
+
+/// Removes former content, also of a kubelet that died over it.
+fn remove_old(target: &Path, present: &str) -> io::Result<()> {
+    for entry in fs::read_dir(target)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("..") && name != present && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
     }
     Ok(())
 }
@@ -181,6 +199,21 @@ mod tests {
         assert_eq!(visible(&target), ["a", "c"]);
         assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "3");
         assert!(!target.join(first).exists(), "old content is removed");
+    }
+
+    #[test]
+    fn an_attempt_that_fails_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("volume");
+        // A file cannot be a directory too.
+        let clash = content(&[("a", "1"), ("a/b", "2")]);
+        for _ in 0..2 {
+            write(&target, &clash, None).unwrap_err();
+            assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
+        }
+        fs::create_dir(target.join("..2026_of_one_that_died")).unwrap();
+        write(&target, &content(&[("a", "1")]), None).unwrap();
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 3);
     }
 
     #[test]

@@ -1,22 +1,24 @@
 //! Volumes made of API objects: config maps, secrets, the downward API, tokens, or all of them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{
-    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume, VolumeProjection,
+    ConfigMap, DownwardAPIVolumeFile, KeyToPath, Pod, Secret, Volume,
 };
 use k8s_openapi::jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::atomic::{Content, File};
 use super::token;
 use crate::context::Context;
-use crate::objects;
-use crate::pod::{namespace, spec};
+use crate::pod::namespace;
 use crate::spec::downward::{self, Facts};
+use crate::{certificates, objects, trust};
+
+mod projected;
 
 const DEFAULT_MODE: i32 = 0o644;
-/// Tokens are for their owner only.
-const TOKEN_MODE: u32 = 0o600;
 
 /// Why the files of a volume cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -31,16 +33,57 @@ pub(crate) enum Error {
     NoObject { kind: &'static str, name: String },
     #[error("references non-existent {kind} key: {key}")]
     NoKey { kind: &'static str, key: String },
+    #[error(transparent)]
+    Trust(#[from] trust::Error),
+    #[error(transparent)]
+    Certificate(#[from] certificates::Error),
+    /// Of several sources of a volume.
+    #[error("[{}]", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Several(Vec<Error>),
 }
 
-/// The files of such a volume; `None` for other kinds of volume. `refresh_at` is lowered to when
-/// a token in it should be replaced.
+impl Error {
+    fn of(mut all: Vec<Self>) -> Self {
+        match all.len() {
+            1 => all.remove(0),
+            _ => Self::Several(all),
+        }
+    }
+
+    /// Returns true if nothing that is watched will tell that it may be tried again.
+    pub(crate) fn is_silent(&self) -> bool {
+        match self {
+            Self::Object(_) | Self::Token(_) | Self::Trust(trust::Error::NotSynced) => true,
+            Self::Several(all) => all.iter().any(Self::is_silent),
+            _ => false,
+        }
+    }
+}
+
+/// One look at the volumes of a pod.
+pub(super) struct Pass<'a> {
+    facts: &'a Facts,
+    /// How long what comes from others may be waited for.
+    deadline: Instant,
+    /// When something in them should be replaced.
+    pub(super) refresh_at: Option<Timestamp>,
+    /// Bytes of trust anchors that they may still take.
+    anchors: usize,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) fn new(facts: &'a Facts, patience: Duration) -> Self {
+        let deadline = Instant::now() + patience;
+        Self { facts, deadline, refresh_at: None, anchors: trust::MAX_ANCHORS }
+    }
+}
+
+/// The files of such a volume; `None` for other kinds of volume.
 pub(super) async fn content(
     context: &Context,
     pod: &Pod,
     volume: &Volume,
-    facts: &Facts,
-    refresh_at: &mut Option<Timestamp>,
+    pass: &mut Pass<'_>,
 ) -> Result<Option<Content>, Error> {
     let objects = &context.objects;
     let mut out = Content::new();
@@ -60,69 +103,13 @@ pub(super) async fn content(
         pick(&mut out, ("secret", name), data, source.items.as_deref(), mode, optional)?;
     } else if let Some(source) = &volume.downward_api {
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        downward_files(&mut out, pod, source.items.as_deref(), mode, facts)?;
+        downward_files(&mut out, pod, source.items.as_deref(), mode, pass.facts)?;
     } else if let Some(source) = &volume.projected {
-        let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        for projection in source.sources.iter().flatten() {
-            project(&mut out, context, pod, projection, mode, facts, refresh_at).await?;
-        }
+        projected::files(&mut out, context, pod, (&volume.name, source), pass).await?;
     } else {
         return Ok(None);
     }
     Ok(Some(out))
-}
-
-async fn project(
-    out: &mut Content,
-    context: &Context,
-    pod: &Pod,
-    projection: &VolumeProjection,
-    mode: i32,
-    facts: &Facts,
-    refresh_at: &mut Option<Timestamp>,
-) -> Result<(), Error> {
-    let objects = &context.objects;
-    if let Some(source) = &projection.config_map {
-        let map = objects.config_maps.get(namespace(pod), &source.name).await?;
-        let data = map.as_deref().map(map_data);
-        let optional = source.optional == Some(true);
-        let what = ("configmap", source.name.as_str());
-        pick(out, what, data, source.items.as_deref(), mode, optional)?;
-    }
-    if let Some(source) = &projection.secret {
-        let secret = objects.secrets.get(namespace(pod), &source.name).await?;
-        let data = secret.as_deref().map(secret_data);
-        let optional = source.optional == Some(true);
-        let what = ("secret", source.name.as_str());
-        pick(out, what, data, source.items.as_deref(), mode, optional)?;
-    }
-    if let Some(source) = &projection.downward_api {
-        downward_files(out, pod, source.items.as_deref(), mode, facts)?;
-    }
-    if let Some(source) = &projection.service_account_token {
-        let token = context.tokens.get(pod, source).await?;
-        *refresh_at = Some(refresh_at.map_or(token.refresh_at, |at| at.min(token.refresh_at)));
-        let (mode, user) = token_access(pod, mode);
-        let content = token.text.into_bytes();
-        out.insert(source.path.clone(), File { content, mode, user });
-    }
-    Ok(())
-}
-
-/// Owner and mode of a token: where the pod has a group, or one user that all containers run as,
-/// it is for them only, else as the volume says. The group's right to read it comes with the group.
-fn token_access(pod: &Pod, default: i32) -> (u32, Option<u32>) {
-    let context = spec(pod).security_context.as_ref();
-    let of_pod = context.and_then(|context| context.run_as_user);
-    let mut users = crate::pod::members(pod).into_iter().map(|member| {
-        let own = member.container.security_context.as_ref().and_then(|own| own.run_as_user);
-        own.or(of_pod)
-    });
-    let user = users.next().flatten().filter(|first| users.all(|user| user == Some(*first)));
-    let user = user.and_then(|user| u32::try_from(user).ok());
-    let group = context.is_some_and(|context| context.fs_group.is_some());
-    let mode = if group || user.is_some() { TOKEN_MODE } else { default as u32 };
-    (mode, user)
 }
 
 fn map_data(map: &ConfigMap) -> BTreeMap<String, Vec<u8>> {
@@ -208,24 +195,5 @@ mod tests {
         let absent = pick(&mut out, ("secret", "s"), None, None, 0o644, false);
         assert_eq!(absent.unwrap_err().to_string(), "secret \"s\" not found");
         pick(&mut out, ("secret", "s"), None, None, 0o644, true).unwrap();
-    }
-
-    #[test]
-    fn tokens_belong_to_the_user_all_containers_share() {
-        let pod = |spec| -> Pod { serde_json::from_value(json!({"spec": spec})).unwrap() };
-        let c = |user: Option<i64>| json!({"name": "c", "securityContext": {"runAsUser": user}});
-        let table = [
-            (json!({"containers": [c(None)]}), (0o644, None)),
-            (json!({"containers": [c(Some(7)), c(Some(7))]}), (0o600, Some(7))),
-            (json!({"containers": [c(Some(7)), c(Some(8))]}), (0o644, None)),
-            (
-                json!({"securityContext": {"fsGroup": 9}, "containers": [c(Some(7))]}),
-                (0o600, Some(7)),
-            ),
-            (json!({"securityContext": {"fsGroup": 9}, "containers": [c(None)]}), (0o600, None)),
-        ];
-        for (spec, wanted) in table {
-            assert_eq!(token_access(&pod(spec), 0o644), wanted);
-        }
     }
 }

@@ -93,8 +93,8 @@ impl Tokens {
     ) -> Result<Token, RequestError> {
         let account = spec(pod).service_account_name.as_deref().unwrap_or("default");
         let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: Some(audience).filter(|a| !a.is_empty()).into_iter().collect(),
+            spec: Some(TokenRequestSpec {
+                audiences: Some(vec![audience]).filter(|list| !list[0].is_empty()),
                 expiration_seconds: Some(seconds),
                 bound_object_ref: Some(BoundObjectReference {
                     api_version: Some("v1".to_owned()),
@@ -102,15 +102,16 @@ impl Tokens {
                     name: Some(name(pod).to_owned()),
                     uid: Some(uid(pod).to_owned()),
                 }),
-            },
+                ..TokenRequestSpec::default()
+            }),
             ..TokenRequest::default()
         };
         let api = Api::<ServiceAccount>::namespaced(self.client.clone(), namespace(pod));
         let answer: TokenRequest =
             api.create_subresource("token", account, &PostParams::default(), &request).await?;
-        let status = answer.status.ok_or(RequestError::NoToken)?;
-        let expires = status.expiration_timestamp.0;
-        Ok(Token { text: status.token, refresh_at: refresh_at(now, expires), expires })
+        let given = answer.status.and_then(|s| Some((s.token?, s.expiration_timestamp?.0)));
+        let (text, expires) = given.ok_or(RequestError::NoToken)?;
+        Ok(Token { text, refresh_at: refresh_at(now, expires), expires })
     }
 
     /// Forgets the tokens of a pod.

@@ -16,10 +16,12 @@ use crate::spec::container::Place;
 use crate::spec::downward::Facts;
 use crate::spec::sandbox;
 use crate::start;
+use crate::start_limit::Step;
 use crate::view::PodView;
 use crate::volumes::{self, Mounted};
 
 const SETUP_RETRY_FIRST: Duration = Duration::from_millis(500);
+const FAILED_MOUNT: &str = "FailedMount";
 const SETUP_RETRY_LAST: Duration = Duration::from_secs(122);
 
 /// Carries out a plan. What goes wrong is noted for the status, and retried by a later pass.
@@ -37,6 +39,7 @@ pub(super) async fn advance(
             let mut notes = notes.lock();
             let wait = SETUP_RETRY_FIRST.saturating_mul(1 << notes.setup_failures.min(10));
             notes.setup_failures += 1;
+            notes.setup_wants_volumes = reason == FAILED_MOUNT;
             notes.setup_retry_at = Some(Instant::now() + wait.min(SETUP_RETRY_LAST));
             return;
         }
@@ -99,7 +102,7 @@ async fn set_up(
         },
     };
     let mounted = volumes::prepare(context, pod, &facts, has_begun(pod, view));
-    let mounted = mounted.await.map_err(|error| ("FailedMount", error.to_string()))?;
+    let mounted = mounted.await.map_err(|error| (FAILED_MOUNT, error.to_string()))?;
     if let Some(attempt) = plan.create_sandbox {
         let failed = |error: &dyn std::fmt::Display| {
             ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"))
@@ -115,7 +118,8 @@ async fn set_up(
         })?;
         config.linux.namespaces.user = users;
         context.metrics.started_pods.inc();
-        let made = context.runtime.run_pod_sandbox(config).await;
+        let make = context.runtime.run_pod_sandbox(config);
+        let made = context.starts.run(Step::Sandbox, make).await;
         if made.is_err() {
             context.metrics.failed_pods.inc();
         }

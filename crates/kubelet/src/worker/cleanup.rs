@@ -52,6 +52,8 @@ impl Worker {
             }
             self.context.objects.unregister(pod);
             self.context.tokens.forget(id);
+            self.context.trust.forget(id);
+            self.context.certificates.forget(id);
             self.context.images.forget(pod);
         }
         self.cleaned = true;

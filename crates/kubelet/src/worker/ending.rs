@@ -44,7 +44,7 @@ impl Worker {
         let pod = &desired.pod;
         let sandbox_up = view.sandboxes.iter().any(|s| s.state == runtime::SandboxState::Ready);
         if view.running().next().is_none() && !sandbox_up {
-            self.step.take_if(|task| task.is_finished());
+            self.step.take_if(|job| job.is_done());
             if self.step.is_none() {
                 self.state = State::Terminated;
             }
@@ -60,8 +60,8 @@ impl Worker {
         if self.step.is_some() && !shorter {
             return;
         }
-        if let Some(task) = self.step.take() {
-            task.abort();
+        if let Some(job) = self.step.take() {
+            job.abort();
         }
         if self.stopping.is_some() && !shorter {
             // The last attempt left something running.

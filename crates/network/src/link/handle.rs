@@ -63,12 +63,22 @@ impl LinkSocket {
         })
     }
 
-    /// The link of this name.
+    /// The link of this name. The kernel is asked for it alone: a list of all links costs ten
+    /// milliseconds on a node with a hundred pods.
     ///
     /// # Errors
     /// The kernel refuses.
     pub fn link(&mut self, name: &str) -> Result<Option<Link>> {
-        Ok(self.links()?.into_iter().find(|link| link.name == name))
+        let named = link(0, [LinkAttribute::IfName(name.to_owned())]);
+        let message = encode(&RouteNetlinkMessage::GetLink(named), REQUEST);
+        let replies = match self.0.dump(&format!("find link {name}"), message) {
+            Err(error) if error.is_not_found() => return Ok(None),
+            result => result?,
+        };
+        Ok(replies.iter().find_map(|reply| match decode(reply)? {
+            RouteNetlinkMessage::NewLink(link) => read_link(link),
+            _ => None,
+        }))
     }
 
     /// Makes a bridge with this hardware address; one that exists stays as it is.
@@ -197,13 +207,14 @@ impl LinkSocket {
         self.request(&format!("add address {address}"), message, REPLACE)
     }
 
-    /// Addresses with their prefixes and link indexes.
+    /// Addresses of the family of `like` with their prefixes and link indexes.
     ///
     /// # Errors
     /// The kernel refuses.
-    pub fn addresses(&mut self) -> Result<Vec<(u32, IpNet)>> {
-        let all = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-        self.dump("list addresses", all, |reply| match reply {
+    pub fn addresses(&mut self, like: IpAddr) -> Result<Vec<(u32, IpNet)>> {
+        let mut all = AddressMessage::default();
+        all.header.family = family(like);
+        self.dump("list addresses", RouteNetlinkMessage::GetAddress(all), |reply| match reply {
             RouteNetlinkMessage::NewAddress(address) => read_address(&address),
             _ => None,
         })

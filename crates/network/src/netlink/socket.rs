@@ -103,7 +103,7 @@ impl Socket {
         }
     }
 
-    /// Sends a dump request and collects its answers.
+    /// Sends a request, of a dump or of one object, and collects its answers.
     ///
     /// # Errors
     /// [`Error::Kernel`] with `what` where the kernel refuses.

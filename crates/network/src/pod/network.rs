@@ -111,7 +111,7 @@ impl PodNetwork {
         })
     }
 
-    /// Notices of changes to the links of the node. Needs a tokio runtime.
+    /// Notices of what is done to the bridge. Needs a tokio runtime.
     ///
     /// # Errors
     /// The kernel refuses.
@@ -119,7 +119,7 @@ impl PodNetwork {
         let runtime = tokio::runtime::Handle::current();
         netns::run_in(self.config.node_netns.as_deref(), || {
             let _entered = runtime.enter();
-            LinkMonitor::open()
+            LinkMonitor::open(&self.config.bridge)
         })
     }
 
@@ -160,7 +160,7 @@ impl PodNetwork {
             let mut links = LinkSocket::open()?;
             let Some(bridge) = links.link(&self.config.bridge)? else { return Ok(false) };
             let addressed = links
-                .addresses()?
+                .addresses(gateway)?
                 .iter()
                 .any(|(index, address)| *index == bridge.index && address.addr() == gateway);
             Ok(bridge.up && addressed)

@@ -1,11 +1,11 @@
 //! Tokens that Secrets hold: they are good until their Secret or account is gone, and name no time.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, Header, Validation};
+use jsonwebtoken::Validation;
 use serde::{Deserialize, Serialize};
 
 use super::{Signer, TokenError};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Their issuer, whatever the cluster's is (upstream's `LegacyIssuer`).
 const ISSUER: &str = "kubernetes/serviceaccount";
@@ -66,28 +66,20 @@ pub fn is_of_secret(token: &str) -> bool {
 impl Signer {
     /// Signs the token of a Secret.
     pub fn sign_secret(&self, claims: &SecretClaims) -> Result<String> {
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.key_id.clone());
-        header.typ = None;
-        jsonwebtoken::encode(&header, claims, &self.encoding)
-            .map_err(|e| Error::Crypto(e.to_string()))
+        self.sign_any(claims)
     }
 
     /// Verifies the signature of a Secret's token. That Secret and account exist is the caller's to
     /// check.
     pub fn verify_secret(&self, token: &str) -> std::result::Result<SecretClaims, TokenError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Foreign)?;
-        if header.alg != Algorithm::ES256 || header.kid.as_deref() != Some(&self.key_id) {
-            return Err(TokenError::Foreign);
-        }
-        let mut validation = Validation::new(Algorithm::ES256);
-        validation.validate_aud = false;
-        validation.validate_exp = false;
-        validation.required_spec_claims.clear();
-        validation.set_issuer(&[ISSUER]);
-        let claims = jsonwebtoken::decode::<SecretClaims>(token, &self.decoding, &validation)
-            .map(|data| data.claims)
-            .map_err(|e| TokenError::Invalid(e.to_string()))?;
+        let claims: SecretClaims = self.verify_any(token, |algorithm| {
+            let mut validation = Validation::new(algorithm);
+            validation.validate_aud = false;
+            validation.validate_exp = false;
+            validation.required_spec_claims.clear();
+            validation.set_issuer(&[ISSUER]);
+            validation
+        })?;
         match claims.is_consistent() {
             true => Ok(claims),
             false => Err(TokenError::Invalid("sub claim is invalid".to_owned())),

@@ -54,7 +54,7 @@ pub(crate) fn from_slices(
                 && port.protocol.as_deref().unwrap_or("TCP") == protocol
         });
         let Some(port) = port.and_then(|port| u16::try_from(port.port?).ok()) else { continue };
-        for endpoint in &slice.endpoints {
+        for endpoint in slice.endpoints.iter().flatten() {
             let Some(ip) = endpoint.addresses.first().and_then(|a| a.parse::<IpAddr>().ok()) else {
                 continue;
             };

@@ -13,7 +13,15 @@ pub struct Scope<'a> {
     values: &'a Value,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
+    pub(super) fn of_requirement(requirement: &'a Value) -> Self {
+        Self {
+            name: requirement.str_at(&["scopeName"]),
+            operator: requirement.str_at(&["operator"]),
+            values: &requirement["values"],
+        }
+    }
+
     /// Returns true if the scope selects this value, `None` being its absence.
     #[must_use]
     pub fn selects(&self, value: Option<&str>) -> bool {
@@ -36,11 +44,7 @@ pub(super) fn of(quota: &Value) -> impl Iterator<Item = Scope<'_>> {
     let list = |path: &[&str]| quota.get_path(path).and_then(Value::as_array).into_iter().flatten();
     let plain = list(&["spec", "scopes"]).filter_map(Value::as_str);
     let plain = plain.map(|name| Scope { name, operator: "Exists", values: &Value::Null });
-    let selected = list(&["spec", "scopeSelector", "matchExpressions"]).map(|expression| Scope {
-        name: expression.str_at(&["scopeName"]),
-        operator: expression.str_at(&["operator"]),
-        values: &expression["values"],
-    });
+    let selected = list(&["spec", "scopeSelector", "matchExpressions"]).map(Scope::of_requirement);
     plain.chain(selected)
 }
 

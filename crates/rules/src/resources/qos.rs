@@ -45,12 +45,12 @@ impl fmt::Display for QosClass {
 
 impl PodResources {
     /// The class of the pod by what its spec asks for. Resources of the pod as a whole decide
-    /// alone (KEP-2837).
+    /// alone (KEP-2837), if there are any.
     #[must_use]
     pub fn qos_class(&self) -> QosClass {
         let demands: Vec<&Demand> = match &self.whole {
-            Some(whole) => vec![whole],
-            None => self.each().map(|container| &container.wanted).collect(),
+            Some(whole) if is_of_pods(whole) => vec![whole],
+            _ => self.each().map(|container| &container.wanted).collect(),
         };
         if demands.iter().all(|demand| asks_for_nothing(demand)) {
             QosClass::BestEffort
@@ -60,6 +60,12 @@ impl PodResources {
             QosClass::Burstable
         }
     }
+}
+
+/// Returns true if it has a resource that pods as a whole can have.
+fn is_of_pods(demand: &Demand) -> bool {
+    let mut names = demand.requests.iter().chain(demand.limits.iter()).map(|(name, _)| name);
+    names.any(|name| COMPUTE.contains(&name) || name.starts_with("hugepages-"))
 }
 
 fn asks_for_nothing(demand: &Demand) -> bool {

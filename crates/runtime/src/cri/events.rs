@@ -12,6 +12,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::connection::{Calls, RuntimeClient};
 use super::convert;
+use super::metrics::Metrics;
 use super::proto::{self, ContainerEventType as Kind};
 use super::relist::{Inventory, Seen, differences, look};
 use crate::{ContainerEvent, ContainerEventKind, ContainerState};
@@ -20,7 +21,11 @@ use crate::{ContainerEvent, ContainerEventKind, ContainerState};
 const RELIST_PERIOD: Duration = Duration::from_secs(1);
 
 /// Never ends.
-pub(super) async fn watch(calls: Calls, events: broadcast::Sender<ContainerEvent>) {
+pub(super) async fn watch(
+    calls: Calls,
+    events: broadcast::Sender<ContainerEvent>,
+    mut metrics: Metrics,
+) {
     let announce = |event: ContainerEvent| {
         // It fails only without receivers.
         events.send(event).ok();
@@ -30,9 +35,14 @@ pub(super) async fn watch(calls: Calls, events: broadcast::Sender<ContainerEvent
     loop {
         let begun = Instant::now();
         let stream = if notified { Some(subscribe(&calls).await) } else { None };
+        if let Some(stream) = &stream {
+            metrics.subscribed(stream.is_ok(), begun.elapsed());
+        }
         // After the subscription, so that nothing falls between the two.
+        let listing = Instant::now();
         match look(&calls).await {
             Ok(seen) => {
+                metrics.listed(listing);
                 let before = known.get_or_insert_with(|| seen.clone());
                 differences(before, &seen).into_iter().for_each(announce);
                 known = Some(seen);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
 
+use super::recover::readable;
 use super::state::{CONTAINER_FILE, Container, ContainerRecord, Phase, load, save};
 use super::{Embedded, Inner, blocking, new_id};
 use crate::api::*;
@@ -105,18 +106,18 @@ impl Embedded {
         }
         let (inner, handle) = (Arc::clone(&self.0), Arc::clone(&container));
         let directory = self.0.container_dir(id);
-        let (child, reply) = blocking(move || {
+        let (pidfd, reply) = blocking(move || {
             inner.make_cgroup(&handle)?;
-            let (child, control) = inner.executable.spawn("run", &directory)?;
-            let reply = shim::receive_with_fds::<StartReply>(&control)?;
-            Ok((child, reply))
+            let shim = inner.executable.spawn("run", &directory)?;
+            let reply = shim::receive_with_fds::<StartReply>(&shim.control)?;
+            Ok((shim.pidfd, reply))
         })
         .await?;
         match reply {
             Some((StartReply::Started(running), _)) => {
                 container.phase.send_replace(Phase::Running(running.clone()));
                 self.0.announce_change(ContainerEventKind::Started, &container);
-                self.watch_child(container.clone(), running, child);
+                self.watch(container.clone(), running, pidfd);
                 Ok(())
             }
             Some((StartReply::Failed { message, exit_code }, _)) => {
@@ -130,26 +131,8 @@ impl Embedded {
         }
     }
 
-    fn watch_child(
-        &self,
-        container: Arc<Container>,
-        running: Running,
-        mut child: tokio::process::Child,
-    ) {
-        let runtime = self.clone();
-        telemetry::task::spawn("container-exit", async move {
-            child.wait().await.ok();
-            runtime.finish(&container, Some(running)).await;
-        });
-    }
-
-    /// Watches the shim of a container that an earlier process of ours started.
-    pub(super) fn watch_adopted(
-        &self,
-        container: Arc<Container>,
-        running: Running,
-        pidfd: OwnedFd,
-    ) {
+    /// Waits for the end of a container's shim, also of one that an earlier process of ours started.
+    pub(super) fn watch(&self, container: Arc<Container>, running: Running, pidfd: OwnedFd) {
         let runtime = self.clone();
         telemetry::task::spawn("container-shim", async move {
             // SAFETY: the descriptor is owned by the AsyncFd and never replaced.
@@ -257,7 +240,7 @@ impl Inner {
         let record = container.record.read().clone();
         let directory = self.container_dir(&record.id);
         crate::private::directory(&directory)?;
-        for name in ["rootfs", "upper", "work", "empty"] {
+        for name in ["upper", "work"] {
             std::fs::create_dir_all(directory.join(name))?;
         }
         // It is what the container sees as its root.
@@ -301,7 +284,7 @@ impl Inner {
 
 /// Reads what the shim of a container wrote, at start-up.
 pub(super) fn course(directory: &Path) -> std::io::Result<(Option<Running>, Option<Exited>)> {
-    Ok((load(&directory.join(RUN_FILE))?, load(&directory.join(EXIT_FILE))?))
+    Ok((readable(&directory.join(RUN_FILE))?, readable(&directory.join(EXIT_FILE))?))
 }
 
 /// Signals the container's process, never a later one with its number.

@@ -58,7 +58,7 @@ impl Embedded {
                 oom_score_adj: spec.oom_score_adj,
                 users: spec.namespaces.user,
             };
-            let (_child, control) = inner.executable.spawn("exec", "/".as_ref())?;
+            let control = inner.executable.spawn("exec", "/".as_ref())?.control;
             shim::send_with_fds(&control, &request, &theirs.iter().collect::<Vec<_>>())?;
             drop(theirs);
             let reply = shim::receive_with_fds::<StartReply>(&control)?;

@@ -1,4 +1,5 @@
-//! This very program as a descriptor that containers cannot write through.
+//! This very program as a descriptor that containers cannot write through, and the shims that come
+//! of it.
 
 use std::fs::File;
 use std::io;
@@ -7,36 +8,80 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::shim::{ARGUMENT, read_only_copy};
+use parking_lot::Mutex;
 
-/// The executable that shims are started from.
-pub(super) struct Executable(OwnedFd);
+use crate::shim::{self, ARGUMENT, Answer, Order, PREPARED, read_only_copy};
+
+/// Bytes for the arguments of shims, which replace those of the process that they are copies of.
+const ROOM: usize = 512;
+
+/// The executable, and the process of it that shims are copies of.
+pub(super) struct Executable {
+    file: OwnedFd,
+    /// Where that process takes orders, while there is one.
+    prepared: Mutex<Option<UnixStream>>,
+}
+
+/// A shim that runs.
+pub(super) struct Shim {
+    /// Readable once it has ended.
+    pub(super) pidfd: OwnedFd,
+    /// Our end of its control socket.
+    pub(super) control: UnixStream,
+}
 
 impl Executable {
     /// A read-only mount of the file costs no memory; where the kernel cannot give one, a sealed
     /// copy in memory does the same.
     pub(super) fn open() -> io::Result<Self> {
         let path = Path::new("/proc/self/exe");
-        read_only_copy(path).or_else(|_| sealed_copy(path)).map(Self)
+        let file = read_only_copy(path).or_else(|_| sealed_copy(path))?;
+        Ok(Self { file, prepared: Mutex::default() })
     }
 
-    /// Starts a shim of this role and returns it with our end of its control socket.
-    pub(super) fn spawn(
-        &self,
-        role: &str,
-        directory: &Path,
-    ) -> io::Result<(tokio::process::Child, UnixStream)> {
+    /// Starts a shim of this role. Must be called within a tokio runtime.
+    pub(super) fn spawn(&self, role: &str, directory: &Path) -> io::Result<Shim> {
+        let order = Order { role: role.to_owned(), directory: directory.to_owned() };
+        let mut prepared = self.prepared.lock();
+        if let Some(orders) = &*prepared {
+            match ask(orders, &order) {
+                Ok(answer) => return answer,
+                // It was killed. A shim of its last moment finds that nobody listens to it.
+                Err(error) => {
+                    tracing::warn!(%error, "the prepared shim has ended, and is replaced")
+                }
+            }
+        }
+        ask(prepared.insert(self.prepare()?), &order)?
+    }
+
+    fn prepare(&self) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
-        let child = tokio::process::Command::new(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
+        // It ends with our end of the socket, and tokio reaps it.
+        tokio::process::Command::new(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
             .arg0("coxswain")
-            .args([ARGUMENT, role])
-            .arg(directory)
+            .args([ARGUMENT, PREPARED])
+            .arg(" ".repeat(ROOM))
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        Ok((child, ours))
+        Ok(ours)
+    }
+}
+
+/// Orders a shim. The outer error is of the process that is asked, the inner one its answer.
+fn ask(orders: &UnixStream, order: &Order) -> io::Result<io::Result<Shim>> {
+    let (control, theirs) = UnixStream::pair()?;
+    shim::send_with_fds(orders, order, &[&theirs.into()])?;
+    match shim::receive_with_fds::<Answer>(orders)? {
+        Some((Answer::Started, fds)) => match fds.into_iter().next() {
+            Some(pidfd) => Ok(Ok(Shim { pidfd, control })),
+            None => Err(io::Error::other("no pidfd came")),
+        },
+        Some((Answer::Refused(number), _)) => Ok(Err(io::Error::from_raw_os_error(number))),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Inner;
 use super::state::{Container, SandboxRecord};
+use super::{Inner, mount_points};
 use crate::api::*;
 use crate::image::ImageRecord;
 use crate::shim::{ALL_CAPABILITIES, default_seccomp, localhost_seccomp, parse_capability};
@@ -123,7 +123,8 @@ impl Inner {
         let record = container.record.read().clone();
         let (config, security) = (&record.config, &record.config.security);
         let directory = self.sandbox_dir(&sandbox.id);
-        let hostname = std::fs::read_to_string(directory.join("hostname"))?;
+        let files = self.sandbox_files(&sandbox.id);
+        let hostname = std::fs::read_to_string(files.join("hostname"))?;
         let capabilities = capabilities(security)?;
         let seccomp = match &security.seccomp {
             _ if security.privileged => None,
@@ -135,15 +136,10 @@ impl Inner {
             ),
         };
         let masks = |paths: &[PathBuf]| if security.privileged { vec![] } else { paths.to_vec() };
-        Ok(Spec {
+        let mut spec = Spec {
             data_dir: self.config.data_dir.clone(),
             container_dir: Path::new("containers").join(&record.id),
-            layers: if image.layers.is_empty() {
-                // overlayfs wants one lower directory at least.
-                vec![Path::new("containers").join(&record.id).join("empty")]
-            } else {
-                layer_paths(&image.layers)
-            },
+            layers: layer_paths(&image.layers),
             process: Process {
                 args: arguments(config, &image.image.config)?,
                 env: environment(hostname.trim(), &image.image.config, config),
@@ -160,7 +156,7 @@ impl Inner {
                 seccomp,
             },
             namespaces: self.namespaces(sandbox, security, target)?,
-            mounts: mounts(config, &directory),
+            mounts: mounts(config, &files),
             images: self.image_mounts(config)?,
             shm: if sandbox.config.linux.namespaces.ipc == NamespaceMode::Node {
                 PathBuf::from("/dev/shm")
@@ -176,7 +172,9 @@ impl Inner {
             stdin: config.stdin,
             stdin_once: config.stdin_once,
             log: (!record.log_path.as_os_str().is_empty()).then(|| record.log_path.clone()),
-        })
+        };
+        spec.layers.push(mount_points::layer(&self.config.data_dir, &spec)?);
+        Ok(spec)
     }
 
     fn image_mounts(&self, config: &ContainerConfig) -> Result<Vec<ImageMount>> {

@@ -33,7 +33,7 @@ impl Embedded {
             self.0.containers.reserve(&container)?;
             if let Some(running) = running {
                 match shim::open_pidfd(&running.shim) {
-                    Ok(pidfd) => self.watch_adopted(container, running, pidfd),
+                    Ok(pidfd) => self.watch(container, running, pidfd),
                     Err(_) => self.finish(&container, Some(running)).await,
                 }
             }
@@ -60,10 +60,16 @@ impl Embedded {
 impl Inner {
     fn load_sandboxes(&self) -> std::io::Result<Vec<SandboxRecord>> {
         let mut found = Vec::new();
-        for directory in subdirectories(&self.config.data_dir.join("sandboxes"))? {
-            private::close_file(&directory.join(SANDBOX_FILE))?;
-            let Some(mut record) = load::<SandboxRecord>(&directory.join(SANDBOX_FILE))? else {
-                crate::tree::remove_all(&directory)?;
+        for files in subdirectories(&self.config.data_dir.join("sandboxes"))? {
+            let Some(id) = files.file_name().and_then(|name| name.to_str()) else { continue };
+            let directory = self.sandbox_dir(id);
+            private::close_file(&files.join(SANDBOX_FILE))?;
+            // It is not there, or not whole, where a crash or the machine's end came between.
+            let made = readable(&directory.join(SANDBOX_FILE))?;
+            let made =
+                made.map_or_else(|| readable(&files.join(SANDBOX_FILE)), |made| Ok(Some(made)));
+            let Some(mut record): Option<SandboxRecord> = made? else {
+                crate::tree::remove_all(&files)?;
                 continue;
             };
             let namespaces = &record.config.linux.namespaces;
@@ -86,7 +92,7 @@ impl Inner {
             for name in [CONTAINER_FILE, SPEC_FILE, RUN_FILE, EXIT_FILE] {
                 private::close_file(&directory.join(name))?;
             }
-            let Some(record) = load::<ContainerRecord>(&directory.join(CONTAINER_FILE))? else {
+            let Some(record) = readable::<ContainerRecord>(&directory.join(CONTAINER_FILE))? else {
                 crate::tree::remove_all(&directory)?;
                 continue;
             };
@@ -105,6 +111,23 @@ impl Inner {
     }
 }
 
+/// Reads a record. One that the machine's sudden end has cut off is as good as none: of what it
+/// tells of nothing is left either.
+pub(super) fn readable<T: serde::de::DeserializeOwned>(path: &Path) -> std::io::Result<Option<T>> {
+    match load(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData || is_json(&error) => {
+            tracing::warn!(path = %path.display(), %error, "a record that cannot be read");
+            Ok(None)
+        }
+        outcome => outcome,
+    }
+}
+
+/// serde_json's errors become those of I/O with their kind lost in part.
+fn is_json(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<serde_json::Error>())
+}
+
 fn subdirectories(path: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path)? {
@@ -114,4 +137,20 @@ fn subdirectories(path: &Path) -> std::io::Result<Vec<std::path::PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_was_cut_off_is_as_good_as_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.json");
+        for (text, wanted) in [("", None), ("{\"a\":", None), ("7", Some(7))] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(readable::<u32>(&path).unwrap(), wanted, "{text}");
+        }
+        assert_eq!(readable::<u32>(&dir.path().join("none")).unwrap(), None);
+    }
 }

@@ -35,7 +35,10 @@ impl Embedded {
         self.0.sandboxes.reserve(&sandbox)?;
         let (inner, handle) = (Arc::clone(&self.0), Arc::clone(&sandbox));
         let made = blocking(move || {
+            // It goes on when nobody waits for it any more; whoever removes the sandbox does.
+            let _one_at_a_time = handle.lifecycle.blocking_lock();
             let mut record = handle.record.read().clone();
+            inner.sandboxes.get(&record.id)?;
             inner.make_sandbox(&mut record)?;
             record.state = SandboxState::Ready;
             save(&inner.sandbox_dir(&record.id).join(SANDBOX_FILE), &record)?;
@@ -97,7 +100,8 @@ impl Embedded {
             inner
                 .hierarchies
                 .remove(&inner.pod_cgroup(&record.config.linux.cgroup_parent, &record.id))?;
-            Ok(crate::tree::remove_all(&inner.sandbox_dir(&record.id))?)
+            crate::tree::remove_all(&inner.sandbox_dir(&record.id))?;
+            Ok(crate::tree::remove_all(&inner.sandbox_files(&record.id))?)
         })
         .await?;
         self.0.sandboxes.remove(id);
@@ -113,17 +117,19 @@ impl Inner {
 
     fn make_sandbox(&self, record: &mut SandboxRecord) -> Result<()> {
         let directory = self.sandbox_dir(&record.id);
+        let files = self.sandbox_files(&record.id);
+        crate::private::directory(&files)?;
+        // Before anything is made, so that a crash of this process leaves nothing unknown.
+        save(&files.join(SANDBOX_FILE), record)?;
         crate::private::directory(&directory)?;
         std::fs::create_dir_all(directory.join("shm"))?;
-        // On disk before anything is made, so that a crash leaves nothing unknown.
-        save(&directory.join(SANDBOX_FILE), record)?;
         let config = &record.config;
         let cgroup = self.pod_cgroup(&config.linux.cgroup_parent, &record.id);
         self.hierarchies.create(&cgroup)?;
         if let Some(resources) = &config.linux.resources {
             self.hierarchies.set_limits(&cgroup, resources)?;
         }
-        write_files(&directory, config)?;
+        write_files(&files, config)?;
         let namespaces = &config.linux.namespaces;
         self.make_namespaces(&directory, config)
             .map_err(|error| Error::Internal(format!("failed to create pod sandbox: {error}")))?;
@@ -229,7 +235,7 @@ impl Inner {
     }
 
     fn start_pause(&self, cgroup: &str) -> Result<ProcessId> {
-        let (_child, control) = self.executable.spawn("pause", Path::new("/"))?;
+        let control = self.executable.spawn("pause", Path::new("/"))?.control;
         let (id, _) = shim::receive_with_fds::<ProcessId>(&control)?
             .ok_or_else(|| Error::Internal("the pause process did not start".to_owned()))?;
         for directory in self.hierarchies.create(&format!("{cgroup}/pause"))? {
@@ -245,14 +251,17 @@ impl Inner {
         if let Some(network) = &*self.network.read() {
             network.detach(&record.id).map_err(network_error)?;
         }
-        let directory = self.sandbox_dir(&record.id);
-        for name in ["net", "ipc", "uts", "user"] {
-            netns::unpin(&directory.join(name)).map_err(network_error)?;
+        // Where an earlier version had them, too.
+        for directory in [self.sandbox_dir(&record.id), self.sandbox_files(&record.id)] {
+            for name in ["net", "ipc", "uts", "user"] {
+                netns::unpin(&directory.join(name)).map_err(network_error)?;
+            }
+            match umount2(&directory.join("shm"), MntFlags::MNT_DETACH) {
+                Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        match umount2(&directory.join("shm"), MntFlags::MNT_DETACH) {
-            Ok(()) | Err(nix::Error::EINVAL | nix::Error::ENOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(())
     }
 }
 

@@ -212,12 +212,14 @@ impl Sandboxes {
         let all: Vec<_> = self.0.lock().values().cloned().collect();
         let mut statuses: Vec<_> = all
             .iter()
-            .map(|sandbox| sandbox.status())
-            .filter(|status| {
-                filter.id.as_ref().is_none_or(|id| status.id.starts_with(id))
-                    && filter.state.is_none_or(|state| status.state == state)
-                    && has_labels(&status.labels, &filter.labels)
+            // First: a status is a copy, and each pod asks for its own among all.
+            .filter(|sandbox| {
+                let record = sandbox.record.read();
+                filter.id.as_ref().is_none_or(|id| record.id.starts_with(id))
+                    && filter.state.is_none_or(|state| record.state == state)
+                    && has_labels(&record.config.labels, &filter.labels)
             })
+            .map(|sandbox| sandbox.status())
             .collect();
         statuses.sort_by_key(|status| status.created_at);
         statuses

@@ -14,7 +14,6 @@ use crate::spec::ProcessId;
 pub(super) struct Held {
     id: ProcessId,
     _control: UnixStream,
-    _child: tokio::process::Child,
 }
 
 impl Held {
@@ -25,11 +24,11 @@ impl Held {
         user: &UserNamespace,
         wanted: shim::WantedNamespaces,
     ) -> io::Result<Self> {
-        let (child, control) = executable.spawn("namespaces", Path::new("/"))?;
+        let control = executable.spawn("namespaces", Path::new("/"))?.control;
         shim::send_with_fds(&control, &wanted, &[])?;
         let (id, _) = shim::receive_with_fds::<ProcessId>(&control)?
             .ok_or_else(|| io::Error::other("no user namespace could be made"))?;
-        let held = Self { id, _control: control, _child: child };
+        let held = Self { id, _control: control };
         std::fs::write(held.proc("uid_map"), text(&user.uids))?;
         std::fs::write(held.proc("gid_map"), text(&user.gids))?;
         Ok(held)

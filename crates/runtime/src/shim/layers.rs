@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::mounts::{Kind, Root, clone_tree, new_filesystem};
 use super::users::Entry;
-use crate::spec::Spec;
-
-/// Directory of a container that its shim has for itself while it sets it up.
-const STAGING: &str = "staging";
+use crate::spec::{STAGING, Spec, VOLATILE};
 
 /// Layers by the paths that overlayfs is told, which with a user namespace are those of copies
 /// mapped into it.
@@ -23,7 +20,7 @@ pub(super) struct Layers<'a> {
 impl<'a> Layers<'a> {
     /// Must be in a mount namespace whose mounts do not reach the node.
     pub(super) fn new(spec: &Spec, users: Option<&'a Entry>) -> io::Result<Self> {
-        let staging = spec.container_dir.join(STAGING);
+        let staging = Path::new(VOLATILE).join(STAGING);
         Ok(Self { data: spec.data_dir.clone(), staging, users, places: None })
     }
 

@@ -15,7 +15,7 @@ use super::mounts::{
 use super::users::Entry;
 use super::{devices, sys};
 use crate::api::{Mount, Propagation};
-use crate::spec::{ImageMount, Spec};
+use crate::spec::{ImageMount, ROOT_MOUNT, Spec, VOLATILE};
 use crate::tree::{Links, Tree};
 
 /// Group of terminals in containers.
@@ -26,7 +26,7 @@ const MOUNT_LAYER_LIMIT: usize = 40;
 
 /// Builds the root file system in this process's new mount namespace and moves into it.
 pub(super) fn enter(spec: &Spec, users: Option<&Entry>) -> io::Result<()> {
-    let rootfs = spec.data_dir.join(&spec.container_dir).join("rootfs");
+    let rootfs = spec.data_dir.join(VOLATILE).join(ROOT_MOUNT);
     isolate(spec, &rootfs)?;
     let mut layers = Layers::new(spec, users)?;
     sys::context("mount root file system", mount_overlay(spec, &mut layers))?;
@@ -51,7 +51,7 @@ pub(super) fn enter(spec: &Spec, users: Option<&Entry>) -> io::Result<()> {
     sys::context("create devices", devices::create(spec, &root))?;
     // The node's, because the container may have put anything at its own.
     let nulls = spec.masked_paths.iter().map(|_| null()).collect::<io::Result<Vec<_>>>()?;
-    pivot(&root)?;
+    pivot(&root, asks_for(spec, Propagation::Bidirectional))?;
     drop(root);
     for path in &spec.readonly_paths {
         sys::context(format_args!("make {} read-only", path.display()), make_readonly(path))?;
@@ -84,11 +84,18 @@ impl Source<'_> {
 
 /// Keeps this namespace's mounts from reaching the node, except by bidirectional mounts.
 fn isolate(spec: &Spec, rootfs: &Path) -> io::Result<()> {
-    let shared = spec.mounts.iter().any(|mount| mount.propagation == Propagation::Bidirectional);
-    if !shared {
+    if !asks_for(spec, Propagation::Bidirectional) {
+        if !asks_for(spec, Propagation::HostToContainer) {
+            // Nothing of the node's later mounts is wanted, of which every pod makes some.
+            return propagation(Path::new("/"), MsFlags::MS_PRIVATE | MsFlags::MS_REC);
+        }
         propagation(Path::new("/"), MsFlags::MS_SLAVE | MsFlags::MS_REC)?;
     }
     propagation(&mount_point_of(rootfs)?, MsFlags::MS_PRIVATE)
+}
+
+fn asks_for(spec: &Spec, wanted: Propagation) -> bool {
+    spec.mounts.iter().any(|mount| mount.propagation == wanted)
 }
 
 fn propagation(path: &Path, flags: MsFlags) -> io::Result<()> {
@@ -143,7 +150,7 @@ fn mount_overlay(spec: &Spec, layers: &mut Layers<'_>) -> io::Result<()> {
     let dir = spec.container_dir.display().to_string();
     let (upper, work) = (format!("{dir}/upper"), format!("{dir}/work"));
     let lower = spec.layers.iter().map(|l| layers.path(l)).collect::<io::Result<Vec<_>>>()?;
-    let target = spec.container_dir.join("rootfs");
+    let target = Path::new(VOLATILE).join(ROOT_MOUNT);
     if lower.len() <= MOUNT_LAYER_LIMIT {
         let options = format!("lowerdir={},upperdir={upper},workdir={work}", lower.join(":"));
         let flags = MsFlags::empty();
@@ -241,13 +248,17 @@ fn bind(mount: &Mount, root: &Root, users: Option<&Entry>) -> io::Result<()> {
     root.mount(&tree, &mount.container_path, kind)
 }
 
-fn pivot(root: &Root) -> io::Result<()> {
+/// Makes `root` the root. Mounts of this namespace are `shared` with the node where one of them is to
+/// be.
+fn pivot(root: &Root, shared: bool) -> io::Result<()> {
     let old = std::fs::File::open("/")?;
     nix::unistd::fchdir(root.as_fd())?;
     sys::context("pivot_root", nix::unistd::pivot_root(".", ".").map_err(io::Error::from))?;
     nix::unistd::fchdir(&old)?;
-    // The old root's unmounting must not travel to the node.
-    propagation(Path::new("."), MsFlags::MS_SLAVE | MsFlags::MS_REC)?;
+    if shared {
+        // The old root's unmounting must not travel to the node.
+        propagation(Path::new("."), MsFlags::MS_SLAVE | MsFlags::MS_REC)?;
+    }
     umount2(".", MntFlags::MNT_DETACH)?;
     std::env::set_current_dir("/")
 }

@@ -75,6 +75,42 @@ pub(super) fn prctl(option: i32, argument: u64) -> io::Result<()> {
     check(unsafe { libc::prctl(option, argument, 0, 0, 0) }.into()).map(drop)
 }
 
+/// Sets the name by which lists of processes show this one.
+pub(super) fn set_name(name: &std::ffi::CStr) {
+    // SAFETY: a string that lives through the call; a name that is refused changes nothing.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
+}
+
+/// The memory with the arguments of this process, by which lists of processes show it.
+pub(super) struct Arguments {
+    start: usize,
+    length: usize,
+}
+
+impl Arguments {
+    /// Finds it (`arg_start` and `arg_end` of `proc_pid_stat(5)`).
+    pub(super) fn find() -> io::Result<Self> {
+        let stat = std::fs::read_to_string("/proc/self/stat")?;
+        let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+        let start = fields.nth(45).and_then(|field| field.parse().ok()).filter(|start| *start > 0);
+        let end = fields.next().and_then(|field| field.parse::<usize>().ok());
+        let range = start.zip(end).and_then(|(start, end)| Some((start, end.checked_sub(start)?)));
+        let (start, length) = range.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(Self { start, length })
+    }
+
+    /// Replaces the arguments, as far as there is room.
+    pub(super) fn replace(&self, words: &[&[u8]]) {
+        let mut text = words.join(&0);
+        // The kernel reads on beyond an end without a NUL.
+        text.truncate(self.length.saturating_sub(1));
+        text.resize(self.length, 0);
+        // SAFETY: the kernel put the arguments there, on the stack below `main`, and this process
+        // has one thread, which has read them.
+        unsafe { std::ptr::copy(text.as_ptr(), self.start as *mut u8, text.len()) };
+    }
+}
+
 /// A pidfd for the process, unless another one has its number by now.
 pub(crate) fn open_pidfd(id: &ProcessId) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes plain numbers and makes a descriptor.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use runtime::cri::Cri;
 use runtime::*;
+use telemetry::metrics::Registry;
 
 type Fallible<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -69,7 +70,7 @@ impl Containerd {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let attempt = async {
-                let cri = Cri::connect(&self.socket()).await?;
+                let cri = Cri::connect(&self.socket(), &Registry::bare()).await?;
                 wanted(&cri).await?;
                 Ok::<_, Error>(cri)
             };
@@ -187,7 +188,9 @@ impl Drop for Containerd {
         let socket = self.socket();
         let cleaner = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async { Cri::connect(&socket).await?.destroy_all().await })
+            runtime.block_on(async {
+                Cri::connect(&socket, &Registry::bare()).await?.destroy_all().await
+            })
         });
         if !matches!(cleaner.join(), Ok(Ok(()))) {
             eprintln!("pods of {} are left", self.dir.path().display());

@@ -31,7 +31,7 @@ impl<'a> Budgets<'a> {
             let disrupted = status.into_iter().flat_map(|s| s.disrupted_pods.iter().flatten());
             budgets.entry(namespace).or_default().push(Budget {
                 selector,
-                allowed: status.map_or(0, |s| s.disruptions_allowed),
+                allowed: status.and_then(|s| s.disruptions_allowed).unwrap_or(0),
                 disrupted: disrupted.map(|(name, _)| name).collect(),
             });
         }

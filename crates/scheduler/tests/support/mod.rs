@@ -57,6 +57,11 @@ impl Cluster {
             client_ca: ca.cert().to_owned(),
             components_within: true,
             advertise: "127.0.0.1:6443".parse().unwrap(),
+            authentication: Default::default(),
+            authorization: apiserver::Authorization::default(),
+            admission: Default::default(),
+            audit: Default::default(),
+            encryption: Default::default(),
             metrics: Default::default(),
         })
         .await

@@ -52,6 +52,8 @@ pub(crate) struct Batch {
     pub(crate) answers: Answers,
     /// Subscribers that want the state after this batch, and all later events.
     pub(crate) feeds: Vec<Reply<Feed>>,
+    /// Those who wait for the files to hold this state alone.
+    pub(crate) compactions: Vec<Reply<()>>,
     /// The record that each event replaced.
     undo: Vec<Option<Record>>,
 }
@@ -138,6 +140,16 @@ impl Admission {
         }
     }
 
+    /// Asks for files that hold nothing but what has been admitted by now.
+    pub(crate) fn compact(&self, reply: Reply<()>) {
+        let mut inner = self.inner.lock();
+        if !inner.closed {
+            inner.next.compactions.push(reply);
+            drop(inner);
+            self.work.notify_one();
+        }
+    }
+
     /// Lets the writer end when it has written what was admitted.
     pub(crate) fn close(&self) {
         self.inner.lock().closing = true;
@@ -173,7 +185,8 @@ impl Admission {
         }
         let len = inner.next.encoded.len() as u64;
         let state = &inner.state;
-        let after = (!inner.next.feeds.is_empty() || wants_state(len, state.live_bytes))
+        let asked = !inner.next.feeds.is_empty() || !inner.next.compactions.is_empty();
+        let after = (asked || wants_state(len, state.live_bytes))
             .then(|| (state.revision, state.records.clone()));
         let next = Batch { at: room(len), ..spare };
         let batch = std::mem::replace(&mut inner.next, next);
@@ -188,6 +201,8 @@ impl Admission {
         inner.state.undo(&mut batch);
         inner.next.feeds.append(&mut batch.feeds);
         inner.next.feeds.append(&mut later.feeds);
+        inner.next.compactions.append(&mut batch.compactions);
+        inner.next.compactions.append(&mut later.compactions);
         drop(inner);
         batch.refuse(error);
         later.refuse(error);
@@ -196,7 +211,7 @@ impl Admission {
 
 impl Batch {
     fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.feeds.is_empty()
+        self.answers.is_empty() && self.feeds.is_empty() && self.compactions.is_empty()
     }
 
     /// An empty one that keeps the memory.

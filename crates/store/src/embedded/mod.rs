@@ -117,6 +117,10 @@ impl Store for Embedded {
         self.ask(Admission::feed)
     }
 
+    fn compact(&self) -> BoxFuture<'static, Result<(), CommitError>> {
+        self.ask(Admission::compact)
+    }
+
     fn failed(&self) -> BoxFuture<'static, Arc<str>> {
         let mut failed = self.failed.clone();
         async move {

@@ -94,6 +94,16 @@ impl Ahead {
         }
     }
 
+    /// Removes all segments that are kept for use, with what they hold.
+    pub(crate) fn clear(&mut self) {
+        if let Some(Ok(Ok(ready))) = self.making.take().map(JoinHandle::join) {
+            let _ = std::fs::remove_file(segment_path(&self.dir, ready.sequence));
+        }
+        for spare in self.spares.drain(..) {
+            let _ = std::fs::remove_file(segment_path(&self.dir, spare));
+        }
+    }
+
     /// Starts making the next segment unless that is under way.
     pub(crate) fn prepare(&mut self) {
         if self.making.is_none() {

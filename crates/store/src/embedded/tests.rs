@@ -65,6 +65,41 @@ fn compares_splices_and_feeds_in_order() {
     });
 }
 
+/// Returns true if a text stands in a file of the store.
+fn on_disk(dir: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(dir).unwrap();
+    files
+        .map(|file| std::fs::read(file.unwrap().path()).unwrap())
+        .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+}
+
+#[test]
+fn compaction_leaves_nothing_of_what_is_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    run(async {
+        let store = Embedded::open(dir.path(), SMALL).unwrap();
+        let mut at = store.commit(put("/a", Expect::Absent, "the password")).await.unwrap();
+        at = store.commit(put("/a", Expect::At(at), "sealed")).await.unwrap();
+        assert!(on_disk(dir.path(), "the password"));
+        store.compact().await.unwrap();
+        assert!(!on_disk(dir.path(), "the password"));
+        // Also not in segments that are kept for use.
+        for i in 0..200 {
+            let body = format!("another password {i} {}", "x".repeat(200));
+            at = store.commit(put("/a", Expect::At(at), &body)).await.unwrap();
+        }
+        at = store.commit(put("/a", Expect::At(at), "sealed")).await.unwrap();
+        assert!(on_disk(dir.path(), "another password"));
+        store.compact().await.unwrap();
+        store.compact().await.unwrap();
+        assert!(!on_disk(dir.path(), "another password"));
+        store.commit(put("/a", Expect::At(at), "after")).await.unwrap();
+        drop(store);
+        let store = Embedded::open(dir.path(), SMALL).unwrap();
+        assert_eq!(dump(&store).await, [("/a".into(), format!("rev={};after", at + 1))]);
+    });
+}
+
 #[test]
 fn a_directory_is_held_by_one_store() {
     let dir = tempfile::tempdir().unwrap();

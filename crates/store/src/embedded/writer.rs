@@ -9,7 +9,7 @@ use imbl::OrdMap;
 use tokio::sync::{mpsc, watch};
 
 use super::Options;
-use super::acks::Acks;
+use super::acks::{Acks, Reply};
 use super::admission::{Admission, Batch, State, Taken};
 use super::disk::Disk;
 use super::manifest::{Manifest, snapshot_path};
@@ -112,9 +112,16 @@ impl Writer {
                 Err(Failure::Fatal(reason)) => return self.give_up(reason),
             }
             self.publish(&mut batch, after.as_ref());
+            let compactions = std::mem::take(&mut batch.compactions);
             spare = batch.emptied();
-            if let Some((revision, records)) = after {
-                self.maybe_snapshot(revision, records);
+            match after {
+                Some((revision, records)) if !compactions.is_empty() => {
+                    if let Err(panicked) = self.compact(revision, &records, compactions) {
+                        return self.give_up(panicked.to_string());
+                    }
+                }
+                Some((revision, records)) => self.maybe_snapshot(revision, records),
+                None => {}
             }
         }
     }
@@ -206,22 +213,63 @@ impl Writer {
     }
 
     fn finish_snapshot(&mut self) -> Result<(), Panicked> {
-        let Some(running) = self.snapshotting.take_if(|running| running.is_finished()) else {
-            return Ok(());
-        };
+        match self.snapshotting.take_if(|running| running.is_finished()) {
+            Some(finished) => self.end_snapshot(finished),
+            None => Ok(()),
+        }
+    }
+
+    fn end_snapshot(&mut self, running: JoinHandle<io::Result<Manifest>>) -> Result<(), Panicked> {
         match running.join() {
-            Ok(Ok(manifest)) => {
-                let old = std::mem::replace(&mut self.manifest, manifest);
-                for sequence in old.first_segment..self.manifest.first_segment {
-                    self.ahead.recycle(sequence);
-                }
-                if old.snapshot != 0 {
-                    let _ = std::fs::remove_file(snapshot_path(&self.dir, old.snapshot));
-                }
-            }
+            Ok(Ok(manifest)) => self.replace(manifest),
             // The log still holds everything: keep it and try again when it has grown.
             Ok(Err(e)) => tracing::warn!("snapshot not written: {e}"),
             Err(_) => return Err(Panicked),
+        }
+        Ok(())
+    }
+
+    /// Lets go of the files that a manifest has made superfluous.
+    fn replace(&mut self, manifest: Manifest) {
+        let old = std::mem::replace(&mut self.manifest, manifest);
+        for sequence in old.first_segment..self.manifest.first_segment {
+            self.ahead.recycle(sequence);
+        }
+        if !matches!(old.snapshot, 0) && old.snapshot != self.manifest.snapshot {
+            let _ = std::fs::remove_file(snapshot_path(&self.dir, old.snapshot));
+        }
+    }
+
+    /// Replaces all files by the present state. Authors wait meanwhile: it is asked for rarely.
+    fn compact(
+        &mut self,
+        revision: Revision,
+        records: &OrdMap<Key, Record>,
+        replies: Vec<Reply<()>>,
+    ) -> Result<(), Panicked> {
+        if let Some(running) = self.snapshotting.take() {
+            self.end_snapshot(running)?;
+        }
+        let outcome = self.rewrite(revision, records);
+        let outcome = outcome.map_err(|why| CommitError::Full(why.to_string()));
+        for reply in replies {
+            let _ = reply.send(outcome.clone());
+        }
+        Ok(())
+    }
+
+    fn rewrite(&mut self, revision: Revision, records: &OrdMap<Key, Record>) -> io::Result<()> {
+        // A segment that was used before holds what is no more.
+        self.ahead.clear();
+        // Also at the revision of the snapshot: the segment since may have been used before.
+        if revision > 0 {
+            let segment = self.ahead.take(0)?;
+            let manifest = Manifest { snapshot: revision, first_segment: segment.sequence };
+            (self.segment, self.log_bytes) = (segment, 0);
+            snapshot::write(&*self.disk, &self.dir, revision, records)?;
+            manifest.write(&*self.disk, &self.dir)?;
+            self.replace(manifest);
+            self.ahead.clear();
         }
         Ok(())
     }

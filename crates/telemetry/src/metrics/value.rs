@@ -80,6 +80,11 @@ impl Gauge {
         self.0.dec();
     }
 
+    /// So many more, or fewer where negative.
+    pub fn add(&self, change: f64) {
+        self.0.inc_by(change);
+    }
+
     /// The value.
     pub fn get(&self) -> f64 {
         self.0.get()

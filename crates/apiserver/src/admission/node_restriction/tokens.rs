@@ -9,7 +9,7 @@ use crate::authz::{self, Attributes, Decision, claims_of};
 use crate::registry::{self, Sub};
 
 /// `object` is the TokenRequest.
-pub(super) fn check(
+pub(super) async fn check(
     request: &Request<'_>,
     node: &str,
     object: Option<&Object>,
@@ -61,13 +61,12 @@ pub(super) fn check(
             audience,
         )
     };
-    match authz::decide(request.server, &attributes) {
+    match authz::decide(request.server, attributes).await {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(_) => Err(request.forbidden(format!(
-            "audience {} not found in pod spec volume, {} is not authorized to request tokens for \
-             this audience",
-            quote(audience),
-            request.user.name
+            "{} is not authorized to request tokens for audience {}",
+            request.user.name,
+            quote(audience)
         ))),
     }
 }

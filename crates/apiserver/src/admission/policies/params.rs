@@ -3,7 +3,7 @@
 use apimachinery::selector::LabelSelector;
 use apimachinery::{Object, ObjectExt};
 
-use super::source::{Binding, Policy};
+use super::source::Binding;
 use crate::admission::Request;
 use crate::encode::view;
 
@@ -27,10 +27,10 @@ pub(super) enum Missing {
 /// The parameters with which the policy is evaluated, once for each; `None` for a policy without.
 pub(super) fn of(
     request: &Request<'_>,
-    policy: &Policy,
+    param_kind: Option<&(String, String)>,
     binding: &Binding,
 ) -> Result<Vec<Option<Object>>, Missing> {
-    let (Some((api_version, name)), Some(wanted)) = (&policy.param_kind, &binding.param_ref) else {
+    let (Some((api_version, name)), Some(wanted)) = (param_kind, &binding.param_ref) else {
         return Ok(vec![None]);
     };
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));

@@ -4,31 +4,33 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use apimachinery::{Object, ObjectExt};
-use cel::{Env, Program};
+use cel::Env;
+use cel::admission::{Compiled, environment, with_variables};
 use serde_json::Value;
 
 use crate::admission::derived::Derived;
 use crate::admission::expressions::Conditions;
 use crate::admission::matching::Selection;
-use crate::registry::admissionregistration::{Compiled, environment, with_variables};
 use crate::server::Server;
 
-/// One validation of a policy.
-pub(super) struct Validation {
-    pub(super) expression: String,
-    pub(super) program: Compiled,
-    pub(super) message: String,
-    pub(super) message_expression: Option<Program>,
-    pub(super) reason: Option<&'static str>,
+/// The effect of policies of a kind on the requests that they are about.
+pub(super) trait Action: Sized {
+    /// The resource of the policies.
+    const POLICIES: &'static str;
+    /// The resource of their bindings.
+    const BINDINGS: &'static str;
+
+    /// Compiles the expressions of a policy, which see what `env` has.
+    fn read(spec: &Value, env: &Env) -> Self;
 }
 
 /// A policy.
-pub(super) struct Policy {
+pub(super) struct Policy<A> {
     pub(super) name: String,
     pub(super) selection: Selection,
     pub(super) conditions: Conditions,
     pub(super) variables: Vec<(String, Compiled)>,
-    pub(super) validations: Vec<Validation>,
+    pub(super) action: A,
     pub(super) ignores_failures: bool,
     /// `apiVersion` and `kind` of its parameters.
     pub(super) param_kind: Option<(String, String)>,
@@ -43,17 +45,23 @@ pub(super) struct Binding {
     pub(super) denies: bool,
     pub(super) warns: bool,
     pub(super) audits: bool,
+    /// All of its actions.
+    pub(super) actions: Value,
 }
 
-/// All policies.
-#[derive(Default)]
-pub(crate) struct Policies(Derived<Vec<Policy>, 2>);
+/// All policies of a kind.
+pub(super) struct Source<A>(Derived<Vec<Policy<A>>, 2>);
 
-impl Policies {
+impl<A> Default for Source<A> {
+    fn default() -> Self {
+        Self(Derived::default())
+    }
+}
+
+impl<A: Action> Source<A> {
     /// The policies that have bindings.
-    pub(super) fn all(&self, server: &Server) -> Arc<Vec<Policy>> {
-        const OF: [&str; 2] = ["validatingadmissionpolicies", "validatingadmissionpolicybindings"];
-        self.0.get(server, OF, |[policies, bindings]| {
+    pub(super) fn all(&self, server: &Server) -> Arc<Vec<Policy<A>>> {
+        self.0.get(server, [A::POLICIES, A::BINDINGS], |[policies, bindings]| {
             let mut of_policy: HashMap<String, Vec<Binding>> = HashMap::new();
             for entry in bindings.range("", "") {
                 let object = entry.object();
@@ -67,44 +75,25 @@ impl Policies {
     }
 }
 
-impl Policy {
+impl<A: Action> Policy<A> {
     fn read(object: &Object, bindings: Vec<Binding>) -> Self {
         let spec = &object["spec"];
-        let list = |field: &str| spec[field].as_array().into_iter().flatten();
         let param_kind = spec.get("paramKind").filter(|kind| kind.is_object());
         let env = environment(param_kind.is_some());
         let conditions = Conditions::compile(&spec["matchConditions"], &env);
-        let (env, variables) = with_variables(&env, list("variables"));
+        let (env, variables) =
+            with_variables(&env, spec["variables"].as_array().into_iter().flatten());
         Self {
             name: object.name().to_owned(),
             selection: Selection::of_policy(&spec["matchConstraints"], false),
             variables,
-            validations: list("validations").map(|v| Validation::read(v, &env)).collect(),
+            action: A::read(spec, &env),
             conditions,
             ignores_failures: spec["failurePolicy"] == "Ignore",
             param_kind: param_kind.map(|kind| {
                 (kind.str_at(&["apiVersion"]).to_owned(), kind.str_at(&["kind"]).to_owned())
             }),
             bindings,
-        }
-    }
-}
-
-impl Validation {
-    fn read(validation: &Value, env: &Env) -> Self {
-        let text = |field: &str| validation.str_at(&[field]).to_owned();
-        let message = text("messageExpression");
-        Self {
-            program: env.compile(&text("expression")),
-            expression: text("expression"),
-            message: text("message"),
-            message_expression: (!message.is_empty()).then(|| env.compile(&message).ok()).flatten(),
-            reason: match validation.str_at(&["reason"]) {
-                "Forbidden" => Some("Forbidden"),
-                "Unauthorized" => Some("Unauthorized"),
-                "RequestEntityTooLarge" => Some("RequestEntityTooLarge"),
-                _ => None,
-            },
         }
     }
 }
@@ -123,6 +112,7 @@ impl Binding {
             denies: acts("Deny"),
             warns: acts("Warn"),
             audits: acts("Audit"),
+            actions: spec["validationActions"].clone(),
         }
     }
 }

@@ -30,23 +30,33 @@ pub(super) struct Bill<'a> {
 }
 
 impl Bill<'_> {
-    /// The usage of the quota after the charge; `None` if the object costs it nothing.
-    pub(super) fn check(&self, quota: &Object) -> Result<Option<Amounts>, Refusal> {
+    /// The resources that the quota limits for the object; nothing if it is not about it.
+    pub(super) fn limits(&self, quota: &Object) -> Result<Vec<String>, Refusal> {
         let counted = self.counted;
         let name = || quota.name().to_owned();
-        let (hard, mut used) = (quota::hard(quota, "status"), quota::used(quota));
+        let (hard, used) = (quota::hard(quota, "status"), quota::used(quota));
         let tracked: Vec<&str> = hard.names().filter(|name| counted.tracks(name)).collect();
         if tracked.is_empty() || !counted.covers(quota, self.object) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         if counted.counts_pods()
             && let Some(missing) = quota::missing_of_pod(self.object, tracked.iter().copied())
         {
             return Err(Refusal::Unstated { quota: name(), missing });
         }
+        let resources: Vec<String> = tracked.iter().map(|name| (*name).to_owned()).collect();
         if tracked.iter().any(|name| used.get(name).is_none()) {
-            let resources = tracked.into_iter().map(str::to_owned).collect();
             return Err(Refusal::UnknownUse { quota: name(), resources });
+        }
+        Ok(resources)
+    }
+
+    /// The usage of the quota after the charge; `None` if the object costs it nothing.
+    pub(super) fn check(&self, quota: &Object) -> Result<Option<Amounts>, Refusal> {
+        let name = || quota.name().to_owned();
+        let (hard, mut used) = (quota::hard(quota, "status"), quota::used(quota));
+        if self.limits(quota)?.is_empty() {
+            return Ok(None);
         }
         let requested = self.requested(quota, &hard)?;
         if requested.is_empty() {
@@ -65,6 +75,12 @@ impl Bill<'_> {
         };
         let (used, limited) = (of_those(before), of_those(hard));
         Err(Refusal::Exceeded { quota: name(), requested: exceeded, used, limited })
+    }
+
+    /// The increase of the object's usage.
+    pub(super) fn growth(&self) -> Amounts {
+        let before = self.old.map(|old| self.counted.usage(old, self.now)).unwrap_or_default();
+        self.counted.usage(self.object, self.now).beyond(&before)
     }
 
     /// The increase of the object's usage of resources that the quota limits.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apimachinery::{Object, ObjectExt};
+use cel::admission::environment;
 use serde_json::Value;
 
 use crate::admission::derived::Derived;
 use crate::admission::expressions::Conditions;
 use crate::admission::matching::Selection;
-use crate::registry::admissionregistration::environment;
 use crate::server::Server;
 use crate::webhook::{self, CallError, Target};
 
@@ -22,6 +22,7 @@ const TIMEOUT: u64 = 10;
 pub(super) struct Hook {
     /// Distinguishes it from all others: configuration, name, and which one of that name.
     pub(super) id: String,
+    pub(super) configuration: String,
     pub(super) name: String,
     pub(super) target: Result<Target, CallError>,
     pub(super) selection: Selection,
@@ -67,15 +68,16 @@ fn read(configuration: &Object) -> Vec<Hook> {
             let count = of_name.entry(name.clone()).or_default();
             let id = format!("{}/{name}/{count}", configuration.name());
             *count += 1;
-            Hook::read(hook, id, name)
+            Hook::read(hook, id, configuration.name().to_owned(), name)
         })
         .collect()
 }
 
 impl Hook {
-    fn read(hook: &Value, id: String, name: String) -> Self {
+    fn read(hook: &Value, id: String, configuration: String, name: String) -> Self {
         Self {
             id,
+            configuration,
             name,
             target: Target::read(&hook["clientConfig"]),
             selection: Selection::of_webhook(hook),

@@ -3,7 +3,6 @@
 mod hooks;
 mod mutating;
 mod review;
-mod rounds;
 mod validating;
 
 use apimachinery::Status;
@@ -11,7 +10,6 @@ use apimachinery::text::quote;
 
 pub(crate) use hooks::Hooks;
 pub(super) use mutating::MutatingWebhooks;
-pub(super) use rounds::Rounds;
 pub(super) use validating::ValidatingWebhooks;
 
 use apimachinery::Object;
@@ -19,6 +17,7 @@ use hooks::Hook;
 
 use super::Request;
 use super::expressions::{Inputs, Scope};
+use crate::audit::Audit;
 use crate::registry::KindRef;
 
 impl Hook {
@@ -38,7 +37,7 @@ impl Hook {
         }
         let input = inputs.of(request, &seen, object).await?;
         let scope = Scope { input, params: None, variables: None };
-        match self.conditions.hold(&scope) {
+        match input.settle(|| self.conditions.hold(&scope)).await {
             Ok(holds) => Ok(holds.then_some(seen)),
             Err(_) if self.ignores_failures => Ok(None),
             Err(why) => Err(request.forbidden(why)),
@@ -55,11 +54,13 @@ enum Fault {
 }
 
 impl Fault {
-    /// The status for the client; `None` if the failure is to be ignored.
-    fn status(self, hook: &Hook) -> Option<Status> {
+    /// The status for the client; `None` if the failure is to be ignored, which the audit annotation
+    /// `failed_open` says.
+    fn status(self, hook: &Hook, audit: &Audit, failed_open: &str) -> Option<Status> {
         match self {
             Self::Refused(status) => Some(*status),
             Self::Call(why) if hook.ignores_failures => {
+                audit.annotate(failed_open, hook.name.as_str());
                 tracing::warn!(webhook = hook.name, why, "failed calling webhook, failing open");
                 None
             }

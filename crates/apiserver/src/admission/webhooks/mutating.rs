@@ -2,17 +2,73 @@
 
 use apimachinery::patch::json_patch;
 use apimachinery::text::quote;
-use apimachinery::{Object, ObjectExt, Status, validate};
+use apimachinery::{Object, Status};
 use async_trait::async_trait;
 
+use serde::Serialize;
+use serde_json::Value;
+
+use super::hooks::Hook;
 use super::review::ask;
 use crate::admission::expressions::Inputs;
 use crate::admission::matching::{convert, is_exempt};
+use crate::admission::rounds::Asker;
 use crate::admission::{Plugin, Request};
-use crate::registry::Kind;
-use crate::verbs::meta;
+use crate::audit::{Audit, Level};
 
 pub(in crate::admission) struct MutatingWebhooks;
+
+/// One call, for the audit.
+struct Told<'a> {
+    audit: &'a Audit,
+    hook: &'a Hook,
+    /// The round, and the place of the webhook.
+    at: (u8, usize),
+}
+
+impl Told<'_> {
+    fn key(&self, of: &str) -> String {
+        let (round, index) = self.at;
+        format!("{of}.webhook.admission.k8s.io/round_{round}_index_{index}")
+    }
+
+    fn mutated(&self, mutated: bool) {
+        if self.audit.is_on() {
+            let (configuration, webhook) = (&self.hook.configuration, &self.hook.name);
+            let value = Mutation { configuration, webhook, mutated };
+            self.audit.annotate(&self.key("mutation"), json_text(&value));
+        }
+    }
+
+    /// A patch may hold what only the bodies of requests do.
+    fn patch(&self, patch: &Value) {
+        if self.audit.wants(Level::Request) {
+            let (configuration, webhook) = (&self.hook.configuration, &self.hook.name);
+            let value = Patch { configuration, webhook, patch, patch_type: "JSONPatch" };
+            self.audit.annotate(&self.key("patch"), json_text(&value));
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Mutation<'a> {
+    configuration: &'a str,
+    webhook: &'a str,
+    mutated: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Patch<'a> {
+    configuration: &'a str,
+    webhook: &'a str,
+    patch: &'a Value,
+    patch_type: &'static str,
+}
+
+fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
 
 #[async_trait]
 impl Plugin for MutatingWebhooks {
@@ -22,20 +78,26 @@ impl Plugin for MutatingWebhooks {
         if hooks.is_empty() || is_exempt(request.kind) {
             return Ok(());
         }
-        request.rounds.begin(object);
+        request.rounds.begin(Asker::Webhooks, object);
         let mut inputs = Inputs::default();
-        for hook in hooks.iter() {
+        let round = u8::from(request.rounds.is_second());
+        for (index, hook) in hooks.iter().enumerate() {
             let shown = Some(&*object).filter(|object| !object.is_null());
             let Some(seen) = hook.seen_as(request, shown, &mut inputs).await? else { continue };
-            if !request.rounds.asks(&hook.id) {
+            if !request.rounds.asks(Asker::Webhooks, &hook.id) {
                 continue;
             }
+            let told = Told { audit: &request.call.audit, hook, at: (round, index) };
             let answer = match ask(hook, request, &seen, shown, true).await {
                 Ok(answer) => answer,
-                Err(fault) => match fault.status(hook) {
-                    Some(status) => return Err(status),
-                    None => continue,
-                },
+                Err(fault) => {
+                    told.mutated(false);
+                    match fault.status(hook, &request.call.audit, &told.key("failed-open.mutation"))
+                    {
+                        Some(status) => return Err(status),
+                        None => continue,
+                    }
+                }
             };
             request.call.warn(answer.warnings);
             let operations = answer.patch.filter(|p| p.as_array().is_none_or(|p| !p.is_empty()));
@@ -51,46 +113,16 @@ impl Plugin for MutatingWebhooks {
                 let mut patched = convert(request.server, request.kind, &seen, object).await?;
                 json_patch(&mut patched, &patch)
                     .map_err(|status| Status::internal(status.message))?;
-                check_kind(request, &seen, &patched)?;
-                meta::place(request.kind, request.namespace, &mut patched)?;
-                let patched = decoded(request, &seen, patched).await?;
+                let patched = request.patched(&seen, patched, false).await?;
                 changed = patched != *object;
+                told.patch(&patch);
                 inputs = Inputs::default();
                 *object = patched;
             }
-            request.rounds.answered(&hook.id, changed, hook.reinvoked);
+            told.mutated(changed);
+            request.rounds.answered(Asker::Webhooks, &hook.id, changed, hook.reinvoked);
         }
-        request.rounds.end(object);
+        request.rounds.end(Asker::Webhooks, object);
         Ok(())
     }
-}
-
-/// An object stays of its kind: everything else that decides about the request has looked at it.
-fn check_kind(request: &Request<'_>, seen: &Kind, patched: &Object) -> Result<(), Status> {
-    let own = request.sub.is_some_and(|sub| sub.own_kind().is_some());
-    if own || (patched.kind(), patched.api_version()) == (seen.kind, &seen.api_version()) {
-        return Ok(());
-    }
-    let (kind, version) = (quote(patched.kind()), quote(patched.api_version()));
-    Err(Status::internal(format!("no kind {kind} is registered for version {version} in scheme")))
-}
-
-/// A patched object as the request's kind: read as any object is, and with its defaults.
-async fn decoded(request: &Request<'_>, seen: &Kind, mut object: Object) -> Result<Object, Status> {
-    if request.sub.is_none_or(|sub| sub.own_kind().is_none()) {
-        match (&seen.custom, seen.schema()) {
-            (Some(custom), _) => {
-                custom.schema().prune(&mut object);
-            }
-            (None, Some(ty)) => {
-                let misfit = validate::unknown_fields(ty, &mut object);
-                misfit.map_err(|why| Status::internal(why.to_string()))?;
-            }
-            (None, None) => {}
-        }
-        object = convert(request.server, seen, request.kind, &object).await?;
-        request.kind.write_missing(&mut object);
-        request.kind.policy().default(&mut object);
-    }
-    Ok(object)
 }

@@ -59,6 +59,10 @@ pub(super) async fn ask(
     let response = verify(&answer, version, &uid, mutating).map_err(invalid)?;
     let warnings = response["warnings"].as_array().into_iter().flatten();
     let warnings: Vec<String> = warnings.filter_map(Value::as_str).map(str::to_owned).collect();
+    for (key, text) in response["auditAnnotations"].as_object().into_iter().flatten() {
+        let key = format!("{}/{key}", hook.name);
+        request.call.audit.annotate_as_asked(&key, text.as_str().unwrap_or_default());
+    }
     if response["allowed"] != true {
         request.call.warn(warnings);
         return Err(Fault::Refused(Box::new(refusal(&hook.name, &response["status"]))));

@@ -9,6 +9,9 @@ use crate::admission::expressions::Inputs;
 use crate::admission::matching::is_exempt;
 use crate::admission::{Plugin, Request};
 
+/// Prefix of the audit annotation of a webhook that could not be asked, and was not needed.
+const FAILED_OPEN: &str = "failed-open.validating.webhook.admission.k8s.io/";
+
 pub(in crate::admission) struct ValidatingWebhooks;
 
 #[async_trait]
@@ -21,13 +24,14 @@ impl Plugin for ValidatingWebhooks {
         let (mut asked, mut inputs) = (Vec::new(), Inputs::default());
         for hook in hooks.iter() {
             if let Some(seen) = hook.seen_as(request, object, &mut inputs).await? {
+                let failed_open = format!("{FAILED_OPEN}round_0_index_{}", asked.len());
                 asked.push(async move {
                     match ask(hook, request, &seen, object, false).await {
                         Ok(answer) => {
                             request.call.warn(answer.warnings);
                             None
                         }
-                        Err(fault) => fault.status(hook),
+                        Err(fault) => fault.status(hook, &request.call.audit, &failed_open),
                     }
                 });
             }

@@ -52,8 +52,11 @@ impl Node<'_> {
             "persistentvolumeclaims" => self.claims(namespace).any(|(_, claim)| claim == name),
             "persistentvolumes" => self.volumes().any(|volume| volume.name() == name),
             "resourceclaims" => self.pods(namespace).any(|pod| has_resource_claim(&pod, name)),
-            "volumeattachments" => self.says_node("storage.k8s.io", resource, name),
-            "resourceslices" => self.says_node("resource.k8s.io", resource, name),
+            "volumeattachments" => self.says_node("storage.k8s.io", resource, "", name),
+            "resourceslices" => self.says_node("resource.k8s.io", resource, "", name),
+            "podcertificaterequests" => {
+                self.says_node("certificates.k8s.io", resource, namespace, name)
+            }
             _ => false,
         }
     }
@@ -109,9 +112,9 @@ impl Node<'_> {
         })
     }
 
-    fn says_node(&self, group: &str, resource: &str, name: &str) -> bool {
+    fn says_node(&self, group: &str, resource: &str, namespace: &str, name: &str) -> bool {
         let kind = registry::find(group, "v1", resource);
-        let entry = kind.and_then(|kind| self.server.entry(kind, "", name));
+        let entry = kind.and_then(|kind| self.server.entry(kind, namespace, name));
         entry.is_some_and(|e| e.object().str_at(&["spec", "nodeName"]) == self.name)
     }
 }

@@ -17,7 +17,7 @@ const PRESERVE: &str = "x-kubernetes-preserve-unknown-fields";
 const EMBEDDED: &str = "x-kubernetes-embedded-resource";
 const INT_OR_STRING: &str = "x-kubernetes-int-or-string";
 
-/// The published part of a schema as it was declared. Examples and external documents are not.
+/// The published part of a schema as it was declared.
 const PLAIN: &[&str] = &[
     "description",
     "type",
@@ -39,6 +39,8 @@ const PLAIN: &[&str] = &[
     "minProperties",
     "enum",
     "required",
+    "externalDocs",
+    "example",
     PRESERVE,
     EMBEDDED,
     INT_OR_STRING,

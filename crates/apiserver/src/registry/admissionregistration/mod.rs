@@ -1,6 +1,7 @@
 //! The admissionregistration.k8s.io group.
 
 mod expressions;
+mod mutating;
 mod policies;
 mod rules;
 mod webhooks;
@@ -8,8 +9,8 @@ mod webhooks;
 use apimachinery::ObjectExt;
 use serde_json::Value;
 
-pub(crate) use expressions::{Compiled, environment, with_variables};
 pub(super) use rules::check_client_config;
+pub(crate) use rules::is_unseen;
 
 use super::Sub;
 use super::column::{AGE, Column, NAME};
@@ -26,7 +27,76 @@ fn count(object: &Value, path: &[&str]) -> Value {
 const WEBHOOKS: &[Column] =
     &[NAME, Column { of: "integer", ..Column::make("Webhooks", |o| count(o, &["webhooks"])) }, AGE];
 
+const PARAM_KIND: Column =
+    Column::make("ParamKind", |o| match o.get_path(&["spec", "paramKind"]) {
+        Some(p) => format!("{}/{}", p.str_at(&["apiVersion"]), p.str_at(&["kind"])).into(),
+        None => "<unset>".into(),
+    });
+
+/// A label selector as Go prints it.
+fn go_selector(selector: &Value) -> String {
+    let labels = selector["matchLabels"].as_object().into_iter().flatten();
+    let labels: String =
+        labels.map(|(k, v)| format!("{k}: {},", v.as_str().unwrap_or_default())).collect();
+    let expressions = selector["matchExpressions"].as_array().into_iter().flatten();
+    let expressions: String = expressions
+        .map(|e| {
+            let values: Vec<&str> =
+                e["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            format!(
+                "LabelSelectorRequirement{{Key:{},Operator:{},Values:[{}],}},",
+                e.str_at(&["key"]),
+                e.str_at(&["operator"]),
+                values.join(" ")
+            )
+        })
+        .collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},\
+         MatchExpressions:[]LabelSelectorRequirement{{{expressions}}},}}"
+    )
+}
+
+const BINDING: &[Column] = &[
+    NAME,
+    Column::text_or("PolicyName", &["spec", "policyName"], ""),
+    Column::make("ParamRef", |o| match o.get_path(&["spec", "paramRef"]) {
+        Some(p) if p.str_at(&["name"]).is_empty() => go_selector(&p["selector"]).into(),
+        // Without a namespace, the scope of the parameters is unknown here.
+        Some(p) => match p.str_at(&["namespace"]) {
+            "" => format!("*/{}", p.str_at(&["name"])).into(),
+            namespace => format!("{namespace}/{}", p.str_at(&["name"])).into(),
+        },
+        None => "<unset>".into(),
+    }),
+    AGE,
+];
+
 pub(super) static KINDS: &[Kind] = &[
+    row("MutatingAdmissionPolicy", "mutatingadmissionpolicies", "mutatingadmissionpolicy")
+        .rechecks(1, 0)
+        .any_finalizer()
+        .categories(&["api-extensions"])
+        .strategy(&mutating::Policy)
+        .columns(&[
+            NAME,
+            Column {
+                of: "integer",
+                ..Column::make("Mutations", |o| count(o, &["spec", "mutations"]))
+            },
+            PARAM_KIND,
+            AGE,
+        ]),
+    row(
+        "MutatingAdmissionPolicyBinding",
+        "mutatingadmissionpolicybindings",
+        "mutatingadmissionpolicybinding",
+    )
+    .rechecks(1, 0)
+    .any_finalizer()
+    .categories(&["api-extensions"])
+    .strategy(&policies::Binding { own: mutating::check_binding })
+    .columns(BINDING),
     row(
         "MutatingWebhookConfiguration",
         "mutatingwebhookconfigurations",
@@ -49,10 +119,7 @@ pub(super) static KINDS: &[Kind] = &[
                 of: "integer",
                 ..Column::make("Validations", |o| count(o, &["spec", "validations"]))
             },
-            Column::make("ParamKind", |o| match o.get_path(&["spec", "paramKind"]) {
-                Some(p) => format!("{}/{}", p.str_at(&["apiVersion"]), p.str_at(&["kind"])).into(),
-                None => "<unset>".into(),
-            }),
+            PARAM_KIND,
             AGE,
         ]),
     row(
@@ -63,17 +130,8 @@ pub(super) static KINDS: &[Kind] = &[
     .rechecks(1, 0)
     .any_finalizer()
     .categories(&["api-extensions"])
-    .strategy(&policies::Binding)
-    .columns(&[
-        NAME,
-        Column::text_or("PolicyName", &["spec", "policyName"], ""),
-        Column::make("ParamRef", |o| match o.get_path(&["spec", "paramRef"]) {
-            Some(p) if p.str_at(&["namespace"]).is_empty() => p.str_at(&["name"]).into(),
-            Some(p) => format!("{}/{}", p.str_at(&["namespace"]), p.str_at(&["name"])).into(),
-            None => "<unset>".into(),
-        }),
-        AGE,
-    ]),
+    .strategy(&policies::Binding { own: policies::check_actions })
+    .columns(BINDING),
     row(
         "ValidatingWebhookConfiguration",
         "validatingwebhookconfigurations",

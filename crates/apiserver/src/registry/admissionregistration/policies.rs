@@ -6,9 +6,12 @@ use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, names};
 use cel::{Env, Type};
 
-use super::expressions::{Compiled, check_compiled, check_expression, environment, with_variables};
+use cel::admission::{Compiled, environment, with_variables};
+
+use super::expressions::{check_compiled, check_expression};
 use super::rules::{
-    FAILURE_POLICIES, check_match_conditions, check_match_resources, default_match_resources,
+    FAILURE_POLICIES, check_match_conditions, check_match_resources, check_new_name,
+    default_match_resources, warn_name,
 };
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_conditions, check_label_selector, json_path};
@@ -66,7 +69,14 @@ impl Strategy for Policy {
     }
 
     fn validate(&self, object: &Object) -> ErrorList {
-        check(object, |object| check_policy(object, true))
+        check(object, |object| {
+            check_policy(object, true);
+            check_new_name(object);
+        })
+    }
+
+    fn warnings_on_update(&self, object: &Object, _old: &Object) -> Vec<String> {
+        warn_name(object)
     }
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
@@ -141,7 +151,7 @@ fn check_policy(object: &Field<'_>, conditions: bool) {
     }
 }
 
-fn check_param_kind(of: &Field<'_>) {
+pub(super) fn check_param_kind(of: &Field<'_>) {
     let (version, text) = (of.at("apiVersion"), of.str("apiVersion"));
     match text.matches('/').count() {
         _ if text.is_empty() => version.required(""),
@@ -180,7 +190,7 @@ fn is_identifier(name: &str) -> bool {
         && !RESERVED.contains(&name)
 }
 
-fn check_variable(variable: &Field<'_>, compiled: &Compiled) {
+pub(super) fn check_variable(variable: &Field<'_>, compiled: &Compiled) {
     if variable.str("name").trim().is_empty() {
         variable.at("name").required("name is not specified");
     } else if !is_identifier(variable.str("name")) {
@@ -230,7 +240,11 @@ fn check_annotation(annotation: &Field<'_>, policy: &str, env: &Env) {
     }
 }
 
-pub(super) struct Binding;
+/// A binding of either sort of policy.
+pub(super) struct Binding {
+    /// Checks of the spec that are of this sort alone.
+    pub(super) own: fn(&Field<'_>),
+}
 
 impl Strategy for Binding {
     fn default(&self, object: &mut Object) {
@@ -239,20 +253,34 @@ impl Strategy for Binding {
 
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
-            let spec = object.at("spec");
-            spec.needs_valid("policyName", names::dns1123_subdomain);
-            if let Some(reference) = spec.opt("paramRef") {
-                check_param_ref(&reference);
-            }
-            if let Some(resources) = spec.opt("matchResources") {
-                check_match_resources(&resources);
-            }
-            check_actions(&spec);
+            self.check(&object.at("spec"));
+            check_new_name(object);
         })
+    }
+
+    fn validate_change(&self, _sub: Option<Sub>, object: &Object, _old: &Object) -> ErrorList {
+        check(object, |object| self.check(&object.at("spec")))
+    }
+
+    fn warnings_on_update(&self, object: &Object, _old: &Object) -> Vec<String> {
+        warn_name(object)
     }
 
     fn unconditional_update(&self) -> bool {
         false
+    }
+}
+
+impl Binding {
+    fn check(&self, spec: &Field<'_>) {
+        spec.needs_valid("policyName", names::dns1123_subdomain);
+        if let Some(reference) = spec.opt("paramRef") {
+            check_param_ref(&reference);
+        }
+        if let Some(resources) = spec.opt("matchResources") {
+            check_match_resources(&resources);
+        }
+        (self.own)(spec);
     }
 }
 
@@ -278,7 +306,7 @@ fn check_param_ref(reference: &Field<'_>) {
     reference.needs_one_of("parameterNotFoundAction", &["Deny", "Allow"]);
 }
 
-fn check_actions(spec: &Field<'_>) {
+pub(super) fn check_actions(spec: &Field<'_>) {
     const ACTIONS: &[&str] = &["Audit", "Deny", "Warn"];
     let mut seen = HashSet::new();
     for action in spec.items("validationActions") {

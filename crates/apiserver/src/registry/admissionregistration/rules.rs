@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 
-use apimachinery::names;
 use apimachinery::text::quote;
+use apimachinery::{Object, ObjectExt, names};
+use cel::admission::environment;
 use serde_json::{Value, json};
 
-use super::expressions::{check_expression, environment};
+use super::expressions::check_expression;
+use crate::registry::check::url::{Url, unreadable};
 use crate::registry::check::{Field, check_label_selector};
 use crate::registry::strategy::{items_mut, set_default};
 
@@ -53,6 +55,78 @@ fn alone(rule: &Field<'_>, field: &str, others: &str) {
     if rule.len(field) > 1 && rule.strings(field).any(|item| item == "*") {
         rule.at(field).invalid(format!("if '*' is present, must not specify other {others}"));
     }
+}
+
+/// The end of the names of configurations that stand in files.
+const STATIC: &str = ".static.k8s.io";
+/// Requests that no webhook sees: it could lock everybody out.
+const UNSEEN: &[(&str, &str)] = &[
+    ("authentication.k8s.io", "selfsubjectreviews"),
+    ("authentication.k8s.io", "tokenreviews"),
+    ("authorization.k8s.io", "localsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews"),
+    ("authorization.k8s.io", "selfsubjectrulesreviews"),
+    ("authorization.k8s.io", "subjectaccessreviews"),
+];
+
+/// Returns true if no webhook may see requests about this.
+pub(crate) fn is_unseen(group: &str, resource: &str) -> bool {
+    UNSEEN.contains(&(group, resource))
+}
+
+fn reserved() -> String {
+    format!(
+        "names ending with {} are reserved for static manifest-based configurations and cannot be \
+         managed via the API",
+        quote(STATIC)
+    )
+}
+
+/// Refuses a new object of a name that is reserved.
+pub(super) fn check_new_name(object: &Field<'_>) {
+    let name = object.at("metadata").at("name");
+    if name.text().ends_with(STATIC) {
+        name.invalid(reserved());
+    }
+}
+
+/// Warns about an object that has such a name already.
+pub(super) fn warn_name(object: &Object) -> Vec<String> {
+    let is_reserved = object.name().ends_with(STATIC);
+    is_reserved.then(|| format!("metadata.name: {}", reserved())).into_iter().collect()
+}
+
+/// Warns about rules of webhooks for requests that none sees.
+pub(super) fn warn_unseen(object: &Object) -> Vec<String> {
+    let list = |value: &Value, field: &str| value[field].as_array().cloned().unwrap_or_default();
+    let mut found = Vec::new();
+    for (i, hook) in list(object, "webhooks").iter().enumerate() {
+        for (j, rule) in list(hook, "rules").iter().enumerate() {
+            let (groups, resources) = (list(rule, "apiGroups"), list(rule, "resources"));
+            if groups.iter().chain(&resources).any(|name| name == "*") {
+                continue;
+            }
+            let texts = |of: &[Value]| -> Vec<String> {
+                of.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+            };
+            let (groups, resources) = (texts(&groups), texts(&resources));
+            let place = |list: &[String], name: &str| list.iter().position(|own| own == name);
+            let mut unseen: Vec<_> = UNSEEN
+                .iter()
+                .filter_map(|pair| {
+                    Some((place(&groups, pair.0)?, place(&resources, pair.1)?, pair))
+                })
+                .collect();
+            unseen.sort_unstable();
+            for (_, _, (group, resource)) in unseen {
+                found.push(format!(
+                    "webhooks[{i}].rules[{j}]: {resource}.{group} is excluded from admission \
+                     webhooks; this rule will have no effect"
+                ));
+            }
+        }
+    }
+    found
 }
 
 /// Checks a rule with its operations.
@@ -180,20 +254,7 @@ fn check_url(url: &Field<'_>) {
         return url
             .required(format!("url must be a valid URL: parse {}: {why}{FORM}", quote(text)));
     }
-    let (rest, fragment) = text.split_once('#').unwrap_or((text, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (scheme, rest) = match rest.split_once(':') {
-        Some((scheme, rest)) if is_scheme(scheme) => (scheme.to_ascii_lowercase(), rest),
-        _ => (String::new(), rest),
-    };
-    let authority = match rest.strip_prefix("//") {
-        Some(rest) => rest.split('/').next().unwrap_or_default(),
-        None => "",
-    };
-    let (user, host) = match authority.rsplit_once('@') {
-        Some((user, host)) => (Some(user), host),
-        None => (None, authority),
-    };
+    let Url { scheme, user, host, query, fragment } = Url::split(text);
     if scheme != "https" {
         let detail = format!("'https' is the only allowed URL scheme{FORM}");
         url.invalid_value(scheme, detail);
@@ -210,31 +271,6 @@ fn check_url(url: &Field<'_>) {
     if !query.is_empty() {
         url.invalid_value(query, "query parameters are not permitted in the URL");
     }
-}
-
-fn is_scheme(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
-}
-
-/// The reason why Go cannot parse a URL.
-fn unreadable(text: &str) -> Option<String> {
-    if text.chars().any(|c| c.is_ascii_control()) {
-        return Some("net/url: invalid control character in URL".to_owned());
-    }
-    if text.starts_with(':') {
-        return Some("missing protocol scheme".to_owned());
-    }
-    let first = text.split('/').next().unwrap_or_default();
-    if let Some((scheme, _)) = first.split_once(':')
-        && !is_scheme(scheme)
-    {
-        return Some("first path segment in URL cannot contain colon".to_owned());
-    }
-    let authority = text.split_once("://")?.1.split(['/', '?', '#']).next().unwrap_or_default();
-    let port = authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'))?.1;
-    let wrong = port.chars().any(|c| !c.is_ascii_digit());
-    wrong.then(|| format!("invalid port {} after host", quote(&format!(":{port}"))))
 }
 
 fn check_service(service: &Field<'_>) {

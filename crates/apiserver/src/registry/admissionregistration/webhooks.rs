@@ -7,8 +7,8 @@ use apimachinery::{Object, names};
 use serde_json::Value;
 
 use super::rules::{
-    FAILURE_POLICIES, MATCH_POLICIES, check_client_config, check_match_conditions,
-    check_qualified_name, check_rule, default_matching, default_rules,
+    FAILURE_POLICIES, MATCH_POLICIES, check_client_config, check_match_conditions, check_new_name,
+    check_qualified_name, check_rule, default_matching, default_rules, warn_name, warn_unseen,
 };
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_label_selector};
@@ -66,7 +66,20 @@ impl Strategy for Webhooks {
 
     fn validate(&self, object: &Object) -> ErrorList {
         let demands = Demands { no_side_effects: true, known_version: true, unique_names: true };
-        check(object, |object| self.check(object, demands, None))
+        check(object, |object| {
+            self.check(object, demands, None);
+            check_new_name(object);
+        })
+    }
+
+    fn warnings(&self, object: &Object) -> Vec<String> {
+        warn_unseen(object)
+    }
+
+    fn warnings_on_update(&self, object: &Object, _old: &Object) -> Vec<String> {
+        let mut found = warn_name(object);
+        found.extend(warn_unseen(object));
+        found
     }
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {

@@ -7,12 +7,13 @@ mod spec;
 mod structural;
 
 use apimachinery::field::ErrorList;
+use apimachinery::object::strings;
 use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
 use super::Sub;
 use super::check::check;
-use super::column::{CREATED_AT, NAME};
+use super::column::{CREATED_AT, Column, NAME};
 use super::kind::Kind;
 use super::strategy::{Context, Strategy, clear_status, ensure, set_default};
 
@@ -31,7 +32,37 @@ pub(super) static KINDS: &[Kind] = &[Kind::new(
 .subs(&[Sub::Status])
 .strategy(&Definition)
 .generation()
-.columns(&[NAME, CREATED_AT])];
+.columns(&[
+    NAME,
+    Column::text_or("Scope", &["spec", "scope"], ""),
+    Column::make("Versions", served_versions),
+    CREATED_AT,
+    Column::text_or("Group", &["spec", "group"], ""),
+    Column::text_or("Kind", &["spec", "names", "kind"], ""),
+    Column::make("ShortNames", |o| strings(&o["spec"]["names"]["shortNames"]).join(",").into()),
+    Column {
+        of: "boolean",
+        ..Column::make("Established", |o| {
+            let conditions = o["status"]["conditions"].as_array().into_iter().flatten();
+            let mut held = conditions.filter(|c| c["status"] == "True");
+            held.any(|condition| condition["type"] == "Established").into()
+        })
+    },
+])];
+
+/// The served versions in order; the one of the store is marked.
+fn served_versions(definition: &Value) -> Value {
+    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    let mut served: Vec<String> = versions
+        .filter(|version| version["served"] == true)
+        .map(|version| {
+            let mark = if version["storage"] == true { "(storage)" } else { "" };
+            format!("{}{mark}", version.str_at(&["name"]))
+        })
+        .collect();
+    served.sort();
+    served.join(",").into()
+}
 
 struct Definition;
 

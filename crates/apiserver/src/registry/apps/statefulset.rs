@@ -10,21 +10,10 @@ use crate::registry::core::{check_claim_spec, check_template, default_template};
 use crate::registry::strategy::{Context, Strategy, ensure, items_mut, set_default};
 use crate::registry::workload::{
     check_at_most_all, check_collisions, check_int_or_percent, check_match, check_replica_counts,
-    check_runs_for_ever, check_selector, int_or_percent, invalid_selector,
+    check_runs_for_ever, check_selector, int_or_percent, invalid_selector, selector_is_immutable,
 };
 
 pub(super) struct StatefulSet;
-
-/// Fields that an update may change.
-const MUTABLE: &[&str] = &[
-    "replicas",
-    "ordinals",
-    "template",
-    "updateStrategy",
-    "revisionHistoryLimit",
-    "persistentVolumeClaimRetentionPolicy",
-    "minReadySeconds",
-];
 
 /// Checks that an update skips.
 #[derive(Clone, Copy, Default)]
@@ -87,19 +76,14 @@ impl Strategy for StatefulSet {
         check(object, |object| {
             let spec = object.at("spec");
             check_spec(&spec, skip);
-            let frozen = |spec: &Value| {
-                let mut spec = spec.clone();
-                if let Some(map) = spec.as_object_mut() {
-                    map.retain(|key, _| !MUTABLE.contains(&key.as_str()));
-                }
-                spec
-            };
-            if frozen(spec.value()) != frozen(&old["spec"]) {
-                spec.forbidden(
-                    "updates to statefulset spec for fields other than 'replicas', 'ordinals', \
-                     'template', 'updateStrategy', 'revisionHistoryLimit', \
-                     'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
-                );
+            let was = &old["spec"];
+            selector_is_immutable(&spec, was);
+            if spec.get("volumeClaimTemplates") != &was["volumeClaimTemplates"] {
+                spec.at("volumeClaimTemplates")
+                    .invalid_list_as("PersistentVolumeClaim", "field is immutable");
+            }
+            for field in ["serviceName", "podManagementPolicy"] {
+                spec.immutable_text(field, was);
             }
         })
     }

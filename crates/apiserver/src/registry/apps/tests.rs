@@ -204,9 +204,7 @@ fn stateful_sets() {
         (
             json!({}),
             spec(json!({"serviceName": "other"})),
-            &[
-                "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
-            ],
+            &["spec.serviceName: Invalid value: \"other\": field is immutable"],
         ),
     ]);
 }

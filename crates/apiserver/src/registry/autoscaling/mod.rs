@@ -28,6 +28,7 @@ const fn row(version: &'static str) -> Kind {
     .in_all()
     .rechecks(0, 1)
     .subs(&[Sub::Status])
+    .generation()
     .columns(COLUMNS)
 }
 
@@ -84,7 +85,11 @@ impl Strategy for Autoscaler {
 
     fn validate_status(&self, object: &Object, _old: &Object) -> ErrorList {
         check(object, |object| {
-            object.at("status").non_negative_all(&["currentReplicas", "desiredReplicas"]);
+            let status = object.at("status");
+            status.non_negative_all(&["currentReplicas", "desiredReplicas"]);
+            for condition in status.items("conditions") {
+                condition.non_negative("observedGeneration");
+            }
         })
     }
 }

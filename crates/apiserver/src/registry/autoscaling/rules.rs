@@ -10,11 +10,11 @@ const MAX_PERIOD: i64 = 1800;
 
 pub(super) fn check_autoscaler(spec: &Field<'_>) {
     let (min, max) = (spec.int("minReplicas"), spec.int("maxReplicas").unwrap_or(0));
-    if min.is_some_and(|min| min < 1) {
-        spec.at("minReplicas").invalid("must be greater than or equal to 1");
-    }
-    if max < 1 {
-        spec.at("maxReplicas").invalid_value(max, "must be greater than 0");
+    spec.non_negative("minReplicas");
+    match max {
+        0 => spec.at("maxReplicas").required("must be set and greater than 0"),
+        max if max < 0 => spec.at("maxReplicas").invalid("must be greater than or equal to 1"),
+        _ => {}
     }
     if min.is_some_and(|min| max < min) {
         spec.at("maxReplicas").invalid_value(max, "must be greater than or equal to `minReplicas`");
@@ -218,8 +218,7 @@ mod tests {
             (
                 json!({"spec": {"minReplicas": 0, "maxReplicas": 0}}),
                 &[
-                    "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
-                    "spec.maxReplicas: Invalid value: 0: must be greater than 0",
+                    "spec.maxReplicas: Required value: must be set and greater than 0",
                     "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas",
                 ],
             ),
@@ -263,7 +262,7 @@ mod tests {
         subject("autoscaling", "v1", "HorizontalPodAutoscaler", v1).creates(&[(
             json!({}),
             &[
-                "spec.maxReplicas: Invalid value: 0: must be greater than 0",
+                "spec.maxReplicas: Required value: must be set and greater than 0",
                 "spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`",
             ],
         )]);

@@ -15,7 +15,7 @@ use crate::registry::core::default_spec;
 use crate::registry::strategy::{Context, Strategy, ensure, items_mut, set_default};
 use crate::registry::workload::check_match;
 
-fn has_condition(object: &Value, of: &str) -> bool {
+pub(super) fn has_condition(object: &Value, of: &str) -> bool {
     let conditions = object.get_path(&["status", "conditions"]).and_then(Value::as_array);
     conditions.into_iter().flatten().any(|c| c["type"] == of && c["status"] == "True")
 }
@@ -148,14 +148,11 @@ impl Strategy for Job {
     }
 
     fn validate_change(&self, _sub: Option<Sub>, object: &Object, old: &Object) -> ErrorList {
-        let mut errors = self.validate(object);
-        // The change is checked together with the spec, which repeats the errors of `validate`.
-        let change = check(object, |object| {
+        check(object, |object| {
             check_whole_spec(&object.at("spec"));
             check_update(&object.at("spec"), old);
-        });
-        errors.extend(change);
-        errors
+            check_pod_names(object);
+        })
     }
 
     fn validate_status(&self, object: &Object, old: &Object) -> ErrorList {

@@ -59,6 +59,7 @@ pub(super) static KINDS: &[Kind] = &[
             }),
         ]),
     row("Job", "jobs", "job")
+        .rechecks(0, 1)
         .in_all()
         .subs(&[Sub::Status])
         .selectable(&[Selectable::new("status.successful", &["status", "succeeded"]).or("0")])

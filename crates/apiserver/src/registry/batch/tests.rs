@@ -173,6 +173,11 @@ fn job_updates() {
                 "spec.completions: Invalid value: 3: can only be modified in tandem with spec.parallelism",
             ],
         ),
+        (
+            suspended.clone(),
+            spec(json!({"template": {"spec": {"containers": [{"name": "c", "image": "i", "resources": {"requests": {"cpu": "2"}}}]}}})),
+            &[],
+        ),
         (suspended, spec(json!({"template": {"spec": {"nodeSelector": {"a": "b"}, "affinity": {"nodeAffinity": {}}}}})), &[]),
         (
             json!({}),

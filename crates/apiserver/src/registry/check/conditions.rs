@@ -19,15 +19,19 @@ pub(crate) fn check_conditions(status: &Field<'_>) {
     let mut seen = HashSet::new();
     for condition in status.items("conditions") {
         if !seen.insert(condition.str("type")) {
-            condition.at("type").duplicate();
+            condition.duplicate_of(condition.str("type"));
         }
         check_condition(&condition);
     }
 }
 
 fn check_condition(condition: &Field<'_>) {
-    condition.valid("type", names::qualified_name);
-    condition.one_of("status", &["False", "True", "Unknown"]);
+    if condition.str("type").is_empty() {
+        condition.at("type").required("is required");
+    } else {
+        condition.valid("type", names::qualified_name);
+    }
+    condition.needs_one_of("status", &["False", "True", "Unknown"]);
     if condition.int("observedGeneration").is_some_and(|generation| generation < 0) {
         condition.at("observedGeneration").invalid("must be greater than or equal to zero");
     }

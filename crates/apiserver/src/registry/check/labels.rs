@@ -18,6 +18,34 @@ pub(crate) fn check_labels(labels: &Field<'_>) {
     }
 }
 
+/// Most bytes that annotations have together.
+const MAX_ANNOTATIONS: usize = 256 << 10;
+
+/// Checks annotations for a signer of certificates; findings are reported at the map.
+pub(crate) fn check_user_annotations(of: &Field<'_>, name: &str) {
+    let at = of.at(name);
+    let mut bytes = 0;
+    for (key, value) in at.value().as_object().into_iter().flatten() {
+        bytes += key.len() + value.as_str().unwrap_or_default().len();
+        let key = key.to_lowercase();
+        let wrong = names::qualified_name(&key);
+        if key.is_empty() {
+            at.required("");
+        } else if wrong.is_empty() && !key.contains('/') {
+            at.invalid_value(
+                key.as_str(),
+                "must be a domain-prefixed key (such as \"acme.io/foo\")",
+            );
+        }
+        for message in wrong.into_iter().filter(|_| !key.is_empty()) {
+            at.invalid_value(key.as_str(), message);
+        }
+    }
+    if bytes > MAX_ANNOTATIONS {
+        at.too_long(MAX_ANNOTATIONS);
+    }
+}
+
 /// Checks a `metav1.LabelSelector`.
 pub(crate) fn check_label_selector(selector: &Field<'_>) {
     if let Some(labels) = selector.opt("matchLabels") {

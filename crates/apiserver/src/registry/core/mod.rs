@@ -31,10 +31,11 @@ const fn row(kind: &'static str, resource: &'static str, singular: &'static str)
 pub(in crate::registry) use claim::{check_claim_spec, check_template_metadata};
 pub(in crate::registry) use event::check_event;
 pub(crate) use event::{COLUMNS as EVENT_COLUMNS, STORED as STORED_EVENT};
+pub(in crate::registry) use pod::app_armor;
 pub(in crate::registry) use pod::{
     PROTOCOLS, check_node_selector, check_overhead, check_template, check_tolerations,
 };
-pub(crate) use pod::{default_spec, default_template};
+pub(crate) use pod::{default_spec, default_template, tolerations_at};
 pub(in crate::registry) use resource_names::check_container_name;
 pub(in crate::registry) use volume::{check_inline_volume, default_volume_source};
 

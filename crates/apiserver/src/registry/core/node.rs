@@ -85,8 +85,7 @@ impl Strategy for Node {
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         object.remove_path(&["spec", "configSource"]);
         object.remove_path(&["status", "config"]);
-        // Only the status subresource declares features.
-        object.remove_path(&["status", "declaredFeatures"]);
+        object.remove_path(&["spec", "podPreemptionPolicy"]);
         ErrorList::new()
     }
 
@@ -96,8 +95,10 @@ impl Strategy for Node {
         object: &mut Object,
         old: &Object,
     ) -> ErrorList {
-        if old["spec"]["configSource"].is_null() {
-            object.remove_path(&["spec", "configSource"]);
+        for field in ["configSource", "podPreemptionPolicy"] {
+            if old["spec"].get(field).is_none() {
+                object.remove_path(&["spec", field]);
+            }
         }
         ErrorList::new()
     }
@@ -119,6 +120,9 @@ impl Strategy for Node {
     fn prepare_for_status(&self, object: &mut Object, old: &Object) {
         if old["status"]["config"].is_null() {
             object.remove_path(&["status", "config"]);
+        }
+        if old.get_path(&["status", "nodeInfo", "runningInUserNamespace"]).is_none() {
+            object.remove_path(&["status", "nodeInfo", "runningInUserNamespace"]);
         }
     }
 

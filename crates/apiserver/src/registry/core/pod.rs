@@ -1,5 +1,6 @@
 //! Pod and PodTemplate: columns, selectable fields and strategy.
 
+pub(in crate::registry) mod app_armor;
 mod defaults;
 mod print;
 mod scheduling;
@@ -18,6 +19,7 @@ use crate::registry::strategy::{Context, Strategy, ensure, items_mut};
 
 pub(in crate::registry) use defaults::default_disk;
 pub(crate) use defaults::{default_spec, default_template};
+pub(crate) use validate::tolerations_at;
 pub(in crate::registry) use validate::{
     PROTOCOLS, PULL_POLICIES, TAINT_EFFECTS, VOLUME_FIELDS, check_field_ref, check_node_selector,
     check_overhead, check_resource_field_ref, check_template, check_tolerations,
@@ -90,11 +92,12 @@ impl Strategy for Pod {
         defaults::default_service_links(spec);
     }
 
-    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+    fn prepare_for_create(&self, ctx: &Context<'_>, object: &mut Object) -> ErrorList {
         let qos = PodResources::of_tree(object).qos_class().as_str();
         object["status"] = json!({"phase": "Pending", "qosClass": qos});
         scheduling::note_gates(object);
         scheduling::merge_label_keys(object);
+        app_armor::copy_annotations(object).into_iter().for_each(|warning| ctx.warn(warning));
         ErrorList::new()
     }
 
@@ -119,10 +122,10 @@ impl Strategy for Pod {
             object.set_path(&["status", "qosClass"], class.clone());
         }
         keep_generations(&mut object["status"], &old["status"]);
-        // Resource health status is disabled.
-        for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
-            for container in items_mut(&mut object["status"], list) {
-                container.remove_path(&["allocatedResourcesStatus"]);
+        // Features that are off.
+        for field in ["volumeHealth", "nodeAllocatableResourceClaimStatuses"] {
+            if old["status"].get(field).is_none() {
+                object.remove_path(&["status", field]);
             }
         }
     }

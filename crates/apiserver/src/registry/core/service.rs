@@ -200,7 +200,7 @@ impl Strategy for Service {
     }
 
     fn validate_name(&self, name: &str) -> Vec<String> {
-        names::dns1035_label(name)
+        names::dns1123_label(name)
     }
 
     fn after_update(&self, ctx: &Context<'_>, kept: &Object, dropped: &Object) {

@@ -49,6 +49,8 @@ pub(crate) struct Custom {
     pub(crate) declared: Arc<Value>,
     /// The beginning of an object that is stored as it is shown.
     head: String,
+    /// The beginning of an object in the version that is stored now.
+    stored_head: String,
 }
 
 impl Custom {
@@ -76,6 +78,14 @@ impl Custom {
     /// can be missing.
     pub(crate) fn shows(&self, bytes: &[u8]) -> bool {
         !self.schema.has_defaults() && self.is_of_version(bytes)
+    }
+
+    /// Returns true if `bytes` are how `object`, of this version, would be stored now: not in another
+    /// version, and with every default.
+    pub(crate) fn is_stored(&self, bytes: &[u8], object: &Object) -> bool {
+        let defaults = || self.api_version == self.stored_api_version && self.schema.has_defaults();
+        bytes.starts_with(self.stored_head.as_bytes())
+            && (!defaults() || serde_json::from_slice::<Object>(bytes).is_ok_and(|s| s == *object))
     }
 
     pub(crate) fn api_version(&self) -> &str {
@@ -121,6 +131,11 @@ pub(crate) fn openapi_name(group: &str, version: &str, kind: &str) -> String {
     format!("{}.{version}.{kind}", reversed.join("."))
 }
 
+/// The beginning of a stored object.
+fn head(kind: &str, api_version: &str) -> String {
+    format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#)
+}
+
 /// A path such as `.spec.replicas` as its steps.
 fn steps(path: &str) -> Vec<String> {
     path.trim_start_matches('.').split('.').map(str::to_owned).collect()
@@ -139,6 +154,7 @@ impl Custom {
         let mut versions = spec["versions"].as_array().into_iter().flatten();
         let stored = versions.find(|version| version["storage"] == true);
         let stored_name = stored.and_then(|version| version["name"].as_str()).unwrap_or(&name);
+        let stored_api_version = super::kind::api_version(&group, stored_name);
         let subresources = &version["subresources"];
         let scale = subresources.get("scale").filter(|scale| scale.is_object()).map(|scale| {
             let path = |field: &str| steps(scale[field].as_str().unwrap_or_default());
@@ -158,8 +174,9 @@ impl Custom {
             costly: has_any(&declared, &["pattern", "x-kubernetes-validations"]),
             columns: Columns::new(&version["additionalPrinterColumns"]),
             list_kind: words::word(names["listKind"].as_str().unwrap_or_default()),
-            head: format!(r#"{{"kind":"{kind}","apiVersion":"{api_version}","#),
-            stored_api_version: super::kind::api_version(&group, stored_name),
+            head: head(&kind, &api_version),
+            stored_head: head(&kind, &stored_api_version),
+            stored_api_version,
             converter: Converter::read(&spec["conversion"]),
             api_version,
             terminating,

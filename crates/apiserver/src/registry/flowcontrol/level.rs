@@ -122,6 +122,7 @@ fn check_spec(spec: &Field<'_>, name: &str) {
                 Some(limited) => check_limited(&limited),
             }
         }
+        "" => {}
         _ => spec.at("type").not_supported(&["Exempt", "Limited"]),
     }
 }
@@ -150,6 +151,7 @@ fn check_limited(limited: &Field<'_>) {
         ("Queue", None) => response
             .at("queuing")
             .required("must not be empty if limited.limitResponse.type is Limited"),
+        ("", _) => {}
         _ => response.at("type").not_supported(&["Queue", "Reject"]),
     }
     check_lendable(limited);

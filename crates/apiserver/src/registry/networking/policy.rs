@@ -97,7 +97,7 @@ fn check_port(port: &Field<'_>) {
             port.at("port").invalid_all(names::port_number(first));
             if let Some(last) = last {
                 if last < first {
-                    end.invalid_value(first, "must be greater than or equal to `port`");
+                    end.invalid("must be greater than or equal to `port`");
                 }
                 end.invalid_all(names::port_number(last));
             }

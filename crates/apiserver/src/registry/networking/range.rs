@@ -6,13 +6,18 @@ use serde_json::Value;
 
 use crate::registry::Sub;
 use crate::registry::check::{Field, check};
-use crate::registry::strategy::{ALL_METADATA, Strategy};
+use crate::registry::strategy::{ALL_METADATA, Context, Strategy, clear_status};
 
 pub(super) struct ServiceRange;
 
 const IMMUTABLE: &str = "field is immutable";
 
 impl Strategy for ServiceRange {
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        ErrorList::new()
+    }
+
     fn status_keeps(&self) -> &'static [&'static str] {
         ALL_METADATA
     }

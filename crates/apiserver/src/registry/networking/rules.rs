@@ -122,7 +122,7 @@ fn check_backend(backend: &Field<'_>) {
         (false, true) => check_reference(&backend.at("resource")),
         (true, false) => {
             let service = backend.at("service");
-            service.needs_valid("name", names::dns1035_label);
+            service.needs_valid("name", names::dns1123_label);
             let port = service.at("port");
             match (port.str("name").is_empty(), port.int("number").unwrap_or(0)) {
                 (true, 0) => backend.required("port name or number is required"),

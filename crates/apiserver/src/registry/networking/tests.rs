@@ -23,7 +23,7 @@ fn ingresses() {
         (
             json!({"spec": {"defaultBackend": {"service": {"name": "S", "port": {"name": "a", "number": 1}}}}}),
             &[
-                "spec.defaultBackend.service.name: Invalid value: \"S\": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+                "spec.defaultBackend.service.name: Invalid value: \"S\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
                 "spec.defaultBackend: Invalid value: \"\": cannot set both port name & port number",
             ],
         ),
@@ -123,7 +123,7 @@ fn network_policies() {
             port(json!({"protocol": "icmp", "port": 80, "endPort": 70})),
             &[
                 "spec.egress[0].ports[0].protocol: Unsupported value: \"icmp\": supported values: \"TCP\", \"UDP\", \"SCTP\"",
-                "spec.egress[0].ports[0].endPort: Invalid value: 80: must be greater than or equal to `port`",
+                "spec.egress[0].ports[0].endPort: Invalid value: 70: must be greater than or equal to `port`",
             ],
         ),
         (

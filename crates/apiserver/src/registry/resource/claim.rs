@@ -6,13 +6,14 @@ use std::collections::{HashMap, HashSet};
 
 use apimachinery::field::{ErrorList, Path};
 use apimachinery::{Object, ObjectExt, names};
+use rules::resources::is_extended;
 use serde_json::Value;
 
 use super::rules::{
     admin_access, check_binding_conditions, check_full_name, check_json, check_pool_name,
     check_toleration, check_uid, device_id, each, each_once, requests_admin_access,
 };
-use super::{default_requests, drop_fields};
+use super::{default_requests, default_tolerations, drop_fields};
 use crate::registry::Sub;
 use crate::registry::check::{Field, check, check_conditions, check_csi_driver_name};
 use crate::registry::core::{check_node_selector, check_template_metadata};
@@ -34,17 +35,16 @@ const IMMUTABLE: &str = "field is immutable";
 const REFERENCE: &str = "must be the name of a request in the claim or the name of a request and \
                          a subrequest separated by '/'";
 
-/// Drops fields of disabled features: taints and shared capacity.
+/// Drops fields of disabled features.
 fn drop_disabled(spec: &mut Value) {
+    const OFF: &[&str] = &["derivedAttributes"];
     let Some(devices) = spec.get_mut("devices") else { return };
     for request in items_mut(devices, "requests") {
         if let Some(exactly) = request.get_mut("exactly") {
-            drop_fields(exactly, &["tolerations", "capacity"]);
+            drop_fields(exactly, OFF);
         }
-        items_mut(request, "firstAvailable")
-            .for_each(|sub| drop_fields(sub, &["tolerations", "capacity"]));
+        items_mut(request, "firstAvailable").for_each(|sub| drop_fields(sub, OFF));
     }
-    items_mut(devices, "constraints").for_each(|c| drop_fields(c, &["distinctAttribute"]));
 }
 
 pub(super) struct Claim;
@@ -81,6 +81,10 @@ impl Strategy for Claim {
 
     fn default(&self, object: &mut Object) {
         default_requests(object.get_mut("spec"));
+        let allocation = object.get_mut("status").and_then(|status| status.get_mut("allocation"));
+        if let Some(devices) = allocation.and_then(|allocation| allocation.get_mut("devices")) {
+            items_mut(devices, "results").for_each(default_tolerations);
+        }
     }
 
     fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
@@ -119,11 +123,9 @@ impl Strategy for Claim {
         let (now, before) = (results(object), results(old));
         let Some(status) = object.get_mut("status") else { return };
         if let Some(devices) = status.get_mut("allocation").and_then(|a| a.get_mut("devices")) {
-            let gone =
-                &["shareID", "consumedCapacity", "bindingConditions", "bindingFailureConditions"];
-            items_mut(devices, "results").for_each(|result| drop_fields(result, gone));
+            let off = &["skipNodeOperations"];
+            items_mut(devices, "results").for_each(|result| drop_fields(result, off));
         }
-        items_mut(status, "devices").for_each(|device| drop_fields(device, &["shareID"]));
         // Devices that are no longer allocated lose their status.
         if let Some(devices) = status.get_mut("devices").and_then(Value::as_array_mut) {
             devices.retain(|device| {
@@ -188,17 +190,16 @@ impl Strategy for Class {
         names::long_name(name)
     }
 
-    fn prepare(&self, object: &mut Object) {
-        if let Some(spec) = object.get_mut("spec") {
-            drop_fields(spec, &["extendedResourceName"]);
-        }
-    }
-
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, |object| {
             let spec = object.at("spec");
             check_selectors(&spec);
             each(&spec, "config", MAX_CONFIGS, check_configuration);
+            if let Some(name) = spec.opt("extendedResourceName")
+                && !is_extended(name.text())
+            {
+                name.invalid("must be a valid extended resource name");
+            }
         })
     }
 }
@@ -220,9 +221,12 @@ fn check_spec(spec: &Field<'_>) {
     each_once(&devices, "requests", MAX_REQUESTS, |r| r.str("name").to_owned(), check_request);
     each(&devices, "constraints", MAX_CONSTRAINTS, |constraint| {
         check_references(constraint, &known);
-        match constraint.opt("matchAttribute") {
+        match constraint.opt("matchAttribute").or_else(|| constraint.opt("distinctAttribute")) {
             Some(attribute) => check_full_name(&attribute),
-            None => constraint.at("matchAttribute").required(""),
+            None => constraint.required(
+                "exactly one of \"matchAttribute\" or \"distinctAttribute\" is required, but \
+                 multiple fields are set",
+            ),
         }
     });
     each(&devices, "config", MAX_CONFIGS, |config| {
@@ -363,6 +367,7 @@ fn check_allocation(allocation: &Field<'_>, known: &Requests<'_>) {
         check_pool_name(&result.at("pool"));
         result.valid("device", names::dns1123_label);
         check_binding_conditions(result);
+        result.items("tolerations").for_each(|toleration| check_toleration(&toleration));
         if let Some(uid) = result.opt("shareID") {
             check_uid(&uid);
         }

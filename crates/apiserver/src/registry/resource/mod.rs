@@ -1,8 +1,11 @@
 //! The resource.k8s.io group (dynamic resource allocation).
 
 mod claim;
+mod device;
 mod rules;
+mod sharing;
 mod slice;
+mod taint_rule;
 
 use apimachinery::ObjectExt;
 use serde_json::Value;
@@ -38,8 +41,18 @@ fn default_requests(spec: Option<&mut Value>) {
     for request in items_mut(devices, "requests") {
         if let Some(exactly) = request.get_mut("exactly") {
             default_number(exactly);
+            default_tolerations(exactly);
         }
-        items_mut(request, "firstAvailable").for_each(default_number);
+        for one in items_mut(request, "firstAvailable") {
+            default_number(one);
+            default_tolerations(one);
+        }
+    }
+}
+
+fn default_tolerations(of: &mut Value) {
+    for toleration in items_mut(of, "tolerations").filter(|toleration| toleration.is_object()) {
+        set_default(toleration, "operator", "Equal");
     }
 }
 
@@ -53,6 +66,13 @@ fn default_number(request: &mut Value) {
     }
 }
 
+/// A taint begins now.
+fn default_taint(taint: Option<&mut Value>) {
+    if let Some(taint) = taint {
+        set_default(taint, "timeAdded", apimachinery::time::now_rfc3339());
+    }
+}
+
 /// Removes fields.
 fn drop_fields(of: &mut Value, fields: &[&str]) {
     if let Some(map) = of.as_object_mut() {
@@ -62,6 +82,19 @@ fn drop_fields(of: &mut Value, fields: &[&str]) {
 
 pub(super) static KINDS: &[Kind] = &[
     row("DeviceClass", "deviceclasses", "deviceclass").strategy(&claim::Class).generation(),
+    row("DeviceTaintRule", "devicetaintrules", "devicetaintrule")
+        .rechecks(0, 1)
+        .subs(&[Sub::Status])
+        .strategy(&taint_rule::Rule)
+        .generation()
+        .columns(&[
+            NAME,
+            Column::text_or("Key", &["spec", "taint", "key"], ""),
+            Column::text_or("Value", &["spec", "taint", "value"], ""),
+            Column::text_or("Effect", &["spec", "taint", "effect"], ""),
+            Column::since("TimeAdded", &["spec", "taint", "timeAdded"]),
+            AGE,
+        ]),
     row("ResourceClaim", "resourceclaims", "resourceclaim")
         .namespaced()
         .subs(&[Sub::Status])
@@ -75,6 +108,7 @@ pub(super) static KINDS: &[Kind] = &[
         .selectable(&[
             Selectable::new("spec.nodeName", &["spec", "nodeName"]),
             Selectable::new("spec.driver", &["spec", "driver"]),
+            Selectable::new("spec.pool.name", &["spec", "pool", "name"]),
         ])
         .strategy(&slice::Slice)
         .generation()

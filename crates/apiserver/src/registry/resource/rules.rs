@@ -1,23 +1,20 @@
 //! Rules shared by claims, classes and slices.
 
 use std::collections::HashSet;
-use std::sync::LazyLock;
 
 use apimachinery::field::Path;
 use apimachinery::names;
-use regex::Regex;
 use serde_json::Value;
 
 use crate::registry::check::{Field, check_csi_driver_name};
+use crate::registry::declared::is_uuid;
 use crate::registry::strategy::NeedsLabel;
 
 const MAX_POOL_NAME: usize = 253;
 const MAX_ID: usize = 32;
 const MAX_BINDING_CONDITIONS: usize = 4;
+const MAX_COUNTERS: usize = 32;
 const EFFECTS: &[&str] = &["NoExecute", "NoSchedule", "None"];
-static UUID: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new("^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$").ok()
-});
 
 /// Checks the items of a list, unless there are too many.
 pub(super) fn each(of: &Field<'_>, field: &str, max: usize, rule: impl Fn(&Field<'_>)) -> bool {
@@ -70,10 +67,14 @@ pub(super) fn requests_admin_access(requests: &Value) -> Option<NeedsLabel> {
     admin_access(path, requests, |request| request["exactly"]["adminAccess"] == true)
 }
 
-/// Driver, pool and device, joined by slashes.
+/// Driver, pool and device, joined by slashes, and the share of a device that is shared.
 pub(super) fn device_id(device: &Value) -> String {
     let part = |field: &str| device[field].as_str().unwrap_or_default().to_owned();
-    [part("driver"), part("pool"), part("device")].join("/")
+    let whole = [part("driver"), part("pool"), part("device")].join("/");
+    match part("shareID") {
+        share if share.is_empty() => whole,
+        share => format!("{whole}/{share}"),
+    }
 }
 
 pub(super) fn check_pool_name(name: &Field<'_>) {
@@ -91,7 +92,7 @@ pub(super) fn check_pool_name(name: &Field<'_>) {
 }
 
 pub(super) fn check_uid(uid: &Field<'_>) {
-    if UUID.as_ref().is_some_and(|regex| !regex.is_match(uid.text())) {
+    if !is_uuid(uid.text()) {
         uid.invalid(
             "uid must be in RFC 4122 normalized form, `xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx` with \
              lowercase hexadecimal characters",
@@ -159,10 +160,30 @@ pub(super) fn check_toleration(toleration: &Field<'_>) {
     }
 }
 
-pub(super) fn check_taint(taint: &Field<'_>) {
+/// Checks a taint. An effect that was there before, of a version that knew it, is kept.
+pub(super) fn check_taint(taint: &Field<'_>, old: Option<&Value>) {
     taint.valid("key", names::qualified_name);
     taint.maybe_valid("value", names::label_value);
-    taint.needs_one_of("effect", EFFECTS);
+    if old.is_none_or(|old| &old["effect"] != taint.get("effect")) {
+        taint.needs_one_of("effect", EFFECTS);
+    }
+}
+
+/// Checks named counters.
+pub(super) fn check_counters(of: &Field<'_>, name: &str) {
+    of.needs_valid(name, names::dns1123_label);
+    if !of.needs("counters") {
+        return;
+    }
+    let (counters, count) = (of.at("counters"), of.len("counters"));
+    if count > MAX_COUNTERS {
+        return counters.too_many(count, MAX_COUNTERS);
+    }
+    for (key, _) in of.entries("counters") {
+        for message in names::dns1123_label(key) {
+            counters.invalid_value(key, message);
+        }
+    }
 }
 
 pub(super) fn check_binding_conditions(of: &Field<'_>) {

@@ -1,48 +1,26 @@
 //! ResourceSlice: devices that a driver provides.
 
-use std::sync::LazyLock;
-
 use apimachinery::field::ErrorList;
 use apimachinery::{Object, ObjectExt, names};
-use regex::Regex;
 use serde_json::Value;
 
-use super::drop_fields;
-use super::rules::{
-    check_binding_conditions, check_pool_name, check_qualified_name, check_taint, each, each_once,
-};
+use super::device::check_device;
+use super::rules::{check_counters, check_pool_name, each_once};
+use super::{default_taint, drop_fields};
 use crate::registry::check::{Field, check, check_csi_driver_name};
 use crate::registry::core::check_node_selector;
 use crate::registry::strategy::{Context, Strategy, items_mut};
 
 const MAX_DEVICES: usize = 128;
-const MAX_ATTRIBUTES: usize = 32;
-const MAX_TAINTS: usize = 16;
-const MAX_VALUE: usize = 64;
-/// Longest key that a path shows in full.
-const MAX_KEY: usize = 63 + 1 + 32;
-/// Fields of disabled features, of slices and of their devices.
-const OFF: &[&str] = &["sharedCounters", "perDeviceNodeSelection"];
-const OFF_OF_DEVICES: &[&str] = &[
-    "taints",
-    "consumesCounters",
-    "nodeName",
-    "nodeSelector",
-    "allNodes",
-    "bindsToNode",
-    "bindingConditions",
-    "bindingFailureConditions",
-    "allowMultipleAllocations",
-];
-static VERSION: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let number = r"(0|[1-9]\d*)";
-    let pre = r"(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)";
-    let build = "[0-9a-zA-Z-]+";
-    Regex::new(&format!(
-        r"^{number}\.{number}\.{number}(-{pre}(\.{pre})*)?(\+{build}(\.{build})*)?$"
-    ))
-    .ok()
-});
+/// The limit if devices have taints, or share counters.
+const MAX_ADVANCED_DEVICES: usize = 64;
+const MAX_COUNTER_SETS: usize = 8;
+/// Fields of disabled features: of slices, of their devices, of attributes, and of counters that
+/// devices consume.
+const OFF: &[&str] = &["partitionTypeAttribute", "skipNodeOperations"];
+const OFF_OF_DEVICES: &[&str] = &["nodeAllocatableResources"];
+const OFF_OF_ATTRIBUTES: &[&str] = &["bools", "ints", "strings", "versions"];
+const OFF_OF_COUNTERS: &[&str] = &["compatibilityGroups"];
 
 pub(super) struct Slice;
 
@@ -52,15 +30,24 @@ impl Strategy for Slice {
         Some(format!("field label not supported for {kind}: {field}"))
     }
 
+    fn default(&self, object: &mut Object) {
+        let Some(spec) = object.get_mut("spec") else { return };
+        for device in items_mut(spec, "devices") {
+            items_mut(device, "taints").for_each(|taint| default_taint(Some(taint)));
+        }
+    }
+
     fn prepare(&self, object: &mut Object) {
         if let Some(spec) = object.get_mut("spec") {
             drop_fields(spec, OFF);
             for device in items_mut(spec, "devices") {
                 drop_fields(device, OFF_OF_DEVICES);
-                let capacity = device.get_mut("capacity").and_then(Value::as_object_mut);
-                for amount in capacity.into_iter().flat_map(|c| c.values_mut()) {
-                    drop_fields(amount, &["requestPolicy"]);
+                let attributes = device.get_mut("attributes").and_then(Value::as_object_mut);
+                for attribute in attributes.into_iter().flat_map(|a| a.values_mut()) {
+                    drop_fields(attribute, OFF_OF_ATTRIBUTES);
                 }
+                items_mut(device, "consumesCounters")
+                    .for_each(|counters| drop_fields(counters, OFF_OF_COUNTERS));
             }
         }
     }
@@ -126,7 +113,18 @@ fn check_slice(spec: &Field<'_>, old: Option<&Value>) {
         spec.invalid_value("", "only one of `sharedCounters` or `devices` is allowed");
     }
     let name = |device: &Field<'_>| device.str("name").to_owned();
-    each_once(spec, "devices", MAX_DEVICES, name, check_device);
+    let is_advanced = spec
+        .items("devices")
+        .any(|device| device.len("taints") > 0 || device.len("consumesCounters") > 0);
+    let max = if is_advanced { MAX_ADVANCED_DEVICES } else { MAX_DEVICES };
+    let own_nodes = spec.flag("perDeviceNodeSelection");
+    each_once(spec, "devices", max, name, |device| {
+        let mut before = old.and_then(|old| old["devices"].as_array()).into_iter().flatten();
+        let before = before.find(|before| &before["name"] == device.get("name"));
+        check_device(device, before, own_nodes);
+    });
+    let name = |set: &Field<'_>| set.str("name").to_owned();
+    each_once(spec, "sharedCounters", MAX_COUNTER_SETS, name, |set| check_counters(set, "name"));
 }
 
 /// The location of the devices must be given in exactly one way.
@@ -167,58 +165,5 @@ fn check_nodes(spec: &Field<'_>) {
             format!("{{{}}}", set.join(", ")),
             format!("{ONE}, but multiple fields are set"),
         ),
-    }
-}
-
-fn check_device(device: &Field<'_>) {
-    device.valid("name", names::dns1123_label);
-    let count = device.len("attributes") + device.len("capacity");
-    if count > MAX_ATTRIBUTES {
-        device.invalid_value(
-            count,
-            format!(
-                "the total number of attributes and capacities must not exceed {MAX_ATTRIBUTES}"
-            ),
-        );
-    }
-    for (key, attribute) in device.entries("attributes") {
-        let attribute =
-            device.at("attributes").key_as(key, &shortened(key)).instead(attribute.value());
-        check_qualified_name(&attribute, key);
-        check_attribute(&attribute);
-    }
-    for (key, capacity) in device.entries("capacity") {
-        let at = device.at("capacity").key_as(key, &shortened(key)).instead(capacity.value());
-        check_qualified_name(&at, key);
-    }
-    each(device, "taints", MAX_TAINTS, check_taint);
-    check_binding_conditions(device);
-}
-
-/// A key as paths show it: an overlong one has three dots in the middle.
-fn shortened(key: &str) -> String {
-    if key.len() <= MAX_KEY || !key.is_ascii() {
-        return key.to_owned();
-    }
-    let left = MAX_KEY - 3;
-    format!("{}...{}", &key[..left.div_ceil(2)], &key[key.len() - left / 2..])
-}
-
-fn check_attribute(attribute: &Field<'_>) {
-    let set = ["bool", "int", "string", "version"].iter().filter(|f| attribute.has(f)).count();
-    for field in ["string", "version"] {
-        let Some(value) = attribute.opt(field) else { continue };
-        let valid = field == "string" || VERSION.as_ref().is_none_or(|v| v.is_match(value.text()));
-        if !valid {
-            value.invalid("must be a string compatible with semver.org spec 2.0.0");
-        }
-        if value.text().len() > MAX_VALUE {
-            value.too_long(MAX_VALUE);
-        }
-    }
-    match set {
-        0 => attribute.invalid_value("", "exactly one value must be specified"),
-        1 => {}
-        _ => attribute.invalid_as("DeviceAttribute", "exactly one value must be specified"),
     }
 }

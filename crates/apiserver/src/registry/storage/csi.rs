@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use apimachinery::field::ErrorList;
-use apimachinery::{Object, names};
+use apimachinery::{Object, ObjectExt, names};
 use serde_json::{Value, json};
 
 use super::super::check::{Field, check, check_csi_driver_name, check_label_selector};
-use super::super::strategy::{Strategy, ensure, set_default};
+use super::super::strategy::{ALL_METADATA, Context, Strategy, clear_status, ensure, set_default};
 use crate::registry::Sub;
 
 pub(super) struct Driver;
@@ -25,7 +25,13 @@ impl Strategy for Driver {
     fn default(&self, object: &mut Object) {
         let spec = ensure(object, &["spec"]);
         set_default(spec, "attachRequired", true);
-        for field in ["podInfoOnMount", "storageCapacity", "requiresRepublish", "seLinuxMount"] {
+        for field in [
+            "podInfoOnMount",
+            "storageCapacity",
+            "requiresRepublish",
+            "seLinuxMount",
+            "preventPodSchedulingIfMissing",
+        ] {
             set_default(spec, field, false);
         }
         set_default(spec, "fsGroupPolicy", "ReadWriteOnceWithFSType");
@@ -92,6 +98,9 @@ fn check_driver(spec: &Field<'_>) {
             spec.at("volumeLifecycleModes").instead(&Value::from(mode)).not_supported(MODES);
         }
     }
+    if !spec.has("preventPodSchedulingIfMissing") {
+        spec.at("preventPodSchedulingIfMissing").required("");
+    }
     if spec.int("nodeAllocatableUpdatePeriodSeconds").is_some_and(|s| s < 10) {
         spec.at("nodeAllocatableUpdatePeriodSeconds")
             .invalid("must be greater than or equal to 10 seconds");
@@ -108,6 +117,24 @@ pub(super) struct Node;
 const MAX_NODE_ID: usize = 256;
 
 impl Strategy for Node {
+    /// The health of storage is a disabled feature.
+    fn prepare_for_create(&self, _ctx: &Context<'_>, object: &mut Object) -> ErrorList {
+        clear_status(object);
+        ErrorList::new()
+    }
+
+    fn prepare_for_status(&self, object: &mut Object, _old: &Object) {
+        object.remove_path(&["status", "storageHealth"]);
+    }
+
+    fn status_keeps(&self) -> &'static [&'static str] {
+        ALL_METADATA
+    }
+
+    fn reset_fields(&self, sub: Option<Sub>, _has_status: bool) -> &'static [&'static str] {
+        if sub.is_none() { &["status"] } else { &["metadata", "spec"] }
+    }
+
     fn validate(&self, object: &Object) -> ErrorList {
         check(object, check_drivers)
     }

@@ -50,16 +50,20 @@ pub(super) static KINDS: &[Kind] = &[
             }),
             AGE,
         ]),
-    row("CSINode", "csinodes", "csinode").rechecks(2, 0).strategy(&csi::Node).columns(&[
-        NAME,
-        Column {
-            of: "integer",
-            ..Column::make("Drivers", |o| {
-                o["spec"]["drivers"].as_array().map_or(0, Vec::len).into()
-            })
-        },
-        AGE,
-    ]),
+    row("CSINode", "csinodes", "csinode")
+        .rechecks(2, 0)
+        .subs(&[Sub::Status])
+        .strategy(&csi::Node)
+        .columns(&[
+            NAME,
+            Column {
+                of: "integer",
+                ..Column::make("Drivers", |o| {
+                    o["spec"]["drivers"].as_array().map_or(0, Vec::len).into()
+                })
+            },
+            AGE,
+        ]),
     row("CSIStorageCapacity", "csistoragecapacities", "csistoragecapacity")
         .namespaced()
         .strategy(&csi::Capacity)
@@ -117,12 +121,10 @@ impl Strategy for Class {
         let mut errors = self.validate(object);
         errors.0.extend(
             check(object, |object| {
-                for field in ["parameters", "provisioner", "reclaimPolicy"] {
-                    if object.get(field) != &old[field] {
-                        object.at(field).forbidden(format!("updates to {field} are forbidden."));
-                    }
-                }
-                object.immutable("volumeBindingMode", old);
+                object.immutable_all(
+                    &["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"],
+                    old,
+                );
             })
             .0,
         );
@@ -222,9 +224,9 @@ mod tests {
             json!({}),
             json!({"parameters": {"a": "b"}, "provisioner": "other", "reclaimPolicy": "Retain", "volumeBindingMode": "WaitForFirstConsumer"}),
             &[
-                "parameters: Forbidden: updates to parameters are forbidden.",
-                "provisioner: Forbidden: updates to provisioner are forbidden.",
-                "reclaimPolicy: Forbidden: updates to reclaimPolicy are forbidden.",
+                "parameters: Invalid value: {\"a\":\"b\"}: field is immutable",
+                "provisioner: Invalid value: \"other\": field is immutable",
+                "reclaimPolicy: Invalid value: \"Retain\": field is immutable",
                 "volumeBindingMode: Invalid value: \"WaitForFirstConsumer\": field is immutable",
             ],
         )]);

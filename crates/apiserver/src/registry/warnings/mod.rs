@@ -18,12 +18,13 @@ use super::kind::Kind;
 
 /// Kinds that are stored but not acted on yet, and the missing action.
 const WITHOUT_EFFECT: &[(&str, &str, &str)] = &[
-    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy", "enforced"),
-    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding", "enforced"),
     ("autoscaling", "HorizontalPodAutoscaler", "acted on"),
-    ("flowcontrol.apiserver.k8s.io", "FlowSchema", "enforced"),
-    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration", "enforced"),
     ("networking.k8s.io", "NetworkPolicy", "enforced"),
+    ("resource.k8s.io", "DeviceClass", "allocated by"),
+    ("resource.k8s.io", "DeviceTaintRule", "enforced"),
+    ("resource.k8s.io", "ResourceClaim", "allocated"),
+    ("resource.k8s.io", "ResourceClaimTemplate", "acted on"),
+    ("resource.k8s.io", "ResourceSlice", "allocated from"),
 ];
 
 /// Warnings about a new object, or about an update of `old`.

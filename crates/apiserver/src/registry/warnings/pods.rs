@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::addresses::warn_ip;
 use super::{entries, items, nodes, paths, ports, volumes, warn_fraction};
+use crate::registry::core::app_armor;
 
 const SECCOMP: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_OF: &str = "container.seccomp.security.alpha.kubernetes.io/";
-const APPARMOR_OF: &str = "container.apparmor.security.beta.kubernetes.io/";
 const ANNOTATIONS: &[(&str, &str)] = &[
     (
         "scheduler.alpha.kubernetes.io/critical-pod",
@@ -102,16 +102,15 @@ pub(super) fn warn(path: &Path, pod: &Value, found: &mut Vec<String>) {
                 annotations.key(&key)
             ));
         }
-        let key = format!("{APPARMOR_OF}{name}");
+        // A pod was warned about before it got the fields.
+        let key = format!("{}{name}", app_armor::ANNOTATION);
+        let own = &spec["securityContext"]["appArmorProfile"];
         if let Some(annotation) = pod.annotation(&key)
             && is_template
             && !context["appArmorProfile"].is_object()
-            && !means(annotation, &spec["securityContext"]["appArmorProfile"])
+            && app_armor::profile_of(annotation).as_ref() != Some(own)
         {
-            found.push(format!(
-                "{}: deprecated since v1.30; use the \"appArmorProfile\" field instead",
-                annotations.key(&key)
-            ));
+            found.push(app_armor::deprecation(&annotations, &key));
         }
         for resource in ["memory", "ephemeral-storage"] {
             for amounts in ["limits", "requests"] {
@@ -120,6 +119,12 @@ pub(super) fn warn(path: &Path, pod: &Value, found: &mut Vec<String>) {
             }
         }
         hidden_variables(&path.child("env"), container, found);
+        for (i, rule) in items(container, &["restartPolicyRules"]).enumerate() {
+            if rule["action"] == "RestartAllContainers" {
+                let at = path.child("restartPolicyRules").index(i).child("action");
+                found.push(format!("{at}: restarts this container alone in this cluster yet"));
+            }
+        }
     }
     ports::warn(path, spec, found);
     if spec["terminationGracePeriodSeconds"].as_i64().is_some_and(|seconds| seconds < 0) {
@@ -136,17 +141,6 @@ pub(super) fn warn(path: &Path, pod: &Value, found: &mut Vec<String>) {
     for (i, alias) in items(spec, &["hostAliases"]).enumerate() {
         let path = path.child("hostAliases").index(i).child("ip");
         warn_ip(&path, alias.str_at(&["ip"]), found);
-    }
-}
-
-/// Returns true if the deprecated annotation has the same meaning as this AppArmor profile.
-fn means(annotation: &str, profile: &Value) -> bool {
-    let kind = profile.str_at(&["type"]);
-    match (annotation, annotation.strip_prefix("localhost/")) {
-        ("unconfined", _) => kind == "Unconfined",
-        ("runtime/default", _) => kind == "RuntimeDefault",
-        (_, Some(name)) => kind == "Localhost" && profile["localhostProfile"] == name,
-        _ => false,
     }
 }
 

@@ -42,6 +42,11 @@ pub(super) fn warn_service(object: &Object, found: &mut Vec<String>) {
         }
     }
     warn_ips(&path.child("externalIPs"), spec, &["externalIPs"], found);
+    if some("externalIPs") && !headless && text("type") != "ExternalName" {
+        let said =
+            "spec.externalIPs is deprecated and may no longer be implemented in some clusters";
+        found.push(said.to_owned());
+    }
     if !text("loadBalancerIP").is_empty() {
         warn_ip(&path.child("loadBalancerIP"), text("loadBalancerIP"), found);
     }

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::TcpStream;
 
 use crate::body::{Body, BoxError};
+use crate::chain::Held;
 
 /// The target of a connection.
 pub(crate) struct Target {
@@ -61,6 +62,7 @@ pub(crate) async fn forward(
     mut request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
     let upgrade = request.headers().get(UPGRADE).cloned();
+    let held = Held::of(&mut request);
     let client_side = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let (parts, body) = request.into_parts();
     let unreachable = |e: &dyn std::error::Error| {
@@ -98,15 +100,19 @@ pub(crate) async fn forward(
 
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
         let node_side = hyper::upgrade::on(&mut answer);
-        if let Some(client_side) = client_side {
-            telemetry::task::spawn("connect-proxy", async move {
-                if let (Ok(client), Ok(node)) = tokio::join!(client_side, node_side) {
-                    let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
-                    // Either side may close; that is how streams end.
-                    let _ = copy_bidirectional(&mut client, &mut node).await;
-                }
-            });
-        }
+        // Whoever did not ask would read another protocol as HTTP.
+        let Some(client_side) = client_side else {
+            let why = "the server switched protocols, which it was not asked to do";
+            return Err(Status::generic(502, "", why));
+        };
+        telemetry::task::spawn("connect-proxy", async move {
+            let _held = held;
+            if let (Ok(client), Ok(node)) = tokio::join!(client_side, node_side) {
+                let (mut client, mut node) = (TokioIo::new(client), TokioIo::new(node));
+                // Either side may close; that is how streams end.
+                let _ = copy_bidirectional(&mut client, &mut node).await;
+            }
+        });
         let (parts, _) = answer.into_parts();
         return Ok(Response::from_parts(parts, crate::body::full("")));
     }

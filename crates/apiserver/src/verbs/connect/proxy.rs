@@ -131,11 +131,11 @@ fn pod(call: &Call<'_>, path: String) -> Result<Target, Status> {
 fn service(call: &Call<'_>, path: String) -> Result<Target, Status> {
     let (tls, name, wanted) = split_name(call)?;
     let namespace = &call.info.namespace;
-    let service = object(call, "services", namespace, name)?;
-    // A number is resolved to the port's name.
+    // A number is resolved to the port's name; for others, the service is not looked at.
     let port_name = match wanted.parse::<u64>() {
         Err(_) => wanted.to_owned(),
         Ok(number) => {
+            let service = object(call, "services", namespace, name)?;
             let ports = service.get_path(&["spec", "ports"]).and_then(Value::as_array);
             let port = ports.into_iter().flatten().find(|p| p["port"].as_u64() == Some(number));
             let none = || {

@@ -14,6 +14,8 @@ use crate::verbs::options::{check_dry_run, invalid};
 use crate::verbs::{Call, FOREGROUND, ORPHAN};
 
 const OPTIONS: Expected<'static> = Expected::builtin("", "v1", "DeleteOptions");
+/// Upstream's name of the option to delete what cannot be read.
+pub(super) const IGNORE: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 const POLICIES: &[&str] = &["Foreground", "Background", "Orphan"];
 
 /// The options of a deletion.
@@ -25,6 +27,8 @@ pub(in crate::verbs) struct Options {
     propagation: Option<String>,
     pub(super) orphan: Option<bool>,
     pub(in crate::verbs) dry_run: bool,
+    /// Deletes an object although it cannot be read.
+    pub(super) ignore_read_error: bool,
 }
 
 impl Options {
@@ -33,7 +37,11 @@ impl Options {
         let bytes = body::read(body).await?;
         let value = match bytes.is_empty() {
             true => of_query(&call.query)?,
-            false => of_body(call, &bytes)?,
+            false => {
+                let value = of_body(call, &bytes)?;
+                call.audit.requests_as_it_is(&value);
+                value
+            }
         };
         let errors = check(&value);
         if !errors.is_empty() {
@@ -52,6 +60,7 @@ impl Options {
             propagation: text(&["propagationPolicy"]),
             orphan: value["orphanDependents"].as_bool(),
             dry_run: value["dryRun"].as_array().is_some_and(|d| !d.is_empty()),
+            ignore_read_error: value[IGNORE] == true,
         }
     }
 
@@ -104,6 +113,16 @@ pub(in crate::verbs) fn check(options: &Value) -> ErrorList {
     }
     let dry_run = options["dryRun"].as_array().into_iter().flatten();
     check_dry_run(&mut errors, &dry_run.filter_map(Value::as_str).collect::<Vec<_>>());
+    if options[IGNORE] == true {
+        for other in
+            ["propagationPolicy", "orphanDependents", "gracePeriodSeconds", "preconditions"]
+        {
+            if !options[other].is_null() {
+                let why = format!("cannot be set together with .{other}");
+                errors.0.push(FieldError::invalid(&Path::new(IGNORE), true, why));
+            }
+        }
+    }
     errors
 }
 
@@ -140,6 +159,9 @@ fn of_query(query: &Query) -> Result<Value, Status> {
         if let Some(text) = query.text(name) {
             value.set_path(path, text.into());
         }
+    }
+    if query.get(IGNORE).is_some() {
+        value[IGNORE] = query.flag(IGNORE).into();
     }
     if query.get("orphanDependents").is_some() {
         value["orphanDependents"] = query.flag("orphanDependents").into();

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use crate::body::{self, Body};
+use crate::chain::Held;
 use crate::negotiate::Encoding;
 
 const KEY: &str = "sec-websocket-key";
@@ -57,6 +58,7 @@ pub(super) fn serve(
     if protocol.as_ref().is_some_and(|p| p.as_bytes().contains(&b',')) {
         return Err(Status::bad_request("bad WebSocket Protocol"));
     }
+    let held = Held::of(request);
     let upgrade = hyper::upgrade::on(request);
     let mut response = Response::new(body::full(""));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -68,7 +70,10 @@ pub(super) fn serve(
     if let Some(protocol) = protocol {
         headers.insert(PROTOCOL, protocol);
     }
-    telemetry::task::spawn("watch-socket", send(upgrade, watch, encoding, until));
+    telemetry::task::spawn("watch-socket", async move {
+        let _held = held;
+        send(upgrade, watch, encoding, until).await;
+    });
     Ok(response)
 }
 

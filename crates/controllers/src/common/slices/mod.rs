@@ -10,9 +10,10 @@ use client::informer::Informer;
 use client::{Event, ObjectKey, Store};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::jiff::Timestamp;
 use kube::api::{DeleteParams, ObjectMeta, PostParams};
 
-use super::{meta, pod_control};
+use super::{meta, pod_control, trigger_time};
 use crate::{Context, Error};
 use packing::{Changes, pack};
 use tracker::Tracker;
@@ -69,13 +70,17 @@ pub(crate) struct Template {
     /// Without those that tell the Service and the manager.
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) annotations: BTreeMap<String, String>,
+    /// The time of the change that the slices follow from. It alone is no reason to write them.
+    pub(crate) triggered: Option<Timestamp>,
 }
 
 impl Template {
     fn apply(&self, slice: &mut EndpointSlice) {
+        let present = slice.metadata.annotations.take().unwrap_or_default();
+        let time = present.into_iter().filter(|(name, _)| name == trigger_time::ANNOTATION);
+        let annotations: BTreeMap<_, _> = time.chain(self.annotations.clone()).collect();
         slice.metadata.labels = Some(self.labels.clone());
-        slice.metadata.annotations =
-            Some(self.annotations.clone()).filter(|annotations| !annotations.is_empty());
+        slice.metadata.annotations = Some(annotations).filter(|all| !all.is_empty());
     }
 }
 
@@ -115,11 +120,12 @@ impl Slices {
         self.tracker.forget(service);
     }
 
-    /// Makes the slices of a Service hold exactly what is wanted.
+    /// Makes the slices of a Service hold exactly what is wanted. The template is only made if the
+    /// slices can be written now.
     pub(crate) async fn write(
         &self,
         service: &ObjectKey,
-        mut template: Template,
+        template: impl FnOnce() -> Template,
         wanted: Wanted,
     ) -> Result<(), Error> {
         let present = self.store.by_index(self.manager, &service.to_string());
@@ -128,6 +134,7 @@ impl Slices {
         if !self.tracker.caught_up(service, &present) {
             return Ok(());
         }
+        let mut template = template();
         template.labels.insert(SERVICE_NAME.into(), service.name.clone());
         template.labels.insert(MANAGED_BY.into(), self.manager.into());
         let present = present.iter().filter(|slice| !meta::deleting(&***slice));
@@ -171,7 +178,7 @@ impl Slices {
         if placeholder {
             match delete.pop() {
                 Some(mut slice) => {
-                    slice.endpoints.clear();
+                    slice.endpoints = None;
                     update.push(slice);
                 }
                 None => create.push(Vec::new()),
@@ -187,7 +194,7 @@ impl Slices {
         for endpoints in create {
             let mut slice = EndpointSlice {
                 address_type: group.family.clone(),
-                endpoints,
+                endpoints: Some(endpoints),
                 metadata: ObjectMeta {
                     generate_name: Some(format!("{}-", service.name)),
                     owner_references: Some(vec![template.owner.clone()]),
@@ -196,6 +203,7 @@ impl Slices {
                 ports: Some(group.ports.clone()),
             };
             template.apply(&mut slice);
+            trigger_time::annotate(&mut slice.metadata, template.triggered);
             match api.create(&PostParams::default(), &slice).await {
                 Ok(made) => self.tracker.wrote(service, &made),
                 Err(error) if pod_control::is_namespace_terminating(&error) => return Ok(()),
@@ -208,6 +216,7 @@ impl Slices {
             if before.is_some_and(|before| *before == slice) {
                 continue;
             }
+            trigger_time::annotate(&mut slice.metadata, template.triggered);
             let made = api.replace(meta::name(&slice), &PostParams::default(), &slice).await?;
             self.tracker.wrote(service, &made);
         }

@@ -19,6 +19,11 @@ fn identity(endpoint: &Endpoint) -> (&[String], Option<&str>) {
     (&endpoint.addresses, target)
 }
 
+/// The number of endpoints of a slice.
+fn size(slice: &EndpointSlice) -> usize {
+    slice.endpoints.as_ref().map_or(0, Vec::len)
+}
+
 /// Decides how slices with these ports come to hold exactly `wanted`.
 ///
 /// Endpoints stay in the slice they are in. New ones go to slices that are written anyway, then to
@@ -27,7 +32,7 @@ pub(super) fn pack(present: Vec<EndpointSlice>, mut wanted: Vec<Endpoint>) -> Ch
     let mut changes = Changes::default();
     let (mut dirty, mut clean) = (Vec::new(), Vec::new());
     for mut slice in present {
-        let before = slice.endpoints.clone();
+        let before = slice.endpoints.take().unwrap_or_default();
         let mut kept = Vec::new();
         for old in &before {
             if let Some(at) = wanted.iter().position(|new| identity(new) == identity(old)) {
@@ -35,38 +40,34 @@ pub(super) fn pack(present: Vec<EndpointSlice>, mut wanted: Vec<Endpoint>) -> Ch
             }
         }
         let changed = kept != before;
-        slice.endpoints = kept;
+        slice.endpoints = Some(kept);
         if changed { dirty.push(slice) } else { clean.push(slice) }
     }
     let by_order = |a: &Endpoint, b: &Endpoint| a.addresses.cmp(&b.addresses);
     wanted.sort_by(by_order);
-    dirty.sort_by_key(|slice| std::cmp::Reverse(slice.endpoints.len()));
+    dirty.sort_by_key(|slice| std::cmp::Reverse(size(slice)));
     for slice in &mut dirty {
-        let room = MAX_ENDPOINTS.saturating_sub(slice.endpoints.len()).min(wanted.len());
-        slice.endpoints.extend(wanted.drain(..room));
+        let room = MAX_ENDPOINTS.saturating_sub(size(slice)).min(wanted.len());
+        slice.endpoints.get_or_insert_default().extend(wanted.drain(..room));
     }
     while wanted.len() >= MAX_ENDPOINTS {
         changes.create.push(wanted.drain(..MAX_ENDPOINTS).collect());
     }
     if !wanted.is_empty() {
-        let fits = |slice: &EndpointSlice| slice.endpoints.len() + wanted.len() <= MAX_ENDPOINTS;
+        let fits = |slice: &EndpointSlice| size(slice) + wanted.len() <= MAX_ENDPOINTS;
         let fullest = clean.iter_mut().filter(|slice| fits(slice));
-        match fullest.max_by_key(|slice| slice.endpoints.len()) {
+        match fullest.max_by_key(|slice| size(slice)) {
             Some(slice) => {
-                slice.endpoints.append(&mut wanted);
+                slice.endpoints.get_or_insert_default().append(&mut wanted);
                 dirty.push(slice.clone());
             }
             None => changes.create.push(wanted),
         }
     }
-    let empty_clean = clean.into_iter().filter(|slice| slice.endpoints.is_empty());
+    let empty_clean = clean.into_iter().filter(|slice| size(slice) == 0);
     changes.delete.extend(empty_clean);
     for slice in dirty {
-        if slice.endpoints.is_empty() {
-            changes.delete.push(slice)
-        } else {
-            changes.update.push(slice)
-        }
+        if size(&slice) == 0 { changes.delete.push(slice) } else { changes.update.push(slice) }
     }
     changes
 }
@@ -81,7 +82,7 @@ mod tests {
     }
 
     fn slice(name: &str, range: std::ops::Range<usize>) -> EndpointSlice {
-        let mut slice = EndpointSlice { endpoints: endpoints(range), ..Default::default() };
+        let mut slice = EndpointSlice { endpoints: Some(endpoints(range)), ..Default::default() };
         slice.metadata.name = Some(name.into());
         slice
     }
@@ -90,7 +91,7 @@ mod tests {
         let name = |slice: &'_ EndpointSlice| slice.metadata.name.clone().unwrap().leak() as &str;
         (
             changes.create.iter().map(Vec::len).collect(),
-            changes.update.iter().map(|slice| (name(slice), slice.endpoints.len())).collect(),
+            changes.update.iter().map(|slice| (name(slice), size(slice))).collect(),
             changes.delete.iter().map(name).collect(),
         )
     }

@@ -22,6 +22,21 @@ async fn nothing_counts_as_started_while_its_hook_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_old_look_at_the_runtime_starts_nothing_again() {
+    let rig = Rig::new();
+    rig.runtime.answers_slowly(std::time::Duration::from_millis(50));
+    let names = ["a", "b", "c"];
+    rig.create(json!({"restartPolicy": "Never", "containers": names.map(|n| json!({"name": n}))}));
+    rig.until("all run", |s| (0..3).all(|i| container(s, i)["state"]["running"].is_object())).await;
+    for name in names {
+        rig.runtime.exit(name, 0);
+    }
+    rig.until("succeeded", |status| status["phase"] == "Succeeded").await;
+    let made = rig.runtime.calls().into_iter().filter(|call| call.starts_with("create "));
+    assert_eq!(made.collect::<Vec<_>>(), ["create a", "create b", "create c"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn restarts_are_counted_on_where_the_runtime_has_forgotten() {
     let mut rig = Rig::new();
     rig.create(json!({"containers": [{"name": "a"}]}));

@@ -25,7 +25,7 @@ pub(in crate::cri) fn container_config(config: &ContainerConfig) -> proto::Conta
         command: config.command.clone(),
         args: config.args.clone(),
         working_dir: config.working_dir.clone(),
-        envs: envs.map(|(key, value)| proto::KeyValue { key, value }).collect(),
+        envs: envs.map(|(key, value)| proto::KeyValue { key, value: value.into_bytes() }).collect(),
         mounts: config
             .mounts
             .iter()
@@ -71,6 +71,7 @@ fn mount(mount: &Mount, user: Option<&UserNamespace>) -> proto::Mount {
         host_path: text(&mount.host_path),
         readonly: mount.readonly,
         selinux_relabel: false,
+        mount_options: Vec::new(),
         propagation: match mount.propagation {
             Propagation::Private => MountPropagation::PropagationPrivate,
             Propagation::HostToContainer => MountPropagation::PropagationHostToContainer,
@@ -235,7 +236,7 @@ mod tests {
             ..Default::default()
         };
         let sent = container_config(&config);
-        assert_eq!((sent.stop_signal, sent.envs[0].value.as_str()), (29, "b"));
+        assert_eq!((sent.stop_signal, &sent.envs[0].value[..]), (29, &b"b"[..]));
         assert_eq!(mount_back(sent.mounts[0].clone()), config.mounts[0]);
         let status = proto::ContainerStatus {
             metadata: sent.metadata,

@@ -57,6 +57,8 @@ pub struct Mount {
     pub image: ::core::option::Option<ImageSpec>,
     #[prost(string, tag = "10")]
     pub image_sub_path: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "11")]
+    pub mount_options: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IdMapping {
@@ -369,6 +371,16 @@ pub struct ListPodSandboxResponse {
     #[prost(message, repeated, tag = "1")]
     pub items: ::prost::alloc::vec::Vec<PodSandbox>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamPodSandboxesRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<PodSandboxFilter>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamPodSandboxesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub pod_sandboxes: ::prost::alloc::vec::Vec<PodSandbox>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PodSandboxStatsRequest {
     #[prost(string, tag = "1")]
@@ -398,6 +410,16 @@ pub struct ListPodSandboxStatsRequest {
 pub struct ListPodSandboxStatsResponse {
     #[prost(message, repeated, tag = "1")]
     pub stats: ::prost::alloc::vec::Vec<PodSandboxStats>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamPodSandboxStatsRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<PodSandboxStatsFilter>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamPodSandboxStatsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub pod_sandbox_stats: ::prost::alloc::vec::Vec<PodSandboxStats>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PodSandboxAttributes {
@@ -524,13 +546,15 @@ pub struct ImageSpec {
     pub user_specified_image: ::prost::alloc::string::String,
     #[prost(string, tag = "19")]
     pub runtime_handler: ::prost::alloc::string::String,
+    #[prost(string, tag = "20")]
+    pub image_ref: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct KeyValue {
     #[prost(string, tag = "1")]
     pub key: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub value: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LinuxContainerResources {
@@ -862,6 +886,16 @@ pub struct ListContainersResponse {
     #[prost(message, repeated, tag = "1")]
     pub containers: ::prost::alloc::vec::Vec<Container>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamContainersRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ContainerFilter>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamContainersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub containers: ::prost::alloc::vec::Vec<Container>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContainerStatusRequest {
     #[prost(string, tag = "1")]
@@ -1057,6 +1091,16 @@ pub struct ListImagesResponse {
     pub images: ::prost::alloc::vec::Vec<Image>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamImagesRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ImageFilter>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamImagesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub images: ::prost::alloc::vec::Vec<Image>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ImageStatusRequest {
     #[prost(message, optional, tag = "1")]
     pub image: ::core::option::Option<ImageSpec>,
@@ -1165,6 +1209,10 @@ pub struct RuntimeHandler {
 pub struct RuntimeFeatures {
     #[prost(bool, tag = "1")]
     pub supplemental_groups_policy: bool,
+    #[prost(bool, tag = "2")]
+    pub user_namespaces_host_network: bool,
+    #[prost(bool, tag = "3")]
+    pub mount_options: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StatusResponse {
@@ -1250,6 +1298,16 @@ pub struct ContainerStatsFilter {
 pub struct ListContainerStatsResponse {
     #[prost(message, repeated, tag = "1")]
     pub stats: ::prost::alloc::vec::Vec<ContainerStats>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamContainerStatsRequest {
+    #[prost(message, optional, tag = "1")]
+    pub filter: ::core::option::Option<ContainerStatsFilter>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamContainerStatsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub container_stats: ::prost::alloc::vec::Vec<ContainerStats>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerAttributes {
@@ -1398,6 +1456,52 @@ pub struct CheckpointContainerRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CheckpointContainerResponse {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CheckpointPodRequest {
+    #[prost(string, tag = "1")]
+    pub pod_sandbox_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub output_path: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub container_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub options: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckpointPodResponse {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RestorePodRequest {
+    #[prost(string, tag = "1")]
+    pub checkpoint_path: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub config: ::core::option::Option<PodSandboxConfig>,
+    #[prost(string, tag = "3")]
+    pub runtime_handler: ::prost::alloc::string::String,
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub options: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    #[prost(message, repeated, tag = "5")]
+    pub container_configs: ::prost::alloc::vec::Vec<ContainerConfig>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoredContainer {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub container_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RestorePodResponse {
+    #[prost(string, tag = "1")]
+    pub pod_sandbox_id: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub restored_containers: ::prost::alloc::vec::Vec<RestoredContainer>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetEventsRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1435,6 +1539,13 @@ pub struct ListPodSandboxMetricsRequest {}
 pub struct ListPodSandboxMetricsResponse {
     #[prost(message, repeated, tag = "1")]
     pub pod_metrics: ::prost::alloc::vec::Vec<PodSandboxMetrics>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamPodSandboxMetricsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StreamPodSandboxMetricsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub pod_sandbox_metrics: ::prost::alloc::vec::Vec<PodSandboxMetrics>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PodSandboxMetrics {
@@ -1707,143 +1818,143 @@ impl Signal {
     /// (if the ProtoBuf definition does not change) and safe for programmatic use.
     pub fn as_str_name(&self) -> &'static str {
         match self {
-            Self::RuntimeDefault => "RUNTIME_DEFAULT",
-            Self::Sigabrt => "SIGABRT",
-            Self::Sigalrm => "SIGALRM",
-            Self::Sigbus => "SIGBUS",
-            Self::Sigchld => "SIGCHLD",
-            Self::Sigcld => "SIGCLD",
-            Self::Sigcont => "SIGCONT",
-            Self::Sigfpe => "SIGFPE",
-            Self::Sighup => "SIGHUP",
-            Self::Sigill => "SIGILL",
-            Self::Sigint => "SIGINT",
-            Self::Sigio => "SIGIO",
-            Self::Sigiot => "SIGIOT",
-            Self::Sigkill => "SIGKILL",
-            Self::Sigpipe => "SIGPIPE",
-            Self::Sigpoll => "SIGPOLL",
-            Self::Sigprof => "SIGPROF",
-            Self::Sigpwr => "SIGPWR",
-            Self::Sigquit => "SIGQUIT",
-            Self::Sigsegv => "SIGSEGV",
-            Self::Sigstkflt => "SIGSTKFLT",
-            Self::Sigstop => "SIGSTOP",
-            Self::Sigsys => "SIGSYS",
-            Self::Sigterm => "SIGTERM",
-            Self::Sigtrap => "SIGTRAP",
-            Self::Sigtstp => "SIGTSTP",
-            Self::Sigttin => "SIGTTIN",
-            Self::Sigttou => "SIGTTOU",
-            Self::Sigurg => "SIGURG",
-            Self::Sigusr1 => "SIGUSR1",
-            Self::Sigusr2 => "SIGUSR2",
-            Self::Sigvtalrm => "SIGVTALRM",
-            Self::Sigwinch => "SIGWINCH",
-            Self::Sigxcpu => "SIGXCPU",
-            Self::Sigxfsz => "SIGXFSZ",
-            Self::Sigrtmin => "SIGRTMIN",
-            Self::Sigrtminplus1 => "SIGRTMINPLUS1",
-            Self::Sigrtminplus2 => "SIGRTMINPLUS2",
-            Self::Sigrtminplus3 => "SIGRTMINPLUS3",
-            Self::Sigrtminplus4 => "SIGRTMINPLUS4",
-            Self::Sigrtminplus5 => "SIGRTMINPLUS5",
-            Self::Sigrtminplus6 => "SIGRTMINPLUS6",
-            Self::Sigrtminplus7 => "SIGRTMINPLUS7",
-            Self::Sigrtminplus8 => "SIGRTMINPLUS8",
-            Self::Sigrtminplus9 => "SIGRTMINPLUS9",
-            Self::Sigrtminplus10 => "SIGRTMINPLUS10",
-            Self::Sigrtminplus11 => "SIGRTMINPLUS11",
-            Self::Sigrtminplus12 => "SIGRTMINPLUS12",
-            Self::Sigrtminplus13 => "SIGRTMINPLUS13",
-            Self::Sigrtminplus14 => "SIGRTMINPLUS14",
-            Self::Sigrtminplus15 => "SIGRTMINPLUS15",
-            Self::Sigrtmaxminus14 => "SIGRTMAXMINUS14",
-            Self::Sigrtmaxminus13 => "SIGRTMAXMINUS13",
-            Self::Sigrtmaxminus12 => "SIGRTMAXMINUS12",
-            Self::Sigrtmaxminus11 => "SIGRTMAXMINUS11",
-            Self::Sigrtmaxminus10 => "SIGRTMAXMINUS10",
-            Self::Sigrtmaxminus9 => "SIGRTMAXMINUS9",
-            Self::Sigrtmaxminus8 => "SIGRTMAXMINUS8",
-            Self::Sigrtmaxminus7 => "SIGRTMAXMINUS7",
-            Self::Sigrtmaxminus6 => "SIGRTMAXMINUS6",
-            Self::Sigrtmaxminus5 => "SIGRTMAXMINUS5",
-            Self::Sigrtmaxminus4 => "SIGRTMAXMINUS4",
-            Self::Sigrtmaxminus3 => "SIGRTMAXMINUS3",
-            Self::Sigrtmaxminus2 => "SIGRTMAXMINUS2",
-            Self::Sigrtmaxminus1 => "SIGRTMAXMINUS1",
-            Self::Sigrtmax => "SIGRTMAX",
+            Self::RuntimeDefault => "SIGNAL_RUNTIME_DEFAULT",
+            Self::Sigabrt => "SIGNAL_SIGABRT",
+            Self::Sigalrm => "SIGNAL_SIGALRM",
+            Self::Sigbus => "SIGNAL_SIGBUS",
+            Self::Sigchld => "SIGNAL_SIGCHLD",
+            Self::Sigcld => "SIGNAL_SIGCLD",
+            Self::Sigcont => "SIGNAL_SIGCONT",
+            Self::Sigfpe => "SIGNAL_SIGFPE",
+            Self::Sighup => "SIGNAL_SIGHUP",
+            Self::Sigill => "SIGNAL_SIGILL",
+            Self::Sigint => "SIGNAL_SIGINT",
+            Self::Sigio => "SIGNAL_SIGIO",
+            Self::Sigiot => "SIGNAL_SIGIOT",
+            Self::Sigkill => "SIGNAL_SIGKILL",
+            Self::Sigpipe => "SIGNAL_SIGPIPE",
+            Self::Sigpoll => "SIGNAL_SIGPOLL",
+            Self::Sigprof => "SIGNAL_SIGPROF",
+            Self::Sigpwr => "SIGNAL_SIGPWR",
+            Self::Sigquit => "SIGNAL_SIGQUIT",
+            Self::Sigsegv => "SIGNAL_SIGSEGV",
+            Self::Sigstkflt => "SIGNAL_SIGSTKFLT",
+            Self::Sigstop => "SIGNAL_SIGSTOP",
+            Self::Sigsys => "SIGNAL_SIGSYS",
+            Self::Sigterm => "SIGNAL_SIGTERM",
+            Self::Sigtrap => "SIGNAL_SIGTRAP",
+            Self::Sigtstp => "SIGNAL_SIGTSTP",
+            Self::Sigttin => "SIGNAL_SIGTTIN",
+            Self::Sigttou => "SIGNAL_SIGTTOU",
+            Self::Sigurg => "SIGNAL_SIGURG",
+            Self::Sigusr1 => "SIGNAL_SIGUSR1",
+            Self::Sigusr2 => "SIGNAL_SIGUSR2",
+            Self::Sigvtalrm => "SIGNAL_SIGVTALRM",
+            Self::Sigwinch => "SIGNAL_SIGWINCH",
+            Self::Sigxcpu => "SIGNAL_SIGXCPU",
+            Self::Sigxfsz => "SIGNAL_SIGXFSZ",
+            Self::Sigrtmin => "SIGNAL_SIGRTMIN",
+            Self::Sigrtminplus1 => "SIGNAL_SIGRTMINPLUS1",
+            Self::Sigrtminplus2 => "SIGNAL_SIGRTMINPLUS2",
+            Self::Sigrtminplus3 => "SIGNAL_SIGRTMINPLUS3",
+            Self::Sigrtminplus4 => "SIGNAL_SIGRTMINPLUS4",
+            Self::Sigrtminplus5 => "SIGNAL_SIGRTMINPLUS5",
+            Self::Sigrtminplus6 => "SIGNAL_SIGRTMINPLUS6",
+            Self::Sigrtminplus7 => "SIGNAL_SIGRTMINPLUS7",
+            Self::Sigrtminplus8 => "SIGNAL_SIGRTMINPLUS8",
+            Self::Sigrtminplus9 => "SIGNAL_SIGRTMINPLUS9",
+            Self::Sigrtminplus10 => "SIGNAL_SIGRTMINPLUS10",
+            Self::Sigrtminplus11 => "SIGNAL_SIGRTMINPLUS11",
+            Self::Sigrtminplus12 => "SIGNAL_SIGRTMINPLUS12",
+            Self::Sigrtminplus13 => "SIGNAL_SIGRTMINPLUS13",
+            Self::Sigrtminplus14 => "SIGNAL_SIGRTMINPLUS14",
+            Self::Sigrtminplus15 => "SIGNAL_SIGRTMINPLUS15",
+            Self::Sigrtmaxminus14 => "SIGNAL_SIGRTMAXMINUS14",
+            Self::Sigrtmaxminus13 => "SIGNAL_SIGRTMAXMINUS13",
+            Self::Sigrtmaxminus12 => "SIGNAL_SIGRTMAXMINUS12",
+            Self::Sigrtmaxminus11 => "SIGNAL_SIGRTMAXMINUS11",
+            Self::Sigrtmaxminus10 => "SIGNAL_SIGRTMAXMINUS10",
+            Self::Sigrtmaxminus9 => "SIGNAL_SIGRTMAXMINUS9",
+            Self::Sigrtmaxminus8 => "SIGNAL_SIGRTMAXMINUS8",
+            Self::Sigrtmaxminus7 => "SIGNAL_SIGRTMAXMINUS7",
+            Self::Sigrtmaxminus6 => "SIGNAL_SIGRTMAXMINUS6",
+            Self::Sigrtmaxminus5 => "SIGNAL_SIGRTMAXMINUS5",
+            Self::Sigrtmaxminus4 => "SIGNAL_SIGRTMAXMINUS4",
+            Self::Sigrtmaxminus3 => "SIGNAL_SIGRTMAXMINUS3",
+            Self::Sigrtmaxminus2 => "SIGNAL_SIGRTMAXMINUS2",
+            Self::Sigrtmaxminus1 => "SIGNAL_SIGRTMAXMINUS1",
+            Self::Sigrtmax => "SIGNAL_SIGRTMAX",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
     pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
         match value {
-            "RUNTIME_DEFAULT" => Some(Self::RuntimeDefault),
-            "SIGABRT" => Some(Self::Sigabrt),
-            "SIGALRM" => Some(Self::Sigalrm),
-            "SIGBUS" => Some(Self::Sigbus),
-            "SIGCHLD" => Some(Self::Sigchld),
-            "SIGCLD" => Some(Self::Sigcld),
-            "SIGCONT" => Some(Self::Sigcont),
-            "SIGFPE" => Some(Self::Sigfpe),
-            "SIGHUP" => Some(Self::Sighup),
-            "SIGILL" => Some(Self::Sigill),
-            "SIGINT" => Some(Self::Sigint),
-            "SIGIO" => Some(Self::Sigio),
-            "SIGIOT" => Some(Self::Sigiot),
-            "SIGKILL" => Some(Self::Sigkill),
-            "SIGPIPE" => Some(Self::Sigpipe),
-            "SIGPOLL" => Some(Self::Sigpoll),
-            "SIGPROF" => Some(Self::Sigprof),
-            "SIGPWR" => Some(Self::Sigpwr),
-            "SIGQUIT" => Some(Self::Sigquit),
-            "SIGSEGV" => Some(Self::Sigsegv),
-            "SIGSTKFLT" => Some(Self::Sigstkflt),
-            "SIGSTOP" => Some(Self::Sigstop),
-            "SIGSYS" => Some(Self::Sigsys),
-            "SIGTERM" => Some(Self::Sigterm),
-            "SIGTRAP" => Some(Self::Sigtrap),
-            "SIGTSTP" => Some(Self::Sigtstp),
-            "SIGTTIN" => Some(Self::Sigttin),
-            "SIGTTOU" => Some(Self::Sigttou),
-            "SIGURG" => Some(Self::Sigurg),
-            "SIGUSR1" => Some(Self::Sigusr1),
-            "SIGUSR2" => Some(Self::Sigusr2),
-            "SIGVTALRM" => Some(Self::Sigvtalrm),
-            "SIGWINCH" => Some(Self::Sigwinch),
-            "SIGXCPU" => Some(Self::Sigxcpu),
-            "SIGXFSZ" => Some(Self::Sigxfsz),
-            "SIGRTMIN" => Some(Self::Sigrtmin),
-            "SIGRTMINPLUS1" => Some(Self::Sigrtminplus1),
-            "SIGRTMINPLUS2" => Some(Self::Sigrtminplus2),
-            "SIGRTMINPLUS3" => Some(Self::Sigrtminplus3),
-            "SIGRTMINPLUS4" => Some(Self::Sigrtminplus4),
-            "SIGRTMINPLUS5" => Some(Self::Sigrtminplus5),
-            "SIGRTMINPLUS6" => Some(Self::Sigrtminplus6),
-            "SIGRTMINPLUS7" => Some(Self::Sigrtminplus7),
-            "SIGRTMINPLUS8" => Some(Self::Sigrtminplus8),
-            "SIGRTMINPLUS9" => Some(Self::Sigrtminplus9),
-            "SIGRTMINPLUS10" => Some(Self::Sigrtminplus10),
-            "SIGRTMINPLUS11" => Some(Self::Sigrtminplus11),
-            "SIGRTMINPLUS12" => Some(Self::Sigrtminplus12),
-            "SIGRTMINPLUS13" => Some(Self::Sigrtminplus13),
-            "SIGRTMINPLUS14" => Some(Self::Sigrtminplus14),
-            "SIGRTMINPLUS15" => Some(Self::Sigrtminplus15),
-            "SIGRTMAXMINUS14" => Some(Self::Sigrtmaxminus14),
-            "SIGRTMAXMINUS13" => Some(Self::Sigrtmaxminus13),
-            "SIGRTMAXMINUS12" => Some(Self::Sigrtmaxminus12),
-            "SIGRTMAXMINUS11" => Some(Self::Sigrtmaxminus11),
-            "SIGRTMAXMINUS10" => Some(Self::Sigrtmaxminus10),
-            "SIGRTMAXMINUS9" => Some(Self::Sigrtmaxminus9),
-            "SIGRTMAXMINUS8" => Some(Self::Sigrtmaxminus8),
-            "SIGRTMAXMINUS7" => Some(Self::Sigrtmaxminus7),
-            "SIGRTMAXMINUS6" => Some(Self::Sigrtmaxminus6),
-            "SIGRTMAXMINUS5" => Some(Self::Sigrtmaxminus5),
-            "SIGRTMAXMINUS4" => Some(Self::Sigrtmaxminus4),
-            "SIGRTMAXMINUS3" => Some(Self::Sigrtmaxminus3),
-            "SIGRTMAXMINUS2" => Some(Self::Sigrtmaxminus2),
-            "SIGRTMAXMINUS1" => Some(Self::Sigrtmaxminus1),
-            "SIGRTMAX" => Some(Self::Sigrtmax),
+            "SIGNAL_RUNTIME_DEFAULT" => Some(Self::RuntimeDefault),
+            "SIGNAL_SIGABRT" => Some(Self::Sigabrt),
+            "SIGNAL_SIGALRM" => Some(Self::Sigalrm),
+            "SIGNAL_SIGBUS" => Some(Self::Sigbus),
+            "SIGNAL_SIGCHLD" => Some(Self::Sigchld),
+            "SIGNAL_SIGCLD" => Some(Self::Sigcld),
+            "SIGNAL_SIGCONT" => Some(Self::Sigcont),
+            "SIGNAL_SIGFPE" => Some(Self::Sigfpe),
+            "SIGNAL_SIGHUP" => Some(Self::Sighup),
+            "SIGNAL_SIGILL" => Some(Self::Sigill),
+            "SIGNAL_SIGINT" => Some(Self::Sigint),
+            "SIGNAL_SIGIO" => Some(Self::Sigio),
+            "SIGNAL_SIGIOT" => Some(Self::Sigiot),
+            "SIGNAL_SIGKILL" => Some(Self::Sigkill),
+            "SIGNAL_SIGPIPE" => Some(Self::Sigpipe),
+            "SIGNAL_SIGPOLL" => Some(Self::Sigpoll),
+            "SIGNAL_SIGPROF" => Some(Self::Sigprof),
+            "SIGNAL_SIGPWR" => Some(Self::Sigpwr),
+            "SIGNAL_SIGQUIT" => Some(Self::Sigquit),
+            "SIGNAL_SIGSEGV" => Some(Self::Sigsegv),
+            "SIGNAL_SIGSTKFLT" => Some(Self::Sigstkflt),
+            "SIGNAL_SIGSTOP" => Some(Self::Sigstop),
+            "SIGNAL_SIGSYS" => Some(Self::Sigsys),
+            "SIGNAL_SIGTERM" => Some(Self::Sigterm),
+            "SIGNAL_SIGTRAP" => Some(Self::Sigtrap),
+            "SIGNAL_SIGTSTP" => Some(Self::Sigtstp),
+            "SIGNAL_SIGTTIN" => Some(Self::Sigttin),
+            "SIGNAL_SIGTTOU" => Some(Self::Sigttou),
+            "SIGNAL_SIGURG" => Some(Self::Sigurg),
+            "SIGNAL_SIGUSR1" => Some(Self::Sigusr1),
+            "SIGNAL_SIGUSR2" => Some(Self::Sigusr2),
+            "SIGNAL_SIGVTALRM" => Some(Self::Sigvtalrm),
+            "SIGNAL_SIGWINCH" => Some(Self::Sigwinch),
+            "SIGNAL_SIGXCPU" => Some(Self::Sigxcpu),
+            "SIGNAL_SIGXFSZ" => Some(Self::Sigxfsz),
+            "SIGNAL_SIGRTMIN" => Some(Self::Sigrtmin),
+            "SIGNAL_SIGRTMINPLUS1" => Some(Self::Sigrtminplus1),
+            "SIGNAL_SIGRTMINPLUS2" => Some(Self::Sigrtminplus2),
+            "SIGNAL_SIGRTMINPLUS3" => Some(Self::Sigrtminplus3),
+            "SIGNAL_SIGRTMINPLUS4" => Some(Self::Sigrtminplus4),
+            "SIGNAL_SIGRTMINPLUS5" => Some(Self::Sigrtminplus5),
+            "SIGNAL_SIGRTMINPLUS6" => Some(Self::Sigrtminplus6),
+            "SIGNAL_SIGRTMINPLUS7" => Some(Self::Sigrtminplus7),
+            "SIGNAL_SIGRTMINPLUS8" => Some(Self::Sigrtminplus8),
+            "SIGNAL_SIGRTMINPLUS9" => Some(Self::Sigrtminplus9),
+            "SIGNAL_SIGRTMINPLUS10" => Some(Self::Sigrtminplus10),
+            "SIGNAL_SIGRTMINPLUS11" => Some(Self::Sigrtminplus11),
+            "SIGNAL_SIGRTMINPLUS12" => Some(Self::Sigrtminplus12),
+            "SIGNAL_SIGRTMINPLUS13" => Some(Self::Sigrtminplus13),
+            "SIGNAL_SIGRTMINPLUS14" => Some(Self::Sigrtminplus14),
+            "SIGNAL_SIGRTMINPLUS15" => Some(Self::Sigrtminplus15),
+            "SIGNAL_SIGRTMAXMINUS14" => Some(Self::Sigrtmaxminus14),
+            "SIGNAL_SIGRTMAXMINUS13" => Some(Self::Sigrtmaxminus13),
+            "SIGNAL_SIGRTMAXMINUS12" => Some(Self::Sigrtmaxminus12),
+            "SIGNAL_SIGRTMAXMINUS11" => Some(Self::Sigrtmaxminus11),
+            "SIGNAL_SIGRTMAXMINUS10" => Some(Self::Sigrtmaxminus10),
+            "SIGNAL_SIGRTMAXMINUS9" => Some(Self::Sigrtmaxminus9),
+            "SIGNAL_SIGRTMAXMINUS8" => Some(Self::Sigrtmaxminus8),
+            "SIGNAL_SIGRTMAXMINUS7" => Some(Self::Sigrtmaxminus7),
+            "SIGNAL_SIGRTMAXMINUS6" => Some(Self::Sigrtmaxminus6),
+            "SIGNAL_SIGRTMAXMINUS5" => Some(Self::Sigrtmaxminus5),
+            "SIGNAL_SIGRTMAXMINUS4" => Some(Self::Sigrtmaxminus4),
+            "SIGNAL_SIGRTMAXMINUS3" => Some(Self::Sigrtmaxminus3),
+            "SIGNAL_SIGRTMAXMINUS2" => Some(Self::Sigrtmaxminus2),
+            "SIGNAL_SIGRTMAXMINUS1" => Some(Self::Sigrtmaxminus1),
+            "SIGNAL_SIGRTMAX" => Some(Self::Sigrtmax),
             _ => None,
         }
     }
@@ -2212,6 +2323,44 @@ pub mod runtime_service_client {
                 .insert(GrpcMethod::new("runtime.v1.RuntimeService", "ListPodSandbox"));
             self.inner.unary(req, path, codec).await
         }
+        /// StreamPodSandboxes returns a stream of PodSandboxes.
+        /// This is an alternative to ListPodSandbox that streams results in lists
+        /// of at least one item, avoiding the gRPC message size limit for nodes with
+        /// many pods. The number of items per list may vary depending on the
+        /// container runtime. Each item must appear in exactly one response and must
+        /// not be duplicated across responses in the same stream. The server must
+        /// close the stream with EOF after all items have been sent. The kubelet
+        /// collects all items from the stream and processes them all at once after
+        /// the stream completes. The kubelet enforces a timeout on the entire stream
+        /// and will discard partial results if the stream is not completed in time.
+        /// Feature gate: CRIListStreaming
+        /// See https://kep.k8s.io/5825 for more details.
+        pub async fn stream_pod_sandboxes(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StreamPodSandboxesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::StreamPodSandboxesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/runtime.v1.RuntimeService/StreamPodSandboxes",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("runtime.v1.RuntimeService", "StreamPodSandboxes"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// CreateContainer creates a new container in specified PodSandbox
         pub async fn create_container(
             &mut self,
@@ -2343,6 +2492,44 @@ pub mod runtime_service_client {
             req.extensions_mut()
                 .insert(GrpcMethod::new("runtime.v1.RuntimeService", "ListContainers"));
             self.inner.unary(req, path, codec).await
+        }
+        /// StreamContainers returns a stream of containers.
+        /// This is an alternative to ListContainers that streams results in lists
+        /// of at least one item, avoiding the gRPC message size limit for nodes with
+        /// many containers. The number of items per list may vary depending on the
+        /// container runtime. Each item must appear in exactly one response and must
+        /// not be duplicated across responses in the same stream. The server must
+        /// close the stream with EOF after all items have been sent. The kubelet
+        /// collects all items from the stream and processes them all at once after
+        /// the stream completes. The kubelet enforces a timeout on the entire stream
+        /// and will discard partial results if the stream is not completed in time.
+        /// Feature gate: CRIListStreaming
+        /// See https://kep.k8s.io/5825 for more details.
+        pub async fn stream_containers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StreamContainersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::StreamContainersResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/runtime.v1.RuntimeService/StreamContainers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("runtime.v1.RuntimeService", "StreamContainers"),
+                );
+            self.inner.server_streaming(req, path, codec).await
         }
         /// ContainerStatus returns status of the container. If the container is not
         /// present, returns an error.
@@ -2579,6 +2766,47 @@ pub mod runtime_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
+        /// StreamContainerStats returns a stream of container stats.
+        /// This is an alternative to ListContainerStats that streams results in
+        /// lists of at least one item, avoiding the gRPC message size limit for
+        /// nodes with many containers. The number of items per list may vary
+        /// depending on the container runtime. Each item must appear in exactly one
+        /// response and must not be duplicated across responses in the same stream.
+        /// The server must close the stream with EOF after all items have been sent.
+        /// The kubelet collects all items from the stream and processes them all at
+        /// once after the stream completes. The kubelet enforces a timeout on the
+        /// entire stream and will discard partial results if the stream is not
+        /// completed in time.
+        /// Feature gate: CRIListStreaming
+        /// See https://kep.k8s.io/5825 for more details.
+        pub async fn stream_container_stats(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StreamContainerStatsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<
+                tonic::codec::Streaming<super::StreamContainerStatsResponse>,
+            >,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/runtime.v1.RuntimeService/StreamContainerStats",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("runtime.v1.RuntimeService", "StreamContainerStats"),
+                );
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// PodSandboxStats returns stats of the pod sandbox. If the pod sandbox does not
         /// exist, the call returns an error.
         pub async fn pod_sandbox_stats(
@@ -2631,6 +2859,47 @@ pub mod runtime_service_client {
                     GrpcMethod::new("runtime.v1.RuntimeService", "ListPodSandboxStats"),
                 );
             self.inner.unary(req, path, codec).await
+        }
+        /// StreamPodSandboxStats returns a stream of pod sandbox stats.
+        /// This is an alternative to ListPodSandboxStats that streams results in
+        /// lists of at least one item, avoiding the gRPC message size limit for
+        /// nodes with many pods. The number of items per list may vary depending on
+        /// the container runtime. Each item must appear in exactly one response and
+        /// must not be duplicated across responses in the same stream. The server
+        /// must close the stream with EOF after all items have been sent. The
+        /// kubelet collects all items from the stream and processes them all at once
+        /// after the stream completes. The kubelet enforces a timeout on the entire
+        /// stream and will discard partial results if the stream is not completed
+        /// in time.
+        /// Feature gate: CRIListStreaming
+        /// See https://kep.k8s.io/5825 for more details.
+        pub async fn stream_pod_sandbox_stats(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StreamPodSandboxStatsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<
+                tonic::codec::Streaming<super::StreamPodSandboxStatsResponse>,
+            >,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/runtime.v1.RuntimeService/StreamPodSandboxStats",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("runtime.v1.RuntimeService", "StreamPodSandboxStats"),
+                );
+            self.inner.server_streaming(req, path, codec).await
         }
         /// UpdateRuntimeConfig updates the runtime configuration based on the given request.
         pub async fn update_runtime_config(
@@ -2706,6 +2975,69 @@ pub mod runtime_service_client {
                 .insert(
                     GrpcMethod::new("runtime.v1.RuntimeService", "CheckpointContainer"),
                 );
+            self.inner.unary(req, path, codec).await
+        }
+        /// CheckpointPod creates a Pod-level checkpoint. The caller must set a
+        /// deadline on the call. If the pod sandbox does not exist, the deadline is
+        /// exceeded, or the checkpoint operation fails, the call returns an error.
+        /// The pod sandbox and containers must be running when the call starts. The
+        /// runtime must pause every selected container before capturing any of
+        /// them, keep all selected containers paused until every selected
+        /// container has been captured, and resume all of them before returning on
+        /// success, error, or deadline expiry. This produces one consistent
+        /// pod-wide cut while ensuring the runtime never returns a frozen pod.
+        pub async fn checkpoint_pod(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckpointPodRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckpointPodResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/runtime.v1.RuntimeService/CheckpointPod",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("runtime.v1.RuntimeService", "CheckpointPod"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// RestorePod prepares a pod sandbox and containers from a checkpoint. The
+        /// caller must set a deadline on the call. On success, every returned
+        /// container must be in the CREATED state and must not have executed the
+        /// restored process; the caller invokes its pre-start hooks and then calls
+        /// StartContainer for each returned ID. On error, the runtime must remove
+        /// any sandbox and containers created by the call before returning.
+        pub async fn restore_pod(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RestorePodRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RestorePodResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/runtime.v1.RuntimeService/RestorePod",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("runtime.v1.RuntimeService", "RestorePod"));
             self.inner.unary(req, path, codec).await
         }
         /// GetContainerEvents gets container events from the CRI runtime
@@ -2792,6 +3124,50 @@ pub mod runtime_service_client {
                     GrpcMethod::new("runtime.v1.RuntimeService", "ListPodSandboxMetrics"),
                 );
             self.inner.unary(req, path, codec).await
+        }
+        /// StreamPodSandboxMetrics returns a stream of pod sandbox metrics.
+        /// This is an alternative to ListPodSandboxMetrics that streams results in
+        /// lists of at least one item, avoiding the gRPC message size limit for
+        /// nodes with many pods. The number of items per list may vary depending on
+        /// the container runtime. Each item must appear in exactly one response and
+        /// must not be duplicated across responses in the same stream. The server
+        /// must close the stream with EOF after all items have been sent. The
+        /// kubelet collects all items from the stream and processes them all at once
+        /// after the stream completes. The kubelet enforces a timeout on the entire
+        /// stream and will discard partial results if the stream is not completed
+        /// in time.
+        /// Feature gate: CRIListStreaming
+        /// See https://kep.k8s.io/5825 for more details.
+        pub async fn stream_pod_sandbox_metrics(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StreamPodSandboxMetricsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<
+                tonic::codec::Streaming<super::StreamPodSandboxMetricsResponse>,
+            >,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/runtime.v1.RuntimeService/StreamPodSandboxMetrics",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "runtime.v1.RuntimeService",
+                        "StreamPodSandboxMetrics",
+                    ),
+                );
+            self.inner.server_streaming(req, path, codec).await
         }
         /// RuntimeConfig returns configuration information of the runtime.
         /// A couple of notes:
@@ -2966,6 +3342,42 @@ pub mod image_service_client {
                 .insert(GrpcMethod::new("runtime.v1.ImageService", "ListImages"));
             self.inner.unary(req, path, codec).await
         }
+        /// StreamImages returns a stream of images.
+        /// This is an alternative to ListImages that streams results in lists of at
+        /// least one item, avoiding the gRPC message size limit for nodes with many
+        /// images. The number of items per list may vary depending on the container
+        /// runtime. Each item must appear in exactly one response and must not be
+        /// duplicated across responses in the same stream. The server must close the
+        /// stream with EOF after all items have been sent. The kubelet collects all
+        /// items from the stream and processes them all at once after the stream
+        /// completes. The kubelet enforces a timeout on the entire stream and will
+        /// discard partial results if the stream is not completed in time.
+        /// Feature gate: CRIListStreaming
+        /// See https://kep.k8s.io/5825 for more details.
+        pub async fn stream_images(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StreamImagesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::StreamImagesResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/runtime.v1.ImageService/StreamImages",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("runtime.v1.ImageService", "StreamImages"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// ImageStatus returns the status of the image. If the image is not
         /// present, returns a response with ImageStatusResponse.Image set to
         /// nil.
@@ -3021,6 +3433,13 @@ pub mod image_service_client {
         /// RemoveImage removes the image.
         /// This call is idempotent, and must not return an error if the image has
         /// already been removed.
+        /// Note that if the image is referenced by multiple tags (even across different repositories
+        /// if they resolve to the same image digest), removing the image by a single tag
+        /// will remove all of its tags. For example, if `repo/image:v1` and `another_repo/image:latest`
+        /// point to the same image, removing `repo/image:v1` will also remove `another_repo/image:latest`.
+        /// The next call to ListImages, ImageStatus, ImageFsInfo will not return this image.
+        /// The resources (e.g. disk space) may be cleaned asynchronously
+        /// and not guaranteed to be cleaned up by the time this method returns.
         pub async fn remove_image(
             &mut self,
             request: impl tonic::IntoRequest<super::RemoveImageRequest>,
@@ -3046,6 +3465,7 @@ pub mod image_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// ImageFSInfo returns information of the filesystem that is used to store images.
+        /// Usage information may include images that were removed, but are still being cleaned up.
         pub async fn image_fs_info(
             &mut self,
             request: impl tonic::IntoRequest<super::ImageFsInfoRequest>,

@@ -38,16 +38,12 @@ fn selector(pod: &PodInfo, cluster: &Cluster) -> Selector {
             .get(&key)
             .and_then(|rc| rc.spec.as_ref()?.selector.as_ref())
             .map(Selector::exact),
-        ("apps/v1", "ReplicaSet") => cluster
-            .replica_sets
-            .get(&key)
-            .and_then(|rs| rs.spec.as_ref())
-            .map(|spec| Selector::new(Some(&spec.selector))),
-        ("apps/v1", "StatefulSet") => cluster
-            .stateful_sets
-            .get(&key)
-            .and_then(|set| set.spec.as_ref())
-            .map(|spec| Selector::new(Some(&spec.selector))),
+        ("apps/v1", "ReplicaSet") => {
+            cluster.replica_sets.get(&key).map(|rs| Selector::new(Some(&rs.spec.selector)))
+        }
+        ("apps/v1", "StatefulSet") => {
+            cluster.stateful_sets.get(&key).map(|set| Selector::new(Some(&set.spec.selector)))
+        }
         _ => None,
     };
     match workload {

@@ -1,6 +1,7 @@
 //! Validation of pods and pod templates (upstream's `ValidatePodSpec` and its surroundings).
 
 mod affinity;
+mod allocated;
 mod annotations;
 mod containers;
 mod env;
@@ -32,6 +33,7 @@ pub(in crate::registry) use env::{VOLUME_FIELDS, check_field_ref, check_resource
 pub(in crate::registry) use ports::PROTOCOLS;
 pub(super) use resize::validate_resize;
 pub(in crate::registry) use resources::check_overhead;
+pub(crate) use scheduling::tolerations_at;
 pub(in crate::registry) use scheduling::{TAINT_EFFECTS, check_tolerations};
 pub(super) use status::validate_status_update;
 pub(super) use update::{validate_ephemeral_update, validate_update};
@@ -192,11 +194,6 @@ fn check_spec(spec: &Field<'_>, pod: Option<&Object>) {
     }
     if let Some(os) = spec.opt("os") {
         windows::check_os(&os, spec);
-    }
-    if let Some(workload) = spec.opt("workloadRef") {
-        workload.valid("name", names::dns1123_subdomain);
-        workload.valid("podGroup", names::dns1123_label);
-        workload.maybe_valid("podGroupReplicaKey", names::dns1123_label);
     }
     env::check_file_keys(spec);
 }

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use apimachinery::names;
 
 use super::files::{downward_file, file_mode, key_to_path};
-use crate::registry::check::{Field, check_label_selector, check_signer_name};
+use crate::registry::check::{
+    Field, check_label_selector, check_signer_name, check_user_annotations,
+};
 
 const SOURCES: &[&str] = &[
     "secret",
@@ -67,13 +69,16 @@ pub(super) fn projected(volume: &Field<'_>) {
 }
 
 fn service_account_token(volume: &Field<'_>, token: &Field<'_>) {
-    let seconds = token.int("expirationSeconds").unwrap_or(0);
     let at = token.at("expirationSeconds");
-    if seconds < 600 {
-        at.invalid_value(seconds, "may not specify a duration less than 10 minutes");
-    }
-    if seconds > 1 << 32 {
-        at.invalid_value(seconds, "may not specify a duration larger than 2^32 seconds");
+    match token.int("expirationSeconds") {
+        None => at.required(""),
+        Some(seconds) if seconds < 600 => {
+            at.invalid("may not specify a duration less than 10 minutes");
+        }
+        Some(seconds) if seconds > 1 << 32 => {
+            at.invalid("may not specify a duration larger than 2^32 seconds");
+        }
+        Some(_) => {}
     }
     // Upstream reports errors at the volume.
     let place = volume.instead(token.value());
@@ -126,6 +131,7 @@ const KEY_TYPES: &[&str] =
 
 fn pod_certificate<'a>(volume: &Field<'_>, source: &Field<'a>, paths: &mut Paths<'a>) {
     check_signer_name(&source.at("signerName"));
+    check_user_annotations(source, "userAnnotations");
     source.one_of("keyType", KEY_TYPES);
     if let Some(seconds) = source.int("maxExpirationSeconds") {
         let at = source.at("maxExpirationSeconds");

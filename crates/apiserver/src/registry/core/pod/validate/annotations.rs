@@ -9,7 +9,7 @@ pub(super) use crate::registry::MIRROR_POD as MIRROR;
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER: &str = "container.seccomp.security.alpha.kubernetes.io/";
-pub(super) const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+pub(super) use super::super::app_armor::ANNOTATION as APP_ARMOR;
 
 fn has_container(spec: &Value, name: &str) -> bool {
     CONTAINER_LISTS

@@ -14,16 +14,18 @@ pub(super) fn check(container: &Field<'_>) {
     } else {
         return;
     }
-    if container.len("restartPolicyRules") > 20 {
-        container.at("restartPolicyRules").too_long(20);
+    let rules = container.len("restartPolicyRules");
+    if rules > 20 {
+        container.at("restartPolicyRules").too_many(rules, 20);
     }
     for rule in container.items("restartPolicyRules") {
-        rule.one_of("action", &["Restart"]);
+        rule.one_of("action", &["Restart", "RestartAllContainers"]);
         let codes = rule.at("exitCodes");
         if rule.has("exitCodes") {
             codes.one_of("operator", &["In", "NotIn"]);
-            if codes.len("values") > 255 {
-                codes.at("values").too_long(255);
+            let values = codes.len("values");
+            if values > 255 {
+                codes.at("values").too_many(values, 255);
             }
         } else {
             codes.required("must be specified");

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 
+use apimachinery::field::{ErrorList, Path};
 use apimachinery::names;
+use serde_json::{Value, json};
 
 use super::affinity::check_label_keys;
-use crate::registry::check::{Field, check_label_selector};
+use crate::registry::check::{Field, check_at, check_label_selector};
 
 /// Effects of a taint.
 pub(in crate::registry) const TAINT_EFFECTS: &[&str] =
@@ -46,6 +48,17 @@ pub(in crate::registry) fn check_tolerations(spec: &Field<'_>) {
             toleration.one_of("effect", TAINT_EFFECTS);
         }
     }
+}
+
+/// The findings about a list of tolerations of no pod.
+pub(crate) fn tolerations_at(path: &Path, list: &Value) -> ErrorList {
+    let holder = json!({"tolerations": list});
+    let mut errors = check_at(&holder, Path::root(), check_tolerations);
+    for error in &mut errors.0 {
+        let own = error.path.as_str().strip_prefix("tolerations").unwrap_or_default().to_owned();
+        error.path = Path::new(&format!("{path}{own}"));
+    }
+    errors
 }
 
 pub(super) fn check_gates(spec: &Field<'_>) {

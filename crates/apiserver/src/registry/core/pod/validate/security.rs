@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use apimachinery::names;
 
+use super::super::app_armor::MAX_NAME;
 use super::Scope;
 use super::windows::check_windows_options;
 use crate::registry::check::Field;
@@ -32,8 +33,7 @@ pub(super) fn check_pod(context: &Field<'_>, spec: &Field<'_>) {
     check_windows_options(context);
     check_app_armor(context);
     context.maybe_one_of("supplementalGroupsPolicy", &["Merge", "Strict"]);
-    // The other policy requires the feature gate SELinuxMount.
-    context.maybe_one_of("seLinuxChangePolicy", &["Recursive"]);
+    context.maybe_one_of("seLinuxChangePolicy", &["MountOption", "Recursive"]);
 }
 
 pub(super) fn check_container(context: &Field<'_>, scope: &Scope<'_>) {
@@ -88,7 +88,6 @@ fn check_seccomp(context: &Field<'_>) {
 }
 
 fn check_app_armor(context: &Field<'_>) {
-    const MAX: usize = 4095;
     const MUST: &str = "must be set when AppArmor type is Localhost";
     let Some(profile) = context.opt("appArmorProfile") else { return };
     let local = profile.at("localhostProfile");
@@ -101,8 +100,8 @@ fn check_app_armor(context: &Field<'_>) {
             } else if text.is_empty() {
                 local.required(MUST);
             }
-            if text.len() > MAX {
-                local.too_long(MAX);
+            if text.len() > MAX_NAME {
+                local.too_long(MAX_NAME);
             }
         }
         "RuntimeDefault" | "Unconfined" => {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use apimachinery::{Object, names};
 use serde_json::Value;
 
+use super::allocated::{check_allocated, check_none_allocated};
 use crate::registry::check::{Field, check};
 use apimachinery::field::ErrorList;
 
@@ -36,6 +37,16 @@ pub(in crate::registry::core::pod) fn validate_status_update(
         check_transitions(&status, was, "ephemeralContainerStatuses", |_, _| false);
         check_claims(&status, &spec);
         check_ips(&status, was, "podIPs");
+        let (ip, ips) = (status.str("podIP"), status.at("podIPs"));
+        let first = ips.index(0);
+        if ip.is_empty() != (status.len("podIPs") == 0) {
+            ips.invalid_list_as(
+                "PodIP",
+                "podIP and podIPs must either both be set or both be unset",
+            );
+        } else if first.str("ip") != ip {
+            first.at("ip").invalid("must be equal to `podIP`");
+        }
         if status.len("hostIPs") > 0 {
             let first = status.at("hostIPs").index(0).at("ip");
             if status.at("hostIPs").index(0).str("ip") != status.str("hostIP") {
@@ -46,6 +57,9 @@ pub(in crate::registry::core::pod) fn validate_status_update(
         for field in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
             check_users(&status, field, spec.at("os").str("name"));
         }
+        check_allocated(&status, "containerStatuses", &spec, "containers");
+        check_allocated(&status, "initContainerStatuses", &spec, "initContainers");
+        check_none_allocated(&status, "ephemeralContainerStatuses");
     })
 }
 
@@ -160,19 +174,23 @@ fn check_ips(status: &Field<'_>, was: &Value, field: &str) {
     }
     let dual = sixes.contains(&true) && sixes.contains(&false);
     if sixes.len() > 2 || (sixes.len() == 2 && !dual) {
-        status.at(field).invalid("may specify no more than one IP for each IP family");
+        status
+            .at(field)
+            .invalid_list_as("PodIP", "may specify no more than one IP for each IP family");
     }
 }
 
 fn check_users(status: &Field<'_>, field: &str, os: &str) {
     const MAX: i64 = i32::MAX as i64;
+    // A runtime may report any user that Linux knows.
+    const MAX_USER: i64 = u32::MAX as i64;
     for container in status.items(field) {
         let Some(linux) = container.at("user").opt("linux") else { continue };
         if os == "windows" {
             linux.forbidden("cannot be set for a windows pod");
             continue;
         }
-        linux.within("uid", 0, MAX);
+        linux.within("uid", 0, MAX_USER);
         linux.within("gid", 0, MAX);
         for group in linux.items("supplementalGroups") {
             group.invalid_all(names::in_range(group.value().as_i64().unwrap_or(0), 0, MAX));

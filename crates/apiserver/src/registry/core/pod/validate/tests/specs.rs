@@ -107,14 +107,14 @@ fn pod_security() {
     creates(&[
         (
             with(
-                json!({"fsGroup": -1, "supplementalGroups": [-2], "fsGroupChangePolicy": "x", "supplementalGroupsPolicy": "y", "seLinuxChangePolicy": "MountOption"}),
+                json!({"fsGroup": -1, "supplementalGroups": [-2], "fsGroupChangePolicy": "x", "supplementalGroupsPolicy": "y", "seLinuxChangePolicy": "None"}),
             ),
             &[
                 "spec.securityContext.fsGroup: Invalid value: -1: must be between 0 and 2147483647, inclusive",
                 "spec.securityContext.supplementalGroups[0]: Invalid value: -2: must be between 0 and 2147483647, inclusive",
                 "spec.securityContext.fsGroupChangePolicy: Unsupported value: \"x\": supported values: \"Always\", \"OnRootMismatch\"",
                 "spec.securityContext.supplementalGroupsPolicy: Unsupported value: \"y\": supported values: \"Merge\", \"Strict\"",
-                "spec.securityContext.seLinuxChangePolicy: Unsupported value: \"MountOption\": supported values: \"Recursive\"",
+                "spec.securityContext.seLinuxChangePolicy: Unsupported value: \"None\": supported values: \"MountOption\", \"Recursive\"",
             ],
         ),
         (

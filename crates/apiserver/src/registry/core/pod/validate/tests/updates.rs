@@ -45,7 +45,7 @@ fn a_pod_hardly_changes() {
     assert_eq!(
         changed,
         [format!(
-            "{OTHERS}@@ -38,7 +38,7 @@\n  \"RestartPolicy\": \"Always\",\n  \"TerminationGracePeriodSeconds\": 30,\n  \"ActiveDeadlineSeconds\": null,\n- \"DNSPolicy\": \"ClusterFirst\",\n+ \"DNSPolicy\": \"Default\",\n  \"NodeSelector\": null,\n  \"ServiceAccountName\": \"\",\n  \"AutomountServiceAccountToken\": null,\n"
+            "{OTHERS}@@ -38,7 +38,7 @@\n  \"RestartPolicy\": \"Always\",\n  \"TerminationGracePeriodSeconds\": 30,\n  \"ActiveDeadlineSeconds\": null,\n- \"DNSPolicy\": \"ClusterFirst\",\n+ \"DNSPolicy\": \"Default\",\n  \"NodeSelector\": null,\n  \"ServiceAccountName\": \"\",\n  \"DeprecatedServiceAccount\": \"\",\n"
         )]
     );
 }
@@ -175,6 +175,32 @@ fn statuses_do_not_go_back() {
             "status.containerStatuses[0].state: Forbidden: may not be transitioned to non-terminated state"
         ]
     );
+    let devices = |name: &str, devices: Value| {
+        with(json!({"containerStatuses": [{"name": "c", "allocatedResourcesStatus": [
+            {"name": name, "resources": devices}]}]}))
+    };
+    let none = with(json!({}));
+    assert_eq!(
+        messages(&validate_status_update(
+            &devices(
+                "claim:a/b",
+                json!([{"resourceID": "x", "health": "Ill"}, {"resourceID": "x", "health": "Healthy", "message": ""}])
+            ),
+            &none
+        )),
+        [
+            "status.containerStatuses[0].allocatedResourcesStatus[0].name: Invalid value: \"claim:a/b\": must match one of the container's resource claims as 'claim:<claimName>/<requestName>' when container.resources.claims[*].request is set or 'claim:<claimName>' when it is empty",
+            "status.containerStatuses[0].allocatedResourcesStatus[0].resources[0].health: Unsupported value: \"Ill\": supported values: \"Healthy\", \"Unhealthy\", \"Unknown\"",
+            "status.containerStatuses[0].allocatedResourcesStatus[0].resources[1].message: Required value: must be non-empty if specified",
+            "status.containerStatuses[0].allocatedResourcesStatus[0].resources[1].resourceID: Duplicate value: \"x\"",
+        ]
+    );
+    assert_eq!(
+        messages(&validate_status_update(&devices("example.com/gpu", json!([])), &none)),
+        [
+            "status.containerStatuses[0].allocatedResourcesStatus[0].name: Invalid value: \"example.com/gpu\": must match one of the container's resource requests"
+        ]
+    );
     let new = with(
         json!({"qosClass": "Guaranteed", "podIPs": [{"ip": "1.2.3.4"}, {"ip": "1.2.3.5"}], "hostIP": "1.1.1.1", "hostIPs": [{"ip": "1.1.1.2"}]}),
     );
@@ -182,7 +208,8 @@ fn statuses_do_not_go_back() {
         messages(&validate_status_update(&new, &with(json!({"qosClass": "Burstable"})))),
         [
             "status.qosClass: Invalid value: \"Guaranteed\": field is immutable",
-            "status.podIPs: Invalid value: [{\"ip\":\"1.2.3.4\"},{\"ip\":\"1.2.3.5\"}]: may specify no more than one IP for each IP family",
+            "status.podIPs: Invalid value: [{\"IP\":\"1.2.3.4\"},{\"IP\":\"1.2.3.5\"}]: may specify no more than one IP for each IP family",
+            "status.podIPs: Invalid value: [{\"IP\":\"1.2.3.4\"},{\"IP\":\"1.2.3.5\"}]: podIP and podIPs must either both be set or both be unset",
             "status.hostIPs[0].ip: Invalid value: \"1.1.1.2\": must be equal to `hostIP`",
         ]
     );
