@@ -1,10 +1,10 @@
 //! Measurements side by side: each figure with its baseline, their ratio, its target and the verdict.
 //!
 //! `cargo build --release -p coxswain` first; the binary is `$COXSWAIN`, else the release build of
-//! this checkout. Then `cargo run --release -p bench -- [api|store|list|watch|pods|up|memory|size|build]…`;
+//! this checkout. Then `cargo run --release -p bench -- [api|extension|store|list|watch|pods|up|memory|size|build]…`;
 //! without names all but `build` run, in under five minutes. Baselines are measured in the same run on the same
 //! machine, alternating with what is compared, so a busy machine slows both; ratios mean more than
-//! figures. `api` is set against upstream's server where `KUBE_APISERVER` (and `ETCD`, if it is not on
+//! figures. `api` and `extension` are set against upstream's server where `KUBE_APISERVER` (and `ETCD`, if it is not on
 //! `PATH`) name the binaries. `store` needs Debian's `etcd-server` on `PATH`, `pods` needs root.
 
 mod benchmarks;
@@ -41,6 +41,8 @@ struct Cli {
 enum Benchmark {
     /// Requests to the API server alone, against upstream's with etcd.
     Api,
+    /// What webhooks, policies and rules add to a write, against upstream's.
+    Extension,
     /// Durable puts per second, against etcd and against bare write and fdatasync.
     Store,
     /// LIST of 10,000 pods, against a static buffer.
@@ -103,6 +105,7 @@ fn run(cli: Cli) -> Result<bool> {
 async fn measure(benchmark: Benchmark, report: &mut Report) -> Result<()> {
     match benchmark {
         Benchmark::Api => benchmarks::api::measure(report).await,
+        Benchmark::Extension => benchmarks::extension::measure(report).await,
         Benchmark::Store => benchmarks::store::measure(report).await,
         Benchmark::List => benchmarks::list::measure(report).await,
         Benchmark::Watch => benchmarks::watch::measure(report).await,

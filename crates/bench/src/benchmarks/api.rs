@@ -19,8 +19,8 @@ use crate::report::{Report, Row, Target};
 use crate::servers::Server;
 use crate::stats::percentile;
 
-/// Pods that are made, changed and deleted.
-const PODS: usize = 2_000;
+/// Objects that are made, changed and deleted.
+pub(super) const OBJECTS: usize = 2_000;
 /// Requests under way at once.
 const WORKERS: usize = 32;
 /// Lists of each kind: at least so many, and more as long as there is time.
@@ -30,13 +30,13 @@ const LISTING: Duration = Duration::from_secs(1);
 
 /// The figures of one server: requests per second, and processor time of each in milliseconds.
 #[derive(Clone, Copy, Debug)]
-struct Measurement {
-    rate: f64,
-    cpu: f64,
+pub(super) struct Measurement {
+    pub(super) rate: f64,
+    pub(super) cpu: f64,
 }
 
-/// One request of a kind: its method, path, media type and body, by the pod's number.
-type Make = fn(usize) -> (Method, String, &'static str, Bytes);
+/// One request of a kind: its method, path, media type and body, by the object's number.
+pub(super) type Make = fn(usize) -> (Method, String, &'static str, Bytes);
 
 fn path(number: usize) -> String {
     format!("/api/v1/namespaces/{NAMESPACE}/pods/{}", load::pod_name(number))
@@ -46,7 +46,7 @@ const MERGE: &str = "application/merge-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
-fn bytes(value: &Value) -> Bytes {
+pub(super) fn bytes(value: &Value) -> Bytes {
     value.to_string().into()
 }
 
@@ -121,13 +121,16 @@ async fn contest(ours: &Server, theirs: Option<&Server>, report: &mut Report) ->
         add(report, what, *target, own, other);
     }
     let own = fan_out(ours).await?;
-    let other = match theirs {
-        Some(server) => Some(fan_out(server).await?),
+    let other = match theirs.map(fan_out) {
+        // Upstream's ends watches that it cannot serve in time.
+        Some(other) => {
+            other.await.inspect_err(|why| eprintln!("upstream's watchers: {why:#}")).ok()
+        }
         None => None,
     };
     add(report, "watch events to 1,000 watchers", 6.0, own, other);
     report.add(Row {
-        what: format!("memory with {PODS} pods"),
+        what: format!("memory with {OBJECTS} pods"),
         figure: ours.resident()? as f64 / 1e6,
         baseline: theirs.map(Server::resident).transpose()?.map(|b| ("upstream", b as f64 / 1e6)),
         unit: "MB",
@@ -161,11 +164,11 @@ fn add(report: &mut Report, what: &str, target: f64, own: Measurement, other: Op
     });
 }
 
-/// One request for each pod, [`WORKERS`] at once.
-async fn writes(server: &Server, make: Make) -> Result<Measurement> {
+/// One request for each object, [`WORKERS`] at once.
+pub(super) async fn writes(server: &Server, make: Make) -> Result<Measurement> {
     let api = server.endpoint.http2().await?;
     let (before, begun) = (server.cpu_time()?, Instant::now());
-    stream::iter(0..PODS)
+    stream::iter(0..OBJECTS)
         .map(|number| {
             let mut api = api.clone();
             async move {
@@ -176,7 +179,7 @@ async fn writes(server: &Server, make: Make) -> Result<Measurement> {
         .buffer_unordered(WORKERS)
         .try_for_each(|_| async { Ok(()) })
         .await?;
-    measurement(server, before, begun, PODS)
+    measurement(server, before, begun, OBJECTS)
 }
 
 async fn fan_out(server: &Server) -> Result<Measurement> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod api;
 pub(crate) mod build;
+pub(crate) mod extension;
 pub(crate) mod list;
 pub(crate) mod memory;
 pub(crate) mod pods;
