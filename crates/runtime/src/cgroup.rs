@@ -23,6 +23,9 @@ const BASE: &str = "/sys/fs/cgroup";
 const V1_CONTROLLERS: [&str; 9] =
     ["memory", "cpu", "cpuacct", "cpuset", "devices", "freezer", "blkio", "pids", "hugetlb"];
 
+/// The file of a cpuset's CPUs.
+const CPUS: &str = "cpuset.cpus";
+
 /// Controllers of v2 that are handed down.
 const V2_CONTROLLERS: [&str; 6] = ["cpuset", "cpu", "io", "memory", "pids", "hugetlb"];
 
@@ -64,23 +67,28 @@ impl Hierarchies {
 
     /// Makes a cgroup and its parents and returns its directories.
     pub(crate) fn create(&self, path: &str) -> io::Result<Vec<PathBuf>> {
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         for root in &self.roots {
+            let cpusets = !self.unified && root.join(CPUS).exists();
+            // Where a parent has nothing to hand down, it is there but for the first pod.
+            if !self.unified && !cpusets {
+                let whole = parts.iter().fold(root.clone(), |path, part| path.join(part));
+                match make(&whole) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    made => {
+                        made?;
+                        continue;
+                    }
+                }
+            }
             let mut directory = root.clone();
-            for part in path.split('/').filter(|part| !part.is_empty()) {
+            for part in &parts {
                 if self.unified {
                     enable_controllers(&directory);
                 }
                 directory.push(part);
-                match std::fs::create_dir(&directory) {
-                    Ok(()) => {
-                        // Containers see theirs, whoever they run as; the umask is for data.
-                        let mode = Permissions::from_mode(0o755);
-                        std::fs::set_permissions(&directory, mode)?;
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    Err(error) => return Err(named(&directory, error)),
-                }
-                if !self.unified {
+                make(&directory)?;
+                if cpusets {
                     // Also where it was there: its maker may not have come to this yet.
                     inherit_cpuset(&directory)?;
                 }
@@ -142,11 +150,25 @@ fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Hands down what the directory has; a controller that the parent lacks is left out.
+/// Makes one directory, unless it is there.
+fn make(directory: &Path) -> io::Result<()> {
+    match std::fs::create_dir(directory) {
+        // Containers see theirs, whoever they run as; the umask is for data.
+        Ok(()) => std::fs::set_permissions(directory, Permissions::from_mode(0o755)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(named(directory, error)),
+    }
+}
+
+/// Hands down what the directory has and does not hand down yet; a controller that the parent lacks
+/// is left out.
 fn enable_controllers(directory: &Path) {
-    let available =
-        std::fs::read_to_string(directory.join("cgroup.controllers")).unwrap_or_default();
-    for controller in available.split_whitespace().filter(|name| V2_CONTROLLERS.contains(name)) {
+    let read = |name| std::fs::read_to_string(directory.join(name)).unwrap_or_default();
+    let (available, enabled) = (read("cgroup.controllers"), read("cgroup.subtree_control"));
+    let wanted = |name: &&str| {
+        V2_CONTROLLERS.contains(name) && !enabled.split_whitespace().any(|other| other == *name)
+    };
+    for controller in available.split_whitespace().filter(wanted) {
         // Refused where the cgroup holds processes itself; limits then fail with a clear path.
         std::fs::write(directory.join("cgroup.subtree_control"), format!("+{controller}")).ok();
     }
@@ -154,10 +176,13 @@ fn enable_controllers(directory: &Path) {
 
 /// A new v1 cpuset is empty and takes no process until it has CPUs and memory nodes.
 fn inherit_cpuset(directory: &Path) -> io::Result<()> {
-    for name in ["cpuset.cpus", "cpuset.mems"] {
+    for name in [CPUS, "cpuset.mems"] {
         let file = directory.join(name);
-        let (Some(parent), true) = (directory.parent(), file.exists()) else { return Ok(()) };
-        let own = std::fs::read(&file).map_err(|error| named(&file, error))?;
+        let Some(parent) = directory.parent() else { return Ok(()) };
+        let own = match std::fs::read(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            own => own.map_err(|error| named(&file, error))?,
+        };
         if !own.trim_ascii().is_empty() {
             continue;
         }

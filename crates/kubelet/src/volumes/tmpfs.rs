@@ -1,14 +1,15 @@
 //! Mounting and unmounting on the node.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount as mount_fs, umount2};
 
-/// Mounts a tmpfs, with a size limit in bytes, unless something is mounted there; says whether it
+/// Mounts a tmpfs, with a size limit in bytes, unless a file system is mounted there; says whether it
 /// did. Without the right to mount (a simulated node) the directory stays as it is.
 pub(crate) fn mount(path: &Path, size: Option<i64>) -> io::Result<bool> {
-    if mounts()?.iter().any(|mounted| mounted == path) {
+    if is_file_system(path)? {
         return Ok(false);
     }
     let options = size.map_or_else(String::new, |size| format!("size={size}"));
@@ -20,6 +21,13 @@ pub(crate) fn mount(path: &Path, size: Option<i64>) -> io::Result<bool> {
             Ok(true)
         }
     }
+}
+
+/// Returns true if the directory is the root of another file system than its parent's. The table of
+/// mounts would tell too, but it grows with the node's pods and is read for each volume.
+fn is_file_system(path: &Path) -> io::Result<bool> {
+    let parent = path.parent().unwrap_or(path);
+    Ok(std::fs::symlink_metadata(path)?.dev() != std::fs::symlink_metadata(parent)?.dev())
 }
 
 /// Unmounts everything at and below `root`, innermost first.
