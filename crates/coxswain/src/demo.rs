@@ -49,12 +49,11 @@ pub(crate) async fn get(url: &str) -> Result<()> {
 
 /// Writes the demo image as an OCI layout tar.
 pub(crate) fn build(out: &Path) -> Result<()> {
-    let own = std::fs::read("/proc/self/exe").context("reading this binary")?;
     let passwd = b"root:x:0:0:root:/:/coxswain\nnobody:x:65534:65534:nobody:/:/coxswain\n";
     let spec = ImageSpec {
         files: vec![
-            ImageFile { path: "/coxswain", mode: 0o755, bytes: &own },
-            ImageFile { path: "/etc/passwd", mode: 0o644, bytes: passwd },
+            ImageFile::copy("/coxswain", 0o755, Path::new("/proc/self/exe")),
+            ImageFile::new("/etc/passwd", 0o644, passwd),
         ],
         entrypoint: vec!["/coxswain".into(), "demo".into()],
         cmd: vec!["serve".into()],

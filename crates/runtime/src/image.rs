@@ -10,7 +10,7 @@ mod pull;
 mod store;
 mod token;
 
-pub use builder::{ImageFile, ImageSpec, build_image_tar};
+pub use builder::{Contents, ImageFile, ImageSpec, build_image_tar};
 pub use pull::RegistryConfig;
 
 pub(crate) use archive::directory_usage;
@@ -42,7 +42,11 @@ pub fn full_image_name(name: &str) -> Result<String, crate::PullError> {
 
 /// `sha256:` and the hash in hexadecimal.
 pub(crate) fn digest_of(bytes: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+    digest_text(Sha256::new_with_prefix(bytes))
+}
+
+fn digest_text(hash: Sha256) -> String {
+    format!("sha256:{}", hex::encode(hash.finalize()))
 }
 
 /// The tar reader's error about damage, without the bytes that it quotes: they may be the content of
@@ -56,20 +60,20 @@ fn damaged(error: io::Error) -> io::Error {
     }
 }
 
-/// A reader that hashes what passes.
-struct Hashing<R> {
-    inner: R,
+/// A reader or writer that hashes what passes.
+struct Hashing<T> {
+    inner: T,
     hash: Sha256,
     length: u64,
 }
 
-impl<R: io::Read> Hashing<R> {
-    fn new(inner: R) -> Self {
+impl<T> Hashing<T> {
+    fn new(inner: T) -> Self {
         Self { inner, hash: Sha256::new(), length: 0 }
     }
 
     fn digest(self) -> String {
-        format!("sha256:{}", hex::encode(self.hash.finalize()))
+        digest_text(self.hash)
     }
 }
 
@@ -79,5 +83,18 @@ impl<R: io::Read> io::Read for Hashing<R> {
         self.hash.update(&buffer[..length]);
         self.length += length as u64;
         Ok(length)
+    }
+}
+
+impl<W: io::Write> io::Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = self.inner.write(bytes)?;
+        self.hash.update(&bytes[..length]);
+        self.length += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }

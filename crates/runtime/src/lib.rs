@@ -19,6 +19,6 @@ pub mod tree;
 pub use api::*;
 pub use error::{Error, PullError, Result};
 pub use image::{
-    ImageFile, ImageSpec, RegistryConfig, build_image_tar, full_image_name, repository_of,
+    Contents, ImageFile, ImageSpec, RegistryConfig, build_image_tar, full_image_name, repository_of,
 };
 pub use shim::maybe_run_shim;

@@ -188,7 +188,7 @@ impl Lab {
         .await
         .unwrap();
         let spec = ImageSpec {
-            files: vec![ImageFile { path: "/hello", mode: 0o644, bytes: b"hello" }],
+            files: vec![ImageFile::new("/hello", 0o644, b"hello")],
             entrypoint: vec!["/hello".into()],
             ..ImageSpec::default()
         };

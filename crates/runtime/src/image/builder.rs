@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-
-use super::digest_of;
 use super::model::{
-    CONFIG, ConfigFile, Descriptor, INDEX, Index, LAYER_GZIP, MANIFEST, Manifest, Platform,
+    CONFIG, ConfigFile, Descriptor, INDEX, Index, LAYER, MANIFEST, Manifest, Platform,
     ProcessConfig, RootFs,
 };
 use super::store::normalise;
+use super::{Hashing, digest_of, digest_text};
 
 /// A file of a new image.
 #[derive(Debug, Clone)]
@@ -22,8 +19,29 @@ pub struct ImageFile<'a> {
     pub path: &'a str,
     /// Permission bits.
     pub mode: u32,
-    /// Contents; for a symbolic link (`mode` has the type bits `0o120000`), its target.
-    pub bytes: &'a [u8],
+    /// What is in it.
+    pub contents: Contents<'a>,
+}
+
+/// The contents of a file of a new image.
+#[derive(Debug, Clone)]
+pub enum Contents<'a> {
+    /// These bytes; for a symbolic link (`mode` has the type bits `0o120000`), its target.
+    Bytes(&'a [u8]),
+    /// Those of a file of this machine, which are copied piece by piece.
+    File(&'a Path),
+}
+
+impl<'a> ImageFile<'a> {
+    /// A file with these bytes, or a symbolic link to them.
+    pub fn new(path: &'a str, mode: u32, bytes: &'a [u8]) -> Self {
+        Self { path, mode, contents: Contents::Bytes(bytes) }
+    }
+
+    /// A copy of a file of this machine.
+    pub fn copy(path: &'a str, mode: u32, source: &'a Path) -> Self {
+        Self { path, mode, contents: Contents::File(source) }
+    }
 }
 
 /// The description of a new image.
@@ -46,17 +64,13 @@ pub struct ImageSpec<'a> {
 }
 
 /// Writes an OCI layout archive with one image named `reference`. The same input gives the same
-/// bytes.
+/// bytes. The layer is not compressed: whoever imports it here would only undo that.
 ///
 /// # Errors
 /// For a reference that does not parse, or where `out` cannot be written.
 pub fn build_image_tar(out: &Path, reference: &str, spec: &ImageSpec<'_>) -> io::Result<()> {
     let name = normalise(reference).map_err(io::Error::other)?.whole();
-    let tar = layer(&spec.files)?;
-    let diff_id = digest_of(&tar);
-    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(&tar)?;
-    let layer = gzip.finish()?;
+    let layer = layer(&spec.files, out.parent().unwrap_or(Path::new(".")))?;
     let platform = Platform::here();
     let list = |values: &[String]| (!values.is_empty()).then(|| values.to_vec());
     let config = serde_json::to_vec(&ConfigFile {
@@ -71,13 +85,18 @@ pub fn build_image_tar(out: &Path, reference: &str, spec: &ImageSpec<'_>) -> io:
             labels: (!spec.labels.is_empty()).then(|| spec.labels.clone()),
             ..ProcessConfig::default()
         },
-        rootfs: RootFs { kind: "layers".to_owned(), diff_ids: vec![diff_id] },
+        rootfs: RootFs { kind: "layers".to_owned(), diff_ids: vec![layer.digest.clone()] },
     })?;
     let manifest = serde_json::to_vec(&Manifest {
         schema_version: 2,
         media_type: MANIFEST.to_owned(),
         config: descriptor(CONFIG, &config),
-        layers: vec![descriptor(LAYER_GZIP, &layer)],
+        layers: vec![Descriptor {
+            media_type: LAYER.to_owned(),
+            digest: layer.digest.clone(),
+            size: layer.size,
+            ..Descriptor::default()
+        }],
     })?;
     let mut entry = descriptor(MANIFEST, &manifest);
     entry.annotations = [
@@ -95,10 +114,11 @@ pub fn build_image_tar(out: &Path, reference: &str, spec: &ImageSpec<'_>) -> io:
     let mut archive = tar::Builder::new(io::BufWriter::new(File::create(out)?));
     append(&mut archive, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     append(&mut archive, "index.json", 0o644, &index)?;
-    for blob in [&config, &layer, &manifest] {
-        let name = format!("blobs/{}", digest_of(blob).replace(':', "/"));
-        append(&mut archive, &name, 0o644, blob)?;
+    let blob = |digest: &str| format!("blobs/{}", digest.replace(':', "/"));
+    for bytes in [&config, &manifest] {
+        append(&mut archive, &blob(&digest_of(bytes)), 0o644, bytes)?;
     }
+    archive.append_data(&mut header(0o644, layer.size), blob(&layer.digest), layer.file)?;
     archive.into_inner()?.flush()
 }
 
@@ -111,8 +131,16 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> Descriptor {
     }
 }
 
-fn layer(files: &[ImageFile<'_>]) -> io::Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::new());
+/// A layer in a file without a name.
+struct Layer {
+    file: File,
+    digest: String,
+    size: u64,
+}
+
+fn layer(files: &[ImageFile<'_>], scratch: &Path) -> io::Result<Layer> {
+    let out = io::BufWriter::new(tempfile::tempfile_in(scratch)?);
+    let mut archive = tar::Builder::new(Hashing::new(out));
     let mut made = std::collections::BTreeSet::new();
     for file in files {
         let path = Path::new(file.path.trim_start_matches('/'));
@@ -125,16 +153,27 @@ fn layer(files: &[ImageFile<'_>]) -> io::Result<Vec<u8>> {
                 archive.append_data(&mut header, parent, io::empty())?;
             }
         }
-        if file.mode & 0o170_000 == 0o120_000 {
-            let mut header = header(0o777, 0);
-            header.set_entry_type(tar::EntryType::Symlink);
-            let target = std::str::from_utf8(file.bytes).map_err(io::Error::other)?;
-            archive.append_link(&mut header, path, target)?;
-        } else {
-            append(&mut archive, &path.to_string_lossy(), file.mode, file.bytes)?;
+        match file.contents {
+            Contents::Bytes(target) if file.mode & 0o170_000 == 0o120_000 => {
+                let mut header = header(0o777, 0);
+                header.set_entry_type(tar::EntryType::Symlink);
+                let target = std::str::from_utf8(target).map_err(io::Error::other)?;
+                archive.append_link(&mut header, path, target)?;
+            }
+            Contents::Bytes(bytes) => {
+                append(&mut archive, &path.to_string_lossy(), file.mode, bytes)?;
+            }
+            Contents::File(source) => {
+                let source = File::open(source)?;
+                let size = source.metadata()?.len();
+                archive.append_data(&mut header(file.mode, size), path, source.take(size))?;
+            }
         }
     }
-    archive.into_inner()
+    let Hashing { inner, hash, length: size } = archive.into_inner()?;
+    let mut file = inner.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.rewind()?;
+    Ok(Layer { file, digest: digest_text(hash), size })
 }
 
 fn append<W: Write>(
@@ -168,8 +207,8 @@ mod tests {
         let out = dir.path().join("image.tar");
         let spec = ImageSpec {
             files: vec![
-                ImageFile { path: "/bin/tool", mode: 0o755, bytes: b"#!" },
-                ImageFile { path: "bin/alias", mode: 0o120_777, bytes: b"tool" },
+                ImageFile::new("/bin/tool", 0o755, b"#!"),
+                ImageFile::new("bin/alias", 0o120_777, b"tool"),
             ],
             entrypoint: vec!["/bin/tool".into()],
             env: vec!["A=b".into()],

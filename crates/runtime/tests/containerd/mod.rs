@@ -88,14 +88,14 @@ impl Containerd {
     fn import(&self, name: &str, entrypoint: &[&str], busybox: &[u8]) -> Fallible<()> {
         let archive = self.dir.path().join("image.tar");
         let mut files = vec![
-            ImageFile { path: "/bin/busybox", mode: 0o755, bytes: busybox },
-            ImageFile { path: "/www/index.html", mode: 0o644, bytes: b"hello from the image" },
-            ImageFile { path: "/tmp/.keep", mode: 0o644, bytes: b"" },
+            ImageFile::new("/bin/busybox", 0o755, busybox),
+            ImageFile::new("/www/index.html", 0o644, b"hello from the image"),
+            ImageFile::new("/tmp/.keep", 0o644, b""),
         ];
         let applets = "sh cat echo id sleep true wc stty httpd wget";
         let applets: Vec<_> = applets.split(' ').map(|name| format!("/bin/{name}")).collect();
         for path in &applets {
-            files.push(ImageFile { path, mode: 0o120_777, bytes: b"busybox" });
+            files.push(ImageFile::new(path, 0o120_777, b"busybox"));
         }
         let spec = ImageSpec {
             files,

@@ -46,13 +46,13 @@ async fn open(dir: &Path) -> Result<Embedded> {
     let busybox = std::fs::read("/bin/busybox")?;
     let archive = dir.join("image.tar");
     let mut files = vec![
-        ImageFile { path: "/bin/busybox", mode: 0o755, bytes: &busybox },
-        ImageFile { path: "/www/index.html", mode: 0o644, bytes: b"hello from the image" },
-        ImageFile { path: "/masked", mode: 0o644, bytes: b"secret\n" },
-        ImageFile { path: "/maskeddir/secret", mode: 0o644, bytes: b"secret" },
-        ImageFile { path: "/tmp/.keep", mode: 0o644, bytes: b"" },
-        ImageFile { path: "/mnt/.keep", mode: 0o644, bytes: b"" },
-        ImageFile { path: "/escape", mode: 0o120_777, bytes: b"/tmp/escape-target" },
+        ImageFile::new("/bin/busybox", 0o755, &busybox),
+        ImageFile::new("/www/index.html", 0o644, b"hello from the image"),
+        ImageFile::new("/masked", 0o644, b"secret\n"),
+        ImageFile::new("/maskeddir/secret", 0o644, b"secret"),
+        ImageFile::new("/tmp/.keep", 0o644, b""),
+        ImageFile::new("/mnt/.keep", 0o644, b""),
+        ImageFile::new("/escape", 0o120_777, b"/tmp/escape-target"),
     ];
     let applets: Vec<_> = "sh cat echo id pwd hostname sleep ls touch head tr grep unshare mount \
         chroot mknod printf true ps httpd wget tty stty wc stat mkdir mkfifo ln chown umount cut"
@@ -60,7 +60,7 @@ async fn open(dir: &Path) -> Result<Embedded> {
         .map(|name| format!("/bin/{name}"))
         .collect();
     for path in &applets {
-        files.push(ImageFile { path, mode: 0o120_777, bytes: b"busybox" });
+        files.push(ImageFile::new(path, 0o120_777, b"busybox"));
     }
     let spec = ImageSpec {
         files,
