@@ -20,8 +20,8 @@ use crate::server::Server;
 
 /// Webhooks whose connections are kept (upstream's `defaultCacheSize`).
 const TARGETS: usize = 200;
-/// Connections that are kept for each of them.
-const IDLE: usize = 8;
+/// Connections that are kept for each of them: a handshake costs more than all else of a call.
+const IDLE: usize = 32;
 
 type Sender = SendRequest<Full<Bytes>>;
 
