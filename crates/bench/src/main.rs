@@ -41,7 +41,7 @@ struct Cli {
 enum Benchmark {
     /// Requests to the API server alone, against upstream's with etcd.
     Api,
-    /// What webhooks, policies and rules add to a write, against upstream's.
+    /// The cost of webhooks, policies and rules in a write, against upstream's.
     Extension,
     /// Durable puts per second, against etcd and against bare write and fdatasync.
     Store,

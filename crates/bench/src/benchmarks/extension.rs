@@ -103,7 +103,7 @@ async fn contest(
             unit: "/s",
             target: Target::RatioAtLeast(5.0),
         });
-        // What it adds to the plain write, or the write's own time.
+        // The time it adds to the plain write, or the write's own.
         let plain = measured.iter().find(|(name, ..)| name == beside);
         let more =
             |m: Measurement, plain: Option<Measurement>| m.cpu - plain.map_or(0.0, |p| p.cpu);

@@ -19,7 +19,7 @@ pub struct ImageFile<'a> {
     pub path: &'a str,
     /// Permission bits.
     pub mode: u32,
-    /// What is in it.
+    /// Its contents.
     pub contents: Contents<'a>,
 }
 
